@@ -1,0 +1,55 @@
+"""First-party APIs: their application (client) ids and Microsoft Graph's permission ids.
+
+Sources: Microsoft's list of first-party applications; the Microsoft Graph permissions reference (`graph_permissions.json`,
+`application: {name: id}`, `delegated: {name: [id, who may consent]}`).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Literal
+
+GRAPH = "00000003-0000-0000-c000-000000000000"
+AZURE_SERVICE_MANAGEMENT = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
+LOG_ANALYTICS = "ca7f3f0b-7d91-482c-8e09-c5d840d0eac5"
+
+FIRST_PARTY: Mapping[str, str] = MappingProxyType(
+    {
+        "Microsoft Graph": GRAPH,
+        "Azure Service Management": AZURE_SERVICE_MANAGEMENT,
+        "Log Analytics API": LOG_ANALYTICS,
+    }
+)
+"""Display name of an API → its application id, the same in every tenant."""
+
+USER_IMPERSONATION = "41094075-9dad-400e-a0bd-54e686782033"
+"""The one delegated permission of Azure Service Management, `user_impersonation`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DelegatedPermission:
+    """A delegated permission: its id and who may consent to it."""
+
+    id: str
+    consent: Literal["Admin", "User"]
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What an API offers: application permissions (app roles) by name → id, delegated ones (scopes) by name."""
+
+    application: Mapping[str, str]
+    delegated: Mapping[str, DelegatedPermission]
+
+
+@cache
+def graph_permissions() -> Permissions:
+    """Microsoft Graph's permissions: 714 application and 805 delegated."""
+    table = json.loads((files(__package__) / "graph_permissions.json").read_text("utf-8"))
+    return Permissions(
+        MappingProxyType(table["application"]),
+        MappingProxyType({name: DelegatedPermission(*entry) for name, entry in table["delegated"].items()}),
+    )

@@ -1,0 +1,88 @@
+"""Azure's national clouds: where each one's endpoints are and which audience each API's tokens are made for.
+
+Sources: Microsoft's documentation of national clouds (authority hosts, Microsoft Graph), "Azure Government endpoint mapping",
+"Azure China developer guide", and each API's authentication page. Slashes count: Log Analytics is asked without a trailing
+slash, custom metrics with one ("Be sure to include the trailing slash"); a v2 scope is the audience, a slash and `.default`,
+so the scope for custom metrics in the public cloud is `https://monitoring.azure.com//.default`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """One cloud. Endpoints are URLs without a trailing slash; `audiences` maps a short API name to the exact audience."""
+
+    name: str
+    authority: str
+    """Where tokens come from: `{authority}/{tenant}/oauth2/v2.0/token`."""
+    resource_manager: str
+    graph: str
+    logs: str
+    """The Log Analytics query API: `{logs}/v1/workspaces/{id}/query`."""
+    metrics: str
+    """Custom metrics, with `{region}` for the resource's region: `{metrics}{resourceId}/metrics`."""
+    audiences: Mapping[str, str]
+
+    def scope(self, audience: str) -> str:
+        """The OAuth v2 scope of a named audience, a resource URL, a GUID or `api://…` id, or a scope that is one already."""
+        if audience in self.audiences:
+            return self.audiences[audience] + "/.default"
+        return audience if audience.endswith("/.default") else audience + "/.default"
+
+
+def _cloud(name: str, authority: str, arm: str, graph: str, logs: str, metrics: str, **audiences: str) -> Cloud:
+    return Cloud(name, authority, arm, graph, logs, metrics, MappingProxyType(audiences))
+
+
+CLOUDS: Mapping[str, Cloud] = MappingProxyType(
+    {
+        "public": _cloud(
+            "public",
+            "https://login.microsoftonline.com",
+            "https://management.azure.com",
+            "https://graph.microsoft.com",
+            "https://api.loganalytics.io",
+            "https://{region}.monitoring.azure.com",
+            logs="https://api.loganalytics.io",
+            metrics="https://monitoring.azure.com/",
+            arm="https://management.azure.com",
+            graph="https://graph.microsoft.com",
+            ingestion="https://monitor.azure.com",
+            keyvault="https://vault.azure.net",
+            storage="https://storage.azure.com",
+        ),
+        "usgovernment": _cloud(
+            "usgovernment",
+            "https://login.microsoftonline.us",
+            "https://management.usgovcloudapi.net",
+            "https://graph.microsoft.us",
+            "https://api.loganalytics.us",
+            "https://{region}.monitoring.azure.us",
+            logs="https://api.loganalytics.us",
+            metrics="https://monitoring.azure.us/",
+            arm="https://management.usgovcloudapi.net",
+            graph="https://graph.microsoft.us",
+            ingestion="https://monitor.azure.us",
+            keyvault="https://vault.usgovcloudapi.net",
+            storage="https://storage.azure.com",
+        ),
+        "china": _cloud(
+            "china",
+            "https://login.chinacloudapi.cn",
+            "https://management.chinacloudapi.cn",
+            "https://microsoftgraph.chinacloudapi.cn",
+            "https://api.loganalytics.azure.cn",
+            "https://{region}.monitoring.azure.cn",
+            logs="https://api.loganalytics.azure.cn",
+            metrics="https://monitoring.azure.cn/",
+            arm="https://management.chinacloudapi.cn",
+            graph="https://microsoftgraph.chinacloudapi.cn",
+            ingestion="https://monitor.azure.cn",
+            keyvault="https://vault.azure.cn",
+            storage="https://storage.azure.com",
+        ),
+    }
+)
