@@ -33,8 +33,8 @@ class Cloud:
         return audience if audience.endswith("/.default") else audience + "/.default"
 
 
-def _cloud(name: str, authority: str, arm: str, graph: str, logs: str, metrics: str, **audiences: str) -> Cloud:
-    return Cloud(name, authority, arm, graph, logs, metrics, MappingProxyType(audiences))
+def _cloud(*endpoints: str, audiences: dict[str, str]) -> Cloud:
+    return Cloud(*endpoints, audiences=MappingProxyType(audiences))
 
 
 CLOUDS: Mapping[str, Cloud] = MappingProxyType(
@@ -46,13 +46,15 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             "https://graph.microsoft.com",
             "https://api.loganalytics.io",
             "https://{region}.monitoring.azure.com",
-            logs="https://api.loganalytics.io",
-            metrics="https://monitoring.azure.com/",
-            arm="https://management.azure.com",
-            graph="https://graph.microsoft.com",
-            ingestion="https://monitor.azure.com",
-            keyvault="https://vault.azure.net",
-            storage="https://storage.azure.com",
+            audiences={
+                "logs": "https://api.loganalytics.io",
+                "metrics": "https://monitoring.azure.com/",
+                "arm": "https://management.azure.com",
+                "graph": "https://graph.microsoft.com",
+                "ingestion": "https://monitor.azure.com",
+                "keyvault": "https://vault.azure.net",
+                "storage": "https://storage.azure.com",
+            },
         ),
         "usgovernment": _cloud(
             "usgovernment",
@@ -61,13 +63,15 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             "https://graph.microsoft.us",
             "https://api.loganalytics.us",
             "https://{region}.monitoring.azure.us",
-            logs="https://api.loganalytics.us",
-            metrics="https://monitoring.azure.us/",
-            arm="https://management.usgovcloudapi.net",
-            graph="https://graph.microsoft.us",
-            ingestion="https://monitor.azure.us",
-            keyvault="https://vault.usgovcloudapi.net",
-            storage="https://storage.azure.com",
+            audiences={
+                "logs": "https://api.loganalytics.us",
+                "metrics": "https://monitoring.azure.us/",
+                "arm": "https://management.usgovcloudapi.net",
+                "graph": "https://graph.microsoft.us",
+                "ingestion": "https://monitor.azure.us",
+                "keyvault": "https://vault.usgovcloudapi.net",
+                "storage": "https://storage.azure.com",
+            },
         ),
         "china": _cloud(
             "china",
@@ -76,13 +80,15 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             "https://microsoftgraph.chinacloudapi.cn",
             "https://api.loganalytics.azure.cn",
             "https://{region}.monitoring.azure.cn",
-            logs="https://api.loganalytics.azure.cn",
-            metrics="https://monitoring.azure.cn/",
-            arm="https://management.chinacloudapi.cn",
-            graph="https://microsoftgraph.chinacloudapi.cn",
-            ingestion="https://monitor.azure.cn",
-            keyvault="https://vault.azure.cn",
-            storage="https://storage.azure.com",
+            audiences={
+                "logs": "https://api.loganalytics.azure.cn",
+                "metrics": "https://monitoring.azure.cn/",
+                "arm": "https://management.chinacloudapi.cn",
+                "graph": "https://microsoftgraph.chinacloudapi.cn",
+                "ingestion": "https://monitor.azure.cn",
+                "keyvault": "https://vault.azure.cn",
+                "storage": "https://storage.azure.com",
+            },
         ),
     }
 )
