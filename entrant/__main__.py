@@ -1,0 +1,60 @@
+"""`python3 -m entrant`: sets the project up as far as the command needs it, then runs it.
+
+Runs in the interpreter it was started with when that is a virtual environment that holds the requirements; otherwise in the
+project's own, `.entrant/venv`, which it makes. Standard library only.
+"""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+from entrant import bootstrap
+
+
+def _installed() -> bool:
+    """Whether the active virtual environment was given the requirements by its owner (`pip install -r requirements.txt`)."""
+    if sys.prefix == sys.base_prefix:
+        return False
+    return all(find_spec(name) for name in ("click", "pydantic", "yaml", "msal", "rich", "pulumi", "starlette"))
+
+
+def main() -> int:
+    """Set up, then hand over; returns the command's exit code."""
+    if sys.version_info < (3, 11):
+        print(f"entrant needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    arguments = sys.argv[1:]
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.STATE / "venv")
+    tests = command == "test"
+    try:
+        if tests or (command == "rehearse" and not {"--help", "-h"} & set(arguments)):
+            bootstrap.prepare(tests=tests, pulumi=True)
+        if tests or not (at_home or _installed()):
+            python = bootstrap.ensure_venv(tests=tests)
+            if not at_home:
+                return _again(str(python), arguments)
+    except bootstrap.SetupError as error:
+        print(f"entrant: {error}\n  What to do: {error.remedy}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("entrant: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    from entrant.cli import main as run
+
+    return run()
+
+
+def _again(python: str, arguments: list[str]) -> int:
+    command = [python, "-m", "entrant", *arguments]
+    environment = dict(os.environ)
+    paths = [str(bootstrap.ROOT), *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    if sys.platform == "win32":
+        return subprocess.call(command, env=environment)
+    os.execve(python, command, environment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

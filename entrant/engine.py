@@ -1,0 +1,167 @@
+"""The `pulumi` command, run as a program: outputs, and operations followed through their event log."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from entrant import bootstrap, outputs
+from entrant.errors import EngineError, StackNotFoundError
+
+Event = Mapping[str, Any]
+
+
+def find(environ: Mapping[str, str] = os.environ) -> Path:
+    """The `pulumi` to run: the one on PATH, else the one set up below `.entrant`.
+
+    Raises:
+        EngineError: there is none.
+    """
+    on_path = shutil.which("pulumi", path=environ.get("PATH"))
+    if on_path:
+        return Path(on_path)
+    own = bootstrap.find_pulumi()
+    if own is None:
+        raise EngineError(
+            "there is no pulumi on PATH", next_step="install Pulumi, or run `python3 -m entrant rehearse dev`, which sets one up"
+        )
+    return own.path
+
+
+def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """`environ` with this interpreter's and Pulumi's folders first on PATH, so that the language host finds both."""
+    first = [str(Path(sys.executable).parent), str(find(environ).parent)]
+    return dict(environ) | {"PATH": os.pathsep.join([*first, environ.get("PATH", os.defpath)])}
+
+
+def run(
+    arguments: list[str], *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run `pulumi` to its end with its output captured.
+
+    Raises:
+        StackNotFoundError, EngineError: it failed (unless `check` is false); the message carries what it said on stderr.
+    """
+    done = subprocess.run(
+        [str(find(environ)), "--non-interactive", "--color=never", *arguments],
+        cwd=cwd,
+        env=environment(environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if check and done.returncode:
+        raise failure(arguments, done.returncode, done.stderr or done.stdout)
+    return done
+
+
+def failure(arguments: list[str], code: int, said: str) -> EngineError:
+    """The error for a failed call, from what the engine said."""
+    words = "\n".join(line for line in said.strip().splitlines() if line.strip())
+    if "no stack named" in words:
+        return StackNotFoundError(
+            words.removeprefix("error: "), next_step="check -s, and `pulumi whoami -v` for the backend in use"
+        )
+    return EngineError(f"pulumi {arguments[0]} ended with exit code {code}:\n{words[-4000:]}")
+
+
+def stack_outputs(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> outputs.Outputs:
+    """The outputs of a stack, secrets decrypted, read through `pulumi stack output`."""
+    asked = ["stack", "output", "--json", "--show-secrets", "--stack", stack]
+    return outputs.from_text(run(asked, cwd=cwd, environ=environ).stdout, f"the output of stack {stack}")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an operation did: the number of resources for each kind of change (`create`, `update`, `same`, …)."""
+
+    changes: Mapping[str, int]
+
+    @property
+    def changed(self) -> int:
+        """How many resources are not as they were."""
+        return sum(count for kind, count in self.changes.items() if kind != "same")
+
+
+def operate(
+    arguments: list[str],
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Summary:
+    """Run `up`, `preview`, `refresh` or `destroy`, following its engine events as they come.
+
+    Raises:
+        EngineError: it failed; the message carries the diagnostics of the resources that did.
+    """
+    with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
+        log = Path(folder) / "events"
+        command = [str(find(environ)), *arguments, "--non-interactive", "--color=never", "--event-log", str(log)]
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        said: list[str] = []
+        assert process.stdout is not None
+        reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
+        reader.start()
+        try:
+            events = _follow(log, process, on_event)
+            code = process.wait()
+        except BaseException:
+            process.terminate()  # pulumi cancels in order and releases its lock
+            process.wait()
+            raise
+        reader.join()
+    if code:
+        raise failure(arguments, code, _diagnostics(events) or "".join(said))
+    summary = next((event["summaryEvent"] for event in events if "summaryEvent" in event), {})
+    return Summary(summary.get("resourceChanges") or {})
+
+
+def _follow(log: Path, process: "subprocess.Popen[str]", on_event: Callable[[Event], None]) -> list[Event]:
+    events: list[Event] = []
+    rest = b""
+    position = 0
+    while True:
+        ended = process.poll() is not None
+        if log.exists():
+            with log.open("rb") as source:
+                source.seek(position)
+                rest += source.read()
+                position = source.tell()
+            *lines, rest = rest.split(b"\n")
+            for line in filter(None, lines):
+                event = json.loads(line)
+                events.append(event)
+                on_event(event)
+        if ended:
+            return events
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _diagnostics(events: list[Event]) -> str:
+    lines = []
+    for event in events:
+        diagnostic = event.get("diagnosticEvent")
+        if diagnostic and diagnostic.get("severity") == "error":
+            urn = diagnostic.get("urn", "")
+            name = f"{urn.rsplit('::', 1)[-1]}: " if urn else ""
+            lines.append(name + diagnostic["message"].strip())
+    return "\n".join(dict.fromkeys(lines))

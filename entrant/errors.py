@@ -1,0 +1,77 @@
+"""What can go wrong, as one small tree. Every error says what happened and, where there is one, the next step.
+
+    EntrantError
+    ├── ConfigurationError     a wrong call, file or setting               exit code 2
+    │   └── ContractError      outputs that are not this project's         exit code 2
+    ├── AuthenticationError    Microsoft Entra ID gave no token            exit code 3
+    ├── RefusedError           an API answered, and refused                exit code 4
+    ├── UnreachableError       no answer came                              exit code 1
+    ├── EngineError            pulumi did not do what was asked            exit code 1
+    │   └── StackNotFoundError                                             exit code 6
+    └── NotReadyError          access did not work within the time given   exit code 9
+
+Exit codes follow Pulumi's. Only the command line prints or exits.
+"""
+
+from typing import ClassVar
+
+
+class EntrantError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    `str(error)` says what happened; `next_step` what to do, or None; `code` is the service's own error code where it gave
+    one (such as `AADSTS7000215` or `InsufficientAccessError`).
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, next_step: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.next_step = next_step
+        self.code = code
+
+
+class ConfigurationError(EntrantError):
+    """A wrong call, file or setting."""
+
+    exit_code = 2
+
+
+class ContractError(ConfigurationError):
+    """Outputs that do not keep the contract of this project's stacks."""
+
+
+class AuthenticationError(EntrantError):
+    """Microsoft Entra ID gave no token."""
+
+    exit_code = 3
+
+
+class RefusedError(EntrantError):
+    """An API answered, and refused. `status` is the HTTP status."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, status: int, next_step: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, next_step=next_step, code=code)
+        self.status = status
+
+
+class UnreachableError(EntrantError):
+    """No answer came: no connection, a time-out, a certificate that is not trusted."""
+
+
+class EngineError(EntrantError):
+    """`pulumi` did not do what was asked."""
+
+
+class StackNotFoundError(EngineError):
+    """There is no such stack in the backend in use."""
+
+    exit_code = 6
+
+
+class NotReadyError(EntrantError):
+    """Access did not work within the time given."""
+
+    exit_code = 9

@@ -1,0 +1,201 @@
+"""Stack outputs, read and checked: what a stack exports and how this package sees it (contract 1).
+
+For an app `log-reader` a stack exports `log_reader_client_id`, `log_reader_client_secret` (absent when it has none) and, while
+the previous secret is inside its overlap, `log_reader_client_secret_previous`; besides them `contract`, `tenant_id`, `cloud`
+and the map `identities`, which holds no secret.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from entrant.errors import ConfigurationError, ContractError
+
+CONTRACT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role that an app was given: the role's name and definition GUID, and the scope's full id."""
+
+    role: str
+    role_definition_id: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app of a stack, with what is needed to be it. Its repr shows no secret."""
+
+    name: str
+    tenant_id: str
+    client_id: str
+    cloud: str = "public"
+    object_id: str | None = None
+    service_principal_id: str | None = None
+    display_name: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    previous_secret: str | None = field(default=None, repr=False)
+    certificate: str | None = None
+    """Path of a PEM file with a certificate and its private key."""
+    assertion: str | None = None
+    """Path of a file with a federated token, read anew for each request."""
+    grants: tuple[Grant, ...] = ()
+    credentials: tuple[Mapping[str, Any], ...] = ()
+    permissions: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """All of a stack's apps, by name."""
+
+    tenant_id: str
+    cloud: str
+    apps: Mapping[str, App]
+
+    def app(self, name: str | None) -> App:
+        """The app with this name; without a name the only one.
+
+        Raises:
+            ConfigurationError: no such app, or several and no name given; the error lists them.
+        """
+        if name is None:
+            if len(self.apps) == 1:
+                return next(iter(self.apps.values()))
+            raise ConfigurationError(
+                f"which app? There are {len(self.apps)}", next_step=f"name one of: {', '.join(self.apps) or 'none'}"
+            )
+        try:
+            return self.apps[name]
+        except KeyError:
+            raise ConfigurationError(
+                f'the stack has no app "{name}"', next_step=f"name one of: {', '.join(self.apps) or 'none'}"
+            ) from None
+
+
+def output_name(app: str, what: str) -> str:
+    """The flat output of an app: `output_name("log-reader", "client_id")` is `log_reader_client_id`."""
+    return f"{app.replace('-', '_')}_{what}"
+
+
+def parse(outputs: Mapping[str, Any]) -> Outputs:
+    """Read stack outputs as `pulumi stack output --json --show-secrets` gives them.
+
+    Raises:
+        ContractError: what is missing or of the wrong kind, by name and never by value.
+    """
+    if not outputs:
+        raise ContractError("the stack has no outputs", next_step="run `pulumi up` first")
+    contract = outputs.get("contract")
+    if contract != CONTRACT:
+        raise ContractError(
+            f"the outputs keep contract {contract!r}; this version reads contract {CONTRACT}"
+            if contract is not None
+            else 'there is no output "contract": these are not the outputs of this project\'s program',
+            next_step="run `pulumi up` with this version of the project",
+        )
+    tenant, cloud = _text(outputs, "tenant_id"), _text(outputs, "cloud")
+    identities = outputs.get("identities")
+    if not isinstance(identities, Mapping):
+        raise ContractError('the output "identities" is not a map')
+    return Outputs(tenant, cloud, {name: _app(name, entry, outputs, tenant, cloud) for name, entry in identities.items()})
+
+
+def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: str) -> App:
+    if not isinstance(entry, Mapping):
+        raise ContractError(f'identities.{name} is not a map')
+    client_id = _text(outputs, output_name(name, "client_id"))
+    try:
+        grants = tuple(Grant(grant["role"], grant["role_definition_id"], grant["scope"]) for grant in entry["grants"])
+        return App(
+            name=name,
+            tenant_id=tenant,
+            client_id=client_id,
+            cloud=cloud,
+            object_id=entry["object_id"],
+            service_principal_id=entry["service_principal_id"],
+            display_name=entry["display_name"],
+            secret=_secret(outputs, output_name(name, "client_secret")),
+            previous_secret=_secret(outputs, output_name(name, "client_secret_previous")),
+            grants=grants,
+            credentials=tuple(entry["credentials"]),
+            permissions=tuple(entry.get("permissions", ())),
+        )
+    except KeyError as error:
+        raise ContractError(f"identities.{name} has no {error}") from None
+    except TypeError:
+        raise ContractError(f"identities.{name} is not of the contract's form") from None
+
+
+def _text(outputs: Mapping[str, Any], name: str) -> str:
+    value = outputs.get(name)
+    if not isinstance(value, str) or not value:
+        raise ContractError(f'the output "{name}" is missing' if value is None else f'the output "{name}" is not a text')
+    return value
+
+
+def _secret(outputs: Mapping[str, Any], name: str) -> str | None:
+    value = outputs.get(name)
+    if value == "[secret]":
+        raise ContractError(
+            f'the output "{name}" is masked', next_step="write the outputs with `pulumi stack output --json --show-secrets`"
+        )
+    if value is not None and not isinstance(value, str):
+        raise ContractError(f'the output "{name}" is not a text')
+    return value
+
+
+def from_text(text: str, source: str) -> Outputs:
+    """Read outputs from JSON text; `source` names it in errors."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        raise ContractError(
+            f"{source} is not JSON", next_step="write it with `pulumi stack output --json --show-secrets`"
+        ) from None
+    if not isinstance(data, dict):
+        raise ContractError(f"{source} holds no JSON object")
+    return parse(data)
+
+
+def from_file(path: Path) -> Outputs:
+    """Read outputs from a file. Raises ConfigurationError if it cannot be read."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    return from_text(text, str(path))
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> App:
+    """The app that the `AZURE_*` variables describe, as azure-identity reads them.
+
+    `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and one of `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH`,
+    `AZURE_FEDERATED_TOKEN_FILE`; `ENTRANT_CLOUD` names the cloud (public when unset).
+
+    Raises:
+        ConfigurationError: the variables that are missing.
+    """
+    missing = [name for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID") if not environ.get(name)]
+    secret, certificate, assertion = (
+        environ.get(name) or None
+        for name in ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE")
+    )
+    if not (secret or certificate or assertion):
+        missing.append("AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH, or AZURE_FEDERATED_TOKEN_FILE)")
+    if missing:
+        raise ConfigurationError(
+            f"no credential: {', '.join(missing)} not set", next_step="set them, or name a stack with -s"
+        )
+    return App(
+        name=environ["AZURE_CLIENT_ID"],
+        tenant_id=environ["AZURE_TENANT_ID"],
+        client_id=environ["AZURE_CLIENT_ID"],
+        cloud=environ.get("ENTRANT_CLOUD", "public"),
+        secret=secret,
+        certificate=certificate,
+        assertion=assertion,
+    )
