@@ -1,0 +1,326 @@
+"""From a file name to a checked environment: `extends`, `defaults`, validation, and all problems at once."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from .checks import findings
+from .models import App, Environment, Known
+from .problems import ConfigError, Problem, Refused, did_you_mean, shorten
+from .source import MAX_VALUES, Entry, Node, expected, read, total
+
+MAX_EXTENDS: Final = 10
+MAX_PROBLEMS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of a check: every problem in file order, and the environment when none of them is an error."""
+
+    environment: Environment | None
+    problems: tuple[Problem, ...]
+    files: tuple[str, ...]
+    """The files that were read, as messages name them: the environment's own first, then what it extends."""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that keep the environment from being used."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """The problems that do not."""
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+
+def load(stack_or_path: str | Path, *, root: Path | None = None) -> Environment:
+    """The environment of a stack (`dev` is `config/dev.yaml`) or of a file.
+
+    Args:
+        stack_or_path: a stack's name, or a path that ends in `.yaml` or `.yml`; a relative one starts at `root`.
+        root: the project's directory. Default: the working directory.
+
+    Raises:
+        ConfigError: with every problem of every file involved.
+    """
+    report = check(stack_or_path, root=root)
+    if report.environment is None:
+        raise ConfigError(report.problems)
+    return report.environment
+
+
+def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
+    """Like `load`, but returns what it found, warnings included, and raises nothing."""
+    root = Path.cwd() if root is None else root
+    problems: list[Problem] = []
+    reader = _Reader(root, problems)
+    tree = reader.tree(environment_file(stack_or_path, root))
+    environment = _validate(tree, problems) if tree is not None else None
+    ordered = sorted(set(problems))
+    if len(ordered) > MAX_PROBLEMS:
+        more = f"{len(ordered) - MAX_PROBLEMS} further problems are not listed"
+        ordered = [*ordered[:MAX_PROBLEMS], Problem(ordered[MAX_PROBLEMS].file, 0, 0, more)]
+    failed = any(problem.severity == "error" for problem in ordered)
+    return Report(None if failed else environment, tuple(ordered), tuple(reader.files))
+
+
+def environment_file(stack_or_path: str | Path, root: Path) -> Path:
+    """The file of a stack, or the file itself when a path is given."""
+    text = str(stack_or_path)
+    if text.endswith((".yaml", ".yml")):
+        return root / text
+    return root / "config" / f"{text}.yaml"
+
+
+def environments(root: Path | None = None) -> tuple[str, ...]:
+    """The stacks that have a file in `config/`, by name.
+
+    A file that another one there extends is a base, and counts only if there is a `Pulumi.<name>.yaml` for it.
+    """
+    root = Path.cwd() if root is None else root
+    files = sorted((root / "config").glob("*.yaml"))
+    bases: set[Path] = set()
+    for file in files:
+        tree = read(file, file.name, [])
+        entry = tree.value.get("extends") if tree is not None else None
+        if entry is not None and isinstance(entry.node.value, str):
+            bases.add((file.parent / entry.node.value).resolve())
+    return tuple(
+        file.stem for file in files if file.resolve() not in bases or (root / f"Pulumi.{file.stem}.yaml").is_file()
+    )
+
+
+class _Reader:
+    """Reads a file and what it extends into one tree."""
+
+    def __init__(self, root: Path, problems: list[Problem]) -> None:
+        self.root = root
+        self.problems = problems
+        self.files: list[str] = []
+
+    def tree(self, file: Path) -> Node | None:
+        """The merged tree, or None when a file of the chain cannot be read."""
+        shown = self._shown(file)
+        if not file.is_file():
+            others = sorted(other.stem for other in file.parent.glob("*.yaml"))
+            hint = did_you_mean(file.stem, others) or f"; there are: {', '.join(others) or 'none'}"
+            self.problems.append(Problem(shown, 0, 0, f"there is no such file{hint}"))
+            return None
+        chain: list[Node] = []
+        seen: list[Path] = []
+        while True:
+            seen.append(file.resolve())
+            self.files.append(self._shown(file))
+            node = read(file, self._shown(file), self.problems)
+            if node is None:
+                return None
+            chain.append(node)
+            following = self._extended(file, node, seen)
+            if following is None:
+                break
+            file = following
+        merged = chain.pop()
+        while chain:
+            merged = merge(merged, chain.pop())
+        return self._settle(merged)
+
+    def _shown(self, file: Path) -> str:
+        try:
+            return file.resolve().relative_to(self.root.resolve()).as_posix()
+        except ValueError:
+            return str(file)
+
+    def _extended(self, file: Path, node: Node, seen: list[Path]) -> Path | None:
+        entry = node.value.get("extends")
+        if entry is None or not isinstance(entry.node.value, str) or not entry.node.value:
+            return None
+        place, text = entry.node.place, entry.node.value
+        target = file.parent / text
+        message = None
+        if "\0" in text or not target.is_file():
+            others = sorted(other.name for other in file.parent.glob("*.yaml") if other.resolve() not in seen)
+            hint = did_you_mean(text, others) or "; the path is relative to this file"
+            message = f'extends: there is no file "{shorten(text)}"{hint}'
+        elif target.resolve() in seen:
+            message = f'extends: "{shorten(text)}" leads back to a file that extends this one; remove one of the two'
+        elif len(seen) >= MAX_EXTENDS:
+            message = f"extends: more than {MAX_EXTENDS} files in a row; put them together"
+        if message is None:
+            return target
+        self.problems.append(place.problem(message))
+        return None
+
+    def _settle(self, root: Node) -> Node | None:
+        """Lay `defaults` under every app; a null that is left then has removed nothing and is a problem."""
+        apps = root.value.get("apps")
+        others = {key: entry for key, entry in root.value.items() if key != "apps"}
+        settled = self._without_nulls(Node(others, root.place), ())
+        if apps is None or type(apps.node.value) is not dict:
+            if apps is not None and apps.node.value is not None:
+                settled.value["apps"] = apps
+            return settled
+        defaults = settled.value.get("defaults")
+        under = defaults.node if defaults is not None and type(defaults.node.value) is dict else None
+        finished = Node({}, apps.node.place)
+        values = 0
+        for name, entry in apps.node.value.items():
+            node = entry.node
+            if node.value is None:
+                message = f"apps.{shorten(name)} is empty and removes nothing; write {{}} for an app with the defaults"
+                self.problems.append(entry.key.problem(message))
+                continue
+            if type(node.value) is dict:
+                node = node if under is None else merge(under, node)
+                values += total(node)
+                if values > MAX_VALUES:
+                    message = f"more than {MAX_VALUES:,} values, defaults counted for each app; divide the environment"
+                    self.problems.append(entry.key.problem(message))
+                    return None
+                node = self._without_nulls(node, ("apps", name))
+            finished.value[name] = Entry(entry.key, node)
+        settled.value["apps"] = Entry(apps.key, finished)
+        return settled
+
+    def _without_nulls(self, node: Node, path: tuple[str, ...]) -> Node:
+        kept: dict[str, Entry] = {}
+        for key, entry in node.value.items():
+            below = entry.node
+            if below.value is None:
+                where = ".".join((*path, shorten(key)))
+                message = f"{where} is empty and removes nothing; give it a value or take the line out"
+                self.problems.append(entry.key.problem(message))
+            elif type(below.value) is dict:
+                kept[key] = Entry(entry.key, self._without_nulls(below, (*path, key)))
+            else:
+                kept[key] = entry
+        return Node(kept, node.place)
+
+
+def merge(base: Node, near: Node) -> Node:
+    """`near` over `base`: mappings merge key by key, null removes, anything else replaces."""
+    merged = Node(dict(base.value), near.place)
+    for key, entry in near.value.items():
+        below = base.value.get(key)
+        if entry.node.value is None and below is not None:
+            del merged.value[key]
+        elif below is not None and type(below.node.value) is dict and type(entry.node.value) is dict:
+            merged.value[key] = Entry(entry.key, merge(below.node, entry.node))
+        else:
+            merged.value[key] = entry
+    return merged
+
+
+def _validate(tree: Node, problems: list[Problem]) -> Environment | None:
+    """The environment, or None; adds every problem of its values. What is sound is checked even beside what is not."""
+    data = tree.plain()
+    known = Known.of(data)
+    environment = None
+    try:
+        environment = Environment.model_validate(data, context=known)
+        apps = environment.apps
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        problems.extend(_problem(tree, fault) for fault in faults)
+        apps = _sound_apps(data, known, faults)
+    named = data.get("apps")
+    for finding in findings(list(named) if isinstance(named, dict) else [], apps):
+        node, key, taken = tree.walk(finding.path)
+        place = key if finding.at_key else node.place
+        message = _breadcrumb(taken[:-1] if finding.at_key else taken) + finding.message
+        problems.append(Problem(place.file, place.line, place.column, message, finding.severity))
+    return environment
+
+
+def _sound_apps(data: dict[str, Any], known: Known, faults: list[Any]) -> dict[str, App]:
+    apps = data.get("apps")
+    broken = {fault["loc"][1] for fault in faults if fault["loc"][:1] == ("apps",) and len(fault["loc"]) > 1}
+    if not isinstance(apps, dict):
+        return {}
+    return {name: App.model_validate(app, context=known) for name, app in apps.items() if name not in broken}
+
+
+def _problem(tree: Node, fault: Mapping[str, Any]) -> Problem:
+    """A validator's error as a problem at the place it is about."""
+    path: tuple[Any, ...] = fault["loc"]
+    cause = fault.get("ctx", {}).get("error")
+    if isinstance(cause, Refused):
+        path = (*path, *cause.path)
+    node, key, taken = tree.walk(path)
+    what, at = fault["type"], node.place
+    name = path[-1] if path else ""
+    if what == "extra_forbidden":
+        known = _fields(taken[:-1])
+        hint = did_you_mean(str(name), known) or "; known are: " + ", ".join(known)
+        if any(word in str(name).lower() for word in ("password", "client_secret", "secret_value")):
+            hint = "; the value of a secret never stands in a file: `secret` makes one, and the stack's outputs hold it"
+        return key.problem(f'{_breadcrumb(taken[:-1])}unknown key "{shorten(str(name))}"{hint}')
+    if what == "missing":
+        at = key if taken and type(taken[-1]) is str else at
+        return at.problem(f"{_breadcrumb(taken)}`{name}` is missing; add it")
+    if path and path[-1] == "[key]":
+        message = "is not a name: lower-case letters, digits, - and _, a letter first, at most 60"
+        return key.problem(f'{_breadcrumb(taken[:-1])}"{shorten(str(taken[-1]))}" {message}')
+    return at.problem(_breadcrumb(taken) + _message(what, node, fault))
+
+
+def _message(what: str, node: Node, fault: Mapping[str, Any]) -> str:
+    context = fault.get("ctx", {})
+    value = node.value
+    wanted = {
+        "string_type": "text",
+        "bool_type": "true or false",
+        "int_type": "a whole number",
+        "model_type": "a mapping",
+        "model_attributes_type": "a mapping",
+        "dict_type": "a mapping",
+        "tuple_type": "a list",
+    }.get(what)
+    if wanted is not None:
+        return expected(wanted, value)
+    if what == "value_error":
+        return str(context["error"])
+    if what == "literal_error":
+        choices = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        if not isinstance(value, str):
+            return expected("one of " + ", ".join(choices), value)
+        return f'"{shorten(value)}" is not one of {", ".join(choices)}{did_you_mean(value, choices)}'
+    if what == "string_too_short":
+        return "expected text; found an empty text"
+    if what == "string_too_long":
+        return f"is {len(value):,} characters long; at most {context['max_length']:,} are allowed"
+    if what == "too_short":
+        return "is empty; at least one is needed"
+    if what == "greater_than_equal":
+        return f"expected {context['ge']} or more"
+    if what == "less_than_equal":
+        return f"expected {context['le']:,} or less"
+    return str(fault["msg"])
+
+
+def _breadcrumb(path: tuple[str | int, ...]) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{shorten(step)}" if text else shorten(step)
+    return text + ": " if text else ""
+
+
+def _fields(path: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys a mapping at `path` may have."""
+    annotation: Any = Environment
+    for step in path:
+        model = next(_models(annotation), None)
+        if model is not None and step in model.model_fields:
+            annotation = model.model_fields[str(step)].annotation
+    model = next(_models(annotation), None)
+    return tuple(model.model_fields) if model is not None else ()
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for part in get_args(annotation):
+            yield from _models(part)
