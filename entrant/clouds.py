@@ -8,6 +8,7 @@
 """
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -36,8 +37,25 @@ def resolve(name: str, environ: Mapping[str, str]) -> Cloud:
         "logs": environ.get("ENTRANT_LOGS_ENDPOINT"),
         "metrics": environ.get("ENTRANT_METRICS_ENDPOINT"),
     }
-    given = {field: _url(value) for field, value in changes.items() if value}
+    given: dict[str, Any] = {field: _url(value) for field, value in changes.items() if value}
     return dataclasses.replace(cloud, **given)
+
+
+def scope(cloud: Cloud, audience: str) -> str:
+    """The scope to ask a token for; see `Cloud.scope`.
+
+    Raises:
+        ConfigurationError: a word that is no audience, with the nearest name.
+    """
+    try:
+        return cloud.scope(audience)
+    except KeyError:
+        near = difflib.get_close_matches(audience, cloud.audiences, 1)
+        raise ConfigurationError(
+            f'"{audience}" is no audience',
+            next_step=(f'did you mean "{near[0]}"? ' if near else "") + f"Names are {', '.join(cloud.audiences)}; "
+            "a resource URL or a scope is taken as it is",
+        ) from None
 
 
 def is_known_authority(authority: str) -> bool:

@@ -30,7 +30,8 @@ def find(environ: Mapping[str, str] = os.environ) -> Path:
     own = bootstrap.find_pulumi()
     if own is None:
         raise EngineError(
-            "there is no pulumi on PATH", next_step="install Pulumi, or run `python3 -m entrant rehearse dev`, which sets one up"
+            "there is no pulumi on PATH",
+            next_step="install Pulumi, or run `python3 -m entrant rehearse dev`, which sets one up",
         )
     return own.path
 
@@ -128,7 +129,7 @@ def operate(
         reader.join()
     if code:
         raise failure(arguments, code, _diagnostics(events) or "".join(said))
-    summary = next((event["summaryEvent"] for event in events if "summaryEvent" in event), {})
+    summary: Mapping[str, Any] = next((event["summaryEvent"] for event in events if "summaryEvent" in event), {})
     return Summary(summary.get("resourceChanges") or {})
 
 

@@ -49,7 +49,9 @@ def call(
             next_step="name the CA bundle to trust in REQUESTS_CA_BUNDLE",
         ) from error
     except requests.RequestException as error:
-        raise UnreachableError(f"{where}: no answer ({_short(error)})", next_step="check the network, then try again") from error
+        raise UnreachableError(
+            f"{where}: no answer ({_short(error)})", next_step="check the network, then try again"
+        ) from error
     if not answer.ok:
         raise refusal(where, answer)
     if not answer.content:

@@ -101,12 +101,14 @@ def parse(outputs: Mapping[str, Any]) -> Outputs:
     identities = outputs.get("identities")
     if not isinstance(identities, Mapping):
         raise ContractError('the output "identities" is not a map')
-    return Outputs(tenant, cloud, {name: _app(name, entry, outputs, tenant, cloud) for name, entry in identities.items()})
+    return Outputs(
+        tenant, cloud, {name: _app(name, entry, outputs, tenant, cloud) for name, entry in identities.items()}
+    )
 
 
 def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: str) -> App:
     if not isinstance(entry, Mapping):
-        raise ContractError(f'identities.{name} is not a map')
+        raise ContractError(f"identities.{name} is not a map")
     client_id = _text(outputs, output_name(name, "client_id"))
     try:
         grants = tuple(Grant(grant["role"], grant["role_definition_id"], grant["scope"]) for grant in entry["grants"])
@@ -133,7 +135,9 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
 def _text(outputs: Mapping[str, Any], name: str) -> str:
     value = outputs.get(name)
     if not isinstance(value, str) or not value:
-        raise ContractError(f'the output "{name}" is missing' if value is None else f'the output "{name}" is not a text')
+        raise ContractError(
+            f'the output "{name}" is missing' if value is None else f'the output "{name}" is not a text'
+        )
     return value
 
 
@@ -141,7 +145,8 @@ def _secret(outputs: Mapping[str, Any], name: str) -> str | None:
     value = outputs.get(name)
     if value == "[secret]":
         raise ContractError(
-            f'the output "{name}" is masked', next_step="write the outputs with `pulumi stack output --json --show-secrets`"
+            f'the output "{name}" is masked',
+            next_step="write the outputs with `pulumi stack output --json --show-secrets`",
         )
     if value is not None and not isinstance(value, str):
         raise ContractError(f'the output "{name}" is not a text')

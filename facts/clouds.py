@@ -6,9 +6,12 @@ slash, custom metrics with one ("Be sure to include the trailing slash"); a v2 s
 so the scope for custom metrics in the public cloud is `https://monitoring.azure.com//.default`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,68 +30,76 @@ class Cloud:
     audiences: Mapping[str, str]
 
     def scope(self, audience: str) -> str:
-        """The OAuth v2 scope of a named audience, a resource URL, a GUID or `api://…` id, or a scope that is one already."""
+        """The OAuth v2 scope of a named audience, a resource URL, a GUID or `api://…` id, or a scope that is one already.
+
+        Raises:
+            KeyError: it is none of these.
+        """
         if audience in self.audiences:
-            return self.audiences[audience] + "/.default"
+            audience = self.audiences[audience]
+        elif "://" not in audience and not GUID.fullmatch(audience.removesuffix("/.default")):
+            raise KeyError(audience)
         return audience if audience.endswith("/.default") else audience + "/.default"
-
-
-def _cloud(*endpoints: str, audiences: dict[str, str]) -> Cloud:
-    return Cloud(*endpoints, audiences=MappingProxyType(audiences))
 
 
 CLOUDS: Mapping[str, Cloud] = MappingProxyType(
     {
-        "public": _cloud(
+        "public": Cloud(
             "public",
             "https://login.microsoftonline.com",
             "https://management.azure.com",
             "https://graph.microsoft.com",
             "https://api.loganalytics.io",
             "https://{region}.monitoring.azure.com",
-            audiences={
-                "logs": "https://api.loganalytics.io",
-                "metrics": "https://monitoring.azure.com/",
-                "arm": "https://management.azure.com",
-                "graph": "https://graph.microsoft.com",
-                "ingestion": "https://monitor.azure.com",
-                "keyvault": "https://vault.azure.net",
-                "storage": "https://storage.azure.com",
-            },
+            MappingProxyType(
+                {
+                    "logs": "https://api.loganalytics.io",
+                    "metrics": "https://monitoring.azure.com/",
+                    "arm": "https://management.azure.com",
+                    "graph": "https://graph.microsoft.com",
+                    "ingestion": "https://monitor.azure.com",
+                    "keyvault": "https://vault.azure.net",
+                    "storage": "https://storage.azure.com",
+                }
+            ),
         ),
-        "usgovernment": _cloud(
+        "usgovernment": Cloud(
             "usgovernment",
             "https://login.microsoftonline.us",
             "https://management.usgovcloudapi.net",
             "https://graph.microsoft.us",
             "https://api.loganalytics.us",
             "https://{region}.monitoring.azure.us",
-            audiences={
-                "logs": "https://api.loganalytics.us",
-                "metrics": "https://monitoring.azure.us/",
-                "arm": "https://management.usgovcloudapi.net",
-                "graph": "https://graph.microsoft.us",
-                "ingestion": "https://monitor.azure.us",
-                "keyvault": "https://vault.usgovcloudapi.net",
-                "storage": "https://storage.azure.com",
-            },
+            MappingProxyType(
+                {
+                    "logs": "https://api.loganalytics.us",
+                    "metrics": "https://monitoring.azure.us/",
+                    "arm": "https://management.usgovcloudapi.net",
+                    "graph": "https://graph.microsoft.us",
+                    "ingestion": "https://monitor.azure.us",
+                    "keyvault": "https://vault.usgovcloudapi.net",
+                    "storage": "https://storage.azure.com",
+                }
+            ),
         ),
-        "china": _cloud(
+        "china": Cloud(
             "china",
             "https://login.chinacloudapi.cn",
             "https://management.chinacloudapi.cn",
             "https://microsoftgraph.chinacloudapi.cn",
             "https://api.loganalytics.azure.cn",
             "https://{region}.monitoring.azure.cn",
-            audiences={
-                "logs": "https://api.loganalytics.azure.cn",
-                "metrics": "https://monitoring.azure.cn/",
-                "arm": "https://management.chinacloudapi.cn",
-                "graph": "https://microsoftgraph.chinacloudapi.cn",
-                "ingestion": "https://monitor.azure.cn",
-                "keyvault": "https://vault.azure.cn",
-                "storage": "https://storage.azure.com",
-            },
+            MappingProxyType(
+                {
+                    "logs": "https://api.loganalytics.azure.cn",
+                    "metrics": "https://monitoring.azure.cn/",
+                    "arm": "https://management.chinacloudapi.cn",
+                    "graph": "https://microsoftgraph.chinacloudapi.cn",
+                    "ingestion": "https://monitor.azure.cn",
+                    "keyvault": "https://vault.azure.cn",
+                    "storage": "https://storage.azure.com",
+                }
+            ),
         ),
     }
 )

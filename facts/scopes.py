@@ -95,7 +95,9 @@ def parse_scope(text: str) -> Scope:
         ScopeError: with a message naming the wrong part, such as `"abc" is not a subscription GUID`.
     """
     if not text.startswith("/"):
-        raise ScopeError(f'a scope starts with "/", such as /subscriptions/<guid>/resourceGroups/<name>; found "{text}"')
+        raise ScopeError(
+            f'a scope starts with "/", such as /subscriptions/<guid>/resourceGroups/<name>; found "{text}"'
+        )
     if text == "/":
         return ROOT
     if text.lower().startswith(_MANAGEMENT_GROUP.lower()) and text.count("/") == 4:
@@ -122,7 +124,9 @@ def parse_scope(text: str) -> Scope:
         if parts[0].lower() == "resourcegroups":
             if len(parts) < 2 or not _GROUP_NAME.fullmatch(parts[1]):
                 found = parts[1] if len(parts) > 1 else ""
-                raise ScopeError(f'"{found}" is not a resource group name (1 to 90 letters, digits, ( ) . _ -, no final dot)')
+                raise ScopeError(
+                    f'"{found}" is not a resource group name (1 to 90 letters, digits, ( ) . _ -, no final dot)'
+                )
             group = parts[1]
             prefix, parts = f"{prefix}/resourceGroups/{group}", parts[2:]
             if not parts:

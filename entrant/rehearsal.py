@@ -1,0 +1,456 @@
+"""A rehearsal: an environment, unchanged, on the local Azure, with everything of its own below `.entrant/`.
+
+What a rehearsal of `dev` keeps in `.entrant/rehearsal/dev/`: the Pulumi home with its plugins, a file backend, the passphrase
+(mode 0600) and the stack's configuration. The local Azure is one for the project, in `.entrant/local-azure/`. So nothing
+touches `Pulumi.dev.yaml`, the user's Pulumi login, `~/.pulumi` or `~/.azure`.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import config
+import local_azure
+from entrant import bootstrap, clouds, engine, http, monitor, outputs, tokens
+from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError, RefusedError
+from entrant.progress import Steps
+from facts.clouds import Cloud
+from facts.roles import find_role, permits
+from facts.scopes import Scope, parse_scope
+from local_azure import plugins
+
+QUERY = "Heartbeat | take 5"
+METRIC = "rehearsals"
+_QUERY_ACTION = "Microsoft.OperationalInsights/workspaces/query/read"
+_METRIC_ACTION = "Microsoft.Insights/Metrics/Write"
+_WORKSPACE = "microsoft.operationalinsights/workspaces"
+_LOCATION = "westeurope"
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Where one environment's rehearsal keeps its things."""
+
+    stack: str
+    root: Path = bootstrap.ROOT
+
+    @property
+    def folder(self) -> Path:
+        """Everything of this rehearsal but the local Azure."""
+        return self.root / ".entrant" / "rehearsal" / self.stack
+
+    @property
+    def azure(self) -> Path:
+        """The local Azure's state; rehearsals of one project share it."""
+        return self.root / ".entrant" / "local-azure"
+
+    @property
+    def home(self) -> Path:
+        """Pulumi's home, with the plugins in use."""
+        return self.folder / "pulumi"
+
+    @property
+    def stack_config(self) -> Path:
+        """The stack's configuration: a copy of the project's, with this rehearsal's own encryption."""
+        return self.folder / f"Pulumi.{self.stack}.yaml"
+
+    def exists(self) -> bool:
+        """Whether there is anything to look at or to take down."""
+        return self.stack_config.exists()
+
+    def settings(self, azure: local_azure.LocalAzure) -> dict[str, str]:
+        """The environment variables that make `pulumi` and Azure's clients use this rehearsal, secrets included."""
+        bundle = str(azure.ca_bundle())
+        return {
+            **azure.settings(),
+            "SSL_CERT_FILE": bundle,
+            "REQUESTS_CA_BUNDLE": bundle,
+            "NODE_EXTRA_CA_CERTS": str(azure.ca_file),
+            "ENTRANT_METRICS_ENDPOINT": azure.url,
+            "PULUMI_HOME": str(self.home),
+            "PULUMI_BACKEND_URL": (self.folder / "state").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.folder / "passphrase"),
+            "PULUMI_OPTION_CONFIG_FILE": str(self.stack_config),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+        }
+
+
+def environ(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with a rehearsal's settings, and without what would lead back to a real cloud or backend."""
+    foreign = ("ARM_", "AZURE_", "PULUMI_", "ACTIONS_ID_TOKEN_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return engine.environment(kept | dict(settings))
+
+
+# ------------------------------------------------------------------------------------------------------------- the job
+
+
+def run(
+    rehearsal: Rehearsal, *, propagation: float, which: str, steps: Steps, patience: float = 120.0
+) -> dict[str, Any]:
+    """Set an environment up on the local Azure and use what it declares; the summary that `--json` prints.
+
+    Args:
+        propagation: seconds until a new role assignment or secret takes effect on the local Azure.
+        which: plugins to use: `auto` (real ones where Pulumi can have them), `real` or `stand-in`.
+        patience: seconds to wait for access.
+
+    Raises:
+        config.ConfigError: the environment's file has problems; nothing was made.
+        EntrantError: a step failed; running again goes on from there.
+    """
+    environment = config.load(rehearsal.stack, root=rehearsal.root)
+    with steps.step("Local Azure") as step:
+        azure = local_azure.start(rehearsal.azure, propagation=propagation)
+        step.note = azure.url
+    settings = rehearsal.settings(azure)
+    env = environ(settings)
+    with _trusting(settings["REQUESTS_CA_BUNDLE"]):
+        deployer = outputs.App(
+            name="deployer", tenant_id=azure.tenant_id, client_id=azure.client_id, secret=azure.client_secret
+        )
+        cloud = clouds.resolve("public", settings)
+        with steps.step("Scopes") as step:
+            scopes = list(_scopes(environment))
+            _make(scopes, cloud, tokens.fetch(tokens.Credential(deployer, cloud), deployer, clouds.scope(cloud, "arm")))
+            step.note = f"{len(scopes)} named by {rehearsal.stack} exist"
+        with steps.step("Pulumi") as step:
+            _prepare_stack(rehearsal, env)
+            served = _plugins(rehearsal, env, which)
+            step.note = ", ".join(f"{name} {kind}" for name, kind in served.items())
+        with steps.step("pulumi up") as step:
+            summary = engine.operate(
+                [
+                    "up",
+                    "--yes",
+                    "--skip-preview",
+                    "--stack",
+                    rehearsal.stack,
+                    "--config-file",
+                    str(rehearsal.stack_config),
+                ],
+                cwd=rehearsal.root,
+                environ=env,
+                on_event=_narrate(step.update),
+            )
+            step.note = _told(summary)
+        with steps.step("Outputs") as step:
+            declared = engine.stack_outputs(rehearsal.stack, cwd=rehearsal.root, environ=env)
+            step.note = f"client ids and secrets of {len(declared.apps)} apps"
+        trials = [
+            trial
+            for app in declared.apps.values()
+            if app.secret
+            for trial in _trials(app, clouds.resolve(app.cloud, settings))
+        ]
+        until = time.monotonic() + patience
+        results = []
+        for trial in trials:
+            with steps.step(trial.title) as step:
+                result = trial.until_it_works(until, step.update)
+                step.note = result["said"]
+                results.append(result)
+    return {
+        "stack": rehearsal.stack,
+        "steps": [{"step": step.title, "seconds": round(step.seconds, 3), "note": step.note} for step in steps.done],
+        "changes": dict(summary.changes),
+        "apps": {name: _app_summary(app, results) for name, app in declared.apps.items()},
+        "plugins": served,
+        "local_azure": {"url": azure.url, "state": str(rehearsal.azure)},
+        "pulumi": {"path": str(engine.find(env)), "state": str(rehearsal.folder)},
+    }
+
+
+def down(rehearsal: Rehearsal, steps: Steps, *, keep_azure: bool = False) -> None:
+    """Destroy the rehearsal's stack and remove its state; stop the local Azure when no other rehearsal uses it."""
+    azure = None
+    if rehearsal.exists():
+        with steps.step("Local Azure") as step:
+            azure = local_azure.start(rehearsal.azure)
+            step.note = azure.url
+        env = environ(rehearsal.settings(azure))
+        with steps.step("pulumi destroy") as step:
+            engine.run(["cancel", "--yes", "--stack", rehearsal.stack], cwd=rehearsal.root, environ=env, check=False)
+            summary = engine.operate(
+                [
+                    "destroy",
+                    "--yes",
+                    "--skip-preview",
+                    "--stack",
+                    rehearsal.stack,
+                    "--config-file",
+                    str(rehearsal.stack_config),
+                ],
+                cwd=rehearsal.root,
+                environ=env,
+                on_event=_narrate(step.update),
+            )
+            step.note = _told(summary)
+    with steps.step("State removed") as step:
+        shutil.rmtree(rehearsal.folder, ignore_errors=True)
+        others = [entry for entry in rehearsal.folder.parent.glob("*") if entry.is_dir()]
+        if not others and not keep_azure:
+            local_azure.stop(rehearsal.azure)
+            shutil.rmtree(rehearsal.azure, ignore_errors=True)
+        step.note = (
+            "the local Azure stays for " + ", ".join(entry.name for entry in others)
+            if others
+            else str(rehearsal.folder)
+        )
+
+
+def _told(summary: engine.Summary) -> str:
+    if not summary.changed:
+        return "no changes"
+    words = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "same": "unchanged"}
+    return ", ".join(f"{count} {words.get(kind, kind)}" for kind, count in sorted(summary.changes.items()) if count)
+
+
+def _narrate(tell: Callable[[str], None]) -> Callable[[engine.Event], None]:
+    def on_event(event: engine.Event) -> None:
+        started = event.get("resourcePreEvent")
+        if started and started["metadata"]["op"] != "same":
+            metadata = started["metadata"]
+            tell(f"{metadata['op']} {metadata['urn'].rsplit('::', 1)[-1]}")
+
+    return on_event
+
+
+class _trusting:
+    """For a block, lets Azure's Python clients in this process trust a bundle; they read it from the environment only."""
+
+    def __init__(self, bundle: str) -> None:
+        self._bundle = bundle
+        self._before: str | None = None
+
+    def __enter__(self) -> None:
+        self._before = os.environ.get("REQUESTS_CA_BUNDLE")
+        os.environ["REQUESTS_CA_BUNDLE"] = self._bundle
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is None:
+            del os.environ["REQUESTS_CA_BUNDLE"]
+        else:
+            os.environ["REQUESTS_CA_BUNDLE"] = self._before
+
+
+# -------------------------------------------------------------------------------------------------------------- scopes
+
+
+def _scopes(environment: config.Environment) -> Iterator[Scope]:
+    """Every scope that the environment names, enclosing ones first, each once."""
+    seen: dict[str, Scope] = {}
+    for scope in environment.all_scopes():
+        for each in reversed(list(scope.parents())):
+            seen.setdefault(each.id.lower(), each)
+    yield from (scope for scope in seen.values() if scope.kind != "root")
+
+
+def _make(scopes: Iterable[Scope], cloud: Cloud, token: tokens.Token) -> None:
+    """Make scopes exist through ARM, as the deployer; those that do are left as they are."""
+    for scope in scopes:
+        version = {"api-version": "2021-04-01"}
+        url = cloud.resource_manager + scope.id
+        try:
+            http.call("GET", url, token=token.access_token, params=version)
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            body = {"location": _LOCATION, "properties": {}}
+            http.call("PUT", url, token=token.access_token, params=version, json=body)
+
+
+# -------------------------------------------------------------------------------------------------------------- Pulumi
+
+
+def _prepare_stack(rehearsal: Rehearsal, env: Mapping[str, str]) -> None:
+    """Make the backend, the passphrase, the stack's configuration and the stack, whichever is missing."""
+    folder = rehearsal.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    (folder / "state").mkdir(exist_ok=True)
+    passphrase = folder / "passphrase"
+    if not passphrase.exists():
+        _write_private(passphrase, secrets.token_urlsafe(32))
+    made = yaml.safe_load(rehearsal.stack_config.read_text()) if rehearsal.stack_config.exists() else {}
+    if "encryptionsalt" not in (made or {}):
+        # `stack init` writes the salt beside a Pulumi.yaml; one of the rehearsal's own keeps it out of the project.
+        name = yaml.safe_load((rehearsal.root / "Pulumi.yaml").read_text())["name"]
+        (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": name, "runtime": "python"}))
+        plain = {key: value for key, value in env.items() if key != "PULUMI_OPTION_CONFIG_FILE"}
+        done = engine.run(
+            ["stack", "init", rehearsal.stack, "--cwd", str(folder)], cwd=folder, environ=plain, check=False
+        )
+        if done.returncode and "already exists" in done.stderr:  # a run was killed between the stack and its salt
+            engine.run(
+                ["stack", "rm", rehearsal.stack, "--yes", "--force", "--cwd", str(folder)], cwd=folder, environ=plain
+            )
+            engine.run(["stack", "init", rehearsal.stack, "--cwd", str(folder)], cwd=folder, environ=plain)
+        elif done.returncode:
+            raise engine.failure(["stack", "init"], done.returncode, done.stderr)
+        made = yaml.safe_load(rehearsal.stack_config.read_text())
+    project = rehearsal.root / f"Pulumi.{rehearsal.stack}.yaml"
+    own = (yaml.safe_load(project.read_text()) or {}) if project.exists() else {}
+    for key in ("encryptionsalt", "secretsprovider", "encryptedkey"):
+        own.pop(key, None)
+    _write_private(rehearsal.stack_config, yaml.safe_dump(own | {"encryptionsalt": made["encryptionsalt"]}))
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file of mode 0600 so that it is never seen half written or readable by others."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def _plugins(rehearsal: Rehearsal, env: Mapping[str, str], which: str) -> dict[str, str]:
+    """Have a resource plugin for each provider: the real one where Pulumi can have it, else the stand-in.
+
+    Returns `{"azuread": "real" | "stand-in", "azure-native": …}`.
+    """
+    rehearsal.home.mkdir(parents=True, exist_ok=True)
+    served = {}
+    for name, version in plugins.versions().items():
+        real = which != "stand-in" and _real_plugin(rehearsal, env, name, version)
+        if real:
+            plugins.uninstall(rehearsal.home, name)
+        elif which == "real":
+            raise EngineError(
+                f"the real plugin {name} {version} cannot be had here",
+                next_step=f"put pulumi-resource-{name} on PATH, or leave out --plugins real to use the stand-in",
+            )
+        else:
+            plugins.install(rehearsal.home, name, python=sys.executable, project_root=rehearsal.root)
+        served[name] = "real" if real else "stand-in"
+    return served
+
+
+def _real_plugin(rehearsal: Rehearsal, env: Mapping[str, str], name: str, version: str) -> bool:
+    if shutil.which(f"pulumi-resource-{name}", path=env["PATH"]):
+        return True
+    folder = f"resource-{name}-v{version}"
+    own = rehearsal.home / "plugins" / folder
+    if own.exists() and not plugins.is_stand_in(own):
+        return True
+    users = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins" / folder
+    if users.is_dir():
+        plugins.uninstall(rehearsal.home, name)
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.symlink_to(users, target_is_directory=True)
+        return True
+    if not bootstrap.reachable(bootstrap.INSTALLER):
+        return False
+    plugins.uninstall(rehearsal.home, name)
+    done = engine.run(["plugin", "install", "resource", name, version], cwd=rehearsal.folder, environ=env, check=False)
+    return done.returncode == 0
+
+
+# -------------------------------------------------------------------------------------------------------------- trials
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One use of a grant: what it is, and a call that makes it once."""
+
+    app: outputs.App
+    kind: str
+    title: str
+    attempt: Callable[[], dict[str, Any]]
+
+    def until_it_works(self, until: float, tell: Callable[[str], None]) -> dict[str, Any]:
+        """Try until the call is answered; new access takes its time, so a refusal is tried again once a second."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                result = self.attempt()
+            except EntrantError as error:
+                if time.monotonic() > until:
+                    raise NotReadyError(f"{self.title}: still refused: {error}", next_step=error.next_step) from error
+                tell(f"not yet ({error.code or 'refused'})")
+                time.sleep(0.5)
+            else:
+                after = f" after {tries} tries" if tries > 1 else ""
+                return (
+                    {"app": self.app.name, "kind": self.kind, "tries": tries}
+                    | result
+                    | {"said": result["said"] + after}
+                )
+
+
+def _trials(app: outputs.App, cloud: Cloud) -> Iterator[_Trial]:
+    """What can be tried with an app's roles: a query of each workspace it may read, a metric for each resource it may report."""
+
+    def token(audience: str) -> str:
+        # A fresh client each time: MSAL repeats a refusal for a minute.
+        return tokens.fetch(tokens.Credential(app, cloud), app, clouds.scope(cloud, audience)).access_token
+
+    for grant in app.grants:
+        scope = parse_scope(grant.scope)
+        role = find_role(grant.role_definition_id)
+        if role is None or scope.kind != "resource":
+            continue
+        if scope.resource_type.lower() == _WORKSPACE and permits(role.permissions, _QUERY_ACTION):
+
+            def query(scope: Scope = scope) -> dict[str, Any]:
+                table = monitor.query_logs(cloud, token("logs"), scope.id, QUERY)
+                return {"scope": scope.id, "rows": len(table.rows), "said": f"{len(table.rows)} rows"}
+
+            yield _Trial(app, "query", f"{app.name} queries {scope.name}", query)
+        if permits(role.permissions, _METRIC_ACTION, data=True):
+
+            def send(scope: Scope = scope) -> dict[str, Any]:
+                monitor.send_metrics(cloud, token("metrics"), scope.id, [monitor.metric(METRIC, 1)], region=_LOCATION)
+                return {"scope": scope.id, "metric": "accepted", "said": "metric accepted"}
+
+            yield _Trial(app, "metric", f"{app.name} reports on {scope.name}", send)
+
+
+def _app_summary(app: outputs.App, results: list[dict[str, Any]]) -> dict[str, Any]:
+    mine = [result for result in results if result["app"] == app.name]
+    return {
+        "client_id": app.client_id,
+        "grants": [{"role": grant.role, "scope": grant.scope} for grant in app.grants],
+        "queries": [
+            {"scope": r["scope"], "rows": r["rows"], "tries": r["tries"]} for r in mine if r["kind"] == "query"
+        ],
+        "metrics": [
+            {"scope": r["scope"], "status": r["metric"], "tries": r["tries"]} for r in mine if r["kind"] == "metric"
+        ],
+    }
+
+
+def shell(rehearsal: Rehearsal) -> str:
+    """Shell commands that point `pulumi` and Azure's clients at the rehearsal; for `eval`.
+
+    Raises:
+        ConfigurationError: there is no such rehearsal.
+    """
+    import shlex
+
+    if not rehearsal.exists():
+        raise ConfigurationError(
+            f"there is no rehearsal of {rehearsal.stack}",
+            next_step=f"run `python3 -m entrant rehearse {rehearsal.stack}`",
+        )
+    azure = local_azure.start(rehearsal.azure)
+    settings = rehearsal.settings(azure)
+    folders = [str(Path(sys.executable).parent), str(engine.find(os.environ).parent)]
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
+    return "\n".join([*lines, f"export PATH={shlex.quote(os.pathsep.join(folders))}:$PATH"])
+
+
+def json_summary(summary: Mapping[str, Any]) -> str:
+    """The summary as one line of JSON."""
+    return json.dumps(summary)
