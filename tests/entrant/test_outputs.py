@@ -1,0 +1,92 @@
+"""Reading stack outputs: what fits the contract is read, what does not is named, and no secret is ever shown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import entrant
+
+TENANT = "11111111-2222-3333-4444-555555555555"
+SECRET = "s3cret-v4lue"
+
+
+def stack_outputs(**changes: Any) -> dict[str, Any]:
+    entry = {
+        "display_name": "Log reader",
+        "client_id": "c1",
+        "object_id": "o1",
+        "service_principal_id": "s1",
+        "grants": [{"role": "Reader", "role_definition_id": "acdd72a7", "scope": "/subscriptions/x"}],
+        "credentials": [],
+    }
+    return {
+        "contract": 1,
+        "tenant_id": TENANT,
+        "cloud": "public",
+        "log_reader_client_id": "c1",
+        "log_reader_client_secret": SECRET,
+        "identities": {"log-reader": entry},
+    } | changes
+
+
+def test_an_app_is_read_with_its_secret_and_grants() -> None:
+    app = entrant.outputs.parse(stack_outputs()).app("log-reader")
+    assert (app.tenant_id, app.client_id, app.secret) == (TENANT, "c1", SECRET)
+    assert app.grants == (entrant.Grant("Reader", "acdd72a7", "/subscriptions/x"),)
+
+
+def test_the_app_may_be_left_out_where_there_is_one() -> None:
+    assert entrant.outputs.parse(stack_outputs()).app(None).name == "log-reader"
+
+
+def test_an_unknown_app_is_answered_with_the_names_there_are() -> None:
+    with pytest.raises(entrant.ConfigurationError) as caught:
+        entrant.outputs.parse(stack_outputs()).app("log-writer")
+    assert str(caught.value) == 'the stack has no app "log-writer"'
+    assert caught.value.next_step == "name one of: log-reader"
+
+
+def test_no_repr_shows_a_secret() -> None:
+    outputs = entrant.outputs.parse(stack_outputs())
+    assert SECRET not in repr(outputs)
+    assert SECRET not in repr(outputs.app(None))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"contract": 2}, "the outputs keep contract 2; this version reads contract 1"),
+        ({"contract": None}, 'there is no output "contract": these are not the outputs of this project\'s program'),
+        ({"tenant_id": None}, 'the output "tenant_id" is missing'),
+        ({"log_reader_client_id": None}, 'the output "log_reader_client_id" is missing'),
+        ({"log_reader_client_secret": "[secret]"}, 'the output "log_reader_client_secret" is masked'),
+        ({"log_reader_client_secret": 7}, 'the output "log_reader_client_secret" is not a text'),
+        ({"identities": []}, 'the output "identities" is not a map'),
+        ({"identities": {"log-reader": {"grants": []}}}, "identities.log-reader has no 'object_id'"),
+        ({"identities": {"log-reader": {"grants": 3}}}, "identities.log-reader is not of the contract's form"),
+    ],
+)
+def test_outputs_that_break_the_contract_are_refused_by_name(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(entrant.ContractError) as caught:
+        entrant.outputs.parse(stack_outputs(**changes))
+    assert str(caught.value) == says
+
+
+def test_outputs_come_from_a_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "outputs.json"
+    file.write_text(json.dumps(stack_outputs()))
+    assert entrant.from_file(file).app(None).secret == SECRET
+    file.write_text(SECRET)
+    with pytest.raises(entrant.ContractError) as caught:
+        entrant.from_file(file)
+    assert SECRET not in str(caught.value)
+
+
+def test_variables_give_an_app_or_say_which_are_missing() -> None:
+    given = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "c1", "AZURE_CLIENT_SECRET": SECRET}
+    app = entrant.from_environment(given)
+    assert (app.tenant_id, app.client_id, app.secret, app.cloud) == (TENANT, "c1", SECRET, "public")
+    with pytest.raises(entrant.ConfigurationError, match=r"AZURE_TENANT_ID, AZURE_CLIENT_SECRET \(or"):
+        entrant.from_environment({"AZURE_CLIENT_ID": "c1"})
