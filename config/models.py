@@ -74,14 +74,16 @@ def _text(value: Any) -> str:
     return value
 
 
-def _duration(value: Any) -> timedelta:
+def parse_duration(value: Any) -> timedelta:
+    """A duration such as `90d`, `12h` or `2w`; raises `Refused` for anything else."""
     text = _text(value)
     if not re.fullmatch(r"[0-9]{1,5}[hdw]", text):
         raise Refused("expected a duration such as 90d, 12h or 2w")
     return timedelta(hours=int(text[:-1]) * {"h": 1, "d": 24, "w": 168}[text[-1]])
 
 
-def _moment(value: Any) -> datetime:
+def parse_moment(value: Any) -> datetime:
+    """A date (midnight UTC) or an RFC 3339 time with zone, as UTC to the second; raises `Refused` for anything else."""
     text = _text(value)
     try:
         moment = datetime.fromisoformat(text)
@@ -163,7 +165,8 @@ def _named_scope(value: Any, info: ValidationInfo) -> Scope:
 _ROLE_ID = re.compile(rf"(?:/.*)?/providers/Microsoft\.Authorization/roleDefinitions/({GUID.pattern})", re.IGNORECASE)
 
 
-def _role(value: Any) -> Role:
+def parse_role(value: Any) -> Role:
+    """A role by built-in name, GUID or full id; raises `Refused` with the nearest name for an unknown one."""
     text = _text(value)
     if match := _ROLE_ID.fullmatch(text):
         text = match[1]
@@ -198,14 +201,14 @@ _SCOPE_SCHEMA: dict[str, Any] = {
 
 Guid = Annotated[str, PlainValidator(_guid), WithJsonSchema({"type": "string", "pattern": f"^{GUID.pattern}$"})]
 Duration = Annotated[
-    timedelta, PlainValidator(_duration), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,5}[hdw]$"})
+    timedelta, PlainValidator(parse_duration), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,5}[hdw]$"})
 ]
 Moment = Annotated[
-    datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"})
+    datetime, PlainValidator(parse_moment), WithJsonSchema({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"})
 ]
 ScopeRef = Annotated[Scope, PlainValidator(_scope_in_file), WithJsonSchema(_SCOPE_SCHEMA)]
 NamedScope = Annotated[Scope, PlainValidator(_named_scope), WithJsonSchema(_SCOPE_SCHEMA)]
-RoleRef = Annotated[Role, PlainValidator(_role), WithJsonSchema({"type": "string"})]
+RoleRef = Annotated[Role, PlainValidator(parse_role), WithJsonSchema({"type": "string"})]
 Name = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
 Text = Annotated[StrictStr, StringConstraints(min_length=1)]
 

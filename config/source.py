@@ -1,8 +1,8 @@
 """YAML files as trees of nodes that remember where each value stands.
 
 Reads libyaml's events rather than its objects, so that nothing recurses, aliases cost nothing until they are counted,
-and each scalar keeps the form it was written in. Scalars follow the YAML 1.2 core schema; what YAML 1.1 readers take for
-something else (`no`, `0755`, `1:30`) is kept apart as `Unclear` and is no valid value anywhere.
+and each scalar keeps the form it was written in. Scalars follow the YAML 1.2 core schema; what YAML 1.1 readers take
+for something else (`no`, `0755`, `1:30`) is kept apart as `Unclear` and is no valid value anywhere.
 """
 
 import re

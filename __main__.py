@@ -1,0 +1,19 @@
+"""The Pulumi program: load the stack's environment, declare its app identities, export what their users need.
+
+Stack configuration: `entrant:environment`, a file instead of `config/<stack>.yaml`; `entrant:now`, the moment that
+secret calendars are read at instead of the clock's.
+"""
+
+import pulumi
+
+import config
+from components import declare, stack_outputs
+
+settings = pulumi.Config()
+try:
+    environment = config.load(settings.get("environment") or pulumi.get_stack())
+    identities = declare(environment, now=settings.get("now"))
+except config.ConfigError as error:
+    raise pulumi.RunError(str(error)) from None
+for name, value in stack_outputs(environment, identities).items():
+    pulumi.export(name, value)

@@ -1,0 +1,158 @@
+"""`AppIdentity` under Pulumi mocks: what is registered, how it is named, what is secret, what a preview does not
+know.
+"""
+
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.output import Unknown
+
+from components import AppIdentity, AppIdentityArgs, assignment_name
+
+from .mocked import APPLICATION, ASSIGNMENT, COMPONENT, PASSWORD, PRINCIPAL, Deployment, deploy
+
+SUBSCRIPTION = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
+WORKSPACE = f"{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/law"
+READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+
+
+def args(**more: Any) -> AppIdentityArgs:
+    settings: AppIdentityArgs = {
+        "display_name": "Log reader",
+        "secret": {"every": "90d", "overlap": "7d", "starts": "2026-11-01"},
+        "roles": {"reader-law": {"role": "Reader", "scope": WORKSPACE}},
+        "now": "2026-11-20",
+    }
+    return settings | more  # type: ignore[return-value]
+
+
+def identity(*, preview: bool = False, generation: int = 0, **more: Any) -> Deployment:
+    def program() -> dict[str, Any]:
+        made = AppIdentity("log-reader", args(**more))
+        return {
+            "client_id": made.client_id,
+            "secret": made.client_secret,
+            "previous": made.client_secret_previous,
+            "credentials": pulumi.Output.from_input(made.credentials),
+        }
+
+    return deploy(program, preview=preview, generation=generation)
+
+
+def test_the_secret_is_a_pulumi_secret_and_the_client_id_is_not() -> None:
+    made = identity()
+    assert made.result["secret"].value == "value-of-log-reader-secret-2026-11-01"
+    assert made.result["secret"].secret
+    assert not made.result["client_id"].secret
+
+
+def test_credentials_are_described_without_any_secret() -> None:
+    seen = identity().result["credentials"]
+    assert not seen.secret
+    assert [(c["kind"], c["name"], c["ends"], c["current"]) for c in seen.value] == [
+        ("secret", "entrant 2026-11-01", "2027-02-06T00:00:00Z", True)
+    ]
+    assert "value-of" not in repr(seen.value)
+
+
+def test_inside_the_overlap_both_secrets_exist_and_the_newest_is_current() -> None:
+    made = identity(now="2027-02-01")
+    assert [p.name for p in made.all(PASSWORD)] == ["log-reader-secret-2027-01-30", "log-reader-secret-2026-11-01"]
+    assert made.result["secret"].value == "value-of-log-reader-secret-2027-01-30"
+    assert made.result["previous"].value == "value-of-log-reader-secret-2026-11-01"
+    assert made.result["previous"].secret
+    assert [c["current"] for c in made.result["credentials"].value] == [True, False]
+
+
+def test_without_a_secret_there_is_no_password_and_no_output() -> None:
+    def program() -> dict[str, Any]:
+        made = AppIdentity("log-reader", {"display_name": "Log reader"})
+        return {"secret": made.client_secret, "previous": made.client_secret_previous}
+
+    made = deploy(program)
+    assert made.all(PASSWORD) == []
+    assert made.result == {"secret": None, "previous": None}
+
+
+def test_everything_is_a_child_of_the_component_and_outputs_are_registered_once() -> None:
+    made = identity()
+    component = "urn:pulumi:dev::entrant::pulumi:pulumi:Stack$entrant:index:AppIdentity::log-reader"
+    assert {(r.type, r.name, r.parent) for r in made.resources if r.type != COMPONENT} == {
+        (APPLICATION, "log-reader", component),
+        (PRINCIPAL, "log-reader", component),
+        (PASSWORD, "log-reader-secret-2026-11-01", component),
+        (ASSIGNMENT, "log-reader-reader-law", component),
+    }
+    [(_, outputs)] = [done for done in made.completed if done[0] == component]
+    assert set(outputs) == {"client_id", "object_id", "service_principal_id"}
+
+
+def test_the_password_ends_at_a_stated_moment_and_not_after_a_relative_time() -> None:
+    """The provider drops a relative end date without a word, and the secret would live for two years."""
+    password = identity().one(PASSWORD)
+    assert password.inputs["endDate"] == "2027-02-06T00:00:00Z"
+    assert "endDateRelative" not in password.inputs
+
+
+def test_creation_refuses_a_display_name_that_is_taken() -> None:
+    assert identity().one(APPLICATION).inputs["preventDuplicateNames"] is True
+
+
+def test_a_role_is_assigned_to_the_service_principal_by_type() -> None:
+    made = identity()
+    inputs = made.one(ASSIGNMENT).inputs
+    assert inputs["principalType"] == "ServicePrincipal"
+    assert inputs["scope"] == WORKSPACE
+    assert inputs["roleDefinitionId"] == f"{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{READER}"
+    assert inputs["roleAssignmentName"] == assignment_name(WORKSPACE, READER, inputs["principalId"])
+
+
+def test_above_subscriptions_a_role_definition_is_not_qualified() -> None:
+    group = "/providers/Microsoft.Management/managementGroups/platform"
+    made = identity(roles={"reader": {"role": READER, "scope": group}})
+    expected = f"/providers/Microsoft.Authorization/roleDefinitions/{READER}"
+    assert made.one(ASSIGNMENT).inputs["roleDefinitionId"] == expected
+
+
+def test_an_assignment_keeps_its_name_until_the_principal_is_made_anew() -> None:
+    first, again, anew = (identity(generation=g).one(ASSIGNMENT).inputs["roleAssignmentName"] for g in (0, 0, 1))
+    assert first == again
+    assert first != anew
+
+
+def test_an_assignment_name_depends_on_scope_role_and_principal_but_not_on_case() -> None:
+    name = assignment_name(WORKSPACE, READER, "aaaa")
+    assert name == "5c212299-148e-562c-a1fa-c8f6a4681f06", "a different name would replace every assignment there is"
+    assert name == assignment_name(WORKSPACE.upper(), READER.upper(), "AAAA")
+    assert name == assignment_name(WORKSPACE, f"/x/roleDefinitions/{READER}", "aaaa")
+    assert len({name, assignment_name(SUBSCRIPTION, READER, "aaaa"), assignment_name(WORKSPACE, READER, "bbbb")}) == 3
+
+
+def test_a_preview_does_not_make_up_what_only_creation_tells() -> None:
+    made = identity(preview=True)
+    assert not made.result["client_id"].known
+    assert not made.result["secret"].known
+    assert made.result["secret"].secret
+    inputs = made.one(ASSIGNMENT).inputs
+    assert isinstance(inputs["roleAssignmentName"], Unknown)
+    assert inputs["scope"] == WORKSPACE
+
+
+def test_protect_covers_registration_and_principal_but_not_what_rotates() -> None:
+    made = identity(protect=True)
+    assert {r.type for r in made.resources if r.request.protect} == {APPLICATION, PRINCIPAL}
+
+
+def test_options_of_the_caller_reach_the_component_alone() -> None:
+    def program() -> None:
+        AppIdentity("log-reader", args(), pulumi.ResourceOptions(ignore_changes=["x"]))
+
+    made = deploy(program)
+    assert {r.type for r in made.resources if list(r.request.ignoreChanges)} == {COMPONENT}
+
+
+@pytest.mark.parametrize("secret", [{"every": "90"}, {"every": "7d", "overlap": "7d"}])
+def test_a_malformed_calendar_is_refused(secret: dict[str, str]) -> None:
+    with pytest.raises(ValueError):
+        identity(secret=secret)

@@ -1,0 +1,134 @@
+"""From an environment file to declared components and the stack's outputs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.provider.experimental.analyzer import Analyzer
+
+import config
+from components import AppIdentity, declare, stack_outputs
+
+from .mocked import ASSIGNMENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy
+
+SUBSCRIPTION = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
+FILE = f"""
+scopes:
+  logs: {SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/law
+apps:
+  log-reader:
+    display_name: Log reader
+    secret: {{every: 90d, overlap: 7d, starts: 2026-11-01}}
+    roles:
+      - {{role: Reader, scope: logs}}
+      - {{role: Log Analytics Reader, scope: logs}}
+  idle:
+    protect: true
+"""
+
+
+def up(tmp_path: Path, text: str = FILE, **options: Any) -> Deployment:
+    (tmp_path / "x.yaml").write_text(text)
+    environment = config.load("x.yaml", root=tmp_path)
+    return deploy(
+        lambda: stack_outputs(environment, declare(environment, now=options.get("now", "2026-11-20"))),
+        preview=options.get("preview", False),
+    )
+
+
+def plain(outputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, "value", value) for name, value in outputs.items()}
+
+
+def test_outputs_follow_the_contract(tmp_path: Path) -> None:
+    made = up(tmp_path)
+    outputs = plain(made.result)
+    assert set(outputs) == {
+        "contract",
+        "tenant_id",
+        "cloud",
+        "log_reader_client_id",
+        "log_reader_client_secret",
+        "idle_client_id",
+        "identities",
+    }
+    assert (outputs["contract"], outputs["tenant_id"], outputs["cloud"]) == (1, TENANT, "public")
+    assert made.result["log_reader_client_secret"].secret
+
+
+def test_identities_tell_grants_and_credentials_and_no_secret(tmp_path: Path) -> None:
+    made = up(tmp_path)
+    identities = made.result["identities"].value
+    assert not made.result["identities"].secret
+    reader = identities["log-reader"]
+    assert set(reader) == {
+        "display_name",
+        "client_id",
+        "object_id",
+        "service_principal_id",
+        "grants",
+        "permissions",
+        "credentials",
+    }
+    assert {assignment.inputs["principalId"] for assignment in made.all(ASSIGNMENT)} == {reader["service_principal_id"]}
+    assert [(grant["role"], grant["scope"].rsplit("/", 1)[1]) for grant in reader["grants"]] == [
+        ("Reader", "law"),
+        ("Log Analytics Reader", "law"),
+    ]
+    assert all("/roleAssignments/" in grant["assignment_id"] for grant in reader["grants"])
+    assert identities["idle"]["credentials"] == []
+    assert made.result["log_reader_client_secret"].value not in json.dumps(identities)
+
+
+def test_in_the_overlap_the_secret_before_is_an_output_of_its_own(tmp_path: Path) -> None:
+    made = up(tmp_path, now="2027-02-01")
+    assert made.result["log_reader_client_secret"].value == "value-of-log-reader-secret-2027-01-30"
+    assert made.result["log_reader_client_secret_previous"].value == "value-of-log-reader-secret-2026-11-01"
+    assert made.result["log_reader_client_secret_previous"].secret
+
+
+def names(made: Deployment) -> set[tuple[str, str]]:
+    return {(resource.type, resource.name) for resource in made.resources}
+
+
+def test_order_and_scope_names_in_the_file_do_not_change_resource_names(tmp_path: Path) -> None:
+    lines = FILE.replace("logs:", "workspace:").replace("scope: logs", "scope: workspace").splitlines()
+    first, second = (index for index, line in enumerate(lines) if "role:" in line)
+    lines[first], lines[second] = lines[second], lines[first]
+    assert names(up(tmp_path)) == names(up(tmp_path, "\n".join(lines)))
+
+
+def test_a_role_given_by_guid_and_by_name_is_the_same_resource(tmp_path: Path) -> None:
+    by_guid = FILE.replace("role: Reader", "role: ACDD72A7-3385-48EF-BD42-F606FBA81AE7")
+    assert names(up(tmp_path)) == names(up(tmp_path, by_guid))
+
+
+def test_a_name_given_to_a_role_assignment_can_be_read(tmp_path: Path) -> None:
+    first, second = sorted(resource.name for resource in up(tmp_path).all(ASSIGNMENT))
+    assert first.startswith("log-reader-log-analytics-reader-law-")
+    assert second.startswith("log-reader-reader-law-")
+
+
+def test_without_a_display_name_the_apps_name_is_used(tmp_path: Path) -> None:
+    assert plain(up(tmp_path).result)["identities"]["idle"]["display_name"] == "idle"
+
+
+def test_the_environments_protect_holds_for_apps_that_say_nothing(tmp_path: Path) -> None:
+    made = up(tmp_path, "protect: true\n" + FILE.replace("protect: true", "protect: false"))
+    assert {r.name for r in made.all(PRINCIPAL) if r.request.protect} == {"log-reader"}
+    assert not any(r.request.protect for r in made.all(PASSWORD))
+
+
+def test_the_wrong_tenant_stops_the_run_before_anything_is_declared(tmp_path: Path) -> None:
+    with pytest.raises(pulumi.RunError, match="login is for " + TENANT):
+        up(tmp_path, "tenant: 22222222-2222-2222-2222-222222222222\n" + FILE)
+
+
+def test_the_component_describes_itself_to_pulumi() -> None:
+    """The schema a component provider would publish has every argument with its docstring."""
+    found = Analyzer("entrant").analyze([AppIdentity])
+    definition = found["component_definitions"]["AppIdentity"]
+    assert all(field.description for field in definition.inputs.values())
+    assert set(definition.outputs) >= {"clientId", "objectId", "servicePrincipalId"}
