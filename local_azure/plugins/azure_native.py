@@ -1,0 +1,501 @@
+"""The azure-native stand-in: resource types and functions over Azure Resource Manager, from one table.
+
+Behaviour of pulumi-azure-native 3.29: a resource is created only where none is (one GET first), written with PUT and
+read back; inputs are compared with inputs; what is in the resource's path replaces it; a replacement deletes first
+unless the plugin chose the name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urljoin
+
+import requests
+
+from local_azure.plugins.schema import DEFAULTS, Change, Prop, ResourceType, check, diff
+from local_azure.plugins.server import Checked, Partial, Read, Resource
+from local_azure.plugins.session import ApiError, PluginError, Session
+from local_azure.plugins.values import UNKNOWN, Properties
+
+_CREATE_BEFORE_DELETE = "__createBeforeDelete"
+_API_VERSION = "azureApiVersion"
+
+
+def _string(wire: str = "", **flags: Any) -> Prop:
+    return Prop(kind="string", wire=wire, **flags)
+
+
+def _strings(wire: str, **flags: Any) -> Prop:
+    return Prop(kind="list", wire=wire, each=Prop(kind="string"), **flags)
+
+
+def _out(wire: str, kind: str = "string", **flags: Any) -> Prop:
+    return Prop(kind=kind, wire=wire, output_only=True, **flags)  # type: ignore[arg-type]
+
+
+def _matches(pattern: str) -> Callable[[Any], str | None]:
+    compiled = re.compile(pattern)
+    return lambda value: None if compiled.search(value) else f"does not match expression '{pattern}'"
+
+
+_AUDIT = {
+    "createdBy": _out("properties.createdBy"),
+    "createdOn": _out("properties.createdOn"),
+    "updatedBy": _out("properties.updatedBy"),
+    "updatedOn": _out("properties.updatedOn"),
+}
+_NAMED = {"name": _out("name"), "type": _out("type")}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """How a type is reached: its path (``{scope}`` may hold slashes), its API version, and how it is named when unnamed."""
+
+    path: str
+    api_version: str
+    name_input: str
+    naming: str
+    path_inputs: tuple[str, ...]
+
+
+_ROWS: dict[str, tuple[Arm, dict[str, Prop]]] = {
+    "azure-native:authorization:RoleAssignment": (
+        Arm(
+            path="/{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
+            api_version="2022-04-01",
+            name_input="roleAssignmentName",
+            naming="uuid",
+            path_inputs=("scope", "roleAssignmentName"),
+        ),
+        {
+            "condition": _string("properties.condition"),
+            "conditionVersion": _string("properties.conditionVersion"),
+            "delegatedManagedIdentityResourceId": _string("properties.delegatedManagedIdentityResourceId"),
+            "description": _string("properties.description"),
+            "principalId": _string("properties.principalId", required=True, force_new=True),
+            "principalType": _string("properties.principalType"),
+            "roleAssignmentName": _string(required=True, force_new=True),
+            "roleDefinitionId": _string("properties.roleDefinitionId", required=True),
+            "scope": _string(required=True, force_new=True),
+            **_AUDIT,
+            **_NAMED,
+        },
+    ),
+    "azure-native:authorization:RoleDefinition": (
+        Arm(
+            path="/{scope}/providers/Microsoft.Authorization/roleDefinitions/{roleDefinitionId}",
+            api_version="2022-05-01-preview",
+            name_input="roleDefinitionId",
+            naming="uuid",
+            path_inputs=("scope", "roleDefinitionId"),
+        ),
+        {
+            "assignableScopes": _strings("properties.assignableScopes"),
+            "description": _string("properties.description"),
+            "permissions": Prop(
+                kind="list",
+                wire="properties.permissions",
+                each=Prop(
+                    kind="object",
+                    fields={
+                        "actions": _strings("actions"),
+                        "dataActions": _strings("dataActions"),
+                        "notActions": _strings("notActions"),
+                        "notDataActions": _strings("notDataActions"),
+                        "condition": _out("condition"),
+                        "conditionVersion": _out("conditionVersion"),
+                    },
+                ),
+            ),
+            "roleDefinitionId": _string(required=True, force_new=True),
+            "roleName": _string("properties.roleName"),
+            "roleType": _string("properties.type"),
+            "scope": _string(required=True, force_new=True),
+            **_AUDIT,
+            **_NAMED,
+        },
+    ),
+    "azure-native:resources:ResourceGroup": (
+        Arm(
+            path="/subscriptions/{subscriptionId}/resourcegroups/{resourceGroupName}",
+            api_version="2024-03-01",
+            name_input="resourceGroupName",
+            naming="random",
+            path_inputs=("resourceGroupName",),
+        ),
+        {
+            "location": _string("location", required=True, force_new=True),
+            "managedBy": _string("managedBy"),
+            "resourceGroupName": _string(required=True, force_new=True, checks=(_matches(r"^[-\w\._\(\)]+$"),)),
+            "tags": Prop(kind="map", wire="tags"),
+            "properties": Prop(
+                kind="object",
+                wire="properties",
+                output_only=True,
+                fields={"provisioningState": _out("provisioningState")},
+            ),
+            **_NAMED,
+        },
+    ),
+}
+
+TYPES: dict[str, ResourceType] = {
+    token: ResourceType(token=token, family="arm", props=props, id_format=arm.path)
+    for token, (arm, props) in _ROWS.items()
+}
+"""Every azure-native resource type the stand-in covers, by type token."""
+
+
+class AzureNative:
+    """The azure-native plugin."""
+
+    name = "azure-native"
+    types: Mapping[str, ResourceType] = TYPES
+    config_names: Collection[str] = (
+        "auxiliaryTenantIds", "clientCertificatePassword", "clientCertificatePath", "clientId", "clientSecret",
+        "disableInstanceDiscovery", "disablePulumiPartnerId", "environment", "location", "metadataHost", "msiEndpoint",
+        "oidcAudience", "oidcRequestToken", "oidcRequestUrl", "oidcToken", "oidcTokenFilePath", "partnerId",
+        "skipReadOnUpdate", "subscriptionId", "tenantId", "useDefaultAzureCredential", "useMsi", "useOidc",
+    )  # fmt: skip
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self._session: Session | None = None
+        self._location = ""
+        self.functions: Mapping[str, Callable[[Mapping[str, Any]], Properties]] = {
+            "azure-native:authorization:getClientConfig": self._client_config,
+            "azure-native:authorization:getClientToken": self._client_token,
+            "azure-native:authorization:getRoleAssignment": self._getter("azure-native:authorization:RoleAssignment"),
+            "azure-native:authorization:getRoleDefinition": self._getter("azure-native:authorization:RoleDefinition"),
+            "azure-native:resources:getResourceGroup": self._getter("azure-native:resources:ResourceGroup"),
+        }
+
+    @property
+    def session(self) -> Session:
+        """The signed-in session; raises `PluginError` before the plugin is configured."""
+        if self._session is None:
+            raise PluginError("the azure-native plugin is not configured")
+        return self._session
+
+    def configure(self, session: Session) -> None:
+        """Use ``session`` from now on."""
+        settings = session.settings
+        if not settings.disable_instance_discovery:
+            raise PluginError(
+                f"azure-native would ask login.microsoftonline.com whether {settings.metadata_host} is an authority it knows; "
+                f"set ARM_DISABLE_INSTANCE_DISCOVERY=true (or azure-native:disableInstanceDiscovery) for a local Azure"
+            )
+        if not settings.subscription_id:
+            raise PluginError("azure-native: ARM_SUBSCRIPTION_ID (or azure-native:subscriptionId) must be set")
+        self._session = session
+
+    # Resources
+
+    def check(self, resource: Resource, old: Mapping[str, Any], seed: bytes) -> Checked:
+        """Names and API version filled in, and mistakes."""
+        arm = _ROWS[resource.rtype.token][0]
+        news = {name: value for name, value in resource.inputs.items() if value is not None}
+        version = news.pop(_API_VERSION, arm.api_version)
+        flag = news.pop(_CREATE_BEFORE_DELETE, None)
+        if arm.name_input not in news:
+            if old.get(arm.name_input):
+                news[arm.name_input] = old[arm.name_input]
+                flag = old.get(_CREATE_BEFORE_DELETE)
+            else:
+                news[arm.name_input] = _name(arm, resource.name, seed)
+                flag = True
+        checked, problems = check(resource.rtype, news)
+        checked = _without_defaults(checked)
+        problems = [(path, _wording(path, sentence)) for path, sentence in problems]
+        checked[_API_VERSION] = version
+        if flag is True:
+            checked[_CREATE_BEFORE_DELETE] = True
+        return Checked(checked, problems)
+
+    def diff(self, resource: Resource, old_inputs: Mapping[str, Any]) -> tuple[dict[str, Change], bool]:
+        """What changed between the inputs of then and now; a replacement deletes first unless the name was made up."""
+        old, new = dict(old_inputs), dict(resource.inputs)
+        changes = diff(resource.rtype.props, old, new)
+        old_place, new_place = old.get("location"), new.get("location")
+        if isinstance(old_place, str) and isinstance(new_place, str) and _squeezed(old_place) == _squeezed(new_place):
+            changes.pop("location", None)
+        return changes, old.get(_CREATE_BEFORE_DELETE) is not True
+
+    def preview(self, resource: Resource) -> Properties:
+        """The inputs, and unknown for all the service decides."""
+        planned: Properties = {}
+        for name, prop in resource.rtype.props.items():
+            if prop.wire and name in resource.inputs:
+                planned[name] = resource.inputs[name]
+            elif prop.output_only or name in ("scope",):
+                planned[name] = UNKNOWN
+        for name in ("name", "location"):
+            if name in resource.state:
+                planned[name] = resource.state[name]
+        planned[_API_VERSION] = _ROWS[resource.rtype.token][0].api_version
+        return planned
+
+    def create(self, resource: Resource) -> tuple[str, Properties]:
+        """Make it where nothing is yet."""
+        path = self._path(resource.rtype, resource.inputs)
+        self._must_not_exist(resource.rtype, path)
+        body = self._body(resource)
+        made = self._put(resource.rtype, path, body)
+        resource_id = str(made.get("id") or path)
+        return resource_id, self._read_back(resource, resource_id, made)
+
+    def update(self, resource: Resource, old_inputs: Mapping[str, Any]) -> Properties:
+        """Write all of it anew."""
+        path = self._path(resource.rtype, resource.inputs)
+        return self._read_back(resource, resource.id, self._put(resource.rtype, path, self._body(resource)))
+
+    def read(self, resource: Resource) -> Read | None:
+        """Read it: a refresh when there are inputs, else an import."""
+        body = self._get(resource.rtype, resource.id)
+        if body is None:
+            return None
+        state = self._outputs(resource.rtype, body)
+        if resource.inputs:
+            return Read(resource.id, state, _refreshed(resource, state))
+        inputs = {name: state[name] for name, prop in resource.rtype.inputs().items() if prop.wire and name in state}
+        inputs.update(self._path_inputs(resource.rtype, resource.id))
+        return Read(resource.id, state, inputs)
+
+    def delete(self, resource: Resource) -> None:
+        """Remove it; it being gone already is fine."""
+        try:
+            response = self._call("DELETE", resource.rtype, resource.id, accept=(200, 202, 204))
+        except ApiError as error:
+            if error.status == 404:
+                return
+            raise
+        if response.status_code == 202:
+            self._poll(response, resource.id)
+
+    # Azure Resource Manager
+
+    def _call(
+        self, method: str, rtype: ResourceType, path: str, *, accept: tuple[int, ...] = (200,), body: Any = None
+    ) -> requests.Response:
+        return self.session.request(
+            method,
+            self.session.cloud.resource_manager + path,
+            audience=self.session.cloud.audience,
+            params={"api-version": _ROWS[rtype.token][0].api_version},
+            accept=accept,
+            body=body,
+            retry_if=lambda error: error.status == 409 and error.code == "AnotherOperationInProgress",
+        )
+
+    def _must_not_exist(self, rtype: ResourceType, path: str) -> None:
+        try:
+            found = self._call("GET", rtype, path, accept=(200, 204, 404))
+        except ApiError as error:
+            raise PluginError(
+                f"cannot check existence of resource '{path}': status code {error.status}, {error.code}: {error.message}"
+            ) from None
+        if found.status_code == 200 and _json(found):
+            raise PluginError(f"cannot create already existing resource '{path}'")
+
+    def _get(self, rtype: ResourceType, path: str) -> Properties | None:
+        try:
+            return _json(self._call("GET", rtype, path))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _put(self, rtype: ResourceType, path: str, body: Properties) -> Properties:
+        response = self._call("PUT", rtype, path, accept=(200, 201, 202), body=body)
+        if response.status_code == 202:
+            self._poll(response, path)
+            return self._get(rtype, path) or {}
+        return _json(response)
+
+    def _poll(self, response: requests.Response, path: str) -> None:
+        """Follow a long-running operation until it is done. Source: ARM's asynchronous operations."""
+        session = self.session
+        link = response.headers.get("Azure-AsyncOperation") or response.headers.get("Location")
+        if not link:
+            raise PluginError(f"{path}: the service answered 202 without saying where to ask for the outcome")
+        link = urljoin(session.cloud.resource_manager, link)
+        if not link.startswith(f"{session.cloud.resource_manager}/"):
+            raise PluginError(f"{path}: the service names another host for the outcome: {link}")
+        while True:
+            answer = session.request("GET", link, audience=session.cloud.audience, accept=(200, 202, 204))
+            status = str(_json(answer).get("status", "Succeeded")) if answer.status_code == 200 else ""
+            if answer.status_code == 204 or status == "Succeeded":
+                return
+            if status in ("Failed", "Canceled"):
+                error = _json(answer).get("error") or {}
+                raise PluginError(f"{path}: {status}: {error.get('code', '')}: {error.get('message', '')}")
+            try:
+                session.wait(float(answer.headers.get("Retry-After", 1)))
+            except ValueError:
+                session.wait(1)
+
+    def _path(self, rtype: ResourceType, inputs: Mapping[str, Any]) -> str:
+        arm = _ROWS[rtype.token][0]
+        path = arm.path.replace("{subscriptionId}", quote(self.session.settings.subscription_id, safe=""))
+        for name in arm.path_inputs:
+            value = str(inputs[name])
+            part = value.strip("/") if name == "scope" else quote(value, safe="")
+            path = path.replace(f"{{{name}}}", part)
+        return re.sub("^//+", "/", path)
+
+    def _path_inputs(self, rtype: ResourceType, resource_id: str) -> Properties:
+        arm = _ROWS[rtype.token][0]
+        pattern = re.escape(arm.path)
+        for name in (*arm.path_inputs, "subscriptionId"):
+            value = f"(?P<{name}>.*)" if name == "scope" else f"(?P<{name}>[^/]+)"
+            pattern = pattern.replace(re.escape(f"{{{name}}}"), value)
+        pattern = pattern.replace("/(?P<scope>.*)/", "/?(?P<scope>.*)/")
+        match = re.fullmatch(pattern, resource_id, re.IGNORECASE)
+        if not match:
+            raise PluginError(f"{resource_id!r} is not the id of a {rtype.token}: it must look like {arm.path}")
+        return {name: match[name] for name in arm.path_inputs}
+
+    def _body(self, resource: Resource) -> Properties:
+        body: Properties = {}
+        for name, prop in resource.rtype.inputs().items():
+            value = resource.inputs.get(name)
+            if prop.wire and value is not None:
+                _put_at(body, prop.wire, _wire_value(prop, value))
+        return body
+
+    def _outputs(self, rtype: ResourceType, body: Mapping[str, Any]) -> Properties:
+        state = _present(rtype.props, body)
+        if isinstance(scope := (body.get("properties") or {}).get("scope"), str) and "scope" in rtype.props:
+            state["scope"] = scope
+        state[_API_VERSION] = _ROWS[rtype.token][0].api_version
+        return state
+
+    def _read_back(self, resource: Resource, resource_id: str, made: Properties) -> Properties:
+        try:
+            body = self._get(resource.rtype, resource_id)
+        except PluginError as error:
+            raise Partial(str(error), resource_id, self._outputs(resource.rtype, made)) from None
+        return self._outputs(resource.rtype, body or made)
+
+    # Functions
+
+    def _client_config(self, arguments: Mapping[str, Any]) -> Properties:
+        settings = self.session.settings
+        claims = self.session.claims(self.session.cloud.graph)
+        return {
+            "clientId": str(claims.get("appid") or settings.client_id),
+            "objectId": str(claims.get("oid") or ""),
+            "subscriptionId": settings.subscription_id,
+            "tenantId": str(claims.get("tid") or settings.tenant_id),
+        }
+
+    def _client_token(self, arguments: Mapping[str, Any]) -> Properties:
+        endpoint = str(arguments.get("endpoint") or f"{self.session.cloud.resource_manager}/")
+        return {"token": self.session.token(endpoint)}
+
+    def _getter(self, token: str) -> Callable[[Mapping[str, Any]], Properties]:
+        rtype = TYPES[token]
+        arm = _ROWS[token][0]
+
+        def get(arguments: Mapping[str, Any]) -> Properties:
+            missing = [name for name in arm.path_inputs if arguments.get(name) is None]
+            if missing:
+                raise PluginError(f"missing required argument {missing[0]!r}")
+            path = self._path(rtype, arguments)
+            body = self._get(rtype, path)
+            if body is None:
+                raise PluginError(f"request failed {path}: there is no such resource")
+            return {**self._outputs(rtype, body), "id": str(body.get("id") or path)}
+
+        return get
+
+
+# Helpers
+
+
+def _json(response: requests.Response) -> Properties:
+    if not response.content:
+        return {}
+    try:
+        document = response.json()
+    except ValueError:
+        raise PluginError(f"{response.request.method} {response.url}: the answer is not JSON") from None
+    return document if isinstance(document, dict) else {}
+
+
+def _name(arm: Arm, name: str, seed: bytes) -> str:
+    """A name nobody else has, the same for the same ``seed``, so that a preview and its update agree."""
+    digest = hashlib.sha256(seed + name.encode()).hexdigest() if seed else uuid.uuid4().hex
+    return str(uuid.UUID(digest[:32])) if arm.naming == "uuid" else f"{name}{digest[:8]}"
+
+
+def _wording(path: str, sentence: str) -> str:
+    if sentence.startswith("is required"):
+        hint = "; set it, or configure azure-native:location" if path == "location" else ""
+        return f"missing required property '{path}'{hint}"
+    return sentence
+
+
+def _squeezed(location: str) -> str:
+    return location.replace(" ", "").lower()
+
+
+def _without_defaults(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_defaults(item) for name, item in value.items() if name != DEFAULTS}
+    if isinstance(value, list):
+        return [_without_defaults(item) for item in value]
+    return value
+
+
+def _wire_value(prop: Prop, value: Any) -> Any:
+    if prop.kind == "object":
+        return {item.wire: _wire_value(item, value[name]) for name, item in prop.fields.items() if name in value}
+    if prop.kind == "list" and prop.each is not None:
+        return [_wire_value(prop.each, item) for item in value]
+    return value
+
+
+def _put_at(body: Properties, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        body = body.setdefault(parent, {})
+    body[last] = value
+
+
+def _present(props: Mapping[str, Prop], body: Mapping[str, Any]) -> Properties:
+    """The properties that ``body`` shows, without those it leaves out or that are null."""
+    shown: Properties = {}
+    for name, prop in props.items():
+        value: Any = body
+        for part in prop.wire.split(".") if prop.wire else ():
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if prop.wire and value is not None:
+            shown[name] = _present_value(prop, value)
+    return shown
+
+
+def _present_value(prop: Prop, value: Any) -> Any:
+    if prop.kind == "object" and isinstance(value, Mapping):
+        return _present(prop.fields, value)
+    if prop.kind == "list" and prop.each is not None and isinstance(value, list):
+        return [_present_value(prop.each, item) for item in value]
+    return value
+
+
+def _refreshed(resource: Resource, state: Mapping[str, Any]) -> Properties:
+    """The inputs, with what changed in the service since it was last read."""
+    inputs = dict(resource.inputs)
+    for name, prop in resource.rtype.inputs().items():
+        if not prop.wire or resource.state.get(name) == state.get(name):
+            continue
+        if name in state:
+            inputs[name] = state[name]
+        else:
+            inputs.pop(name, None)
+    return inputs

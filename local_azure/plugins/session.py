@@ -1,0 +1,441 @@
+"""How a stand-in reaches Azure: settings, cloud metadata, tokens, and HTTP with the retries the real plugins do.
+
+Settings are those of the real plugins: provider configuration first, then ``ARM_*`` variables. Credentials are tried in the
+order of go-azure-sdk: client certificate, client secret, OIDC token, GitHub OIDC, Azure CLI.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+import requests.adapters
+
+T = TypeVar("T")
+
+METADATA_API_VERSION = "2022-09-01"
+RETRIES = 6
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 60.0
+_TIMEOUT = (10, 120)
+
+
+class PluginError(Exception):
+    """Something the user of the plugin has to know; the message says what happened and what to do."""
+
+
+class Cancelled(PluginError):
+    """The engine asked the plugin to stop."""
+
+
+class ApiError(PluginError):
+    """The service refused a request.
+
+    ``code`` and ``message`` are the service's own. Neither holds a token: only the method and the URL of the request
+    are kept.
+    """
+
+    def __init__(self, status: int, code: str, message: str, request: str) -> None:
+        self.status = status
+        self.code = code
+        self.message = message
+        self.request = request
+        super().__init__(f"{request}: unexpected status {status} with error: {code}: {message}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Where and as whom to sign in. Secrets are left out of ``repr``."""
+
+    metadata_host: str
+    tenant_id: str
+    client_id: str
+    subscription_id: str = ""
+    environment: str = "public"
+    disable_instance_discovery: bool = False
+    client_secret: str = field(default="", repr=False)
+    certificate: bytes = field(default=b"", repr=False)
+    certificate_password: str = field(default="", repr=False)
+    oidc_token: str = field(default="", repr=False)
+    oidc_token_file: str = ""
+    oidc_request_url: str = ""
+    oidc_request_token: str = field(default="", repr=False)
+    use_oidc: bool = False
+    use_cli: bool = True
+
+
+_ENVIRONMENTS = (
+    "public", "global", "usgovernment", "usgovernmentl4", "dod", "usgovernmentl5", "china", "chinacloud",
+    "azurecloud", "azurepubliccloud", "azureusgovernment", "azureusgovernmentcloud", "azurechinacloud", "",
+)  # fmt: skip
+
+
+def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in provider configuration ``config`` and the environment.
+
+    Raises `PluginError` naming what is missing or contradictory.
+    """
+
+    def text(name: str, *variables: str) -> str:
+        value = config.get(name)
+        if isinstance(value, str) and value:
+            return value
+        return next((env[variable] for variable in variables if env.get(variable)), "")
+
+    def flag(name: str, variable: str, default: bool) -> bool:
+        value = config.get(name)
+        if value is None or value == "":
+            value = env.get(variable) or default
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in ("true", "1", "t"):
+            return True
+        if str(value).lower() in ("false", "0", "f"):
+            return False
+        raise PluginError(f"{plugin}: {name} ({variable}) must be true or false, but is {str(value)!r}")
+
+    metadata_host = text("metadataHost", "ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST")
+    if not metadata_host:
+        raise PluginError(
+            f"this {plugin} plugin is a stand-in for rehearsals on a local Azure and never talks to the real one. "
+            f"Set ARM_METADATA_HOSTNAME (and ARM_TENANT_ID, ARM_CLIENT_ID, ARM_CLIENT_SECRET) to those of the local "
+            f"Azure; for a real tenant, let Pulumi have the real plugin: remove this one with `pulumi plugin rm resource "
+            f"{plugin} --all` and run `pulumi install` where Pulumi can download plugins."
+        )
+    environment = text("environment", "ARM_ENVIRONMENT")
+    if environment.lower() not in _ENVIRONMENTS:
+        raise PluginError(
+            f'failed to read Azure environment "{environment}": it must be public, usgovernment or china, '
+            f"even with a metadata host"
+        )
+    certificate = b""
+    path, data = (
+        text("clientCertificatePath", "ARM_CLIENT_CERTIFICATE_PATH"),
+        text("clientCertificate", "ARM_CLIENT_CERTIFICATE"),
+    )
+    try:
+        if path:
+            certificate = Path(path).read_bytes()
+        elif data:
+            certificate = base64.b64decode(data)
+    except (OSError, ValueError) as error:
+        raise PluginError(f"{plugin}: reading the client certificate: {error}") from None
+    settings = Settings(
+        metadata_host=metadata_host.removeprefix("https://").rstrip("/"),
+        tenant_id=text("tenantId", "ARM_TENANT_ID"),
+        client_id=text("clientId", "ARM_CLIENT_ID"),
+        subscription_id=text("subscriptionId", "ARM_SUBSCRIPTION_ID"),
+        environment=environment or "public",
+        disable_instance_discovery=flag("disableInstanceDiscovery", "ARM_DISABLE_INSTANCE_DISCOVERY", False),
+        client_secret=text("clientSecret", "ARM_CLIENT_SECRET"),
+        certificate=certificate,
+        certificate_password=text("clientCertificatePassword", "ARM_CLIENT_CERTIFICATE_PASSWORD"),
+        oidc_token=text("oidcToken", "ARM_OIDC_TOKEN"),
+        oidc_token_file=text("oidcTokenFilePath", "ARM_OIDC_TOKEN_FILE_PATH"),
+        oidc_request_url=text("oidcRequestUrl", "ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"),
+        oidc_request_token=text("oidcRequestToken", "ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+        use_oidc=flag("useOidc", "ARM_USE_OIDC", False),
+        use_cli=flag("useCli", "ARM_USE_CLI", True),
+    )
+    if settings.metadata_host.startswith("http://"):
+        raise PluginError(f"{plugin}: the metadata host must serve https, but is {metadata_host!r}")
+    needed = {"ARM_TENANT_ID": settings.tenant_id}
+    if settings.client_secret or settings.certificate or settings.use_oidc:
+        needed["ARM_CLIENT_ID"] = settings.client_id
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        raise PluginError(f"{plugin}: cannot sign in: {' and '.join(missing)} must be set")
+    if not (settings.client_secret or settings.certificate or settings.use_oidc or settings.use_cli):
+        raise PluginError(
+            f"{plugin}: failed to load Azure credentials: set ARM_CLIENT_SECRET, ARM_CLIENT_CERTIFICATE_PATH, or "
+            f"ARM_USE_OIDC=true with ARM_OIDC_TOKEN or ARM_OIDC_TOKEN_FILE_PATH"
+        )
+    return settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cloud:
+    """The endpoints a metadata host names (each without a trailing slash)."""
+
+    login: str
+    resource_manager: str
+    audience: str
+    graph: str
+
+    @classmethod
+    def from_metadata(cls, host: str, document: Any) -> Cloud:
+        """The cloud in a metadata document; raises `PluginError` when it lacks what the real plugins need."""
+        try:
+            return cls(
+                login=document["authentication"]["loginEndpoint"].rstrip("/"),
+                resource_manager=document["resourceManager"].rstrip("/"),
+                audience=document["authentication"]["audiences"][0],
+                graph=document["microsoftGraphResourceId"].rstrip("/"),
+            )
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise PluginError(
+                f"{host} answered /metadata/endpoints without loginEndpoint, audiences, resourceManager or "
+                f"microsoftGraphResourceId: it is not a metadata host"
+            ) from None
+
+
+def ca_bundle(env: Mapping[str, str] = os.environ) -> str | bool:
+    """The CA certificates to trust: SSL_CERT_FILE as the real (Go) plugins do, else REQUESTS_CA_BUNDLE, else requests' own."""
+    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        path = env.get(variable)
+        if path:
+            if not Path(path).is_file():
+                raise PluginError(f"{variable} names {path}, which is not there")
+            return path
+    system = ssl.get_default_verify_paths().cafile
+    return system if system and Path(system).is_file() else True
+
+
+class Session:
+    """One signed-in plugin process: HTTP with tokens, retries and cancellation. Safe to use from many threads."""
+
+    def __init__(self, plugin: str, settings: Settings) -> None:
+        self.plugin = plugin
+        self.settings = settings
+        self.cancelled = threading.Event()
+        self._verify = ca_bundle()
+        self._http = requests.Session()
+        self._http.mount("https://", requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=64))
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._credential: Any = None
+        self.cloud = self._discover()
+
+    def _discover(self) -> Cloud:
+        host = self.settings.metadata_host
+        url = f"https://{host}/metadata/endpoints?api-version={METADATA_API_VERSION}"
+        try:
+            response = self._http.get(url, verify=self._verify, timeout=_TIMEOUT)
+        except requests.RequestException as error:
+            raise PluginError(_connection_problem("GET", url, error)) from None
+        if response.status_code != 200:
+            raise PluginError(f"GET {url}: expected 200 OK but got {response.status_code}")
+        try:
+            document = json.loads(response.content.decode("utf-8-sig"))
+        except ValueError:
+            raise PluginError(f"GET {url}: the answer is not JSON") from None
+        return Cloud.from_metadata(host, document)
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the lock called ``name``: two changes of one object's list must not overwrite each other."""
+        with self._lock:
+            lock = self._locks.setdefault(name, threading.Lock())
+        with lock:
+            yield
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; raises `Cancelled` at once when the engine asks to stop."""
+        if self.cancelled.wait(seconds):
+            raise Cancelled("cancelled")
+
+    def token(self, audience: str) -> str:
+        """An access token for ``audience``, cached until shortly before it expires."""
+        with self._lock:
+            if self._credential is None:
+                self._credential = self._make_credential()
+        from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
+
+        try:
+            return str(self._credential.get_token(f"{audience}/.default").token)
+        except ClientAuthenticationError as error:
+            raise PluginError(
+                f"signing in as {self.settings.client_id or 'the Azure CLI user'}: {error.message}"
+            ) from None
+        except ServiceRequestError as error:
+            raise PluginError(f"signing in at {self.cloud.login}: {error.message}") from None
+
+    def claims(self, audience: str) -> dict[str, Any]:
+        """The claims of the access token for ``audience``, unverified, as the real plugins read them."""
+        parts = self.token(audience).split(".")
+        if len(parts) != 3:
+            raise PluginError(f"the access token for {audience} is not a JWT of three parts")
+        try:
+            return dict(json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))))
+        except ValueError:
+            raise PluginError(f"the claims of the access token for {audience} cannot be read") from None
+
+    def _make_credential(self) -> Any:
+        from azure import identity
+        from azure.core.pipeline.transport import RequestsTransport
+
+        settings = self.settings
+        common: dict[str, Any] = {
+            "authority": self.cloud.login,
+            "disable_instance_discovery": True,
+            "transport": RequestsTransport(connection_verify=self._verify),
+        }
+        try:
+            if settings.certificate:
+                password = settings.certificate_password or None
+                return identity.CertificateCredential(
+                    settings.tenant_id,
+                    settings.client_id,
+                    certificate_data=settings.certificate,
+                    password=password,
+                    **common,
+                )
+            if settings.client_secret:
+                return identity.ClientSecretCredential(
+                    settings.tenant_id, settings.client_id, settings.client_secret, **common
+                )
+            if settings.use_oidc:
+                return identity.ClientAssertionCredential(
+                    settings.tenant_id, settings.client_id, self._assertion, **common
+                )
+        except ValueError as error:
+            raise PluginError(f"{self.plugin}: the credentials cannot be used: {error}") from None
+        return identity.AzureCliCredential(tenant_id=settings.tenant_id)
+
+    def _assertion(self) -> str:
+        settings = self.settings
+        if settings.oidc_token:
+            return settings.oidc_token
+        if settings.oidc_token_file:
+            try:
+                return Path(settings.oidc_token_file).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise PluginError(f"{self.plugin}: reading ARM_OIDC_TOKEN_FILE_PATH: {error}") from None
+        if settings.oidc_request_url and settings.oidc_request_token:
+            url = settings.oidc_request_url
+            url += ("&" if "?" in url else "?") + "audience=api%3A%2F%2FAzureADTokenExchange"
+            headers = {"Authorization": f"Bearer {settings.oidc_request_token}", "Accept": "application/json"}
+            try:
+                response = self._http.get(url, headers=headers, verify=self._verify, timeout=_TIMEOUT)
+                response.raise_for_status()
+                return str(response.json()["value"])
+            except (requests.RequestException, ValueError, KeyError) as error:
+                raise PluginError(f"{self.plugin}: asking for an OIDC token: {type(error).__name__}") from None
+        raise PluginError(f"{self.plugin}: ARM_USE_OIDC is set, but no OIDC token: set ARM_OIDC_TOKEN")
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        audience: str,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept: tuple[int, ...] = (200,),
+        retry_if: Callable[[ApiError], bool] = lambda _: False,
+        retries: int = RETRIES,
+    ) -> requests.Response:
+        """Send one request, again where that is worth it, and return its accepted answer.
+
+        408, 424, 429 and 5xx (but 501) are sent again after ``Retry-After`` or a growing pause, as is whatever
+        ``retry_if`` picks. Raises `ApiError` for any other answer.
+        """
+        sent_headers = {"Accept": "application/json", **(headers or {})}
+        content = data
+        if body is not None:
+            content = json.dumps(body).encode()
+            sent_headers.setdefault("Content-Type", "application/json; charset=utf-8")
+        pause = _FIRST_WAIT
+        for attempt in range(retries + 1):
+            if self.cancelled.is_set():
+                raise Cancelled("cancelled")
+            sent_headers["Authorization"] = f"Bearer {self.token(audience)}"
+            try:
+                response = self._http.request(
+                    method,
+                    url,
+                    params=params,
+                    data=content,
+                    headers=sent_headers,
+                    verify=self._verify,
+                    timeout=_TIMEOUT,
+                    allow_redirects=False,
+                )
+            except requests.RequestException as error:
+                if attempt < retries and method in ("GET", "PUT", "DELETE") and _worth_another_try(error):
+                    self.wait(pause)
+                    pause = min(pause * 2, _LONGEST_WAIT)
+                    continue
+                raise PluginError(_connection_problem(method, url, error)) from None
+            if response.status_code in accept:
+                return response
+            refused = _api_error(response)
+            passing = response.status_code in (408, 424, 429) or (
+                response.status_code >= 500 and response.status_code != 501
+            )
+            if attempt == retries or not (passing or retry_if(refused)):
+                raise refused
+            self.wait(_retry_after(response) or pause)
+            pause = min(pause * 2, _LONGEST_WAIT)
+        raise AssertionError("unreachable")
+
+    def until(self, look: Callable[[], T | None], what: str, seconds: float) -> T:
+        """Ask ``look`` again and again until it answers something, for at most ``seconds``."""
+        deadline = time.monotonic() + seconds
+        pause = 0.1
+        while True:
+            found = look()
+            if found is not None:
+                return found
+            if time.monotonic() + pause > deadline:
+                raise PluginError(f"{what} did not show up within {seconds:.0f} seconds")
+            self.wait(pause)
+            pause = min(pause * 2, 5.0)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    try:
+        seconds = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        return None
+    return min(seconds, 300.0) if seconds > 0 else None
+
+
+def _worth_another_try(error: requests.RequestException) -> bool:
+    return isinstance(error, requests.ConnectionError | requests.Timeout) and not isinstance(
+        error, requests.exceptions.SSLError
+    )
+
+
+def _connection_problem(method: str, url: str, error: requests.RequestException) -> str:
+    host = url.split("/")[2]
+    if isinstance(error, requests.exceptions.SSLError):
+        return (
+            f"{method} {url}: the certificate of {host} is not trusted; SSL_CERT_FILE must name a file that holds the CA "
+            f"of the local Azure"
+        )
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return f"{method} {url}: {host} cannot be reached; is the local Azure running?"
+    return f"{method} {url}: {type(error).__name__}"
+
+
+def _api_error(response: requests.Response) -> ApiError:
+    request = f"{response.request.method} {response.url}"
+    code, message = response.headers.get("x-ms-error-code", ""), ""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+        message = response.text[:500]
+    if isinstance(document, Mapping):
+        error = document.get("error", document.get("odata.error", document))
+        if isinstance(error, Mapping):
+            code = str(error.get("code", code))
+            message = error.get("message", message)
+            if isinstance(message, Mapping):
+                message = message.get("value", "")
+        elif isinstance(error, str):
+            code, message = error, str(document.get("error_description", ""))
+    return ApiError(response.status_code, code or response.reason or "Error", str(message), request)
