@@ -6,36 +6,45 @@
     credential = entrant.credential(app)                 # any Azure SDK client takes it
     token = entrant.token(app, "logs")                   # token.access_token, for the Log Analytics API
 
-Apps come from a stack (`from_stack`), from a file or text of its outputs (`from_file`, `from_text`) or from the `AZURE_*`
-variables (`from_environment`). Importing this package imports neither Pulumi nor MSAL.
+Apps come from a stack (`from_stack`), from a file or text of its outputs (`from_file`, `from_text`) or from the `AZURE_*` variables
+(`from_environment`). Importing this package imports neither Pulumi nor MSAL, nor anything else until it is used.
 """
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from entrant.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ContractError,
-    EngineError,
-    EntrantError,
-    NotReadyError,
-    RefusedError,
-    StackNotFoundError,
-    UnreachableError,
-)
-from entrant.outputs import App, Grant, Outputs, from_environment, from_file, from_text
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from entrant.tokens import Credential, Token
+    from entrant.engine import stack_outputs as from_stack
+    from entrant.errors import (
+        AuthenticationError,
+        ConfigurationError,
+        ContractError,
+        EngineError,
+        EntrantError,
+        NotReadyError,
+        RefusedError,
+        StackNotFoundError,
+        UnreachableError,
+    )
+    from entrant.outputs import App, Grant, Outputs, from_environment, from_file, from_text
+    from entrant.tokens import Credential, Token, credential, token
+
+_WHERE = {
+    "errors": (
+        "AuthenticationError ConfigurationError ContractError EngineError EntrantError NotReadyError RefusedError "
+        "StackNotFoundError UnreachableError"
+    ),
+    "outputs": "App Grant Outputs from_environment from_file from_text",
+    "tokens": "Credential Token credential token",
+}
+_MODULE = {name: module for module, names in _WHERE.items() for name in names.split()}
 
 __all__ = [
     "App",
     "AuthenticationError",
     "ConfigurationError",
     "ContractError",
+    "Credential",
     "EngineError",
     "EntrantError",
     "Grant",
@@ -43,6 +52,7 @@ __all__ = [
     "Outputs",
     "RefusedError",
     "StackNotFoundError",
+    "Token",
     "UnreachableError",
     "credential",
     "from_environment",
@@ -53,32 +63,9 @@ __all__ = [
 ]
 
 
-def from_stack(stack: str, *, cwd: Path | None = None) -> Outputs:
-    """The outputs of a Pulumi stack, secrets decrypted, through the `pulumi` command.
-
-    Raises:
-        StackNotFoundError, EngineError, ContractError.
-    """
-    from entrant import engine
-
-    return engine.stack_outputs(stack, cwd=cwd)
-
-
-def credential(app: App, *, environ: Mapping[str, str] = os.environ) -> "Credential":
-    """An azure-core `TokenCredential` for an app; `environ` may point to another cloud (see `entrant.clouds`)."""
-    from entrant import clouds
-    from entrant.tokens import Credential
-
-    return Credential(app, clouds.resolve(app.cloud, environ))
-
-
-def token(app: App, audience: str, *, environ: Mapping[str, str] = os.environ) -> "Token":
-    """A token for an audience: a name (`logs`, `metrics`, `arm`, `graph`, …), a resource URL, or a scope.
-
-    Raises:
-        AuthenticationError: Entra ID refused. UnreachableError: no answer.
-    """
-    from entrant import clouds, tokens
-
-    source = credential(app, environ=environ)
-    return tokens.fetch(source, app, clouds.scope(source.cloud, audience))
+def __getattr__(name: str) -> Any:
+    if name == "from_stack":
+        return import_module("entrant.engine").stack_outputs
+    if name in _MODULE:
+        return getattr(import_module(f"entrant.{_MODULE[name]}"), name)
+    raise AttributeError(f"module 'entrant' has no attribute '{name}'")

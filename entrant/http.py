@@ -6,6 +6,7 @@ from typing import Any
 import requests
 
 from entrant.errors import RefusedError, UnreachableError
+from entrant.explain import next_step
 
 TIMEOUT = (10.0, 180.0)
 """Seconds to connect, and to wait for an answer."""
@@ -78,6 +79,7 @@ def refusal(where: str, answer: requests.Response) -> RefusedError:
         f"{where}: {answer.status_code} {answer.reason}{f': {code}' if code else ''}: {message}",
         status=answer.status_code,
         code=code,
+        next_step=next_step(code),
     )
 
 

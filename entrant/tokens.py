@@ -5,6 +5,7 @@ MSAL answers a token request that was refused with 400 from its own cache for 60
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from azure.core.credentials import AccessToken, AccessTokenInfo, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from azure.identity import CertificateCredential, ClientAssertionCredential, ClientSecretCredential
 
-from entrant.clouds import is_known_authority
+from entrant import clouds
 from entrant.errors import AuthenticationError, ConfigurationError, UnreachableError
+from entrant.explain import next_step
 from entrant.outputs import App
 from facts.clouds import Cloud
 
@@ -82,7 +84,7 @@ _Source = ClientSecretCredential | CertificateCredential | ClientAssertionCreden
 def _sources(app: App, cloud: Cloud) -> Iterator[_Source]:
     common: dict[str, Any] = {
         "authority": cloud.authority,
-        "disable_instance_discovery": not is_known_authority(cloud.authority),
+        "disable_instance_discovery": not clouds.is_known_authority(cloud.authority),
     }
     for secret in (app.secret, app.previous_secret):
         if secret:
@@ -113,7 +115,10 @@ def _translate(error: Exception, app: App) -> AuthenticationError | UnreachableE
     words = re.sub(
         r"\s*(Trace ID|Correlation ID|Timestamp):\s*\S+( \S+Z)?", "", text.removeprefix("Authentication failed: ")
     )
-    return AuthenticationError(f"no token for {app.name}: {words.strip()[:800]}", code=code.group() if code else None)
+    found = code.group() if code else None
+    return AuthenticationError(
+        f"no token for {app.name}: {words.strip()[:800]}", code=found, next_step=next_step(found, app=app.name)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,21 @@ class Token:
         except (IndexError, ValueError):
             return {}
         return claims if isinstance(claims, dict) else {}
+
+
+def credential(app: App, *, environ: Mapping[str, str] = os.environ) -> Credential:
+    """An azure-core `TokenCredential` for an app; `environ` may point to another cloud (see `entrant.clouds`)."""
+    return Credential(app, clouds.resolve(app.cloud, environ))
+
+
+def token(app: App, audience: str, *, environ: Mapping[str, str] = os.environ) -> Token:
+    """A token for an audience: a name (`logs`, `metrics`, `arm`, `graph`, …), a resource URL, or a scope.
+
+    Raises:
+        AuthenticationError: Entra ID refused. UnreachableError: no answer.
+    """
+    source = credential(app, environ=environ)
+    return fetch(source, app, clouds.scope(source.cloud, audience))
 
 
 def fetch(credential: TokenCredential, app: App, scope: str) -> Token:

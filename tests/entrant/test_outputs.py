@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import entrant
+from entrant import outputs
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 SECRET = "s3cret-v4lue"
@@ -32,26 +33,26 @@ def stack_outputs(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_app_is_read_with_its_secret_and_grants() -> None:
-    app = entrant.outputs.parse(stack_outputs()).app("log-reader")
+    app = outputs.parse(stack_outputs()).app("log-reader")
     assert (app.tenant_id, app.client_id, app.secret) == (TENANT, "c1", SECRET)
     assert app.grants == (entrant.Grant("Reader", "acdd72a7", "/subscriptions/x"),)
 
 
 def test_the_app_may_be_left_out_where_there_is_one() -> None:
-    assert entrant.outputs.parse(stack_outputs()).app(None).name == "log-reader"
+    assert outputs.parse(stack_outputs()).app(None).name == "log-reader"
 
 
 def test_an_unknown_app_is_answered_with_the_names_there_are() -> None:
     with pytest.raises(entrant.ConfigurationError) as caught:
-        entrant.outputs.parse(stack_outputs()).app("log-writer")
+        outputs.parse(stack_outputs()).app("log-writer")
     assert str(caught.value) == 'the stack has no app "log-writer"'
     assert caught.value.next_step == "name one of: log-reader"
 
 
 def test_no_repr_shows_a_secret() -> None:
-    outputs = entrant.outputs.parse(stack_outputs())
-    assert SECRET not in repr(outputs)
-    assert SECRET not in repr(outputs.app(None))
+    parsed = outputs.parse(stack_outputs())
+    assert SECRET not in repr(parsed)
+    assert SECRET not in repr(parsed.app(None))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_no_repr_shows_a_secret() -> None:
 )
 def test_outputs_that_break_the_contract_are_refused_by_name(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(entrant.ContractError) as caught:
-        entrant.outputs.parse(stack_outputs(**changes))
+        outputs.parse(stack_outputs(**changes))
     assert str(caught.value) == says
 
 

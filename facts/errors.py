@@ -1,0 +1,237 @@
+"""What Azure's error codes mean: the cause, whether trying again helps, and what to do.
+
+Sources: "Microsoft Entra authentication and authorization error codes", "Troubleshoot Azure RBAC", "Microsoft Graph error
+responses", "Azure Monitor Log Analytics API errors", and the messages themselves.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+Retry = Literal["no", "later", "once"]
+
+
+class Explanation(NamedTuple):
+    """Why a service refused. `retry`: `no` it stays so; `later` it may pass by itself; `once` a fresh attempt may do.
+
+    `cause` and `remedy` are sentences; `remedy` may hold `{stack}` and `{app}` for a caller to fill.
+    """
+
+    cause: str
+    retry: Retry
+    remedy: str
+
+
+_E = Explanation
+
+EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
+    {
+        # ------------------------------------------------------------------------------------- Microsoft Entra ID, tokens
+        "AADSTS7000215": _E(
+            "the client secret is not one of this app's: a wrong value, another app's, the secret's id in its place, "
+            "or one so new that it is not known everywhere yet",
+            "later",
+            "take the secret from the stack's outputs; a new one works after 4 to 20 seconds",
+        ),
+        "AADSTS7000222": _E(
+            "the client secret has expired", "no", "run `pulumi up -s {stack}`, which declares the calendar's next one"
+        ),
+        "AADSTS700016": _E(
+            "the tenant has no such application: it was deleted, belongs to another tenant, or was registered seconds ago",
+            "later",
+            "check the tenant id and client id against `pulumi stack output -s {stack}`; after an `up`, try again in half a minute",
+        ),
+        "AADSTS7000229": _E(
+            "the application has no service principal in this tenant",
+            "later",
+            "run `pulumi up -s {stack}`; after an `up`, try again in half a minute",
+        ),
+        "AADSTS7000112": _E(
+            "the application's service principal is disabled", "no", "enable it: `service_principal: {enabled: true}`"
+        ),
+        "AADSTS90002": _E(
+            "there is no such tenant in this cloud", "no", "check the tenant id, and `cloud:` in the environment's file"
+        ),
+        "AADSTS900023": _E("the tenant is neither a GUID nor a domain", "no", "check the tenant id"),
+        "AADSTS900144": _E(
+            "the token request lacks a parameter", "no", "name it; a client_credentials request has client_id and scope"
+        ),
+        "AADSTS70011": _E(
+            "the scope is malformed", "no", "ask for one resource, such as https://api.loganalytics.io/.default"
+        ),
+        "AADSTS1002012": _E(
+            "with client credentials the scope is a resource followed by /.default", "no", "end the scope in /.default"
+        ),
+        "AADSTS500011": _E(
+            "the tenant knows no resource by that audience: misspelt, or its service principal is missing here",
+            "no",
+            "use an audience by name (`logs`, `metrics`, `arm`, …); slashes count",
+        ),
+        "AADSTS501051": _E(
+            "the resource wants an assignment and this app has none",
+            "no",
+            "give the app one of the resource's app roles",
+        ),
+        "AADSTS700027": _E(
+            "the certificate that signed the request is not registered on this app",
+            "later",
+            "compare its thumbprint with the app's certificates; a new one takes some seconds to be known",
+        ),
+        "AADSTS700024": _E(
+            "the signed request is outside its own validity: a slow or fast clock, or a token used too late",
+            "once",
+            "set the clock by NTP; ask for the federated token right before using it",
+        ),
+        "AADSTS700023": _E(
+            "the assertion was made for another audience", "no", "its audience is the token endpoint's URL"
+        ),
+        "AADSTS70021": _E(
+            "no federated credential of the app matches the token's issuer, subject and audience",
+            "later",
+            "compare them letter by letter with the app's `federated:` entries; case counts",
+        ),
+        "AADSTS700211": _E(
+            "no federated credential of the app has the token's issuer",
+            "later",
+            "compare `issuer` with the token's iss",
+        ),
+        "AADSTS700212": _E(
+            "no federated credential of the app has the token's audience",
+            "later",
+            "compare `audience` with the token's aud",
+        ),
+        "AADSTS700213": _E(
+            "no federated credential of the app has the token's subject",
+            "later",
+            "compare `subject` with the token's sub",
+        ),
+        "AADSTS7000216": _E(
+            "the request carries no secret, certificate or assertion", "no", "give the app a credential"
+        ),
+        "AADSTS700025": _E("the app is a public client and takes no secret", "no", "turn off `fallback_public_client`"),
+        "AADSTS53003": _E(
+            "a Conditional Access policy blocks this sign-in", "no", "ask who owns the policy for workload identities"
+        ),
+        "AADSTS50196": _E(
+            "the same request was made too often in a short time", "later", "reuse tokens: they last about an hour"
+        ),
+        "AADSTS90033": _E("a part of Entra ID is unavailable for the moment", "later", "try again"),
+        "AADSTS90006": _E("an external service gave no answer", "later", "try again"),
+        # ----------------------------------------------------------------------------------------------- Microsoft Graph
+        "Authorization_RequestDenied": _E(
+            "the caller lacks a directory permission for this",
+            "no",
+            "the deployer needs Application.ReadWrite.OwnedBy, AppRoleAssignment.ReadWrite.All to consent, or a directory role",
+        ),
+        "Request_ResourceNotFound": _E(
+            "no such object in the directory: deleted, or made seconds ago and not replicated yet",
+            "later",
+            "try again in some seconds",
+        ),
+        "CredentialInvalidLifetimeAsPerAppPolicy": _E(
+            "the tenant's app management policy allows no secret of this lifetime",
+            "no",
+            "shorten `every` plus `overlap`",
+        ),
+        "CredentialTypeNotAllowedAsPerAppPolicy": _E(
+            "the tenant's app management policy allows no client secrets",
+            "no",
+            "use `federated:` or `certificates:` with `secret: false`",
+        ),
+        "Directory_QuotaExceeded": _E(
+            "the directory quota is used up: 250 objects for a caller without an administrator role; deleted ones count 30 days",
+            "no",
+            "delete what is no longer used for good, or use an identity with a directory role",
+        ),
+        "Directory_ConcurrencyViolation": _E("two writes met at one object", "once", "try again"),
+        "CannotDeleteOrUpdateEnabledEntitlement": _E(
+            "an enabled app role or scope cannot be removed",
+            "once",
+            "disable it first; the azuread provider does so by itself",
+        ),
+        "HostNameNotOnVerifiedDomain": _E(
+            "an identifier URI must be api://<client id> or use a verified domain of the tenant",
+            "no",
+            "change `identifier_uris`",
+        ),
+        # -------------------------------------------------------------------------------------------- Azure Resource Manager
+        "AuthorizationFailed": _E(
+            "no role of the caller allows this at this scope; a role given in the last ten minutes may not be effective yet",
+            "later",
+            "see `python3 -m entrant check -s {stack}`; if the role is declared, `python3 -m entrant wait -s {stack}`",
+        ),
+        "LinkedAuthorizationFailed": _E(
+            "the caller may do this, but not at another scope that it touches",
+            "no",
+            "give a role at the linked scope in the message",
+        ),
+        "RoleAssignmentExists": _E(
+            "the same principal already has this role at this scope, under another assignment name",
+            "no",
+            "take it over with `adopt:` or delete it",
+        ),
+        "RoleAssignmentUpdateNotPermitted": _E(
+            "an assignment's principal, role and scope cannot be changed under the same name",
+            "no",
+            "delete the stale assignment",
+        ),
+        "RoleAssignmentLimitExceeded": _E(
+            "the subscription has its 4,000 role assignments",
+            "no",
+            "assign to groups or at wider scopes; remove orphans",
+        ),
+        "PrincipalNotFound": _E(
+            "the principal is not in the directory: not replicated yet, or an application's id in place of its service principal's",
+            "later",
+            "check that the id is the service principal's object id",
+        ),
+        "InvalidPrincipalId": _E("the principal id is not a GUID", "no", "use the service principal's object id"),
+        "RoleDefinitionDoesNotExist": _E(
+            "no such role definition at this scope", "no", "check the role's name or GUID"
+        ),
+        "BadRequestFormat": _E(
+            "the request is malformed; a role definition is named by its full id, not its GUID", "no", "use the full id"
+        ),
+        "InvalidAuthenticationTokenTenant": _E(
+            "the token is from another tenant than the subscription's",
+            "no",
+            "check the tenant id, and the subscription in the scope",
+        ),
+        "InvalidAuthenticationTokenAudience": _E(
+            "the token was made for another API", "no", "get one for this API by its audience's name; slashes count"
+        ),
+        "InvalidAuthenticationToken": _E(
+            "the token is malformed, expired, or of another issuer", "once", "get a fresh token for this API"
+        ),
+        "ExpiredAuthenticationToken": _E("the token has expired", "once", "get a fresh token; check the clock"),
+        "AuthenticationFailed": _E(
+            "the call carries no token that can be read", "no", "send `Authorization: Bearer <token>`"
+        ),
+        "SubscriptionNotFound": _E(
+            "no such subscription, or the caller has no role anywhere in it",
+            "no",
+            "check the subscription id and the caller's roles",
+        ),
+        "ResourceGroupNotFound": _E("no such resource group", "no", "check its name"),
+        "ResourceNotFound": _E("no such resource", "no", "check the scope in the environment's file"),
+        "ScopeLocked": _E("a lock on the scope forbids changes", "no", "remove the lock, or ask who set it"),
+        "RequestDisallowedByPolicy": _E("an Azure Policy forbids this", "no", "the message names the policy"),
+        "MissingSubscriptionRegistration": _E(
+            "the subscription is not registered for this resource provider",
+            "once",
+            "az provider register --namespace <name>",
+        ),
+        "TooManyRequests": _E("too many calls in a short time", "later", "wait as long as Retry-After says"),
+        # ------------------------------------------------------------------------------------------------- Azure Monitor
+        "InsufficientAccessError": _E(
+            "no effective role lets the caller query this workspace: none is given, or elsewhere, or it is new (up to an hour)",
+            "later",
+            "see `python3 -m entrant check -s {stack}`; if the role is declared, `python3 -m entrant wait -s {stack}`",
+        ),
+        "PathNotFoundError": _E("no such workspace or resource", "no", "check the workspace's id"),
+        "WorkspaceNotFoundError": _E("no such workspace", "no", "check the workspace's id"),
+        "BadArgumentError": _E("the query cannot be run", "no", "the inner message says where it is wrong"),
+        "ThrottledError": _E("too many queries in a short time", "later", "wait as long as Retry-After says"),
+    }
+)
+"""Error code → explanation. Codes compare as they are written."""

@@ -1,0 +1,156 @@
+"""Set-up: where Pulumi comes from, that failures end in a remedy, and that two set-ups do not meet."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from entrant import bootstrap
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with nothing set up, and a PATH with nothing but the system's tools. A real build is an error."""
+
+    def no_build(making: Path, log: Path) -> str:
+        raise AssertionError("a test came to install Go")
+
+    monkeypatch.setattr(bootstrap, "_go_from_pypi", no_build)
+    monkeypatch.setattr(bootstrap, "STATE", tmp_path / ".entrant")
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    return tmp_path
+
+
+def program(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + textwrap.dedent(script))
+    path.chmod(0o755)
+    return path
+
+
+def test_a_recent_pulumi_on_path_is_used(project: Path) -> None:
+    path = program(project / "bin" / "pulumi", "echo v3.240.1")
+    program(project / "bin" / "pulumi-language-python", "")
+    assert bootstrap.ensure_pulumi() == bootstrap.Pulumi(path, "3.240.1", "PATH")
+
+
+@pytest.mark.parametrize(
+    ("version", "host", "says"), [("v3.100.0", True, "is older than 3.230.0"), ("v3.240.1", False, "is not whole")]
+)
+def test_a_pulumi_that_cannot_serve_is_passed_over_aloud(
+    project: Path, capsys: pytest.CaptureFixture[str], version: str, host: bool, says: str
+) -> None:
+    program(project / "bin" / "pulumi", f"echo {version}")
+    if host:
+        program(project / "bin" / "pulumi-language-python", "")
+    assert bootstrap.find_pulumi() is None
+    assert says in capsys.readouterr().err
+
+
+def test_an_engine_set_up_before_is_found_again(project: Path) -> None:
+    path = program(project / ".entrant" / "tools" / f"pulumi-{bootstrap.PULUMI_VERSION}-built" / "pulumi", "")
+    assert bootstrap.ensure_pulumi() == bootstrap.Pulumi(path, bootstrap.PULUMI_VERSION, "built")
+
+
+def test_the_official_installer_is_kept_below_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = project / "install.sh"
+    script.write_text(
+        textwrap.dedent("""\
+        set -eu
+        test "$1 $2 $5" = "--version 3.259.0 --no-edit-path" && test "$3" = --install-root
+        mkdir -p "$4/bin" && touch "$4/bin/pulumi" "$4/bin/pulumi-language-python"
+        """)
+    )
+    monkeypatch.setattr(bootstrap, "INSTALLER", script.as_uri())
+    monkeypatch.setattr(bootstrap, "reachable", lambda url: True)
+    found = bootstrap.ensure_pulumi()
+    assert found.origin == "installer"
+    assert found.path.exists()
+    assert found.path.is_relative_to(project / ".entrant")
+    assert not list((project / ".entrant" / "tools").glob(".making-*"))
+
+
+def test_a_build_that_fails_says_how_to_go_on_and_leaves_nothing_behind(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(
+        project / "bin" / "go",
+        'case $1 in version) echo go version go1.26.0 ;; *) echo "dial tcp: no route" >&2; exit 1; esac',
+    )
+    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
+    with pytest.raises(
+        bootstrap.SetupError, match="go build ended with exit code 1:\n    dial tcp: no route"
+    ) as caught:
+        bootstrap.ensure_pulumi()
+    assert "reaches a Go module proxy" in caught.value.remedy
+    assert os.listdir(project / ".entrant" / "tools") == []
+
+
+def test_a_full_disk_is_called_by_its_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(
+        project / "bin" / "go",
+        'case $1 in version) echo go version go1.26.0 ;; *) echo "write x: No space left on device" >&2; exit 1; esac',
+    )
+    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
+    with pytest.raises(bootstrap.SetupError, match="the disk is full"):
+        bootstrap.ensure_pulumi()
+
+
+def test_too_little_space_is_said_before_anything_starts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
+    monkeypatch.setattr(bootstrap, "_BUILD_SPACE", 2**60)
+    with pytest.raises(bootstrap.SetupError, match="building Pulumi needs about"):
+        bootstrap.ensure_pulumi()
+
+
+def test_an_old_go_is_passed_over_aloud(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program(project / "bin" / "go", "echo go version go1.21.5 linux/amd64")
+    assert bootstrap._go_on_path() is None
+    assert "is older than 1.26" in capsys.readouterr().err
+
+
+def test_an_interrupted_environment_is_made_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def make(log: Path) -> None:
+        made.append("venv")
+        program(bootstrap.venv_python(), "")
+
+    monkeypatch.setattr(bootstrap, "_make_venv", make)
+    monkeypatch.setattr(bootstrap, "_install", lambda files, log: made.append("packages"))
+    program(bootstrap.venv_python(), "")  # an interpreter, and no stamp: somebody was interrupted
+    bootstrap.ensure_venv()
+    assert made == ["venv", "packages"]
+    bootstrap.ensure_venv()
+    assert made == ["venv", "packages"]
+    bootstrap.ensure_venv(tests=True)
+    assert made == ["venv", "packages", "packages"]
+    assert bootstrap.venv_ready() and bootstrap.venv_ready(tests=True)
+
+
+def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Path) -> None:
+    """A killed set-up leaves its installer running; the next set-up waits for that one."""
+    lock, mark = project / "lock", project / "mark"
+    code = textwrap.dedent(f"""\
+        import os, subprocess, sys
+        from pathlib import Path
+        from entrant import bootstrap
+        with bootstrap.locked(Path({str(lock)!r})):
+            subprocess.Popen(["sh", "-c", "sleep 1; echo done > {mark}"], close_fds=False)
+            os.kill(os.getpid(), 9)
+        """)
+    subprocess.run([sys.executable, "-c", code], cwd=bootstrap.ROOT)
+    assert not mark.exists()
+    with bootstrap.locked(lock):
+        assert mark.read_text() == "done\n"
+
+
+def test_nothing_listening_is_noticed_at_once() -> None:
+    started = time.monotonic()
+    assert not bootstrap.reachable("https://127.0.0.1:9")
+    assert time.monotonic() - started < 3
