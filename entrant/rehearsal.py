@@ -321,17 +321,18 @@ def _plugins(rehearsal: Rehearsal, env: Mapping[str, str], which: str) -> dict[s
     """
     rehearsal.home.mkdir(parents=True, exist_ok=True)
     served = {}
-    for name, version in plugins.versions().items():
+    for name in plugins.NAMES:
+        version = plugins.sdk_version(name)
         real = which != "stand-in" and _real_plugin(rehearsal, env, name, version)
         if real:
-            plugins.uninstall(rehearsal.home, name)
+            plugins.uninstall(rehearsal.home, [name])
         elif which == "real":
             raise EngineError(
                 f"the real plugin {name} {version} cannot be had here",
                 next_step=f"put pulumi-resource-{name} on PATH, or leave out --plugins real to use the stand-in",
             )
         else:
-            plugins.install(rehearsal.home, name, python=sys.executable, project_root=rehearsal.root)
+            plugins.install(rehearsal.home, sys.executable, rehearsal.root, [name])
         served[name] = "real" if real else "stand-in"
     return served
 
@@ -339,19 +340,18 @@ def _plugins(rehearsal: Rehearsal, env: Mapping[str, str], which: str) -> dict[s
 def _real_plugin(rehearsal: Rehearsal, env: Mapping[str, str], name: str, version: str) -> bool:
     if shutil.which(f"pulumi-resource-{name}", path=env["PATH"]):
         return True
-    folder = f"resource-{name}-v{version}"
-    own = rehearsal.home / "plugins" / folder
+    own = plugins.directory(rehearsal.home, name, version)
     if own.exists() and not plugins.is_stand_in(own):
         return True
-    users = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins" / folder
+    users = plugins.directory(Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi"), name, version)
     if users.is_dir():
-        plugins.uninstall(rehearsal.home, name)
+        plugins.uninstall(rehearsal.home, [name])
         own.parent.mkdir(parents=True, exist_ok=True)
         own.symlink_to(users, target_is_directory=True)
         return True
     if not bootstrap.reachable(bootstrap.INSTALLER):
         return False
-    plugins.uninstall(rehearsal.home, name)
+    plugins.uninstall(rehearsal.home, [name])
     done = engine.run(["plugin", "install", "resource", name, version], cwd=rehearsal.folder, environ=env, check=False)
     return done.returncode == 0
 

@@ -11,6 +11,7 @@ import os
 import shlex
 import shutil
 import tempfile
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -18,6 +19,9 @@ MARKER = "ENTRANT-STAND-IN"
 """A file of this name in a plugin's directory says that the plugin is a stand-in."""
 
 _PACKAGES = {"azuread": "pulumi-azuread", "azure-native": "pulumi-azure-native"}
+
+NAMES = tuple(_PACKAGES)
+"""The plugins there are stand-ins for."""
 
 
 class InstallError(Exception):
@@ -52,14 +56,14 @@ def is_stand_in(plugin: Path) -> bool:
     return (plugin / MARKER).is_file()
 
 
-def install(pulumi_home: Path, python: str, project_root: Path) -> list[str]:
+def install(pulumi_home: Path, python: str, project_root: Path, names: Iterable[str] = NAMES) -> list[str]:
     """Put the stand-ins below ``pulumi_home``, to be run by ``python`` from ``project_root``; their directories' names.
 
     A real plugin that is there already stays. Each stand-in appears whole or not at all, and installing again, or from
     two processes at once, is fine. Raises `InstallError` with the reason when the directory cannot be written.
     """
     installed = []
-    for name in _PACKAGES:
+    for name in names:
         version = sdk_version(name)
         target = directory(pulumi_home, name, version)
         if target.is_dir() and not is_stand_in(target):
@@ -72,13 +76,14 @@ def install(pulumi_home: Path, python: str, project_root: Path) -> list[str]:
     return installed
 
 
-def uninstall(pulumi_home: Path) -> list[str]:
-    """Remove every stand-in below ``pulumi_home`` (whatever its version); the names of their directories."""
+def uninstall(pulumi_home: Path, names: Iterable[str] = NAMES) -> list[str]:
+    """Remove the stand-ins for ``names`` below ``pulumi_home`` (whatever its version); the names of their directories."""
     removed = []
-    for plugin in sorted((pulumi_home / "plugins").glob("resource-*")):
-        if plugin.is_dir() and is_stand_in(plugin):
-            shutil.rmtree(plugin)
-            removed.append(plugin.name)
+    for name in names:
+        for plugin in sorted((pulumi_home / "plugins").glob(f"resource-{name}-v*")):
+            if plugin.is_dir() and is_stand_in(plugin):
+                shutil.rmtree(plugin)
+                removed.append(plugin.name)
     return removed
 
 
