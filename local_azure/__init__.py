@@ -1,0 +1,232 @@
+"""A local Azure: Entra ID, Microsoft Graph, Resource Manager, Log Analytics and custom metrics on this machine.
+
+`start`, `find` and `stop` manage the server of a state directory as a background process; ``python -m local_azure serve`` is that
+server. Importing this module imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local_azure.files import Held, is_held, lock, write_public
+
+__all__ = ["LocalAzure", "LocalAzureError", "find", "start", "stop"]
+
+
+class LocalAzureError(Exception):
+    """The local Azure cannot be started or reached; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAzure:
+    """A running local Azure, and the service principal that deploys to it."""
+
+    url: str
+    port: int
+    pid: int
+    ca_file: Path
+    tenant_id: str
+    subscription_id: str
+    client_id: str
+    object_id: str
+    state: Path
+    client_secret: str = field(repr=False)
+
+    def settings(self) -> dict[str, str]:
+        """The environment variables that point Azure's clients here, without those for the CA (see `ca_bundle`)."""
+        return {
+            "ARM_METADATA_HOSTNAME": f"localhost:{self.port}",
+            "ARM_DISABLE_INSTANCE_DISCOVERY": "true",
+            "ARM_TENANT_ID": self.tenant_id,
+            "ARM_SUBSCRIPTION_ID": self.subscription_id,
+            "ARM_CLIENT_ID": self.client_id,
+            "ARM_CLIENT_SECRET": self.client_secret,
+            "AZURE_AUTHORITY_HOST": self.url,
+        }
+
+    def ca_bundle(self) -> Path:
+        """Write `bundle.pem` (0644) in the state directory: the system's certificate authorities and the local one."""
+        path = self.state / "bundle.pem"
+        content = _system_authorities(path)
+        local = self.ca_file.read_text("ascii")
+        if local not in content:
+            content = f"{content.rstrip()}\n{local}".lstrip()
+        if not path.exists() or path.read_text("utf-8") != content:
+            write_public(path, content)
+        return path
+
+    def ensure(self, scopes: Iterable[str], *, location: str = "westeurope") -> list[str]:
+        """Make subscriptions, resource groups and resources exist, with all that encloses them; the ids that were new."""
+        created: list[str] = self.admin("POST", "ensure", {"scopes": list(scopes), "location": location})["created"]
+        return created
+
+    def set_propagation(self, seconds: float) -> None:
+        """Let new role assignments and client secrets take effect `seconds` after they are made."""
+        self.admin("PATCH", "settings", {"propagation": seconds})
+
+    def metrics(self, resource_id: str) -> list[dict[str, Any]]:
+        """Every custom metric sample that a resource was sent."""
+        from urllib.parse import quote
+
+        found: list[dict[str, Any]] = self.admin("GET", f"metrics?resource={quote(resource_id)}")["value"]
+        return found
+
+    def admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call a ``/_local/…`` route and return its JSON; `LocalAzureError` when it refuses or does not answer."""
+        key = (self.state / "admin.key").read_text("utf-8").strip()
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/_local/{path}", data, headers, method=method)
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(self.ca_file))),
+        )
+        try:
+            with opener.open(request, timeout=30) as response:
+                content = response.read()
+        except urllib.error.HTTPError as error:
+            message = json.loads(error.read() or b"{}").get("error", {}).get("message", str(error))
+            raise LocalAzureError(message) from None
+        except OSError as error:
+            raise LocalAzureError(f"The local Azure at {self.url} does not answer ({error}).") from error
+        result: dict[str, Any] = json.loads(content) if content else {}
+        return result
+
+
+def find(state: Path) -> LocalAzure | None:
+    """The local Azure that runs on a state directory now, or `None`."""
+    state = state.resolve()
+    if not is_held(state / "server.lock"):
+        return None
+    try:
+        server = json.loads((state / "server.json").read_text("utf-8"))
+        deployer = json.loads((state / "deployer.json").read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return LocalAzure(
+        url=server["url"],
+        port=server["port"],
+        pid=server["pid"],
+        ca_file=state / "ca.pem",
+        tenant_id=deployer["tenant_id"],
+        subscription_id=deployer["subscription_id"],
+        client_id=deployer["client_id"],
+        object_id=deployer["object_id"],
+        state=state,
+        client_secret=deployer["client_secret"],
+    )
+
+
+def start(state: Path, *, port: int | None = None, propagation: float = 0.0, timeout: float = 30.0) -> LocalAzure:
+    """Start the local Azure of a state directory in the background, or find the one that runs, and wait until it answers.
+
+    Its log is `server.log` in the state directory (0600). Two processes that start the same state at once get the same server.
+
+    Raises:
+        LocalAzureError: when it does not come up within `timeout` seconds, with the end of its log.
+    """
+    state = state.resolve()
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.chmod(0o700)
+    try:
+        with lock(state / "start.lock", wait=timeout):
+            found = find(state) or _spawn(state, port, propagation, time.monotonic() + timeout)
+    except Held:
+        raise LocalAzureError(
+            f"Another process has been starting the local Azure of {state} for {timeout:.0f} s."
+        ) from None
+    if port is not None and found.port != port:
+        raise LocalAzureError(
+            f"The local Azure of {state} already runs on port {found.port}; stop it to use port {port}."
+        )
+    return found
+
+
+def _spawn(state: Path, port: int | None, propagation: float, deadline: float) -> LocalAzure:
+    command = [sys.executable, "-m", "local_azure", "serve", "--state", str(state), "--propagation", str(propagation)]
+    if port is not None:
+        command += ["--port", str(port)]
+    root = str(Path(__file__).resolve().parent.parent)
+    inherited = os.environ.get("PYTHONPATH")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, inherited))), "PYTHONUNBUFFERED": "1"}
+    log = state / "server.log"
+    handle = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    begun = log.stat().st_size
+    with os.fdopen(handle, "ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=state,
+            start_new_session=True,
+        )
+    while time.monotonic() < deadline:
+        found = find(state)
+        if found is not None:
+            process.returncode = 0  # It lives on by itself: Popen must not warn that nobody waits for it.
+            return found
+        if process.poll() is not None:
+            raise LocalAzureError(
+                f"The local Azure stopped at once (exit code {process.returncode}):\n{_tail(log, begun)}"
+            )
+        time.sleep(0.02)
+    process.kill()
+    raise LocalAzureError(f"The local Azure did not come up in time. Its log ({log}) ends:\n{_tail(log, begun)}")
+
+
+def _tail(log: Path, begun: int) -> str:
+    with log.open("rb") as file:
+        file.seek(begun)
+        text = file.read().decode("utf-8", "replace")
+    return "\n".join(text.splitlines()[-8:])
+
+
+def stop(state: Path, *, timeout: float = 10.0) -> bool:
+    """Stop the local Azure of a state directory and wait until it is gone; `False` when none runs."""
+    state = state.resolve()
+    found = find(state)
+    if found is None:
+        return False
+    deadline = time.monotonic() + timeout
+    os.kill(found.pid, signal.SIGTERM)
+    while is_held(state / "server.lock"):
+        if time.monotonic() > deadline:
+            os.kill(found.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            deadline += 5
+        time.sleep(0.02)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(found.pid, 0)
+    return True
+
+
+def _system_authorities(own: Path) -> str:
+    """The certificate authorities that this process trusts, as PEM; `own` is never taken for the system's."""
+    defaults = ssl.get_default_verify_paths()
+    named = [
+        os.environ.get("SSL_CERT_FILE"),
+        os.environ.get("REQUESTS_CA_BUNDLE"),
+        defaults.cafile,
+        defaults.openssl_cafile,
+    ]
+    for candidate in named:
+        if candidate and Path(candidate).is_file() and Path(candidate).resolve() != own:
+            return Path(candidate).read_text("utf-8", "replace")
+    try:
+        import certifi
+    except ImportError:
+        return ""
+    return Path(certifi.where()).read_text("utf-8")

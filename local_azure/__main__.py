@@ -1,0 +1,56 @@
+"""``python -m local_azure serve --state DIR``: run a local Azure in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local_azure", description="Microsoft Entra ID and Azure, on this machine."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="run in the foreground until interrupted")
+    serve.add_argument("--state", type=Path, required=True, metavar="DIR", help="where everything is kept")
+    serve.add_argument(
+        "--port", type=int, metavar="N", help="port on localhost; default: the one used before, else a free one"
+    )
+    serve.add_argument(
+        "--propagation",
+        type=float,
+        metavar="SECONDS",
+        help="delay before new role assignments and client secrets take effect",
+    )
+    options = parser.parse_args(arguments)
+    if options.port is not None and not 0 < options.port < 65536:
+        parser.error(f"--port {options.port}: a port is 1 to 65535")
+    if options.propagation is not None and not 0 <= options.propagation <= 86400:
+        parser.error(f"--propagation {options.propagation}: seconds are 0 to 86400")
+    os.umask(0o077)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)sZ %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+    )
+    logging.Formatter.converter = time.gmtime
+    from local_azure.server import StartError
+    from local_azure.server import serve as run
+    from local_azure.store import StateVersionError
+
+    try:
+        run(options.state.resolve(), port=options.port, propagation=options.propagation)
+    except (StartError, StateVersionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename or options.state}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,534 @@
+"""Azure Resource Manager: subscriptions, resource groups, generic resources of any type and api-version.
+
+Errors are ARM's ("Troubleshoot common Azure deployment errors"). What a resource provider would compute is modelled for the types in
+`COMPUTED`; every other type keeps what it is given and reports success.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from facts.scopes import ROOT, Scope, ScopeError, parse_scope
+from local_azure import authorization
+from local_azure.access import Caller, authenticate, demand, permitted
+from local_azure.resources import key_of
+from local_azure.seed import REGIONS
+from local_azure.wire import Call, Reply, new_guid, refuse, utc
+from local_azure.world import World
+
+Doc = dict[str, Any]
+
+API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-[A-Za-z0-9.]+)?\Z")
+GROUP_NAME = re.compile(r"[\w().-]{0,89}[\w()-]\Z")
+PAGE = 1000
+NEEDS_LOCATION = frozenset(
+    {
+        "microsoft.compute/virtualmachines",
+        "microsoft.insights/components",
+        "microsoft.insights/datacollectionendpoints",
+        "microsoft.insights/datacollectionrules",
+        "microsoft.keyvault/vaults",
+        "microsoft.operationalinsights/workspaces",
+        "microsoft.storage/storageaccounts",
+    }
+)
+PROVIDERS = (
+    "Microsoft.Authorization",
+    "Microsoft.Compute",
+    "Microsoft.Insights",
+    "Microsoft.KeyVault",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.Network",
+    "Microsoft.OperationalInsights",
+    "Microsoft.Resources",
+    "Microsoft.Storage",
+)
+
+
+def handle(world: World, call: Call) -> Reply | None:
+    """Answer a request to Resource Manager; `None` when the path is none of its own."""
+    segments = call.segments
+    first = segments[0].lower() if segments else ""
+    if first not in ("subscriptions", "providers", "tenants"):
+        return None
+    caller = authenticate(world, call, "arm")
+    _api_version(call)
+    if call.method == "GET" or call.method == "HEAD":
+        return _route(world, call, caller, segments)
+    with world.store.write():
+        return _route(world, call, caller, segments)
+
+
+def _api_version(call: Call) -> None:
+    version = call.query.get("api-version")
+    if not version:
+        text = "The api-version query parameter (?api-version=) is required for all requests."
+        refuse(400, "MissingApiVersionParameter", text)
+    if not API_VERSION.match(version):
+        text = f"The api-version '{version[:40]}' is invalid. The supported versions are dates such as '2024-03-01'."
+        refuse(400, "InvalidApiVersionParameter", text)
+
+
+def _route(world: World, call: Call, caller: Caller, segments: list[str]) -> Reply:
+    low = [segment.lower() for segment in segments]
+    found = _authorization(world, call, caller, segments, low)
+    if found is not None:
+        return found
+    match low:
+        case ["tenants"]:
+            return _get(call, lambda: _value([_tenant(world)]))
+        case ["providers"] | ["providers", _]:
+            return _get(call, lambda: _providers(low, None))
+        case ["subscriptions"]:
+            return _get(
+                call,
+                lambda: _value([doc for doc in world.resources.subscriptions() if _sees(world, caller, doc["id"])]),
+            )
+    scope = _scope(call.path)
+    if low[0] == "providers":
+        return _management_group(world, call, caller, scope)
+    subscription = world.resources.get(f"/subscriptions/{segments[1]}")
+    if subscription is None:
+        refuse(404, "SubscriptionNotFound", f"The subscription '{segments[1]}' could not be found.")
+    match low[2:]:
+        case []:
+
+            def read() -> Reply:
+                if not _sees(world, caller, subscription["id"]):
+                    demand(world, caller, "Microsoft.Resources/subscriptions/read", scope or ROOT)
+                return Reply(200, subscription)
+
+            return _get(call, read)
+        case ["locations"]:
+            return _get(call, lambda: _value([_location(segments[1], name) for name in REGIONS]))
+        case ["providers"] | ["providers", _]:
+            return _get(call, lambda: _providers(low[2:], segments[1]))
+        case ["providers", _, "register"] if call.method == "POST":
+            demand(world, caller, f"{segments[3]}/register/action", parse_scope(subscription["id"]))
+            return _providers(low[2:4], segments[1])
+        case ["resources"]:
+            return _get(call, lambda: _list(world, call, caller, subscription["id"], None))
+        case ["resourcegroups"]:
+            return _get(
+                call,
+                lambda: _list(
+                    world, call, caller, subscription["id"], "Microsoft.Resources/subscriptions/resourceGroups"
+                ),
+            )
+        case ["resourcegroups", _]:
+            return _group(world, call, caller, segments)
+        case ["resourcegroups", _, "resources"]:
+            group = _existing_group(world, segments)
+            return _get(call, lambda: _list(world, call, caller, group["id"], None))
+    return _resource(world, call, caller, segments, low, scope)
+
+
+def _authorization(world: World, call: Call, caller: Caller, segments: list[str], low: list[str]) -> Reply | None:
+    """Requests to Microsoft.Authorization, which hangs below any scope."""
+    for at in range(len(low) - 1, 0, -1):
+        if low[at] == "microsoft.authorization" and low[at - 1] == "providers":
+            scope = _scope("/" + "/".join(segments[: at - 1]))
+            if scope is None:
+                refuse(
+                    400,
+                    "MissingSubscription",
+                    "The request did not have a subscription or a valid tenant level resource provider.",
+                )
+            return authorization.handle(world, call, caller, scope, segments[at + 1 :])
+    return None
+
+
+def require(world: World, scope: Scope) -> None:
+    """404 unless the subscription, group and outermost resource of a scope exist."""
+    if scope.subscription is None:
+        return
+    if world.resources.get(f"/subscriptions/{scope.subscription}") is None:
+        refuse(404, "SubscriptionNotFound", f"The subscription '{scope.subscription}' could not be found.")
+    if scope.resource_group is None:
+        return
+    group = f"/subscriptions/{scope.subscription}/resourceGroups/{scope.resource_group}"
+    if world.resources.get(group) is None:
+        refuse(404, "ResourceGroupNotFound", f"Resource group '{scope.resource_group}' could not be found.")
+    if scope.kind == "resource":
+        outer = f"{group}/providers/{scope.provider}/{scope.types[0]}/{scope.names[0]}"
+        if world.resources.get(outer) is None:
+            _no_resource(f"{scope.provider}/{scope.types[0]}/{scope.names[0]}", scope.resource_group)
+
+
+def _no_resource(name: str, group: str | None) -> None:
+    text = f"The Resource '{name}' under resource group '{group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+    refuse(404, "ResourceNotFound", text)
+
+
+def _scope(path: str) -> Scope | None:
+    """The scope that a path names, or `None` when it names none (a collection or an action)."""
+    text = "/" + "/".join(part for part in path.split("/") if part)
+    try:
+        return parse_scope(text)
+    except ScopeError:
+        return None
+
+
+def _get(call: Call, answer: Callable[[], Reply]) -> Reply:
+    if call.method not in ("GET", "HEAD"):
+        _no_method(call)
+    return answer()
+
+
+def _no_method(call: Call) -> None:
+    refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
+
+
+def _value(docs: list[Doc]) -> Reply:
+    return Reply(200, {"value": docs})
+
+
+def _sees(world: World, caller: Caller, scope_id: str) -> bool:
+    """Whether a caller may list something: it may read it, or has a role somewhere in it."""
+    scope = parse_scope(scope_id)
+    if permitted(world, caller, f"{scope.resource_type}/read", scope):
+        return True
+    horizon = world.store.now() - world.propagation("roles")
+    below = key_of(scope_id) + "/"
+    held = world.resources.assignments_of(caller.principals)
+    return any(one.created <= horizon and key_of(one.scope).startswith(below) for one in held)
+
+
+def _tenant(world: World) -> Doc:
+    return {
+        "id": f"/tenants/{world.tenant_id}",
+        "tenantId": world.tenant_id,
+        "countryCode": "NL",
+        "displayName": "Local directory",
+        "domains": [world.domain],
+        "defaultDomain": world.domain,
+        "tenantCategory": "Home",
+        "tenantType": "AAD",
+    }
+
+
+def _location(subscription: str, name: str) -> Doc:
+    return {
+        "id": f"/subscriptions/{subscription}/locations/{name}",
+        "name": name,
+        "displayName": name,
+        "regionalDisplayName": name,
+        "type": "Region",
+        "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+    }
+
+
+def _providers(low: list[str], subscription: str | None) -> Reply:
+    prefix = f"/subscriptions/{subscription}" if subscription else ""
+    known = [
+        {
+            "id": f"{prefix}/providers/{name}",
+            "namespace": name,
+            "registrationPolicy": "RegistrationRequired",
+            "registrationState": "Registered",
+            "resourceTypes": [],
+        }
+        for name in PROVIDERS
+    ]
+    if len(low) == 1:
+        return _value(known)
+    found = next((one for one in known if one["namespace"].lower() == low[1]), None)
+    if found is None:
+        refuse(404, "InvalidResourceNamespace", f"The resource namespace '{low[1]}' is invalid.")
+    return Reply(200, found)
+
+
+def _management_group(world: World, call: Call, caller: Caller, scope: Scope | None) -> Reply:
+    if scope is None or scope.kind != "management_group":
+        refuse(
+            404,
+            "InvalidResourceType",
+            f"The resource path '{call.path[:200]}' names no tenant level resource that is known here.",
+        )
+    stored = world.resources.get(scope.id)
+    if call.method == "PUT":
+        demand(world, caller, "Microsoft.Management/managementGroups/write", scope)
+        body = _body(call)
+        name = scope.name
+        display = (
+            (body.get("properties") or {}).get("displayName") or name
+            if isinstance(body.get("properties"), dict)
+            else name
+        )
+        doc = {
+            "id": scope.id,
+            "type": "Microsoft.Management/managementGroups",
+            "name": name,
+            "properties": {"tenantId": world.tenant_id, "displayName": display, "details": {"version": 1}},
+        }
+        world.resources.put(scope.id, scope.resource_type, doc)
+        return Reply(200 if stored else 201, doc)
+    demand(
+        world, caller, f"Microsoft.Management/managementGroups/{'delete' if call.method == 'DELETE' else 'read'}", scope
+    )
+    if stored is None:
+        refuse(404, "NotFound", f"'{scope.id}' not found")
+    if call.method == "DELETE":
+        world.resources.delete(scope.id)
+        return Reply(200)
+    return _get(call, lambda: Reply(200, stored))
+
+
+# Resource groups
+
+
+def _existing_group(world: World, segments: list[str]) -> Doc:
+    found = world.resources.get("/" + "/".join(segments[:4]))
+    if found is None:
+        refuse(404, "ResourceGroupNotFound", f"Resource group '{segments[3]}' could not be found.")
+    return found
+
+
+def _group(world: World, call: Call, caller: Caller, segments: list[str]) -> Reply:
+    name = segments[3]
+    if not GROUP_NAME.match(name):
+        text = f"The provided resource group name '{name[:100]}' has these invalid characters: only letters, digits, '-', '_', '(', ')' and '.' are allowed, at most 90."
+        refuse(400, "InvalidResourceGroup", text)
+    scope = parse_scope(f"/subscriptions/{segments[1]}/resourceGroups/{name}")
+    stored = world.resources.get(scope.id)
+    verb = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(call.method)
+    if verb is None:
+        _no_method(call)
+    demand(world, caller, f"Microsoft.Resources/subscriptions/resourceGroups/{verb}", scope)
+    if call.method == "HEAD":
+        return Reply(204 if stored else 404)
+    if call.method == "PUT":
+        body = _body(call)
+        location = _location_of(body) or (stored or {}).get("location")
+        if location is None:
+            refuse(400, "LocationRequired", "The location property is required for this definition.")
+        if stored is not None and stored["location"] != location:
+            text = f"Invalid resource group location '{location}'. The Resource group already exists in location '{stored['location']}'."
+            refuse(409, "InvalidResourceGroupLocation", text)
+        doc = {
+            "id": stored["id"] if stored else scope.id,
+            "name": stored["name"] if stored else name,
+            "type": "Microsoft.Resources/resourceGroups",
+            "location": location,
+            "tags": _tags(body),
+            "managedBy": body.get("managedBy"),
+            "properties": {"provisioningState": "Succeeded"},
+        }
+        doc = {key: value for key, value in doc.items() if value is not None}
+        world.resources.put(doc["id"], scope.resource_type, doc)
+        return Reply(200 if stored else 201, doc)
+    if stored is None:
+        refuse(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+    if call.method == "PATCH":
+        stored["tags"] = _tags(_body(call)) or {}
+        world.resources.put(stored["id"], scope.resource_type, stored)
+        return Reply(200, stored)
+    if call.method == "DELETE":
+        world.resources.delete(scope.id)
+        return Reply(200)
+    return Reply(200, stored)
+
+
+def _list(world: World, call: Call, caller: Caller, scope_id: str, kind: str | None) -> Reply:
+    after = int(token) if re.fullmatch(r"\d{1,15}", token := call.query.get("$skiptoken", "0")) else 0
+    filtered = re.fullmatch(r"\s*resourceType eq '([^']+)'\s*", call.query.get("$filter", ""), re.IGNORECASE)
+    wanted = kind or (filtered[1] if filtered else None)
+    rows = world.resources.below(scope_id, kind=wanted, after=after, limit=PAGE + 1)
+    docs = [
+        doc
+        for _, doc in rows[:PAGE]
+        if (kind is not None or doc["type"] != "Microsoft.Resources/resourceGroups") and _sees(world, caller, doc["id"])
+    ]
+    body: Doc = {"value": docs}
+    if len(rows) > PAGE:
+        body["nextLink"] = (
+            f"{world.url}{call.path}?api-version={call.query['api-version']}&$skiptoken={rows[PAGE - 1][0]}"
+        )
+    return Reply(200, body)
+
+
+# Generic resources
+
+
+def _resource(
+    world: World, call: Call, caller: Caller, segments: list[str], low: list[str], scope: Scope | None
+) -> Reply:
+    if "providers" not in low:
+        text = f"The resource path '{call.path[:200]}' is not valid: after the subscription comes 'resourceGroups' or 'providers'."
+        refuse(404, "InvalidResourceType", text)
+    if scope is None:
+        return _collection_or_action(world, call, caller, segments)
+    kind = scope.resource_type
+    verb = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(call.method)
+    if verb is None:
+        _no_method(call)
+    demand(world, caller, f"{kind}/{verb}", scope)
+    if scope.resource_group is not None:
+        _existing_group(world, segments)
+    stored = world.resources.get(scope.id)
+    if call.method == "HEAD":
+        return Reply(204 if stored else 404)
+    if call.method == "PUT":
+        return put_resource(world, scope, _body(call), stored)
+    if call.method == "DELETE":
+        if stored is None:
+            return Reply(204)
+        world.resources.delete(scope.id)
+        return Reply(200)
+    if stored is None:
+        name = "/".join(
+            (str(scope.provider), *(part for pair in zip(scope.types, scope.names, strict=True) for part in pair))
+        )
+        _no_resource(name, scope.resource_group)
+    if call.method == "PATCH":
+        body = _body(call)
+        return put_resource(world, scope, _merged(stored, body), stored)
+    return Reply(200, stored)
+
+
+def put_resource(world: World, scope: Scope, body: Doc, stored: Doc | None) -> Reply:
+    """Create or replace a resource, with what its provider computes."""
+    kind = scope.resource_type
+    if len(scope.names) > 1 and scope.resource_group is not None:
+        require(world, scope)
+    location = _location_of(body) or (stored or {}).get("location")
+    if location is None and kind.lower() in NEEDS_LOCATION:
+        refuse(400, "LocationRequired", "The location property is required for this definition.")
+    properties = body.get("properties")
+    if properties is not None and not isinstance(properties, dict):
+        refuse(400, "InvalidRequestContent", "The request content was invalid: 'properties' is not an object.")
+    now = world.store.now()
+    group = world.resources.get(f"/subscriptions/{scope.subscription}/resourceGroups/{scope.resource_group}")
+    resource_id = stored["id"] if stored else scope.id
+    if group is not None and not stored:
+        resource_id = group["id"] + scope.id[len(group["id"]) :]
+    doc: Doc = {
+        **{key: value for key, value in body.items() if key not in ("properties", "location", "tags")},
+        "id": resource_id,
+        "name": stored["name"] if stored else scope.name,
+        "type": kind,
+        "tags": _tags(body),
+        "location": location,
+        "properties": {**(properties or {}), "provisioningState": "Succeeded"},
+        "etag": f'"{hashlib.sha256(repr((now, resource_id)).encode()).hexdigest()[:16]}"',
+    }
+    doc = {key: value for key, value in doc.items() if value is not None}
+    compute = COMPUTED.get(kind.lower())
+    if compute is not None:
+        doc = compute(world, doc, stored)
+    world.resources.put(resource_id, kind, doc)
+    return Reply(200 if stored else 201, doc)
+
+
+def _workspace(world: World, doc: Doc, stored: Doc | None) -> Doc:
+    """What Microsoft.OperationalInsights computes for a workspace (api-version 2023-09-01); a new one gets seeded tables."""
+    held = (stored or {}).get("properties") or {}
+    customer, now = held.get("customerId") or new_guid(), utc(world.store.now(), digits=7)
+    given = doc["properties"]
+    sku = given.get("sku") if isinstance(given.get("sku"), dict) else {}
+    doc["properties"] = {
+        "source": "Azure",
+        "retentionInDays": 30,
+        "publicNetworkAccessForIngestion": "Enabled",
+        "publicNetworkAccessForQuery": "Enabled",
+        "workspaceCapping": {"dailyQuotaGb": -1.0, "quotaNextResetTime": now, "dataIngestionStatus": "RespectQuota"},
+        **given,
+        "features": {"legacy": 0, "searchVersion": 1, "enableLogAccessUsingOnlyResourcePermissions": True}
+        | (given.get("features") if isinstance(given.get("features"), dict) else {}),
+        "sku": {"name": "pergb2018", "lastSkuUpdate": held.get("createdDate", now)} | sku,
+        "customerId": customer,
+        "provisioningState": "Succeeded",
+        "createdDate": held.get("createdDate", now),
+        "modifiedDate": now,
+    }
+    if stored is None:
+        world.resources.set_workspace(customer, doc["id"])
+        world.telemetry.seed(key_of(doc["id"]), customer, doc["id"])
+    return doc
+
+
+COMPUTED: dict[str, Callable[[World, Doc, Doc | None], Doc]] = {"microsoft.operationalinsights/workspaces": _workspace}
+
+
+def _collection_or_action(world: World, call: Call, caller: Caller, segments: list[str]) -> Reply:
+    """A path that ends in a type (list) or, with POST, in an action on a resource."""
+    outer = _scope("/" + "/".join(segments[:-1]))
+    if call.method == "POST" and outer is not None and outer.kind == "resource":
+        demand(world, caller, f"{outer.resource_type}/{segments[-1]}/action", outer)
+        stored = world.resources.get(outer.id)
+        if stored is None:
+            _no_resource(f"{outer.resource_type}/{outer.name}", outer.resource_group)
+        action = ACTIONS.get((outer.resource_type.lower(), segments[-1].lower()))
+        if action is None:
+            text = (
+                f"The action '{segments[-1][:60]}' on '{outer.resource_type}' is not one that this local Azure knows."
+            )
+            refuse(400, "InvalidResourceAction", text)
+        return action(world, stored or {})
+    probe = _scope("/" + "/".join([*segments, "x"]))
+    if probe is None:
+        refuse(404, "InvalidResourceType", f"The resource path '{call.path[:200]}' is not valid.")
+    if call.method not in ("GET", "HEAD"):
+        _no_method(call)
+    above = next(scope for scope in list(probe.parents())[1:])
+    demand(world, caller, f"{probe.resource_type}/read", above)
+    require(world, above)
+    rows = world.resources.below(above.id, kind=probe.resource_type)
+    return _value([doc for _, doc in rows])
+
+
+def _shared_keys(world: World, doc: Doc) -> Reply:
+    """Keys of the old HTTP data collector, which is not served here: stable for a workspace and of no use elsewhere."""
+    import base64
+
+    keys = [base64.b64encode(hashlib.sha512(f"{doc['id']}/{name}".encode()).digest()).decode() for name in "ab"]
+    return Reply(200, {"primarySharedKey": keys[0], "secondarySharedKey": keys[1]})
+
+
+ACTIONS: dict[tuple[str, str], Callable[[World, Doc], Reply]] = {
+    ("microsoft.operationalinsights/workspaces", "sharedkeys"): _shared_keys,
+}
+
+
+def _body(call: Call) -> Doc:
+    try:
+        value = call.json() if call.body else {}
+    except ValueError:
+        refuse(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
+    if not isinstance(value, dict):
+        refuse(400, "InvalidRequestContent", "The request content was invalid: a JSON object is expected.")
+    return value
+
+
+def _location_of(body: Doc) -> str | None:
+    location = body.get("location")
+    if location is None:
+        return None
+    if not isinstance(location, str) or not re.fullmatch(r"[A-Za-z0-9 ]{1,60}", location):
+        refuse(400, "InvalidRequestContent", "The request content was invalid: 'location' is not a region's name.")
+    return location.replace(" ", "").lower()
+
+
+def _tags(body: Doc) -> dict[str, str] | None:
+    tags = body.get("tags")
+    if tags is None:
+        return None
+    if not isinstance(tags, dict) or len(tags) > 50 or not all(isinstance(value, str) for value in tags.values()):
+        refuse(400, "InvalidTags", "Tags must be at most 50 pairs of strings.")
+    return tags
+
+
+def _merged(stored: Doc, body: Doc) -> Doc:
+    """`stored` with a merge patch (RFC 7386) applied."""
+    result = dict(stored)
+    for key, value in body.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _merged(result[key], value)
+        else:
+            result[key] = value
+    return result

@@ -1,0 +1,164 @@
+"""Client assertions: JWTs signed with a declared certificate, or issued by a declared federated identity provider."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import jwt
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from local_azure.directory import Doc
+from local_azure.wire import utc
+from local_azure.world import World
+
+SKEW = 300.0
+
+
+class AssertionRefused(Exception):
+    """Entra's answer to a client assertion that proves nothing."""
+
+    def __init__(self, status: int, error: str, code: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.error, self.code, self.text = status, error, code, text
+
+
+def check_assertion(
+    world: World, assertion: str, client_id: str, application: Doc | None, owners: list[str], audiences: Iterable[str]
+) -> None:
+    """Accept a client assertion or raise `AssertionRefused`.
+
+    Self-signed (issuer and subject are the client) is checked against the owners' certificates, anything else against the
+    application's federated identity credentials.
+    """
+    try:
+        header = jwt.get_unverified_header(assertion)
+        claims: dict[str, Any] = jwt.decode(assertion, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        text = "Client assertion is not a valid JSON Web Token: the token is malformed."
+        raise AssertionRefused(401, "invalid_client", 50027, text) from error
+    if claims.get("iss") == claims.get("sub") == client_id or claims.get("iss") == client_id:
+        _certificate(world, assertion, header, claims, client_id, owners, set(audiences))
+    else:
+        _federated(world, assertion, header, claims, client_id, application)
+
+
+def _certificate(
+    world: World,
+    assertion: str,
+    header: dict[str, Any],
+    claims: dict[str, Any],
+    client_id: str,
+    owners: list[str],
+    audiences: set[str],
+) -> None:
+    now, delay = world.store.now(), world.propagation("secrets")
+    asked = {_decoded(str(header.get(name, ""))) for name in ("x5t", "x5t#S256", "kid")} - {b""}
+    for _, der, starts, ends, created in world.directory.certificates(owners):
+        prints = {hashlib.sha1(der, usedforsecurity=False).digest(), hashlib.sha256(der).digest()}
+        if not asked & prints or created + delay > now:
+            continue
+        if not _signed_by(assertion, str(header.get("alg")), x509.load_der_x509_certificate(der).public_key()):
+            text = "Client assertion failed signature validation."
+            raise AssertionRefused(401, "invalid_client", 700027, text)
+        if not starts <= now < ends:
+            text = (
+                f"The certificate with identifier used to sign the client assertion is expired on application. [Reason - The key "
+                f"used is expired., Found key 'Start={utc(starts)}, End={utc(ends)}']"
+            )
+            raise AssertionRefused(401, "invalid_client", 1000502, text)
+        _times(claims, now)
+        if not _audience(claims) & {audience.rstrip("/") for audience in audiences}:
+            text = f"Assertion audience claim does not match the required value. The assertion is for {sorted(_audience(claims))}."
+            raise AssertionRefused(401, "invalid_client", 700023, text)
+        if claims.get("sub") != client_id:
+            raise AssertionRefused(
+                401, "invalid_client", 700021, "Client assertion application identifier doesn't match 'client_id'."
+            )
+        return
+    text = (
+        "The certificate used to sign the client assertion is not registered on application. [Reason - The key was not found., "
+        f"Please visit the Azure Portal to register it for app '{client_id}']."
+    )
+    raise AssertionRefused(401, "invalid_client", 700027, text)
+
+
+def _federated(
+    world: World,
+    assertion: str,
+    header: dict[str, Any],
+    claims: dict[str, Any],
+    client_id: str,
+    application: Doc | None,
+) -> None:
+    raise AssertionRefused(
+        401,
+        "invalid_client",
+        700211,
+        f"No matching federated identity record found for presented assertion issuer '{claims.get('iss')}'. Check your federated "
+        "identity credential Subject, Audience and Issuer against the presented assertion. "
+        "https://learn.microsoft.com/entra/workload-id/workload-identity-federation",
+    )
+
+
+def _times(claims: dict[str, Any], now: float) -> None:
+    ends, starts = claims.get("exp"), claims.get("nbf", 0)
+    if (
+        not isinstance(ends, int | float)
+        or not isinstance(starts, int | float)
+        or not starts - SKEW <= now < ends + SKEW
+    ):
+        text = "Client assertion is not within its valid time range. Check the system clock and the assertion's 'nbf' and 'exp'."
+        raise AssertionRefused(401, "invalid_client", 700024, text)
+
+
+def _audience(claims: dict[str, Any]) -> set[str]:
+    found = claims.get("aud")
+    return {str(one).rstrip("/") for one in (found if isinstance(found, list) else [found])}
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _signed_by(assertion: str, algorithm: str, key: Any) -> bool:
+    """Whether a key signed the assertion; an ES256 signature may be DER (as go-azure-sdk writes it) or JOSE's raw form."""
+    if isinstance(key, rsa.RSAPublicKey) and algorithm in ("RS256", "PS256"):
+        try:
+            jwt.decode(
+                assertion,
+                key,
+                algorithms=[algorithm],
+                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False},
+            )
+        except jwt.PyJWTError:
+            return False
+        return True
+    if isinstance(key, ec.EllipticCurvePublicKey) and algorithm == "ES256":
+        signed, _, signature = assertion.rpartition(".")
+        raw = _decoded(signature)
+        try:
+            key.verify(raw, signed.encode(), ec.ECDSA(hashes.SHA256()))
+            return True
+        except InvalidSignature:
+            pass
+        try:
+            jwt.decode(
+                assertion,
+                key,
+                algorithms=["ES256"],
+                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False},
+            )
+        except jwt.PyJWTError:
+            return False
+        return True
+    return False

@@ -1,0 +1,376 @@
+"""Microsoft.Authorization: role definitions, role assignments, and what the caller may do.
+
+Source of rules and texts: "Troubleshoot Azure RBAC", azure-rest-api-specs (authorization 2022-04-01), and error bodies quoted in issue
+threads of azure-cli, azurerm and Bicep.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from facts.roles import BuiltInRole, Permission, builtin_roles
+from facts.scopes import Scope, ScopeError, parse_scope, role_definition_id
+from local_azure.access import Caller, demand
+from local_azure.resources import Assignment, Doc, key_of
+from local_azure.wire import Call, Reply, is_guid, refuse, utc
+from local_azure.world import World
+
+ROLE_ID = re.compile(r"(?:.*/)?providers/Microsoft\.Authorization/roleDefinitions/([0-9a-f-]{36})/?\Z", re.IGNORECASE)
+PRINCIPAL_TYPES = ("ServicePrincipal", "User", "Group", "ForeignGroup", "Device")
+NAMESPACE = "Microsoft.Authorization"
+
+
+def handle(world: World, call: Call, caller: Caller, scope: Scope, rest: list[str]) -> Reply:
+    """Answer a request to ``{scope}/providers/Microsoft.Authorization/{rest}``."""
+    match [part.lower() for part in rest]:
+        case ["roleassignments"]:
+            return _only_get(call) or _list_assignments(world, call, caller, scope)
+        case ["roleassignments", name]:
+            return _assignment(world, call, caller, scope, name)
+        case ["roledefinitions"]:
+            return _only_get(call) or _list_roles(world, call, caller, scope)
+        case ["roledefinitions", name]:
+            return _role(world, call, caller, scope, name)
+        case ["permissions"]:
+            return _only_get(call) or _permissions(world, caller, scope)
+        case [
+            "denyassignments"
+            | "locks"
+            | "policyassignments"
+            | "classicadministrators"
+            | "roleeligibilityscheduleinstances"
+        ]:
+            return _only_get(call) or Reply(200, {"value": []})
+    path = "/".join(rest)[:100]
+    refuse(404, "InvalidResourceType", f"The resource type '{path}' could not be found in the namespace '{NAMESPACE}'.")
+
+
+def _only_get(call: Call) -> None:
+    if call.method != "GET":
+        refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
+
+
+def _body(call: Call) -> Doc:
+    try:
+        value = call.json()
+    except ValueError:
+        value = None
+    if not isinstance(value, dict) or not isinstance(value.get("properties", {}), dict):
+        refuse(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
+    return value
+
+
+# Role assignments
+
+
+def shown(assignment: Assignment) -> Doc:
+    """A role assignment on the wire."""
+    prefix = "" if assignment.scope == "/" else assignment.scope
+    return {
+        "properties": assignment.doc,
+        "id": f"{prefix}/providers/{NAMESPACE}/roleAssignments/{assignment.name}",
+        "type": f"{NAMESPACE}/roleAssignments",
+        "name": assignment.name,
+    }
+
+
+def _list_assignments(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
+    """Assignments at, above and below a scope; `$filter` takes `atScope()`, `principalId eq '…'` and `assignedTo('…')`."""
+    demand(world, caller, f"{NAMESPACE}/roleAssignments/read", scope)
+    text = call.query.get("$filter", "")
+    at_scope, principals = False, None
+    for part in re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE) if text.strip() else []:
+        found = re.fullmatch(
+            r"(?:principalId\s+eq\s+|(assignedTo)\s*\(\s*)'?\{?([0-9a-fA-F-]{36})\}?'?\s*\)?", part, re.IGNORECASE
+        )
+        if part.lower().replace(" ", "") in ("atscope()", "atscopeandbelow()"):
+            at_scope = "below" not in part.lower()
+        elif found:
+            ids = {found[2].lower()}
+            principals = ids | world.directory.groups_of(found[2]) if found[1] else ids
+        else:
+            text = f"The filter '{part[:100]}' is not supported. Supported filters are atScope(), principalId eq '{{id}}', assignedTo('{{id}}')."
+            refuse(400, "UnsupportedQuery", text)
+    keys = [key_of(outer.id) for outer in scope.parents()]
+    if principals is None:
+        found_here = world.resources.assignments(scope_keys=keys, below=None if at_scope else scope.id)
+    else:
+        below = key_of(scope.id) + "/"
+        found_here = [
+            one
+            for one in world.resources.assignments_of(principals)
+            if key_of(one.scope) in keys or (not at_scope and key_of(one.scope).startswith(below))
+        ]
+    return Reply(200, {"value": [shown(one) for one in found_here]})
+
+
+def _assignment(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> Reply:
+    verb = {"GET": "read", "PUT": "write", "DELETE": "delete"}.get(call.method)
+    if verb is None:
+        refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
+    demand(world, caller, f"{NAMESPACE}/roleAssignments/{verb}", scope)
+    if not is_guid(name):
+        refuse(
+            400,
+            "InvalidRoleAssignmentId",
+            f"The role assignment ID '{name[:60]}' is not valid. The role assignment ID must be a GUID.",
+        )
+    held = world.resources.assignment(name)
+    here = held if held is not None and key_of(held.scope) == key_of(scope.id) else None
+    if call.method == "PUT":
+        return _put_assignment(world, call, caller, scope, name.lower(), held)
+    if call.method == "DELETE":
+        if here is None:
+            return Reply(204)
+        world.resources.delete_assignment(name)
+        return Reply(200, shown(here))
+    if here is None:
+        refuse(404, "RoleAssignmentNotFound", f"The role assignment '{name}' is not found.")
+    return Reply(200, shown(here))
+
+
+def _put_assignment(
+    world: World, call: Call, caller: Caller, scope: Scope, name: str, held: Assignment | None
+) -> Reply:
+    from local_azure.arm import require
+
+    require(world, scope)
+    body = _body(call)
+    given: Doc = body.get("properties") or {}
+    principal, kind = given.get("principalId"), given.get("principalType")
+    if not is_guid(principal):
+        refuse(400, "InvalidPrincipalId", f"The Principal ID '{principal}' is not valid. Principal ID must be a GUID.")
+    principal = str(principal).lower()
+    found = ROLE_ID.match(given["roleDefinitionId"]) if isinstance(given.get("roleDefinitionId"), str) else None
+    if found is None or not is_guid(found[1]):
+        refuse(400, "BadRequestFormat", "The request was incorrectly formatted.")
+    role = world.resources.role(found[1])
+    if role is None:
+        text = f"The specified role definition with ID '{found[1].replace('-', '')}' does not exist."
+        refuse(404, "RoleDefinitionDoesNotExist", text)
+    kind = _principal_type(world, principal, kind)
+    role_id = found[1].lower()
+    condition, version = given.get("condition"), given.get("conditionVersion")
+    for value in (condition, version, given.get("description")):
+        if value is not None and not isinstance(value, str):
+            refuse(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
+    if condition and version not in ("1.0", "2.0"):
+        refuse(
+            400,
+            "InvalidConditionVersion",
+            "The condition version is not valid. It must be '1.0' or '2.0' when there is a condition.",
+        )
+    now = utc(world.store.now(), digits=7)
+    if held is not None:
+        if key_of(held.scope) != key_of(scope.id) or held.principal != principal or held.role != role_id:
+            text = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
+            refuse(400, "RoleAssignmentUpdateNotPermitted", text)
+    else:
+        same = world.resources.same_assignment(scope.id, role_id, principal)
+        if same is not None:
+            text = f"The role assignment already exists. The ID of the conflicting role assignment is {same.name.replace('-', '')}."
+            refuse(409, "RoleAssignmentExists", text)
+    doc = {
+        "roleDefinitionId": role_definition_id(scope, role_id),
+        "principalId": principal,
+        "principalType": kind,
+        "scope": scope.id,
+        "condition": condition,
+        "conditionVersion": version,
+        "createdOn": held.doc["createdOn"] if held else now,
+        "updatedOn": now,
+        "createdBy": held.doc["createdBy"] if held else caller.object_id,
+        "updatedBy": caller.object_id,
+        "delegatedManagedIdentityResourceId": given.get("delegatedManagedIdentityResourceId"),
+        "description": given.get("description"),
+    }
+    created = held.created if held else world.store.now()
+    assignment = Assignment(name, held.scope if held else scope.id, role_id, principal, created, doc)
+    world.resources.put_assignment(assignment)
+    return Reply(200 if held else 201, shown(assignment))
+
+
+def _principal_type(world: World, principal: str, kind: Any) -> str:
+    """The principal's type, looked up; one that is unknown is believed when the request names its type (it may be too new)."""
+    known = {"servicePrincipal": "ServicePrincipal", "user": "User", "group": "Group"}
+    found = known.get(world.directory.kind_of(principal) or "")
+    if kind is not None and kind not in PRINCIPAL_TYPES:
+        refuse(400, "InvalidPrincipalType", f"The principal type '{kind}' is not valid.")
+    if found is None and kind == "ServicePrincipal" and world.directory.kind_of(principal) is None:
+        return "ServicePrincipal"
+    if found is None:
+        text = (
+            f"Principal {principal.replace('-', '')} does not exist in the directory {world.tenant_id}. Check that you have the "
+            "correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be "
+            "related to a replication delay. In this case, set the role assignment principalType property to a value, such as "
+            "ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype"
+        )
+        refuse(400, "PrincipalNotFound", text)
+    if kind is not None and kind != found:
+        text = f"The PrincipalId '{principal.replace('-', '')}' has type '{found}' , which is different from specified PrinciaplType '{kind}'."
+        refuse(400, "UnmatchedPrincipalType", text)
+    return found
+
+
+# Role definitions
+
+
+def builtin_shown(role: BuiltInRole, scope: Scope) -> Doc:
+    """A built-in role definition on the wire, seen from a scope."""
+    return {
+        "properties": {
+            "roleName": role.name,
+            "type": "BuiltInRole",
+            "description": "",
+            "assignableScopes": ["/"],
+            "permissions": [_block(block) for block in role.permissions],
+            "createdOn": "2015-02-02T21:55:09.8806423Z",
+            "updatedOn": "2023-10-11T19:00:00.0000000Z",
+            "createdBy": None,
+            "updatedBy": None,
+        },
+        "id": role_definition_id(scope, role.id),
+        "type": f"{NAMESPACE}/roleDefinitions",
+        "name": role.id,
+    }
+
+
+def _block(block: Permission) -> Doc:
+    return {
+        "actions": list(block.actions),
+        "notActions": list(block.not_actions),
+        "dataActions": list(block.data_actions),
+        "notDataActions": list(block.not_data_actions),
+    }
+
+
+def _custom_shown(doc: Doc, scope: Scope) -> Doc:
+    return {**doc, "id": role_definition_id(scope, doc["name"]), "type": f"{NAMESPACE}/roleDefinitions"}
+
+
+def _assignable(doc: Doc, scope: Scope) -> bool:
+    """Whether a custom role can be used at a scope: one of its assignable scopes contains it."""
+    for text in doc["properties"]["assignableScopes"]:
+        if parse_scope(text).contains(scope):
+            return True
+    return False
+
+
+def _list_roles(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
+    demand(world, caller, f"{NAMESPACE}/roleDefinitions/read", scope)
+    name = kind = None
+    text = call.query.get("$filter", "").strip()
+    for part in re.split(r"\s+and\s+", text, flags=re.IGNORECASE) if text else []:
+        found = re.fullmatch(r"(roleName|type)\s+eq\s+'((?:[^']|'')*)'", part, re.IGNORECASE)
+        if found and found[1].lower() == "rolename":
+            name = found[2].replace("''", "'").lower()
+        elif found:
+            kind = found[2].lower()
+        elif part.lower().replace(" ", "") not in ("atscopeandbelow()", "atscope()"):
+            refuse(400, "UnsupportedQuery", f"The filter '{part[:100]}' is not supported.")
+    roles = [builtin_shown(role, scope) for role in builtin_roles() if name is None or role.name.lower() == name]
+    roles += [
+        _custom_shown(doc, scope)
+        for doc in world.resources.custom_roles()
+        if _assignable(doc, scope) and (name is None or doc["properties"]["roleName"].lower() == name)
+    ]
+    if kind is not None:
+        roles = [role for role in roles if role["properties"]["type"].lower() == kind]
+    return Reply(200, {"value": roles})
+
+
+def _role(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> Reply:
+    verb = {"GET": "read", "PUT": "write", "DELETE": "delete"}.get(call.method)
+    if verb is None:
+        refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
+    demand(world, caller, f"{NAMESPACE}/roleDefinitions/{verb}", scope)
+    if not is_guid(name):
+        refuse(
+            400,
+            "InvalidRoleDefinitionId",
+            f"The role definition ID '{name[:60]}' is not valid. The role definition ID must be a GUID.",
+        )
+    role = world.resources.role(name)
+    if call.method == "PUT":
+        return _put_role(world, call, caller, scope, name.lower(), role)
+    if call.method == "DELETE":
+        if role is None:
+            return Reply(204)
+        if isinstance(role, BuiltInRole):
+            refuse(403, "RoleDefinitionIsBuiltIn", "Built-in role definitions cannot be changed or deleted.")
+        if world.resources.has_assignments(name):
+            refuse(
+                400,
+                "RoleDefinitionHasAssignments",
+                "There are existing role assignments referencing role (code: RoleDefinitionHasAssignments).",
+            )
+        world.resources.delete_role(name)
+        return Reply(200, _custom_shown(role, scope))
+    if role is None:
+        text = f"The specified role definition with ID '{name.replace('-', '')}' does not exist."
+        refuse(404, "RoleDefinitionDoesNotExist", text)
+    return Reply(200, builtin_shown(role, scope) if isinstance(role, BuiltInRole) else _custom_shown(role, scope))
+
+
+def _put_role(
+    world: World, call: Call, caller: Caller, scope: Scope, name: str, held: BuiltInRole | Doc | None
+) -> Reply:
+    from local_azure.arm import require
+
+    require(world, scope)
+    if isinstance(held, BuiltInRole):
+        refuse(403, "RoleDefinitionIsBuiltIn", "Built-in role definitions cannot be changed or deleted.")
+    given: Doc = _body(call).get("properties") or {}
+    title, blocks, scopes = given.get("roleName"), given.get("permissions"), given.get("assignableScopes")
+    if not isinstance(title, str) or not title or len(title) > 512:
+        refuse(400, "InvalidRoleDefinitionName", "The role definition name is missing or too long.")
+    if not isinstance(scopes, list) or not scopes:
+        refuse(400, "MissingRoleDefinitionScope", "The role definition must have at least one assignable scope.")
+    for text in scopes:
+        try:
+            assignable = parse_scope(text if isinstance(text, str) else "")
+        except ScopeError:
+            refuse(400, "InvalidAssignableScope", f"The assignable scope '{text}' is not valid.")
+        demand(world, caller, f"{NAMESPACE}/roleDefinitions/write", assignable)
+    names = ("actions", "notActions", "dataActions", "notDataActions")
+    if not isinstance(blocks, list) or not all(
+        isinstance(block, dict)
+        and all(
+            isinstance(block.get(part) or [], list) and all(isinstance(one, str) for one in block.get(part) or [])
+            for part in names
+        )
+        for block in blocks
+    ):
+        refuse(400, "InvalidRoleDefinitionPermissions", "The permissions of the role definition are not valid.")
+    clash = [
+        doc
+        for doc in world.resources.custom_roles()
+        if doc["properties"]["roleName"].lower() == title.lower() and doc["name"] != name
+    ]
+    if clash or any(role.name.lower() == title.lower() for role in builtin_roles()):
+        text = f"A custom role with the same name already exists in this directory. Use a different name. ('{title}')"
+        refuse(409, "RoleDefinitionWithSameNameExists", text)
+    now = utc(world.store.now(), digits=7)
+    before = held["properties"] if held else {}
+    doc = {
+        "name": name,
+        "properties": {
+            "roleName": title,
+            "type": "CustomRole",
+            "description": given.get("description") if isinstance(given.get("description"), str) else "",
+            "assignableScopes": scopes,
+            "permissions": [{part: list(block.get(part) or []) for part in names} for block in blocks],
+            "createdOn": before.get("createdOn", now),
+            "updatedOn": now,
+            "createdBy": before.get("createdBy", caller.object_id),
+            "updatedBy": caller.object_id,
+        },
+    }
+    world.resources.put_role(name, doc)
+    return Reply(201, _custom_shown(doc, scope))
+
+
+def _permissions(world: World, caller: Caller, scope: Scope) -> Reply:
+    held = world.resources.effective(caller.principals, scope, delay=world.propagation("roles"))
+    return Reply(200, {"value": [_block(block) for blocks in held for block in blocks]})

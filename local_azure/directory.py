@@ -1,0 +1,337 @@
+"""The directory's state: applications, service principals, groups, users, their credentials, links and grants.
+
+Only state: what an object looks like on the wire, and which change is allowed, is for ``graph/``. Objects are plain dictionaries as
+Microsoft Graph spells them. A few properties are indexed (`INDEXED`) so that a look-up never reads every object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from local_azure.store import Store
+
+Doc = dict[str, Any]
+Kind = Literal["application", "servicePrincipal", "group", "user", "directoryRole", "administrativeUnit"]
+
+INDEXED = (
+    "appId",
+    "applicationTemplateId",
+    "displayName",
+    "employeeId",
+    "identifierUris",
+    "mail",
+    "mailNickname",
+    "roleTemplateId",
+    "servicePrincipalNames",
+    "tags",
+    "uniqueName",
+    "userPrincipalName",
+)
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_~.-"
+RETENTION = 30 * 86400.0
+"""Seconds that a deleted object can still be restored (Microsoft Graph, "deletedItems": 30 days)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A stored client secret: never its value. Times are seconds since 1970."""
+
+    key_id: str
+    starts: float
+    ends: float
+    created: float
+    matches: bool
+
+
+class Directory:
+    """Reads and writes of one tenant's directory."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # Objects
+
+    def create(self, kind: Kind, doc: Doc) -> None:
+        """Add an object; `doc["id"]` is its object id."""
+        now = self.store.now()
+        self.store.run(
+            "INSERT INTO object (id, kind, deleted, created, doc) VALUES (?, ?, NULL, ?, ?)",
+            doc["id"].lower(),
+            kind,
+            now,
+            json.dumps(doc),
+        )
+        self._index(doc)
+
+    def get(self, object_id: str, kind: Kind | None = None) -> Doc | None:
+        """The live object with this id (and kind), or `None`."""
+        found = self.store.row("SELECT doc, kind FROM object WHERE id = ? AND deleted IS NULL", object_id.lower())
+        if found is None or (kind is not None and found[1] != kind):
+            return None
+        doc: Doc = json.loads(found[0])
+        return doc
+
+    def kind_of(self, object_id: str) -> Kind | None:
+        """Which kind of live object this id is, or `None`."""
+        found = self.store.row("SELECT kind FROM object WHERE id = ? AND deleted IS NULL", object_id.lower())
+        return None if found is None else found[0]
+
+    def find(self, kind: Kind, name: str, value: str) -> list[Doc]:
+        """Live objects whose indexed property `name` is, or has among its values, `value` (case ignored)."""
+        return [doc for _, doc in self.scan(kind, index=(name, "eq", [value]))]
+
+    def scan(
+        self, kind: Kind, *, after: int = 0, index: tuple[str, str, list[str]] | None = None, deleted: bool = False
+    ) -> Iterator[tuple[int, Doc]]:
+        """Objects of a kind in order of creation, as (sequence number, object), lazily.
+
+        `index` is (property, "eq" or "startswith", values): only objects that one of the values fits are read; the property is
+        `id` or one of `INDEXED`.
+        """
+        state = "deleted IS NOT NULL" if deleted else "deleted IS NULL"
+        values: list[Any]
+        if index is None:
+            where, values = "", []
+        elif index[0] == "id":
+            where = f" AND id IN ({','.join('?' * len(index[2]))})"
+            values = [value.lower() for value in index[2]]
+        else:
+            name, operator, wanted = index
+            if operator == "eq":
+                test, values = f"value IN ({','.join('?' * len(wanted))})", [name, *wanted]
+            else:
+                test = " OR ".join("(value >= ? AND value < ?)" for _ in wanted)
+                values = [name, *(bound for value in wanted for bound in (value, value + "\U0010ffff"))]
+            where = f" AND seq IN (SELECT seq FROM attribute WHERE name = ? AND ({test}))"
+        cursor = self.store.db.execute(
+            f"SELECT seq, doc FROM object WHERE kind = ? AND {state} AND seq > ?{where} ORDER BY seq",
+            (kind, after, *values),
+        )
+        for seq, doc in cursor:
+            yield seq, json.loads(doc)
+
+    def count(self, kind: Kind) -> int:
+        """How many live objects of a kind there are."""
+        found = self.store.row("SELECT count(*) FROM object WHERE kind = ? AND deleted IS NULL", kind)
+        return 0 if found is None else int(found[0])
+
+    def update(self, doc: Doc) -> None:
+        """Replace a live object by `doc`."""
+        self.store.run("UPDATE object SET doc = ? WHERE id = ?", json.dumps(doc), doc["id"].lower())
+        self._index(doc)
+
+    def delete(self, object_id: str) -> None:
+        """Put an object among the deleted ones."""
+        self.store.run("UPDATE object SET deleted = ? WHERE id = ?", self.store.now(), object_id.lower())
+
+    def restore(self, object_id: str) -> None:
+        """Bring a deleted object back."""
+        self.store.run("UPDATE object SET deleted = NULL WHERE id = ?", object_id.lower())
+
+    def deleted(self, object_id: str) -> tuple[Kind, float, Doc] | None:
+        """A deleted object that can still be restored: its kind, when it was deleted, itself."""
+        found = self.store.row(
+            "SELECT kind, deleted, doc FROM object WHERE id = ? AND deleted > ?",
+            object_id.lower(),
+            self.store.now() - RETENTION,
+        )
+        return None if found is None else (found[0], found[1], json.loads(found[2]))
+
+    def purge(self, object_id: str) -> None:
+        """Remove an object and everything that hangs on it, for good."""
+        key = object_id.lower()
+        self.store.run("DELETE FROM attribute WHERE seq = (SELECT seq FROM object WHERE id = ?)", key)
+        self.store.run("DELETE FROM object WHERE id = ?", key)
+        self.store.run("DELETE FROM link WHERE source = ? OR target = ?", key, key)
+        for table in ("secret", "certificate", "federated"):
+            self.store.run(f"DELETE FROM {table} WHERE owner = ?", key)
+        self.drop_grants(key)
+
+    def drop_grants(self, object_id: str) -> None:
+        """Remove the app role assignments and delegated grants that a service principal has or gives."""
+        key = object_id.lower()
+        self.store.run("DELETE FROM app_role_assignment WHERE resource = ? OR principal = ?", key, key)
+        self.store.run("DELETE FROM permission_grant WHERE client = ? OR resource = ?", key, key)
+
+    def _index(self, doc: Doc) -> None:
+        found = self.store.row("SELECT seq FROM object WHERE id = ?", doc["id"].lower())
+        assert found is not None, "an object is indexed after it is stored"
+        seq = found[0]
+        wanted = {
+            (name, str(value), seq)
+            for name in INDEXED
+            for value in (doc.get(name) if isinstance(doc.get(name), list) else [doc.get(name)])
+            if value is not None
+        }
+        self.store.run("DELETE FROM attribute WHERE seq = ?", seq)
+        self.store.db.executemany("INSERT OR IGNORE INTO attribute VALUES (?, ?, ?)", sorted(wanted))
+
+    # Links (owners, members)
+
+    def link(self, source: str, relation: str, target: str) -> bool:
+        """Add `target` to a relation of `source`; `False` when it was there already."""
+        return self.store.run(
+            "INSERT OR IGNORE INTO link SELECT ?, ?, ?, 1 + coalesce(max(seq), 0) FROM link WHERE source = ? AND relation = ?",
+            *(source.lower(), relation, target.lower(), source.lower(), relation),
+        ) == 1
+
+    def unlink(self, source: str, relation: str, target: str) -> bool:
+        """Take `target` out of a relation of `source`; `False` when it was not in it."""
+        return self.store.run(
+            "DELETE FROM link WHERE source = ? AND relation = ? AND target = ?",
+            source.lower(),
+            relation,
+            target.lower(),
+        ) == 1
+
+    def targets(self, source: str, relation: str) -> list[str]:
+        """Ids of the live objects in a relation of `source`, in the order they were added."""
+        rows = self.store.rows(
+            "SELECT target FROM link JOIN object ON object.id = target WHERE source = ? AND relation = ? AND deleted IS NULL "
+            "ORDER BY link.seq",
+            *(source.lower(), relation),
+        )
+        return [row[0] for row in rows]
+
+    def sources(self, target: str, relation: str) -> list[str]:
+        """Ids of the live objects that have `target` in a relation."""
+        rows = self.store.rows(
+            "SELECT source FROM link JOIN object ON object.id = source WHERE target = ? AND relation = ? AND deleted IS NULL "
+            "ORDER BY object.seq",
+            *(target.lower(), relation),
+        )
+        return [row[0] for row in rows]
+
+    def groups_of(self, object_id: str) -> set[str]:
+        """Ids of every group that an object is in, directly or through other groups."""
+        found: set[str] = set()
+        edge = [object_id.lower()]
+        while edge:
+            outer = {group for member in edge for group in self.sources(member, "members")} - found
+            found |= outer
+            edge = list(outer)
+        return found
+
+    # Credentials
+
+    def add_secret(
+        self, owner: str, key_id: str, value: str, starts: float, ends: float, *, created: float | None = None
+    ) -> None:
+        """Keep a client secret's salted hash."""
+        salt = secrets.token_bytes(16)
+        when = self.store.now() if created is None else created
+        self.store.run(
+            "INSERT INTO secret VALUES (?, ?, ?, ?, ?, ?, ?)",
+            key_id,
+            owner.lower(),
+            _hash(salt, value),
+            salt,
+            starts,
+            ends,
+            when,
+        )
+
+    def secrets_of(self, owners: Iterable[str], value: str) -> list[Secret]:
+        """Every client secret of the owners, each marked with whether `value` is it."""
+        found = []
+        for owner in owners:
+            for key_id, digest, salt, starts, ends, created in self.store.rows(
+                "SELECT key_id, hash, salt, starts, ends, created FROM secret WHERE owner = ?", owner.lower()
+            ):
+                found.append(Secret(key_id, starts, ends, created, hmac.compare_digest(digest, _hash(salt, value))))
+        return found
+
+    def remove_secret(self, owner: str, key_id: str) -> bool:
+        """Forget a client secret; `False` when there is none with this key id."""
+        return self.store.run("DELETE FROM secret WHERE owner = ? AND key_id = ?", owner.lower(), key_id.lower()) == 1
+
+    def set_certificates(self, owner: str, keys: list[tuple[str, bytes, float, float]]) -> None:
+        """Let an owner have exactly these certificates: (key id, DER, start, end)."""
+        ids = [key[0] for key in keys]
+        self.store.run(
+            f"DELETE FROM certificate WHERE owner = ? AND key_id NOT IN ({','.join('?' * len(ids))})",
+            owner.lower(),
+            *ids,
+        )
+        for key_id, der, starts, ends in keys:
+            self.store.run(
+                "INSERT OR IGNORE INTO certificate VALUES (?, ?, ?, ?, ?, ?)",
+                *(key_id, owner.lower(), der, starts, ends, self.store.now()),
+            )
+
+    def certificates(self, owners: Iterable[str]) -> list[tuple[str, bytes, float, float, float]]:
+        """Every certificate of the owners: (key id, DER, start, end, created)."""
+        return [
+            (row[0], row[1], row[2], row[3], row[4])
+            for owner in owners
+            for row in self.store.rows(
+                "SELECT key_id, der, starts, ends, created FROM certificate WHERE owner = ?", owner.lower()
+            )
+        ]
+
+    def add_federated(self, owner: str, doc: Doc) -> None:
+        """Add a federated identity credential; `doc["id"]` is its id."""
+        self.store.run(
+            "INSERT INTO federated VALUES (?, ?, ?, ?, ?)",
+            *(doc["id"].lower(), owner.lower(), doc["name"], self.store.now(), json.dumps(doc)),
+        )
+
+    def update_federated(self, doc: Doc) -> None:
+        """Replace a federated identity credential."""
+        self.store.run(
+            "UPDATE federated SET doc = ?, created = ? WHERE id = ?",
+            json.dumps(doc),
+            self.store.now(),
+            doc["id"].lower(),
+        )
+
+    def federated(self, owner: str) -> list[tuple[float, Doc]]:
+        """An application's federated identity credentials, as (created, credential)."""
+        rows = self.store.rows("SELECT created, doc FROM federated WHERE owner = ? ORDER BY created", owner.lower())
+        return [(row[0], json.loads(row[1])) for row in rows]
+
+    def remove_federated(self, owner: str, credential_id: str) -> bool:
+        """Remove a federated identity credential; `False` when there is none with this id."""
+        return self.store.run(
+            "DELETE FROM federated WHERE owner = ? AND id = ?", owner.lower(), credential_id.lower()
+        ) == 1
+
+    # Grants
+
+    def assign_app_role(self, assignment_id: str, resource: str, principal: str, role: str) -> bool:
+        """Give `principal` an app role of `resource`; `False` when it has it."""
+        return self.store.run(
+            "INSERT OR IGNORE INTO app_role_assignment VALUES (?, ?, ?, ?, ?)",
+            *(assignment_id, resource.lower(), principal.lower(), role.lower(), self.store.now()),
+        ) == 1
+
+    def app_roles(
+        self, *, resource: str | None = None, principal: str | None = None
+    ) -> list[tuple[str, str, str, str, float]]:
+        """App role assignments: (id, resource, principal, role, created), of a resource or of a principal."""
+        column, value = ("resource", resource) if resource is not None else ("principal", principal)
+        rows = self.store.rows(
+            f"SELECT id, resource, principal, role, created FROM app_role_assignment WHERE {column} = ? ORDER BY created, id",
+            str(value).lower(),
+        )
+        return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    def unassign_app_role(self, assignment_id: str) -> bool:
+        """Take an app role assignment away; `False` when there is none with this id."""
+        return self.store.run("DELETE FROM app_role_assignment WHERE id = ?", assignment_id) == 1
+
+
+def new_secret() -> str:
+    """A client secret as Entra makes them: 40 characters, of which the first three are its hint."""
+    head = "".join(secrets.choice(ALPHABET[:62]) for _ in range(3))
+    return f"{head}8Q~" + "".join(secrets.choice(ALPHABET) for _ in range(34))
+
+
+def _hash(salt: bytes, value: str) -> bytes:
+    return hashlib.sha256(salt + value.encode()).digest()

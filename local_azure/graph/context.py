@@ -1,0 +1,187 @@
+"""One request to Graph on its way to a handler, and the table of routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from local_azure.access import Caller
+from local_azure.graph import odata, schema
+from local_azure.graph.errors import bad_request, denied, not_found, refuse
+from local_azure.wire import Call, Reply
+from local_azure.world import World
+
+Doc = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of directory object: its names on the wire and its properties."""
+
+    name: str
+    plural: str
+    properties: dict[str, schema.Type]
+    beta: dict[str, schema.Type]
+    search: tuple[str, ...] = ("displayName",)
+
+    @property
+    def odata_type(self) -> str:
+        """Its `@odata.type`."""
+        return f"#microsoft.graph.{self.name}"
+
+    def of(self, version: str) -> dict[str, schema.Type]:
+        """The properties in a version of the API."""
+        return self.properties | self.beta if version == "beta" else self.properties
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("application", "applications", dict(schema.APPLICATION), dict(schema.APPLICATION_BETA)),
+        Kind(
+            "servicePrincipal", "servicePrincipals", dict(schema.SERVICE_PRINCIPAL), dict(schema.SERVICE_PRINCIPAL_BETA)
+        ),
+        Kind("group", "groups", dict(schema.GROUP), dict(schema.GROUP_BETA)),
+        Kind("user", "users", dict(schema.USER), {}),
+        Kind("directoryRole", "directoryRoles", dict(schema.DIRECTORY_ROLE), {}),
+    )
+}
+PLURALS: dict[str, Kind] = {kind.plural.lower(): kind for kind in KINDS.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler gets: the world, the request, who calls, and `v1.0` or `beta`."""
+
+    world: World
+    call: Call
+    caller: Caller
+    version: str
+
+    @property
+    def base(self) -> str:
+        """The URL of this API version."""
+        return f"{self.world.url}/{self.version}"
+
+    def body(self) -> Doc:
+        """The request body, a JSON object."""
+        try:
+            value = self.call.json()
+        except ValueError:
+            bad_request(
+                "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format.",
+                code="BadRequest",
+            )
+        if not isinstance(value, dict):
+            bad_request("Empty Payload. JSON content expected.", code="BadRequest")
+        return value
+
+    def need(self, *permissions: str, owned: str | None = None) -> None:
+        """403 unless the token has one of these application permissions.
+
+        With `owned`, `Application.ReadWrite.OwnedBy` is enough for an object that the caller owns.
+        """
+        held = self.caller.claims.get("roles") or []
+        if any(permission in held for permission in permissions):
+            return
+        if owned is not None and "Application.ReadWrite.OwnedBy" in held:
+            if self.caller.object_id in self.world.directory.targets(owned, "owners") or owned == self.caller.object_id:
+                return
+        denied()
+
+    def get(self, kind: Kind, object_id: str) -> Doc:
+        """The object, or 404."""
+        found = self.world.directory.get(object_id, kind.name)  # type: ignore[arg-type]
+        if found is None:
+            not_found(object_id)
+        return found
+
+    def select(self, doc: Doc, kind: Kind | None) -> Doc:
+        """Only what $select asks for; without one, all that this version has."""
+        names = self.call.query.get("$select")
+        if not names:
+            return doc
+        wanted = {name.strip().split("/")[0] for name in names.split(",")}
+        if kind is not None:
+            known = kind.of("beta")
+            for name in wanted:
+                if name not in known and name not in ("*", "owners", "members"):
+                    text = f"Parsing OData Select and Expand failed: Could not find a property named '{name}' on type 'microsoft.graph.{kind.name}'."
+                    bad_request(text, code="BadRequest")
+        if "*" in wanted:
+            return doc
+        return {name: value for name, value in doc.items() if name in wanted or name.startswith("@")}
+
+    def one(self, doc: Doc, kind: Kind, *, status: int = 200) -> Reply:
+        """An answer with one object."""
+        body = {"@odata.context": f"{self.base}/$metadata#{kind.plural}/$entity", **self.select(doc, kind)}
+        headers = {
+            "Location": f"{self.base}/directoryObjects/{doc['id']}/Microsoft.DirectoryServices.{kind.name[0].upper()}{kind.name[1:]}"
+        }
+        return Reply(status, body, headers if status == 201 else {})
+
+    def many(self, docs: Iterable[Doc], context: str, kind: Kind | None = None) -> Reply:
+        """An answer with a short list that fits one page, filtered and selected as asked."""
+        query = self.call.query
+        found = list(docs)
+        if "$filter" in query:
+            wanted = odata.parse_filter(query["$filter"])
+            found = [doc for doc in found if wanted.test(doc)]
+        body: Doc = {"@odata.context": f"{self.base}/$metadata#{context}"}
+        if query.get("$count", "").lower() == "true":
+            body["@odata.count"] = len(found)
+        size = odata.top_of(query.get("$top"), usual=999)
+        word, start = odata.skip_token(query.get("$skiptoken"))
+        start = start if word == "skip" else 0
+        if len(found) > start + size:
+            body["@odata.nextLink"] = self.next_link(odata.make_skip_token("skip", start + size))
+        body["value"] = [self.select(doc, kind) for doc in found[start : start + size]]
+        return Reply(200, body)
+
+    def next_link(self, token: str) -> str:
+        """This request's URL for the page that `token` stands for."""
+        from urllib.parse import quote, urlencode
+
+        query = {name: value for name, value in self.call.query.items() if name != "$skiptoken"} | {"$skiptoken": token}
+        return f"{self.world.url}{quote(self.call.path)}?{urlencode(query, safe='$')}"
+
+
+Handler = Callable[..., Reply]
+
+
+class Routes:
+    """Handlers by method and path; `*` in a path is any one part and is passed to the handler."""
+
+    def __init__(self) -> None:
+        self._table: dict[int, list[tuple[str, tuple[str, ...], Handler]]] = {}
+
+    def add(self, method: str, path: str) -> Callable[[Handler], Handler]:
+        """Decorator: serve `method` on `path`."""
+        parts = tuple(part.lower() for part in path.strip("/").split("/"))
+
+        def register(handler: Handler) -> Handler:
+            self._table.setdefault(len(parts), []).append((method, parts, handler))
+            return handler
+
+        return register
+
+    def find(self, method: str, segments: list[str]) -> tuple[Handler, list[str]]:
+        """The handler and what its `*`s stand for; 405 when only the method is wrong, 400 when the path is unknown."""
+        lowered = [segment.lower() for segment in segments]
+        seen = False
+        for known, parts, handler in self._table.get(len(segments), ()):
+            if all(part in ("*", held) for part, held in zip(parts, lowered, strict=True)):
+                if known == method:
+                    return handler, [held for part, held in zip(parts, segments, strict=True) if part == "*"]
+                seen = True
+        if seen:
+            refuse(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+        bad_request(f"Resource not found for the segment '{segments[-1] if segments else ''}'.", code="BadRequest")
+
+
+KEYED = re.compile(r"(?P<collection>[A-Za-z]+)\((?P<key>[A-Za-z]+)='(?P<value>[^']*)'\)\Z")
+
+routes = Routes()
+"""Every route of Microsoft Graph that is served here."""

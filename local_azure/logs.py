@@ -1,0 +1,198 @@
+"""The Log Analytics query API.
+
+Source: Microsoft, "Azure Monitor Log Analytics API" (request and response format, errors). A caller needs
+``Microsoft.OperationalInsights/workspaces/query/read`` and, for each table that is read, ``…/query/{table}/read`` (Microsoft, "Manage
+access to Log Analytics workspaces"), or the data action ``…/workspaces/tables/data/read``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from facts.scopes import Scope, ScopeError, parse_scope
+from local_azure.access import Caller, authenticate, permitted
+from local_azure.kql import Columns, KqlError, Row, Source, evaluate, python_value, wire_value
+from local_azure.resources import Doc, key_of
+from local_azure.wire import Call, Reply, epoch_of, is_guid, new_guid, refuse
+from local_azure.world import World
+
+WORKSPACE = "Microsoft.OperationalInsights/workspaces"
+DURATION = re.compile(r"P(?:(\d+(?:\.\d+)?)D)?(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?\Z")
+
+
+def handle(world: World, call: Call) -> Reply | None:
+    """Answer a request to the query API; `None` when the path is none of its own."""
+    segments = call.segments
+    if not segments or segments[0].lower() != "v1":
+        return None
+    low = [part.lower() for part in segments]
+    if low[1:] == ["$batch"] and call.method == "POST":
+        return _batch(world, call)
+    if low[-1] != "query" or len(low) < 3:
+        refuse(404, "PathNotFoundError", "The requested path does not exist")
+    caller = authenticate(world, call, "logs", "arm", wrong_audience=403)
+    query, timespan = _asked(call)
+    return Reply(200, run(world, caller, _workspace(world, call.segments), query, timespan))
+
+
+def _asked(call: Call) -> tuple[str, str | None]:
+    if call.method == "GET":
+        query, timespan = call.query.get("query"), call.query.get("timespan")
+    elif call.method == "POST":
+        try:
+            body = call.json()
+        except ValueError:
+            _bad_argument("The request body is not valid JSON.")
+        query, timespan = (body.get("query"), body.get("timespan")) if isinstance(body, dict) else (None, None)
+    else:
+        refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
+    if not isinstance(query, str) or not query.strip():
+        _bad_argument("The query is missing: give it as 'query'.")
+    if not isinstance(timespan, str | None):
+        _bad_argument("The timespan is not a string.")
+    return query, timespan
+
+
+def _bad_argument(text: str, inner: dict[str, Any] | None = None) -> NoReturn:
+    detail = inner or {"code": "InvalidPropertyValue", "message": text}
+    refuse(
+        400, "BadArgumentError", "The request had some invalid properties", innererror=detail, correlationId=new_guid()
+    )
+
+
+def _insufficient() -> NoReturn:
+    text = "The provided credentials have insufficient access to perform the requested operation"
+    refuse(403, "InsufficientAccessError", text, correlationId=new_guid())
+
+
+def _workspace(world: World, segments: list[str]) -> Doc | str:
+    """The workspace that a path names, or, where there is none, the id that was asked for."""
+    if segments[1].lower() == "workspaces" and len(segments) == 4:
+        found = world.resources.workspace(segments[2]) if is_guid(segments[2]) else None
+        return found if found is not None else segments[2]
+    resource_id = "/" + "/".join(segments[1:-1])
+    try:
+        scope = parse_scope(resource_id)
+    except ScopeError:
+        refuse(404, "PathNotFoundError", "The requested path does not exist")
+    found = world.resources.get(scope.id)
+    if found is None or found["type"].lower() != WORKSPACE.lower():
+        return resource_id
+    return found
+
+
+def run(world: World, caller: Caller, workspace: Doc | str, query: str, timespan: str | None) -> Doc:
+    """The answer to one query, or the refusal."""
+    if isinstance(workspace, str):
+        # [?] What the API says of a workspace that does not exist; a caller without any access must not learn the difference.
+        if not world.resources.allowed(
+            caller.principals, f"{WORKSPACE}/query/read", parse_scope("/"), data=False, delay=world.propagation("roles")
+        ):
+            _insufficient()
+        text = f"The workspace could not be found: {workspace[:100]}"
+        refuse(404, "WorkspaceNotFoundError", text, correlationId=new_guid())
+    scope = parse_scope(workspace["id"])
+    if not permitted(world, caller, f"{WORKSPACE}/query/read", scope):
+        _insufficient()
+    since, until = _span(timespan, world.store.now())
+    source = _Workspace(world, caller, scope, since, until)
+    try:
+        table = evaluate(query, source, datetime.fromtimestamp(world.store.now(), UTC))
+        rows = [[wire_value(row.get(name), kind) for name, kind in table.columns.items()] for row in table.rows]
+    except KqlError as error:
+        outer = {
+            "SyntaxError": "A recognition error occurred in the query.",
+            "SemanticError": "A semantic error occurred.",
+        }[error.kind]
+        line = query.count("\n", 0, error.position) + 1
+        column = error.position - (query.rfind("\n", 0, error.position) + 1)
+        where = f" on line [{line},{column}]" if error.kind == "SyntaxError" else ""
+        detail: dict[str, Any] = {"code": error.code, "message": error.message + where}
+        if error.kind == "SyntaxError":
+            detail |= {"line": line, "pos": column, "token": error.token}
+        _bad_argument(error.message, {"code": error.kind, "message": outer, "innererror": detail})
+    columns = [{"name": name, "type": kind} for name, kind in table.columns.items()]
+    return {"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]}
+
+
+class _Workspace(Source):
+    def __init__(self, world: World, caller: Caller, scope: Scope, since: float | None, until: float | None) -> None:
+        self.world, self.caller, self.scope, self.since, self.until = world, caller, scope, since, until
+        self.key = key_of(scope.id)
+        self.tables = world.telemetry.tables(self.key)
+
+    def columns(self, name: str) -> Columns | None:
+        return self.tables.get(name)
+
+    def rows(self, name: str) -> Iterable[Row]:
+        action = f"{WORKSPACE}/query/{name}/read"
+        data = f"{WORKSPACE}/tables/data/read"
+        if not permitted(self.world, self.caller, action, self.scope) and not permitted(
+            self.world, self.caller, data, self.scope, data=True
+        ):
+            _insufficient()
+        kinds = {column: kind for column, kind in self.tables[name].items() if kind in ("datetime", "timespan")}
+        return (
+            {**row, **{column: python_value(row.get(column), kind) for column, kind in kinds.items()}}
+            for row in self.world.telemetry.scan(self.key, name, self.since, self.until)
+        )
+
+
+def _span(text: str | None, now: float) -> tuple[float | None, float | None]:
+    """Start and end of an ISO 8601 interval: a duration back from now, ``start/end``, ``start/duration`` or ``duration/end``."""
+    if not text:
+        return None, None
+    first, _, second = text.partition("/")
+    try:
+        if not second:
+            return now - _duration(first), None
+        if first.startswith("P"):
+            end = epoch_of(second)
+            return end - _duration(first), end
+        start = epoch_of(first)
+        return start, start + _duration(second) if second.startswith("P") else epoch_of(second)
+    except ValueError:
+        _bad_argument(f"The timespan '{text[:80]}' is not an ISO 8601 duration or interval.")
+
+
+def _duration(text: str) -> float:
+    found = DURATION.match(text)
+    if found is None or text in ("P", "PT"):
+        raise ValueError(text)
+    days, hours, minutes, seconds = (min(float(part), 1e9) if part else 0.0 for part in found.groups())
+    return days * 86400 + hours * 3600 + minutes * 60 + seconds
+
+
+def _batch(world: World, call: Call) -> Reply:
+    """``POST /v1/$batch``: several queries, each answered by itself."""
+    from local_azure.wire import Refused
+
+    caller = authenticate(world, call, "logs", "arm", wrong_audience=403)
+    try:
+        body = call.json()
+    except ValueError:
+        _bad_argument("The request body is not valid JSON.")
+    requests = body.get("requests") if isinstance(body, dict) else None
+    if not isinstance(requests, list) or len(requests) > 50:
+        _bad_argument("The batch is missing or has more than 50 requests.")
+    answers = []
+    for one in requests:
+        if (
+            not isinstance(one, dict)
+            or not isinstance(one.get("body"), dict)
+            or not isinstance(one.get("workspace"), str)
+        ):
+            _bad_argument("A request of the batch is not an object with 'id', 'workspace' and 'body'.")
+        try:
+            query, timespan = one["body"].get("query"), one["body"].get("timespan")
+            if not isinstance(query, str) or not isinstance(timespan, str | None):
+                _bad_argument("The query is missing: give it as 'query'.")
+            found = world.resources.workspace(one["workspace"]) or one["workspace"]
+            answer: Doc = {"status": 200, "body": run(world, caller, found, query, timespan)}
+        except Refused as error:
+            answer = {"status": error.reply.status, "body": error.reply.body}
+        answers.append({"id": one.get("id"), **answer})
+    return Reply(200, {"responses": answers})

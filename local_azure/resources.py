@@ -1,0 +1,225 @@
+"""Azure Resource Manager's state: subscriptions, groups, resources, role definitions and role assignments, and who may do what.
+
+Ids compare without regard to case, so every row is found by its lower-case `key`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from facts.roles import BuiltInRole, Permission, find_role, permits
+from facts.scopes import Scope, parse_scope
+from local_azure.store import Store
+
+Doc = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A role assignment: `doc` is its `properties` on the wire, `role` the GUID of the role definition."""
+
+    name: str
+    scope: str
+    role: str
+    principal: str
+    created: float
+    doc: Doc
+
+
+class Resources:
+    """Reads and writes of the resource tree and of its access control."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # The tree
+
+    def get(self, resource_id: str) -> Doc | None:
+        """The resource (group, subscription) with this id, or `None`."""
+        found = self.store.row("SELECT doc FROM resource WHERE key = ?", key_of(resource_id))
+        return None if found is None else json.loads(found[0])
+
+    def put(self, resource_id: str, kind: str, doc: Doc) -> None:
+        """Create or replace a resource; `kind` is its type such as `Microsoft.Compute/virtualMachines`."""
+        self.store.run(
+            "INSERT INTO resource (key, id, type, parent, doc) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET doc = excluded.doc",
+            *(key_of(resource_id), resource_id, kind.lower(), parent_of(resource_id), json.dumps(doc)),
+        )
+
+    def delete(self, resource_id: str) -> None:
+        """Remove a resource, all below it, and the role assignments there."""
+        key = key_of(resource_id)
+        low, high = key + "/", key + "0"
+        for table, column in (
+            ("resource", "key"),
+            ("role_assignment", "scope_key"),
+            ("workspace", "key"),
+            ("metric", "resource"),
+            ("log_table", "workspace"),
+            ("log_row", "workspace"),
+        ):
+            self.store.run(
+                f"DELETE FROM {table} WHERE {column} = ? OR ({column} >= ? AND {column} < ?)", key, low, high
+            )
+
+    def below(
+        self, scope_id: str, *, kind: str | None = None, after: int = 0, limit: int = -1
+    ) -> list[tuple[int, Doc]]:
+        """Resources at any depth under a scope, of one type when `kind` is given, in order of creation, with their sequence numbers."""
+        key = key_of(scope_id)
+        rows = self.store.rows(
+            "SELECT seq, doc FROM resource WHERE key >= ? AND key < ? AND seq > ? AND (? IS NULL OR type = ?) ORDER BY seq LIMIT ?",
+            *(key + "/", key + "0", after, kind and kind.lower(), kind and kind.lower(), limit),
+        )
+        return [(row[0], json.loads(row[1])) for row in rows]
+
+    def subscriptions(self) -> list[Doc]:
+        """Every subscription of the tenant."""
+        rows = self.store.rows(
+            "SELECT doc FROM resource WHERE parent = '' AND key LIKE '/subscriptions/%' ORDER BY seq"
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    # Workspaces
+
+    def set_workspace(self, customer_id: str, resource_id: str) -> None:
+        """Let the query API find a workspace by its customer id."""
+        self.store.run("INSERT OR REPLACE INTO workspace VALUES (?, ?)", customer_id.lower(), key_of(resource_id))
+
+    def workspace(self, customer_id: str) -> Doc | None:
+        """The workspace resource with this customer id, or `None`."""
+        found = self.store.row("SELECT key FROM workspace WHERE customer_id = ?", customer_id.lower())
+        return None if found is None else self.get(found[0])
+
+    # Role definitions
+
+    def role(self, guid: str) -> BuiltInRole | Doc | None:
+        """A built-in role, or a custom one as ``{"name": guid, "properties": {…}}``, or `None`."""
+        builtin = find_role(guid)
+        if builtin is not None:
+            return builtin if builtin.id == guid.lower() else None
+        found = self.store.row("SELECT doc FROM role_definition WHERE id = ?", guid.lower())
+        return None if found is None else json.loads(found[0])
+
+    def custom_roles(self) -> list[Doc]:
+        """Every custom role definition."""
+        return [json.loads(row[0]) for row in self.store.rows("SELECT doc FROM role_definition ORDER BY name")]
+
+    def put_role(self, guid: str, doc: Doc) -> None:
+        """Create or replace a custom role definition."""
+        self.store.run(
+            "INSERT INTO role_definition VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, doc = excluded.doc",
+            *(guid.lower(), doc["properties"]["roleName"], json.dumps(doc)),
+        )
+
+    def delete_role(self, guid: str) -> None:
+        """Remove a custom role definition."""
+        self.store.run("DELETE FROM role_definition WHERE id = ?", guid.lower())
+
+    # Role assignments
+
+    def assignment(self, name: str) -> Assignment | None:
+        """The role assignment with this GUID, wherever it is, or `None`."""
+        return next(self._assignments("name = ?", name.lower()), None)
+
+    def assignments(self, *, scope_keys: Iterable[str] = (), below: str | None = None) -> list[Assignment]:
+        """Role assignments at exactly these scopes, and under `below` when it is given."""
+        keys = list(scope_keys)
+        tests = [f"scope_key IN ({','.join('?' * len(keys))})"]
+        if below is not None:
+            start = key_of(below).rstrip("/")
+            tests.append("(scope_key >= ? AND scope_key < ?)")
+            keys += [start + "/", start + "0"]
+        return list(self._assignments(" OR ".join(tests), *keys))
+
+    def assignments_of(self, principals: Iterable[str]) -> list[Assignment]:
+        """Role assignments of any of these principals, anywhere."""
+        ids = [principal.lower() for principal in principals]
+        return list(self._assignments(f"principal IN ({','.join('?' * len(ids))})", *ids))
+
+    def has_assignments(self, role: str) -> bool:
+        """Whether a role is assigned anywhere."""
+        return self.store.row("SELECT 1 FROM role_assignment WHERE role = ?", role.lower()) is not None
+
+    def same_assignment(self, scope: str, role: str, principal: str) -> Assignment | None:
+        """The assignment of this role to this principal at exactly this scope, or `None`."""
+        test = "principal = ? AND scope_key = ? AND role = ?"
+        return next(self._assignments(test, principal.lower(), key_of(scope), role.lower()), None)
+
+    def put_assignment(self, assignment: Assignment) -> None:
+        """Create or replace a role assignment."""
+        self.store.run(
+            "INSERT INTO role_assignment VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET doc = excluded.doc",
+            assignment.name.lower(),
+            key_of(assignment.scope),
+            assignment.scope,
+            assignment.role.lower(),
+            assignment.principal.lower(),
+            assignment.created,
+            json.dumps(assignment.doc),
+        )
+
+    def delete_assignment(self, name: str) -> None:
+        """Remove a role assignment."""
+        self.store.run("DELETE FROM role_assignment WHERE name = ?", name.lower())
+
+    def _assignments(self, where: str, *values: Any) -> Iterator[Assignment]:
+        rows = self.store.rows(
+            f"SELECT name, scope, role, principal, created, doc FROM role_assignment WHERE {where} ORDER BY created, name",
+            *values,
+        )
+        return (Assignment(row[0], row[1], row[2], row[3], row[4], json.loads(row[5])) for row in rows)
+
+    # Access
+
+    def effective(self, principals: Iterable[str], scope: Scope, *, delay: float) -> list[tuple[Permission, ...]]:
+        """The permissions that principals have at a scope through assignments there and above that are older than `delay` seconds."""
+        horizon, found = self.store.now() - delay, []
+        for held in self.assignments_of(principals):
+            if held.created <= horizon and _scope(held.scope).contains(scope):
+                found.append(self._permissions(held.role))
+        return found
+
+    def allowed(self, principals: Iterable[str], action: str, scope: Scope, *, data: bool, delay: float) -> bool:
+        """Whether any role of the principals permits `action` at a scope: denied unless one does."""
+        return any(permits(blocks, action, data=data) for blocks in self.effective(principals, scope, delay=delay))
+
+    def _permissions(self, role: str) -> tuple[Permission, ...]:
+        found = self.role(role)
+        if isinstance(found, BuiltInRole):
+            return found.permissions
+        if found is None:
+            return ()
+        return permissions_of(found["properties"]["permissions"])
+
+
+def permissions_of(blocks: list[Doc]) -> tuple[Permission, ...]:
+    """The permission blocks of a role definition's wire form."""
+    return tuple(
+        Permission(
+            *(tuple(block.get(name) or ()) for name in ("actions", "notActions", "dataActions", "notDataActions"))
+        )
+        for block in blocks
+    )
+
+
+def key_of(resource_id: str) -> str:
+    """The form of an id that rows are found by; the root is the empty key."""
+    return resource_id.rstrip("/").lower()
+
+
+def parent_of(resource_id: str) -> str:
+    """The key of what encloses a resource; empty for a subscription or management group."""
+    outer = key_of(resource_id).rsplit("/", 2)[0]
+    if outer.rsplit("/", 2)[-2:-1] == ["providers"]:
+        outer = outer.rsplit("/", 2)[0]
+    return outer
+
+
+@lru_cache(4096)
+def _scope(scope_id: str) -> Scope:
+    return parse_scope(scope_id)

@@ -1,0 +1,269 @@
+"""The HTTPS server: one listener on the loopback interface, every endpoint family behind it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from local_azure import admin, arm, entra, graph, logs, metadata, metrics, seed
+from local_azure.authority import server_certificate
+from local_azure.files import Held, lock, write_private
+from local_azure.store import Store
+from local_azure.wire import Call, Refused, Reply, new_guid, utc
+from local_azure.world import World
+
+LARGEST_BODY = 4 * 1024 * 1024
+log = logging.getLogger("local_azure")
+
+FAMILIES: tuple[Callable[[World, Call], Reply | None], ...] = (
+    metadata.handle,
+    graph.handle,
+    logs.handle,
+    metrics.handle,
+    arm.handle,
+    entra.handle,
+)
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+class App:
+    """The ASGI application over one `World`."""
+
+    def __init__(self, world: World, admin_key: str) -> None:
+        self.world, self.admin_key = world, admin_key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        began = time.perf_counter()
+        body = await _body_of(request)
+        if body is None:
+            refused = {"error": {"code": "RequestEntityTooLarge", "message": "The request body is larger than 4 MB."}}
+            await _response(Reply(413, refused, {"Connection": "close"}))(scope, receive, send)
+            return
+        call = Call(
+            request.method,
+            request.url.path if request.url.path.startswith("/") else "/",
+            dict(request.query_params),
+            {name.lower(): value for name, value in request.headers.items()},
+            body,
+        )
+        reply = self.answer(call)
+        milliseconds = (time.perf_counter() - began) * 1000
+        log.info("%s %s %d %.1fms", call.method, call.path[:300], reply.status, milliseconds)
+        await _response(reply)(scope, receive, send)
+
+    def answer(self, call: Call) -> Reply:
+        """The answer to a request, errors included."""
+        try:
+            return self._answer(call)
+        except Refused as error:
+            log.info("refused: %s: %s", error.code, error.message[:500])
+            return _dated(error.reply, self.world.store.now())
+        except Exception:
+            # A fault of the local Azure itself. Not a 5xx: every client would repeat the request for minutes.
+            log.exception("fault in %s %s", call.method, call.path[:300])
+            text = "The local Azure failed on this request; its log has the details."
+            return Reply(400, {"error": {"code": "LocalAzureFault", "message": text}})
+
+    def _answer(self, call: Call) -> Reply:
+        found = admin.handle(self.world, call, self.admin_key)
+        if found is not None:
+            return found
+        for family in FAMILIES:
+            found = family(self.world, call)
+            if found is not None:
+                return found
+        text = f"There is nothing at {call.path[:200]}."
+        raise Refused(Reply(404, {"error": {"code": "NotFound", "message": text}}), "NotFound", text)
+
+
+async def _body_of(request: Request) -> bytes | None:
+    """The request's body, or `None` when it is too large."""
+    size = request.headers.get("content-length", "0")
+    if size.isdigit() and int(size) > LARGEST_BODY:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            return None
+    return bytes(body)
+
+
+def _dated(reply: Reply, now: float) -> Reply:
+    """An error reply with the time of now where Graph puts it."""
+    body = reply.body
+    if isinstance(body, dict) and isinstance(error := body.get("error"), dict) and "innerError" in error:
+        error["innerError"]["date"] = utc(now).removesuffix("Z")
+    return reply
+
+
+def _response(reply: Reply) -> Response:
+    request_id = new_guid()
+    headers = {
+        "x-ms-request-id": request_id,
+        "request-id": request_id,
+        "x-content-type-options": "nosniff",
+        **reply.headers,
+    }
+    if reply.body is None:
+        return Response(status_code=reply.status, headers=headers)
+    if isinstance(reply.body, bytes):
+        return Response(reply.body, reply.status, headers)
+    content = json.dumps(reply.body, separators=(",", ":"), default=_listed).encode()
+    return Response(content, reply.status, headers, media_type="application/json; charset=utf-8")
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    raise TypeError(type(value).__name__)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()
+
+
+def serve(state: Path, *, port: int | None, propagation: float | None) -> None:
+    """Run the local Azure of a state directory until it is interrupted.
+
+    Raises:
+        StartError: when another one runs on this state, or the port is taken.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.chmod(0o700)
+    try:
+        with lock(state / "server.lock"):
+            _serve(state, port, propagation)
+    except Held:
+        raise StartError(
+            f"A local Azure is already running on {state}. Stop it first, or give another --state directory."
+        ) from None
+
+
+def _serve(state: Path, port: int | None, propagation: float | None) -> None:
+    about = state / "server.json"
+    about.unlink(missing_ok=True)
+    store = Store(state / "state.db")
+    sockets = _listen(state, port)
+    chosen = sockets[0].getsockname()[1]
+    write_private(state / "port", str(chosen))
+    url = f"https://localhost:{chosen}"
+    certificate = server_certificate(state)
+    key_file = state / "admin.key"
+    if not key_file.exists():
+        write_private(key_file, secrets.token_urlsafe(32))
+    world = World(store, url)
+    deployer = seed.seed(world, state)
+    if propagation is not None:
+        with store.write():
+            for what in ("roles", "secrets"):
+                admin.set_propagation(world, what, propagation)
+    app = App(world, key_file.read_text("utf-8").strip())
+    config = uvicorn.Config(
+        app,
+        ssl_certfile=certificate,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=128 * 1024,
+    )
+
+    def ready() -> None:
+        write_private(about, json.dumps({"pid": os.getpid(), "port": chosen, "url": url}))
+        log.info("ready at %s, tenant %s, subscription %s", url, deployer.tenant_id, deployer.subscription_id)
+
+    try:
+        _Server(config, ready).run(sockets=sockets)
+    finally:
+        with suppress(FileNotFoundError):
+            about.unlink()
+        store.close()
+
+
+def _listen(state: Path, port: int | None) -> list[socket.socket]:
+    """Sockets on the IPv4 and, where there is one, IPv6 loopback address, on the same port."""
+    if port is not None:
+        try:
+            return _bind(port)
+        except OSError as error:
+            raise StartError(
+                f"Port {port} cannot be used ({error.strerror}). Stop what uses it, or give another --port."
+            ) from None
+    with suppress(OSError, ValueError):
+        kept = int((state / "port").read_text("utf-8"))
+        try:
+            return _bind(kept)
+        except OSError as error:
+            print(f"Port {kept}, used last time, is not free ({error.strerror}); taking another.", file=sys.stderr)
+    for _ in range(20):
+        with suppress(OSError):
+            return _bind(0)
+    raise StartError("No free port was found on the loopback interface.")
+
+
+def _bind(port: int) -> list[socket.socket]:
+    found = [_socket(socket.AF_INET, "127.0.0.1", port)]
+    if socket.has_ipv6 and _has_ipv6_loopback():
+        try:
+            found.append(_socket(socket.AF_INET6, "::1", found[0].getsockname()[1]))
+        except OSError:
+            found[0].close()
+            raise
+    return found
+
+
+def _socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(1024)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _has_ipv6_loopback() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

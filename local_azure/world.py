@@ -1,0 +1,43 @@
+"""Everything a handler may reach: the state, the signer, and what this tenant is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from local_azure.directory import Directory
+from local_azure.resources import Resources
+from local_azure.store import Store
+from local_azure.telemetry import Telemetry
+from local_azure.tokens import Signer
+
+
+@dataclass(slots=True)
+class World:
+    """One running local Azure. `url` is where clients reach it, without a trailing slash."""
+
+    store: Store
+    url: str
+    directory: Directory = field(init=False)
+    resources: Resources = field(init=False)
+    telemetry: Telemetry = field(init=False)
+    signer: Signer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directory = Directory(self.store)
+        self.resources = Resources(self.store)
+        self.telemetry = Telemetry(self.store)
+        self.signer = Signer(self.store)
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant's GUID."""
+        return self.store.setting("tenant_id") or ""
+
+    @property
+    def domain(self) -> str:
+        """The tenant's verified domain."""
+        return f"local-{self.tenant_id[:8]}.onmicrosoft.com"
+
+    def propagation(self, what: str) -> float:
+        """Seconds until something new takes effect; `what` is `roles` or `secrets`."""
+        return float(self.store.setting(f"propagation.{what}") or 0)
