@@ -32,6 +32,9 @@ def main() -> int:
     except bootstrap.SetupError as error:
         _say(f"entrant: {error}\n  What to do: {error.remedy}")
         return 1
+    except _local_errors() as error:
+        _say(f"entrant: {error}")
+        return 1
     except click.ClickException as error:
         error.show()
         return 2
@@ -42,6 +45,12 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on; keep the interpreter's last flush quiet
         return 141
     return result if isinstance(result, int) else 0
+
+
+def _local_errors() -> tuple[type[Exception], ...]:
+    """What the local Azure and its plugins raise, if they were loaded: their messages hold the remedy."""
+    classes = {"local_azure": "LocalAzureError", "local_azure.plugins": "InstallError"}
+    return tuple(getattr(sys.modules[module], name) for module, name in classes.items() if module in sys.modules)
 
 
 def _say(text: str) -> None:

@@ -109,7 +109,7 @@ def operate(
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=environment(environ),
+            env=environment(environ) | {"PULUMI_DEBUG_COMMANDS": "true"},  # without it --event-log does not exist
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ import yaml
 
 import config
 import local_azure
-from entrant import bootstrap, clouds, engine, http, monitor, outputs, tokens
-from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError, RefusedError
+from entrant import bootstrap, clouds, engine, monitor, outputs, tokens
+from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError
 from entrant.progress import Steps
 from facts.clouds import Cloud
 from facts.roles import find_role, permits
@@ -115,14 +115,10 @@ def run(
     settings = rehearsal.settings(azure)
     env = environ(settings)
     with _trusting(settings["REQUESTS_CA_BUNDLE"]):
-        deployer = outputs.App(
-            name="deployer", tenant_id=azure.tenant_id, client_id=azure.client_id, secret=azure.client_secret
-        )
-        cloud = clouds.resolve("public", settings)
         with steps.step("Scopes") as step:
-            scopes = list(_scopes(environment))
-            _make(scopes, cloud, tokens.fetch(tokens.Credential(deployer, cloud), deployer, clouds.scope(cloud, "arm")))
-            step.note = f"{len(scopes)} named by {rehearsal.stack} exist"
+            scopes = environment.all_scopes()
+            made = azure.ensure([scope.id for scope in scopes])
+            step.note = f"{len(scopes)} named, {len(made)} made" if made else f"{len(scopes)} named, all there"
         with steps.step("Pulumi") as step:
             _prepare_stack(rehearsal, env)
             served = _plugins(rehearsal, env, which)
@@ -241,32 +237,6 @@ class _trusting:
             del os.environ["REQUESTS_CA_BUNDLE"]
         else:
             os.environ["REQUESTS_CA_BUNDLE"] = self._before
-
-
-# -------------------------------------------------------------------------------------------------------------- scopes
-
-
-def _scopes(environment: config.Environment) -> Iterator[Scope]:
-    """Every scope that the environment names, enclosing ones first, each once."""
-    seen: dict[str, Scope] = {}
-    for scope in environment.all_scopes():
-        for each in reversed(list(scope.parents())):
-            seen.setdefault(each.id.lower(), each)
-    yield from (scope for scope in seen.values() if scope.kind != "root")
-
-
-def _make(scopes: Iterable[Scope], cloud: Cloud, token: tokens.Token) -> None:
-    """Make scopes exist through ARM, as the deployer; those that do are left as they are."""
-    for scope in scopes:
-        version = {"api-version": "2021-04-01"}
-        url = cloud.resource_manager + scope.id
-        try:
-            http.call("GET", url, token=token.access_token, params=version)
-        except RefusedError as error:
-            if error.status != 404:
-                raise
-            body = {"location": _LOCATION, "properties": {}}
-            http.call("PUT", url, token=token.access_token, params=version, json=body)
 
 
 # -------------------------------------------------------------------------------------------------------------- Pulumi
