@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     from local_azure.server import serve as run
     from local_azure.store import StateVersionError
 
+    signal.signal(signal.SIGTERM, _end)
     try:
         run(options.state.resolve(), port=options.port, propagation=options.propagation)
     except (StartError, StateVersionError) as error:
@@ -49,7 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename or options.state}: {error.strerror}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    """Leave in order: what was begun is undone on the way out."""
+    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ def demand(world: World, caller: Caller, action: str, scope: Scope) -> None:
         return
     text = (
         f"The client '{caller.app_id}' with object id '{caller.object_id}' does not have authorization to perform action "
-        f"'{action}' over scope '{scope.id}' or the scope is invalid. If access was recently granted, please refresh your credentials."
+        f"'{action}' over scope '{scope.id}' or the scope is invalid. If access was recently granted, please refresh your "
+        "credentials."
     )
     refuse(403, "AuthorizationFailed", text)

@@ -1,7 +1,7 @@
 """Azure Resource Manager: subscriptions, resource groups, generic resources of any type and api-version.
 
-Errors are ARM's ("Troubleshoot common Azure deployment errors"). What a resource provider would compute is modelled for the types in
-`COMPUTED`; every other type keeps what it is given and reports success.
+Errors are ARM's ("Troubleshoot common Azure deployment errors"). What a resource provider would compute is modelled for the types
+in `COMPUTED`; every other type keeps what it is given and reports success.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from local_azure import authorization
 from local_azure.access import Caller, authenticate, demand, permitted
 from local_azure.resources import key_of
 from local_azure.seed import REGIONS
+from local_azure.tree import body_of, no_method, no_resource, require
 from local_azure.wire import Call, Reply, new_guid, refuse, utc
 from local_azure.world import World
 
@@ -141,28 +142,6 @@ def _authorization(world: World, call: Call, caller: Caller, segments: list[str]
     return None
 
 
-def require(world: World, scope: Scope) -> None:
-    """404 unless the subscription, group and outermost resource of a scope exist."""
-    if scope.subscription is None:
-        return
-    if world.resources.get(f"/subscriptions/{scope.subscription}") is None:
-        refuse(404, "SubscriptionNotFound", f"The subscription '{scope.subscription}' could not be found.")
-    if scope.resource_group is None:
-        return
-    group = f"/subscriptions/{scope.subscription}/resourceGroups/{scope.resource_group}"
-    if world.resources.get(group) is None:
-        refuse(404, "ResourceGroupNotFound", f"Resource group '{scope.resource_group}' could not be found.")
-    if scope.kind == "resource":
-        outer = f"{group}/providers/{scope.provider}/{scope.types[0]}/{scope.names[0]}"
-        if world.resources.get(outer) is None:
-            _no_resource(f"{scope.provider}/{scope.types[0]}/{scope.names[0]}", scope.resource_group)
-
-
-def _no_resource(name: str, group: str | None) -> None:
-    text = f"The Resource '{name}' under resource group '{group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
-    refuse(404, "ResourceNotFound", text)
-
-
 def _scope(path: str) -> Scope | None:
     """The scope that a path names, or `None` when it names none (a collection or an action)."""
     text = "/" + "/".join(part for part in path.split("/") if part)
@@ -174,12 +153,8 @@ def _scope(path: str) -> Scope | None:
 
 def _get(call: Call, answer: Callable[[], Reply]) -> Reply:
     if call.method not in ("GET", "HEAD"):
-        _no_method(call)
+        no_method(call)
     return answer()
-
-
-def _no_method(call: Call) -> None:
-    refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
 
 
 def _value(docs: list[Doc]) -> Reply:
@@ -223,7 +198,7 @@ def _location(subscription: str, name: str) -> Doc:
 
 def _providers(low: list[str], subscription: str | None) -> Reply:
     prefix = f"/subscriptions/{subscription}" if subscription else ""
-    known = [
+    known: list[Doc] = [
         {
             "id": f"{prefix}/providers/{name}",
             "namespace": name,
@@ -251,7 +226,7 @@ def _management_group(world: World, call: Call, caller: Caller, scope: Scope | N
     stored = world.resources.get(scope.id)
     if call.method == "PUT":
         demand(world, caller, "Microsoft.Management/managementGroups/write", scope)
-        body = _body(call)
+        body = body_of(call)
         name = scope.name
         display = (
             (body.get("properties") or {}).get("displayName") or name
@@ -290,25 +265,31 @@ def _existing_group(world: World, segments: list[str]) -> Doc:
 def _group(world: World, call: Call, caller: Caller, segments: list[str]) -> Reply:
     name = segments[3]
     if not GROUP_NAME.match(name):
-        text = f"The provided resource group name '{name[:100]}' has these invalid characters: only letters, digits, '-', '_', '(', ')' and '.' are allowed, at most 90."
+        text = (
+            f"The provided resource group name '{name[:100]}' is not valid: only letters, digits, '-', '_', '(', ')' and '.' "
+            "are allowed, 90 characters at most, no final dot."
+        )
         refuse(400, "InvalidResourceGroup", text)
     scope = parse_scope(f"/subscriptions/{segments[1]}/resourceGroups/{name}")
     stored = world.resources.get(scope.id)
     verb = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(call.method)
     if verb is None:
-        _no_method(call)
+        no_method(call)
     demand(world, caller, f"Microsoft.Resources/subscriptions/resourceGroups/{verb}", scope)
     if call.method == "HEAD":
         return Reply(204 if stored else 404)
     if call.method == "PUT":
-        body = _body(call)
+        body = body_of(call)
         location = _location_of(body) or (stored or {}).get("location")
         if location is None:
             refuse(400, "LocationRequired", "The location property is required for this definition.")
         if stored is not None and stored["location"] != location:
-            text = f"Invalid resource group location '{location}'. The Resource group already exists in location '{stored['location']}'."
+            text = (
+                f"Invalid resource group location '{location}'. The Resource group already exists in location "
+                f"'{stored['location']}'."
+            )
             refuse(409, "InvalidResourceGroupLocation", text)
-        doc = {
+        doc: Doc = {
             "id": stored["id"] if stored else scope.id,
             "name": stored["name"] if stored else name,
             "type": "Microsoft.Resources/resourceGroups",
@@ -323,7 +304,7 @@ def _group(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
     if stored is None:
         refuse(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
     if call.method == "PATCH":
-        stored["tags"] = _tags(_body(call)) or {}
+        stored["tags"] = _tags(body_of(call)) or {}
         world.resources.put(stored["id"], scope.resource_type, stored)
         return Reply(200, stored)
     if call.method == "DELETE":
@@ -364,7 +345,7 @@ def _resource(
     kind = scope.resource_type
     verb = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(call.method)
     if verb is None:
-        _no_method(call)
+        no_method(call)
     demand(world, caller, f"{kind}/{verb}", scope)
     if scope.resource_group is not None:
         _existing_group(world, segments)
@@ -372,7 +353,7 @@ def _resource(
     if call.method == "HEAD":
         return Reply(204 if stored else 404)
     if call.method == "PUT":
-        return put_resource(world, scope, _body(call), stored)
+        return put_resource(world, scope, body_of(call), stored)
     if call.method == "DELETE":
         if stored is None:
             return Reply(204)
@@ -382,9 +363,9 @@ def _resource(
         name = "/".join(
             (str(scope.provider), *(part for pair in zip(scope.types, scope.names, strict=True) for part in pair))
         )
-        _no_resource(name, scope.resource_group)
+        no_resource(name, scope.resource_group)
     if call.method == "PATCH":
-        body = _body(call)
+        body = body_of(call)
         return put_resource(world, scope, _merged(stored, body), stored)
     return Reply(200, stored)
 
@@ -397,9 +378,7 @@ def put_resource(world: World, scope: Scope, body: Doc, stored: Doc | None) -> R
     location = _location_of(body) or (stored or {}).get("location")
     if location is None and kind.lower() in NEEDS_LOCATION:
         refuse(400, "LocationRequired", "The location property is required for this definition.")
-    properties = body.get("properties")
-    if properties is not None and not isinstance(properties, dict):
-        refuse(400, "InvalidRequestContent", "The request content was invalid: 'properties' is not an object.")
+    properties = body.get("properties") or {}
     now = world.store.now()
     group = world.resources.get(f"/subscriptions/{scope.subscription}/resourceGroups/{scope.resource_group}")
     resource_id = stored["id"] if stored else scope.id
@@ -412,7 +391,7 @@ def put_resource(world: World, scope: Scope, body: Doc, stored: Doc | None) -> R
         "type": kind,
         "tags": _tags(body),
         "location": location,
-        "properties": {**(properties or {}), "provisioningState": "Succeeded"},
+        "properties": {**properties, "provisioningState": "Succeeded"},
         "etag": f'"{hashlib.sha256(repr((now, resource_id)).encode()).hexdigest()[:16]}"',
     }
     doc = {key: value for key, value in doc.items() if value is not None}
@@ -460,7 +439,7 @@ def _collection_or_action(world: World, call: Call, caller: Caller, segments: li
         demand(world, caller, f"{outer.resource_type}/{segments[-1]}/action", outer)
         stored = world.resources.get(outer.id)
         if stored is None:
-            _no_resource(f"{outer.resource_type}/{outer.name}", outer.resource_group)
+            no_resource(f"{outer.resource_type}/{outer.name}", outer.resource_group)
         action = ACTIONS.get((outer.resource_type.lower(), segments[-1].lower()))
         if action is None:
             text = (
@@ -472,7 +451,7 @@ def _collection_or_action(world: World, call: Call, caller: Caller, segments: li
     if probe is None:
         refuse(404, "InvalidResourceType", f"The resource path '{call.path[:200]}' is not valid.")
     if call.method not in ("GET", "HEAD"):
-        _no_method(call)
+        no_method(call)
     above = next(scope for scope in list(probe.parents())[1:])
     demand(world, caller, f"{probe.resource_type}/read", above)
     require(world, above)
@@ -491,16 +470,6 @@ def _shared_keys(world: World, doc: Doc) -> Reply:
 ACTIONS: dict[tuple[str, str], Callable[[World, Doc], Reply]] = {
     ("microsoft.operationalinsights/workspaces", "sharedkeys"): _shared_keys,
 }
-
-
-def _body(call: Call) -> Doc:
-    try:
-        value = call.json() if call.body else {}
-    except ValueError:
-        refuse(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
-    if not isinstance(value, dict):
-        refuse(400, "InvalidRequestContent", "The request content was invalid: a JSON object is expected.")
-    return value
 
 
 def _location_of(body: Doc) -> str | None:

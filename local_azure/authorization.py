@@ -1,18 +1,20 @@
 """Microsoft.Authorization: role definitions, role assignments, and what the caller may do.
 
-Source of rules and texts: "Troubleshoot Azure RBAC", azure-rest-api-specs (authorization 2022-04-01), and error bodies quoted in issue
-threads of azure-cli, azurerm and Bicep.
+Source of rules and texts: "Troubleshoot Azure RBAC", azure-rest-api-specs (authorization 2022-04-01), and error bodies quoted in
+issue threads of azure-cli, azurerm and Bicep.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from facts.roles import BuiltInRole, Permission, builtin_roles
 from facts.scopes import Scope, ScopeError, parse_scope, role_definition_id
 from local_azure.access import Caller, demand
 from local_azure.resources import Assignment, Doc, key_of
+from local_azure.tree import body_of, no_method, require
 from local_azure.wire import Call, Reply, is_guid, refuse, utc
 from local_azure.world import World
 
@@ -24,41 +26,16 @@ NAMESPACE = "Microsoft.Authorization"
 def handle(world: World, call: Call, caller: Caller, scope: Scope, rest: list[str]) -> Reply:
     """Answer a request to ``{scope}/providers/Microsoft.Authorization/{rest}``."""
     match [part.lower() for part in rest]:
-        case ["roleassignments"]:
-            return _only_get(call) or _list_assignments(world, call, caller, scope)
         case ["roleassignments", name]:
             return _assignment(world, call, caller, scope, name)
-        case ["roledefinitions"]:
-            return _only_get(call) or _list_roles(world, call, caller, scope)
         case ["roledefinitions", name]:
             return _role(world, call, caller, scope, name)
-        case ["permissions"]:
-            return _only_get(call) or _permissions(world, caller, scope)
-        case [
-            "denyassignments"
-            | "locks"
-            | "policyassignments"
-            | "classicadministrators"
-            | "roleeligibilityscheduleinstances"
-        ]:
-            return _only_get(call) or Reply(200, {"value": []})
+        case [collection] if collection in COLLECTIONS:
+            if call.method != "GET":
+                no_method(call)
+            return COLLECTIONS[collection](world, call, caller, scope)
     path = "/".join(rest)[:100]
     refuse(404, "InvalidResourceType", f"The resource type '{path}' could not be found in the namespace '{NAMESPACE}'.")
-
-
-def _only_get(call: Call) -> None:
-    if call.method != "GET":
-        refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
-
-
-def _body(call: Call) -> Doc:
-    try:
-        value = call.json()
-    except ValueError:
-        value = None
-    if not isinstance(value, dict) or not isinstance(value.get("properties", {}), dict):
-        refuse(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
-    return value
 
 
 # Role assignments
@@ -90,7 +67,10 @@ def _list_assignments(world: World, call: Call, caller: Caller, scope: Scope) ->
             ids = {found[2].lower()}
             principals = ids | world.directory.groups_of(found[2]) if found[1] else ids
         else:
-            text = f"The filter '{part[:100]}' is not supported. Supported filters are atScope(), principalId eq '{{id}}', assignedTo('{{id}}')."
+            text = (
+                f"The filter '{part[:100]}' is not supported. Supported filters are atScope(), principalId eq '{{id}}' and "
+                "assignedTo('{id}')."
+            )
             refuse(400, "UnsupportedQuery", text)
     keys = [key_of(outer.id) for outer in scope.parents()]
     if principals is None:
@@ -108,7 +88,7 @@ def _list_assignments(world: World, call: Call, caller: Caller, scope: Scope) ->
 def _assignment(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> Reply:
     verb = {"GET": "read", "PUT": "write", "DELETE": "delete"}.get(call.method)
     if verb is None:
-        refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
+        no_method(call)
     demand(world, caller, f"{NAMESPACE}/roleAssignments/{verb}", scope)
     if not is_guid(name):
         refuse(
@@ -133,10 +113,8 @@ def _assignment(world: World, call: Call, caller: Caller, scope: Scope, name: st
 def _put_assignment(
     world: World, call: Call, caller: Caller, scope: Scope, name: str, held: Assignment | None
 ) -> Reply:
-    from local_azure.arm import require
-
     require(world, scope)
-    body = _body(call)
+    body = body_of(call)
     given: Doc = body.get("properties") or {}
     principal, kind = given.get("principalId"), given.get("principalType")
     if not is_guid(principal):
@@ -208,7 +186,10 @@ def _principal_type(world: World, principal: str, kind: Any) -> str:
         )
         refuse(400, "PrincipalNotFound", text)
     if kind is not None and kind != found:
-        text = f"The PrincipalId '{principal.replace('-', '')}' has type '{found}' , which is different from specified PrinciaplType '{kind}'."
+        text = (
+            f"The PrincipalId '{principal.replace('-', '')}' has type '{found}' , which is different from specified "
+            f"PrinciaplType '{kind}'."
+        )
         refuse(400, "UnmatchedPrincipalType", text)
     return found
 
@@ -251,10 +232,7 @@ def _custom_shown(doc: Doc, scope: Scope) -> Doc:
 
 def _assignable(doc: Doc, scope: Scope) -> bool:
     """Whether a custom role can be used at a scope: one of its assignable scopes contains it."""
-    for text in doc["properties"]["assignableScopes"]:
-        if parse_scope(text).contains(scope):
-            return True
-    return False
+    return any(parse_scope(text).contains(scope) for text in doc["properties"]["assignableScopes"])
 
 
 def _list_roles(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
@@ -283,7 +261,7 @@ def _list_roles(world: World, call: Call, caller: Caller, scope: Scope) -> Reply
 def _role(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> Reply:
     verb = {"GET": "read", "PUT": "write", "DELETE": "delete"}.get(call.method)
     if verb is None:
-        refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
+        no_method(call)
     demand(world, caller, f"{NAMESPACE}/roleDefinitions/{verb}", scope)
     if not is_guid(name):
         refuse(
@@ -316,12 +294,10 @@ def _role(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> 
 def _put_role(
     world: World, call: Call, caller: Caller, scope: Scope, name: str, held: BuiltInRole | Doc | None
 ) -> Reply:
-    from local_azure.arm import require
-
     require(world, scope)
     if isinstance(held, BuiltInRole):
         refuse(403, "RoleDefinitionIsBuiltIn", "Built-in role definitions cannot be changed or deleted.")
-    given: Doc = _body(call).get("properties") or {}
+    given: Doc = body_of(call).get("properties") or {}
     title, blocks, scopes = given.get("roleName"), given.get("permissions"), given.get("assignableScopes")
     if not isinstance(title, str) or not title or len(title) > 512:
         refuse(400, "InvalidRoleDefinitionName", "The role definition name is missing or too long.")
@@ -371,6 +347,23 @@ def _put_role(
     return Reply(201, _custom_shown(doc, scope))
 
 
-def _permissions(world: World, caller: Caller, scope: Scope) -> Reply:
+def _permissions(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
     held = world.resources.effective(caller.principals, scope, delay=world.propagation("roles"))
     return Reply(200, {"value": [_block(block) for blocks in held for block in blocks]})
+
+
+def _none(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
+    """Collections that exist in Azure and are always empty here."""
+    return Reply(200, {"value": []})
+
+
+COLLECTIONS: dict[str, Callable[[World, Call, Caller, Scope], Reply]] = {
+    "classicadministrators": _none,
+    "denyassignments": _none,
+    "locks": _none,
+    "permissions": _permissions,
+    "policyassignments": _none,
+    "roleassignments": _list_assignments,
+    "roledefinitions": _list_roles,
+    "roleeligibilityscheduleinstances": _none,
+}

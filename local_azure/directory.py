@@ -163,12 +163,7 @@ class Directory:
         found = self.store.row("SELECT seq FROM object WHERE id = ?", doc["id"].lower())
         assert found is not None, "an object is indexed after it is stored"
         seq = found[0]
-        wanted = {
-            (name, str(value), seq)
-            for name in INDEXED
-            for value in (doc.get(name) if isinstance(doc.get(name), list) else [doc.get(name)])
-            if value is not None
-        }
+        wanted = {(name, str(value), seq) for name in INDEXED for value in _values(doc.get(name))}
         self.store.run("DELETE FROM attribute WHERE seq = ?", seq)
         self.store.db.executemany("INSERT OR IGNORE INTO attribute VALUES (?, ?, ?)", sorted(wanted))
 
@@ -176,19 +171,25 @@ class Directory:
 
     def link(self, source: str, relation: str, target: str) -> bool:
         """Add `target` to a relation of `source`; `False` when it was there already."""
-        return self.store.run(
-            "INSERT OR IGNORE INTO link SELECT ?, ?, ?, 1 + coalesce(max(seq), 0) FROM link WHERE source = ? AND relation = ?",
-            *(source.lower(), relation, target.lower(), source.lower(), relation),
-        ) == 1
+        return (
+            self.store.run(
+                "INSERT OR IGNORE INTO link SELECT ?, ?, ?, 1 + coalesce(max(seq), 0) FROM link WHERE source = ? AND relation = ?",
+                *(source.lower(), relation, target.lower(), source.lower(), relation),
+            )
+            == 1
+        )
 
     def unlink(self, source: str, relation: str, target: str) -> bool:
         """Take `target` out of a relation of `source`; `False` when it was not in it."""
-        return self.store.run(
-            "DELETE FROM link WHERE source = ? AND relation = ? AND target = ?",
-            source.lower(),
-            relation,
-            target.lower(),
-        ) == 1
+        return (
+            self.store.run(
+                "DELETE FROM link WHERE source = ? AND relation = ? AND target = ?",
+                source.lower(),
+                relation,
+                target.lower(),
+            )
+            == 1
+        )
 
     def targets(self, source: str, relation: str) -> list[str]:
         """Ids of the live objects in a relation of `source`, in the order they were added."""
@@ -298,18 +299,22 @@ class Directory:
 
     def remove_federated(self, owner: str, credential_id: str) -> bool:
         """Remove a federated identity credential; `False` when there is none with this id."""
-        return self.store.run(
-            "DELETE FROM federated WHERE owner = ? AND id = ?", owner.lower(), credential_id.lower()
-        ) == 1
+        return (
+            self.store.run("DELETE FROM federated WHERE owner = ? AND id = ?", owner.lower(), credential_id.lower())
+            == 1
+        )
 
     # Grants
 
     def assign_app_role(self, assignment_id: str, resource: str, principal: str, role: str) -> bool:
         """Give `principal` an app role of `resource`; `False` when it has it."""
-        return self.store.run(
-            "INSERT OR IGNORE INTO app_role_assignment VALUES (?, ?, ?, ?, ?)",
-            *(assignment_id, resource.lower(), principal.lower(), role.lower(), self.store.now()),
-        ) == 1
+        return (
+            self.store.run(
+                "INSERT OR IGNORE INTO app_role_assignment VALUES (?, ?, ?, ?, ?)",
+                *(assignment_id, resource.lower(), principal.lower(), role.lower(), self.store.now()),
+            )
+            == 1
+        )
 
     def app_roles(
         self, *, resource: str | None = None, principal: str | None = None
@@ -325,6 +330,10 @@ class Directory:
     def unassign_app_role(self, assignment_id: str) -> bool:
         """Take an app role assignment away; `False` when there is none with this id."""
         return self.store.run("DELETE FROM app_role_assignment WHERE id = ?", assignment_id) == 1
+
+
+def _values(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def new_secret() -> str:

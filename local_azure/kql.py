@@ -1,8 +1,8 @@
 """A subset of the Kusto Query Language over the log tables of a workspace.
 
-Statements: ``let``, ``print``, a table (or ``union`` of tables), and after each ``|`` one of `OPERATORS`. Expressions are typed when the query
-is read, so a misspelt column is an error even where no row would be read. What is outside the subset is a clear error, never a
-guess. Language reference: Microsoft, "Kusto Query Language".
+Statements: ``let``, ``print``, a table (or ``union`` of tables), and after each ``|`` one of `OPERATORS`. Expressions are typed
+when the query is read, so a misspelt column is an error even where no row would be read. What is outside the subset is a clear
+error, never a guess. Language reference: Microsoft, "Kusto Query Language".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -164,8 +164,7 @@ class _Parser:
                 self.views[name] = (view.columns, _collect(view.rows))
             else:
                 value = self.expression({}, 0)
-                held = value.get({})
-                self.scalars[name] = Expr(value.type, lambda _, held=held: held, name, True)
+                self.scalars[name] = replace(_literal(value.type, value.get({})), name=name)
             self.need(";")
         table = self.pipeline(0)
         self.take(";")
@@ -364,10 +363,9 @@ class _Parser:
         return Table(columns, ({**row, **{value.name: value.get(row) for value in values}} for row in table.rows))
 
     def distinct(self, table: Table) -> Table:
-        if self.take("*"):
-            values = [_column(name, kind) for name, kind in table.columns.items()]
-        else:
-            values = self.named_list(table.columns)
+        starred = self.take("*") is not None
+        every = [_column(name, kind) for name, kind in table.columns.items()]
+        values = every if starred else self.named_list(table.columns)
 
         def rows() -> Iterator[Row]:
             seen = set()
@@ -836,8 +834,8 @@ def _zero(kind: str) -> Any:
 
 def _shift(moment: datetime, by: Any) -> datetime | None:
     try:
-        return moment + by
-    except (OverflowError, TypeError):
+        return moment + by if isinstance(by, timedelta) else None
+    except OverflowError:
         return None
 
 

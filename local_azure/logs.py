@@ -1,8 +1,8 @@
 """The Log Analytics query API.
 
 Source: Microsoft, "Azure Monitor Log Analytics API" (request and response format, errors). A caller needs
-``Microsoft.OperationalInsights/workspaces/query/read`` and, for each table that is read, ``…/query/{table}/read`` (Microsoft, "Manage
-access to Log Analytics workspaces"), or the data action ``…/workspaces/tables/data/read``.
+``Microsoft.OperationalInsights/workspaces/query/read`` and, for each table that is read, ``…/query/{table}/read`` (Microsoft,
+"Manage access to Log Analytics workspaces"), or the data action ``…/workspaces/tables/data/read``.
 """
 
 from __future__ import annotations

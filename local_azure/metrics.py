@@ -1,7 +1,7 @@
 """Custom metrics: ``POST {resourceId}/metrics``, and reading them back.
 
-Source: Microsoft, "Send custom metrics for an Azure resource to the Azure Monitor metric store by using a REST API". The audience is
-exactly ``https://monitoring.azure.com/``, the role needs the data action ``Microsoft.Insights/Metrics/Write``.
+Source: Microsoft, "Send custom metrics for an Azure resource to the Azure Monitor metric store by using a REST API". The audience
+is exactly ``https://monitoring.azure.com/``, the role needs the data action ``Microsoft.Insights/Metrics/Write``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _accept(world: World, call: Call, scope: Scope) -> Reply:
         values = entry.get("dimValues") or []
         if not _strings(values) or len(values) != len(names):
             _bad(f"'dimValues' must be a list of {len(names)} strings, as many as there are 'dimNames'.")
-        numbers = {part: entry.get(part) for part in ("min", "max", "sum", "count")}
+        numbers: dict[str, Any] = {part: entry.get(part) for part in ("min", "max", "sum", "count")}
         for part, number in numbers.items():
             if (
                 isinstance(number, bool)

@@ -46,7 +46,8 @@ class Resources:
     def put(self, resource_id: str, kind: str, doc: Doc) -> None:
         """Create or replace a resource; `kind` is its type such as `Microsoft.Compute/virtualMachines`."""
         self.store.run(
-            "INSERT INTO resource (key, id, type, parent, doc) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET doc = excluded.doc",
+            "INSERT INTO resource (key, id, type, parent, doc) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET doc = excluded.doc",
             *(key_of(resource_id), resource_id, kind.lower(), parent_of(resource_id), json.dumps(doc)),
         )
 
@@ -69,7 +70,7 @@ class Resources:
     def below(
         self, scope_id: str, *, kind: str | None = None, after: int = 0, limit: int = -1
     ) -> list[tuple[int, Doc]]:
-        """Resources at any depth under a scope, of one type when `kind` is given, in order of creation, with their sequence numbers."""
+        """Resources at any depth under a scope, of one type when `kind` is given, as (sequence number, resource) in its order."""
         key = key_of(scope_id)
         rows = self.store.rows(
             "SELECT seq, doc FROM resource WHERE key >= ? AND key < ? AND seq > ? AND (? IS NULL OR type = ?) ORDER BY seq LIMIT ?",
@@ -177,7 +178,7 @@ class Resources:
     # Access
 
     def effective(self, principals: Iterable[str], scope: Scope, *, delay: float) -> list[tuple[Permission, ...]]:
-        """The permissions that principals have at a scope through assignments there and above that are older than `delay` seconds."""
+        """What principals may do at a scope through assignments, there and above, that are older than `delay` seconds."""
         horizon, found = self.store.now() - delay, []
         for held in self.assignments_of(principals):
             if held.created <= horizon and _scope(held.scope).contains(scope):

@@ -189,7 +189,7 @@ def _first_party(api: first_party.Api, now: float) -> dict[str, Any]:
 
 def add_subscription(world: World, subscription_id: str, name: str) -> None:
     """Let a subscription exist."""
-    doc = {
+    doc: dict[str, Any] = {
         "id": f"/subscriptions/{subscription_id}",
         "authorizationSource": "RoleBased",
         "managedByTenants": [],

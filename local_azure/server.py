@@ -152,6 +152,14 @@ class _Server(uvicorn.Server):
         if not self.should_exit:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drop idle connections at once: a client that keeps one open would hold the end up for its TLS goodbye."""
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if (cycle is None or cycle.response_complete) and connection.transport is not None:
+                connection.transport.abort()
+        await super().shutdown(sockets)
+
 
 def serve(state: Path, *, port: int | None, propagation: float | None) -> None:
     """Run the local Azure of a state directory until it is interrupted.

@@ -71,7 +71,8 @@ class Context:
             value = self.call.json()
         except ValueError:
             bad_request(
-                "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format.",
+                "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON "
+                "format.",
                 code="BadRequest",
             )
         if not isinstance(value, dict):
@@ -86,10 +87,11 @@ class Context:
         held = self.caller.claims.get("roles") or []
         if any(permission in held for permission in permissions):
             return
-        if owned is not None and "Application.ReadWrite.OwnedBy" in held:
-            if self.caller.object_id in self.world.directory.targets(owned, "owners") or owned == self.caller.object_id:
-                return
-        denied()
+        mine = owned is not None and (
+            owned == self.caller.object_id or self.caller.object_id in self.world.directory.targets(owned, "owners")
+        )
+        if not (mine and "Application.ReadWrite.OwnedBy" in held):
+            denied()
 
     def get(self, kind: Kind, object_id: str) -> Doc:
         """The object, or 404."""
@@ -108,7 +110,10 @@ class Context:
             known = kind.of("beta")
             for name in wanted:
                 if name not in known and name not in ("*", "owners", "members"):
-                    text = f"Parsing OData Select and Expand failed: Could not find a property named '{name}' on type 'microsoft.graph.{kind.name}'."
+                    text = (
+                        f"Parsing OData Select and Expand failed: Could not find a property named '{name}' on type "
+                        f"'microsoft.graph.{kind.name}'."
+                    )
                     bad_request(text, code="BadRequest")
         if "*" in wanted:
             return doc
@@ -117,9 +122,8 @@ class Context:
     def one(self, doc: Doc, kind: Kind, *, status: int = 200) -> Reply:
         """An answer with one object."""
         body = {"@odata.context": f"{self.base}/$metadata#{kind.plural}/$entity", **self.select(doc, kind)}
-        headers = {
-            "Location": f"{self.base}/directoryObjects/{doc['id']}/Microsoft.DirectoryServices.{kind.name[0].upper()}{kind.name[1:]}"
-        }
+        title = kind.name[0].upper() + kind.name[1:]
+        headers = {"Location": f"{self.base}/directoryObjects/{doc['id']}/Microsoft.DirectoryServices.{title}"}
         return Reply(status, body, headers if status == 201 else {})
 
     def many(self, docs: Iterable[Doc], context: str, kind: Kind | None = None) -> Reply:

@@ -9,12 +9,13 @@ import re
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from local_azure.directory import new_secret
 from local_azure.graph import schema
 from local_azure.graph.context import Context, Kind, routes
 from local_azure.graph.errors import bad_request
-from local_azure.graph.objects import APPLICATION, PRINCIPAL, may_write
+from local_azure.graph.rights import APPLICATION, PRINCIPAL, may_write
 from local_azure.wire import Reply, epoch_of, is_guid, new_guid, utc
 
 Doc = dict[str, Any]
@@ -41,7 +42,7 @@ def add_password(ctx: Context, doc: Doc, wanted: Doc) -> Doc:
             code="Directory_QuotaExceeded",
         )
     value = new_secret()
-    credential = {
+    credential: Doc = {
         "customKeyIdentifier": wanted.get("customKeyIdentifier"),
         "displayName": wanted.get("displayName"),
         "endDateTime": ends,
@@ -105,7 +106,7 @@ def _new_key(ctx: Context, wanted: Doc) -> Doc:
         bad_request(
             "Key credential end date is invalid: the certificate has expired.", code="KeyCredentialsInvalidEndDate"
         )
-    der = certificate.public_bytes(_DER)
+    der = certificate.public_bytes(Encoding.DER)
     return {
         "customKeyIdentifier": wanted.get("customKeyIdentifier")
         or hashlib.sha1(der, usedforsecurity=False).hexdigest().upper(),
@@ -133,11 +134,6 @@ def certificate_of(key: Any) -> x509.Certificate:
         bad_request(
             "New key credential is invalid: the key is not an X.509 certificate.", code="KeyCredentialsInvalidKey"
         )
-
-
-from cryptography.hazmat.primitives.serialization import Encoding  # noqa: E402
-
-_DER = Encoding.DER
 
 
 def _add(ctx: Context, kind: Kind, object_id: str) -> Reply:

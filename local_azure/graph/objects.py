@@ -8,69 +8,12 @@ from typing import Any
 from local_azure import first_party
 from local_azure.graph import odata, schema
 from local_azure.graph.context import KINDS, PLURALS, Context, Kind, routes
+from local_azure.graph.credentials import add_password, keep_passwords, set_keys
 from local_azure.graph.errors import bad_request, not_found, refuse
+from local_azure.graph.rights import APPLICATION, GROUP, PRINCIPAL, USER, WRITE, may_read, may_write
 from local_azure.wire import Reply, is_guid, new_guid, utc
 
 Doc = dict[str, Any]
-
-APPLICATION, PRINCIPAL, GROUP, USER = (KINDS[name] for name in ("application", "servicePrincipal", "group", "user"))
-
-READ = {
-    "application": (
-        "Application.Read.All",
-        "Application.ReadWrite.All",
-        "Directory.Read.All",
-        "Directory.ReadWrite.All",
-    ),
-    "servicePrincipal": (
-        "Application.Read.All",
-        "Application.ReadWrite.All",
-        "Directory.Read.All",
-        "Directory.ReadWrite.All",
-    ),
-    "group": (
-        "Group.Read.All",
-        "Group.ReadWrite.All",
-        "GroupMember.Read.All",
-        "Directory.Read.All",
-        "Directory.ReadWrite.All",
-    ),
-    "user": (
-        "User.ReadBasic.All",
-        "User.Read.All",
-        "User.ReadWrite.All",
-        "Directory.Read.All",
-        "Directory.ReadWrite.All",
-    ),
-    "directoryRole": (
-        "RoleManagement.Read.Directory",
-        "RoleManagement.ReadWrite.Directory",
-        "Directory.Read.All",
-        "Directory.ReadWrite.All",
-    ),
-}
-WRITE = {
-    "application": ("Application.ReadWrite.All", "Directory.ReadWrite.All"),
-    "servicePrincipal": ("Application.ReadWrite.All", "Directory.ReadWrite.All"),
-    "group": ("Group.ReadWrite.All", "Directory.ReadWrite.All"),
-    "user": ("User.ReadWrite.All", "Directory.ReadWrite.All"),
-}
-
-
-def may_read(ctx: Context, kind: Kind) -> None:
-    """403 unless the caller may read objects of this kind (an app that may write its own applications may read them all)."""
-    extra = ("Application.ReadWrite.OwnedBy",) if kind in (APPLICATION, PRINCIPAL) else ()
-    ctx.need(*READ[kind.name], *extra)
-
-
-def may_write(ctx: Context, kind: Kind, object_id: str | None) -> None:
-    """403 unless the caller may change the object, or create one when `object_id` is `None`."""
-    if object_id is None and kind in (APPLICATION, PRINCIPAL):
-        ctx.need(*WRITE[kind.name], "Application.ReadWrite.OwnedBy")
-    elif kind in (APPLICATION, PRINCIPAL):
-        ctx.need(*WRITE[kind.name], owned=object_id)
-    else:
-        ctx.need(*WRITE[kind.name])
 
 
 def shown(ctx: Context, doc: Doc, kind: Kind) -> Doc:
@@ -114,12 +57,15 @@ def list_objects(ctx: Context, kind: Kind) -> Reply:
                 bad_request(text, code="BadRequest")
     if search is not None and not eventual:
         bad_request(
-            "Request with $search query parameter only works through MSGraph with a special request header: 'ConsistencyLevel: eventual'",
+            "Request with $search query parameter only works through MSGraph with a special request header: "
+            "'ConsistencyLevel: eventual'",
             code="Request_UnsupportedQuery",
         )
     if wanted is not None and wanted.advanced and not (eventual and counted):
         bad_request(
-            "Operator is not supported because the required parameters might be missing. Try adding $count=true query parameter and ConsistencyLevel:eventual header. Refer to https://aka.ms/graph-docs/advanced-queries for more information",
+            "Operator is not supported because the required parameters might be missing. Try adding $count=true query "
+            "parameter and ConsistencyLevel:eventual header. Refer to https://aka.ms/graph-docs/advanced-queries for more "
+            "information",
             code="Request_UnsupportedQuery",
         )
     key = _order(order, kind) if order else None
@@ -234,8 +180,6 @@ def create_application(ctx: Context) -> Reply:
     ctx.world.directory.create("application", doc)
     for owner in owners:
         ctx.world.directory.link(doc["id"], "owners", owner)
-    from local_azure.graph.credentials import add_password, set_keys
-
     secrets = [add_password(ctx, doc, wanted) for wanted in passwords]
     if keys:
         set_keys(ctx, doc, keys)
@@ -322,7 +266,8 @@ def create_group(ctx: Context) -> Reply:
             bad_request(f"A value is required for property '{name}' of resource 'Group'.")
     if changes["mailEnabled"] and "Unified" not in (changes.get("groupTypes") or []):
         bad_request(
-            "The service does not currently support writes of mail-enabled groups. Please ensure that the mail-enablement property is unset and the security-enablement property is set."
+            "The service does not currently support writes of mail-enabled groups. Please ensure that the mail-enablement "
+            "property is unset and the security-enablement property is set."
         )
     owners, members = bound(ctx, body, "owners"), bound(ctx, body, "members")
     if changes.get("isAssignableToRole"):
@@ -368,7 +313,8 @@ def create_user(ctx: Context) -> Reply:
     _, _, domain = changes["userPrincipalName"].partition("@")
     if domain.lower() != ctx.world.domain:
         bad_request(
-            "The domain portion of the userPrincipalName property is invalid. You must use one of the verified domain names in your organization."
+            "The domain portion of the userPrincipalName property is invalid. You must use one of the verified domain names "
+            "in your organization."
         )
     if ctx.world.directory.find("user", "userPrincipalName", changes["userPrincipalName"]):
         bad_request("Another object with the same value for property userPrincipalName already exists.")
@@ -456,8 +402,6 @@ def update_object(ctx: Context, kind: Kind, object_id: str) -> Reply:
     if kind is APPLICATION:
         check_application(ctx, after, doc)
     if keys is not None or passwords is not None:
-        from local_azure.graph.credentials import keep_passwords, set_keys
-
         if keys is not None:
             set_keys(ctx, after, keys)
         if passwords is not None:

@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from local_azure.directory import INDEXED
 from local_azure.graph.errors import bad_request
@@ -60,7 +60,7 @@ class _Parser:
             at = found.end()
         self.at = 0
 
-    def fail(self, reason: str) -> Any:
+    def fail(self, reason: str) -> NoReturn:
         bad_request(f"Invalid filter clause: {reason}", code="BadRequest")
 
     def peek(self) -> tuple[str, str]:
@@ -153,10 +153,7 @@ class _Parser:
         self.need(")")
         if not isinstance(value, str):
             self.fail(f"'{name}' takes a string.")
-        if self.take("eq"):
-            wanted = self.value()
-        else:
-            wanted = True
+        wanted = self.value() if self.take("eq") else True
         path, part, starts = _path(prop, var), value.lower(), function == "startswith"
 
         def test(doc: Doc) -> bool:
@@ -202,7 +199,7 @@ class _Parser:
             return float(text)
         if kind == "name" and text.lower() in ("true", "false", "null"):
             return {"true": True, "false": False, "null": None}[text.lower()]
-        return self.fail(f"a value was expected, not '{text}', in '{self.text}'.")
+        self.fail(f"a value was expected, not '{text}', in '{self.text}'.")
 
 
 def _compare(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:

@@ -93,8 +93,9 @@ class Client:
         self, role: str, scope: str, principal: str, status: int | None = None, name: str | None = None, **more: Any
     ) -> Any:
         """Assign a role, by the GUID of its definition."""
+        qualifier = f"/subscriptions/{self.azure.subscription_id}"
         properties = {
-            "roleDefinitionId": f"/subscriptions/{self.azure.subscription_id}/providers/Microsoft.Authorization/roleDefinitions/{role}",
+            "roleDefinitionId": f"{qualifier}/providers/Microsoft.Authorization/roleDefinitions/{role}",
             "principalId": principal,
             "principalType": "ServicePrincipal",
             **more,

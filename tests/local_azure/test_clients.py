@@ -6,7 +6,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-import msal
+import msal  # type: ignore[import-untyped]
 import pytest
 import requests
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
@@ -84,7 +84,7 @@ def test_authorization_client_assigns_and_lists(
 
 
 def _parameters(role: str, principal: str) -> Any:
-    from azure.mgmt.authorization.models import RoleAssignmentCreateParameters
+    from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
     return RoleAssignmentCreateParameters(
         role_definition_id=role, principal_id=principal, principal_type="ServicePrincipal"

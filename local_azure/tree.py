@@ -1,0 +1,53 @@
+"""What Resource Manager's modules share: request bodies, and which scopes must exist."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from facts.scopes import Scope
+from local_azure.wire import Call, refuse
+from local_azure.world import World
+
+Doc = dict[str, Any]
+
+
+def require(world: World, scope: Scope) -> None:
+    """404 unless the subscription, the group and the outermost resource of a scope exist."""
+    if scope.subscription is None:
+        return
+    if world.resources.get(f"/subscriptions/{scope.subscription}") is None:
+        refuse(404, "SubscriptionNotFound", f"The subscription '{scope.subscription}' could not be found.")
+    if scope.resource_group is None:
+        return
+    group = f"/subscriptions/{scope.subscription}/resourceGroups/{scope.resource_group}"
+    if world.resources.get(group) is None:
+        refuse(404, "ResourceGroupNotFound", f"Resource group '{scope.resource_group}' could not be found.")
+    if scope.kind == "resource":
+        name = f"{scope.provider}/{scope.types[0]}/{scope.names[0]}"
+        if world.resources.get(f"{group}/providers/{name}") is None:
+            no_resource(name, scope.resource_group)
+
+
+def no_resource(name: str, group: str | None) -> NoReturn:
+    """404 for a resource that does not exist; `name` is its provider, types and names."""
+    text = (
+        f"The Resource '{name}' under resource group '{group}' was not found. "
+        "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+    )
+    refuse(404, "ResourceNotFound", text)
+
+
+def no_method(call: Call) -> NoReturn:
+    """405."""
+    refuse(405, "MethodNotAllowed", f"The HTTP method '{call.method}' is not supported for this request.")
+
+
+def body_of(call: Call) -> Doc:
+    """The request body, a JSON object (an absent one is empty); 400 when it is none."""
+    try:
+        value = call.json() if call.body else {}
+    except ValueError:
+        refuse(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
+    if not isinstance(value, dict) or not isinstance(value.get("properties") or {}, dict):
+        refuse(400, "InvalidRequestContent", "The request content was invalid: an object is expected.")
+    return value

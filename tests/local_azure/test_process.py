@@ -1,0 +1,179 @@
+"""The server as a process: starting, finding, stopping, being killed, and what it leaves on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import local_azure
+from tests.local_azure.conftest import Client
+
+
+def wait_for_end(state: Path) -> None:
+    deadline = time.monotonic() + 10
+    while local_azure.find(state) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_start_finds_the_one_that_runs(state: Path) -> None:
+    """A second start gives the same server; after a stop there is none."""
+    first = local_azure.start(state)
+    assert local_azure.start(state) == first == local_azure.find(state)
+    assert local_azure.stop(state) and local_azure.find(state) is None
+    assert not local_azure.stop(state)
+    assert not (state / "server.json").exists()
+
+
+def test_two_starts_at_once_give_one_server(state: Path) -> None:
+    """Processes that start the same state at the same time get the same server."""
+    code = "import local_azure,pathlib,sys;print(local_azure.start(pathlib.Path(sys.argv[1])).pid)"
+
+    def run() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code, str(state)], check=True, capture_output=True, text=True
+        ).stdout
+
+    with ThreadPoolExecutor(3) as pool:
+        pids = {future.result() for future in [pool.submit(run) for _ in range(3)]}
+    assert len(pids) == 1
+
+
+def test_state_survives_a_kill(state: Path) -> None:
+    """After kill -9 a new start has the same port, tenant, identities and CA, and the deployer's secret still works."""
+    first = local_azure.start(state)
+    app = Client(first).new_identity("kept")
+    os.kill(first.pid, signal.SIGKILL)
+    wait_for_end(state)
+    second = local_azure.start(state)
+    assert (second.port, second.tenant_id, second.client_secret) == (first.port, first.tenant_id, first.client_secret)
+    assert Client(second).graph("GET", f"/applications/{app.application_id}")["displayName"] == "kept"
+    assert Client(second, app.client_id, app.secret).ask_token("https://graph.microsoft.com/.default").ok
+
+
+def test_killed_during_its_first_start(state: Path) -> None:
+    """Killed at any moment of its first start, the next start comes up."""
+    for delay in (0.05, 0.15, 0.25, 0.3, 0.35, 0.4):
+        command = [sys.executable, "-m", "local_azure", "serve", "--state", str(state)]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+    assert Client(local_azure.start(state)).token()
+
+
+def test_files_are_private(state: Path) -> None:
+    """Only the CA's certificate can be read by others; the directory itself is closed."""
+    local_azure.start(state).ca_bundle()
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in state.iterdir()}
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert {name for name, mode in modes.items() if mode & 0o077} == {"ca.pem", "bundle.pem"}
+
+
+def test_no_secret_on_disk_or_in_the_log(state: Path) -> None:
+    """An application's secret is nowhere in the state directory, not even after it was used."""
+    own = local_azure.start(state)
+    app = Client(own).new_identity()
+    assert Client(own, app.client_id, app.secret).ask_token("https://graph.microsoft.com/.default").ok
+    assert (
+        Client(own, app.client_id, app.secret + "x").ask_token("https://graph.microsoft.com/.default").status_code
+        == 401
+    )
+    local_azure.stop(state)
+    for path in state.iterdir():
+        assert app.secret.encode() not in path.read_bytes(), path.name
+
+
+def test_lost_deployer_file_is_made_again(state: Path) -> None:
+    """When deployer.json is lost, the same deployer gets a new secret and the old one ends."""
+    first = local_azure.start(state)
+    local_azure.stop(state)
+    (state / "deployer.json").unlink()
+    second = local_azure.start(state)
+    assert second.client_id == first.client_id and second.client_secret != first.client_secret
+    assert Client(second).token()
+    assert (
+        Client(second, first.client_id, first.client_secret)
+        .ask_token("https://graph.microsoft.com/.default")
+        .status_code
+        == 401
+    )
+
+
+def test_secret_is_not_in_repr(state: Path) -> None:
+    """The deployer's secret does not show when the object is printed."""
+    own = local_azure.start(state)
+    assert own.client_secret not in repr(own) and own.settings()["ARM_CLIENT_SECRET"] == own.client_secret
+
+
+def test_taken_port(state: Path) -> None:
+    """A port that is asked for and taken is an error with its remedy; one that is only remembered is replaced."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(local_azure.LocalAzureError, match=f"Port {port} cannot be used"):
+            local_azure.start(state, port=port)
+        state.joinpath("port").write_text(str(port))
+        assert local_azure.start(state).port != port
+    assert f"Port {port}, used last time, is not free" in (state / "server.log").read_text()
+
+
+def test_second_server_on_a_state_is_refused(state: Path) -> None:
+    """Two servers never share a state directory."""
+    local_azure.start(state)
+    command = [sys.executable, "-m", "local_azure", "serve", "--state", str(state)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "already running" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_import_is_light() -> None:
+    """`import local_azure` loads no web framework and no cryptography."""
+    code = "import local_azure,sys;print({'starlette','uvicorn','cryptography','trustme','jwt'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_listens_on_the_loopback_interface_only(state: Path) -> None:
+    """Nothing but localhost can reach it."""
+    own = local_azure.start(state)
+    found = Path(f"/proc/{own.pid}/net/tcp")
+    if not found.exists():
+        pytest.skip("needs Linux's /proc")
+    listening = [line.split()[1] for line in found.read_text().splitlines()[1:] if line.split()[3] == "0A"]
+    mine = [address for address in listening if int(address.split(":")[1], 16) == own.port]
+    assert mine == [f"0100007F:{own.port:04X}"]
+
+
+def test_ensure_makes_scopes_exist(state: Path) -> None:
+    """Scopes in other subscriptions come into being with all that encloses them, once."""
+    own = local_azure.start(state)
+    subscription = "/subscriptions/11111111-2222-4333-8444-555555555555"
+    group = f"{subscription}/resourceGroups/rg-obs"
+    wanted = [
+        f"{group}/providers/Microsoft.OperationalInsights/workspaces/law",
+        f"{group}/providers/Microsoft.Compute/virtualMachines/vm1",
+    ]
+    assert own.ensure(wanted) == [subscription, group, *wanted]
+    assert own.ensure(wanted) == []
+    made = Client(own).arm("GET", wanted[0], version="2023-09-01")
+    assert made["properties"]["customerId"] and made["location"] == "westeurope"
+    with pytest.raises(local_azure.LocalAzureError, match="not a subscription GUID"):
+        own.ensure(["/subscriptions/x"])
+
+
+def test_admin_routes_need_the_key(state: Path) -> None:
+    """The switches are for the owner of the state directory."""
+    own = local_azure.start(state)
+    client = Client(own)
+    assert client.session.get(f"{own.url}/_local/settings").status_code == 401
+    assert client.call("GET", "/_local/settings").status_code == 401
