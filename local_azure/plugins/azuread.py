@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -103,10 +102,12 @@ class AzureAd:
 
     def read(self, resource: Resource) -> Read | None:
         """Read it: a refresh when there is a state, else an import."""
+        if not resource.state and resource.rtype.family == "password":
+            raise PluginError(f"a {resource.rtype.token} cannot be imported: its value is shown only when it is made")
         found = self._family(resource).read(resource)
         if found is None:
             return None
-        state = settle(resource.rtype, found, resource.state)
+        state = settle(resource.rtype, found, resource.state, written=False)
         state["id"] = resource.id
         if resource.inputs:
             inputs = refreshed_inputs(resource.rtype, resource.inputs, state)
@@ -123,7 +124,7 @@ class AzureAd:
         return self._families[resource.rtype.family]
 
     def _read_back(self, resource: Resource, resource_id: str, kept: Properties) -> Properties:
-        before = {**plain(resource.inputs), **kept}
+        before = {**resource.state, **plain(resource.inputs), **kept}
         there = Resource(resource.rtype, resource.urn, resource.inputs, before, resource_id)
         try:
             found = self._family(resource).read(there)
@@ -131,7 +132,7 @@ class AzureAd:
             raise Partial(str(error), resource_id, before) from None
         if found is None:
             raise Partial(f"{resource_id} is gone just after it was written", resource_id, before)
-        state = settle(resource.rtype, found, before)
+        state = settle(resource.rtype, found, before, written=True)
         state["id"] = resource_id
         return state
 
@@ -140,10 +141,9 @@ class AzureAd:
     def _client_config(self, arguments: Mapping[str, Any]) -> Properties:
         settings = self.graph.session.settings
         caller = self.graph.caller()
-        identity = f"{settings.tenant_id}-{settings.client_id}-{caller}"
         return {
             "clientId": settings.client_id,
-            "id": base64.b64encode(identity.encode()).decode(),
+            "id": f"{settings.tenant_id}-{settings.client_id}-{caller}",
             "objectId": caller,
             "tenantId": settings.tenant_id,
         }

@@ -6,6 +6,7 @@ Source: the schema of pulumi-azuread 6.11 (required inputs, defaults, replace-on
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -53,6 +54,14 @@ def _rfc3339(value: str) -> str | None:
     except ValueError:
         pass
     return f"must be a date like 2018-01-01T01:02:03Z, but is {value!r}"
+
+
+def _base64(value: str) -> str | None:
+    try:
+        base64.b64decode(value, validate=True)
+    except ValueError:
+        return "must be base64"
+    return None
 
 
 def _claim_value(value: str) -> str | None:
@@ -334,7 +343,7 @@ _ROWS: dict[str, dict[str, Any]] = {
             "featureTags": _objects("", _FEATURE_TAGS, ordered=True, computed=True, conflicts=("tags",)),
             "groupMembershipClaims": _strings("groupMembershipClaims", _GROUP_CLAIMS, codec="comma"),
             "identifierUris": _strings("identifierUris", _not_empty),
-            "logoImage": _string(),
+            "logoImage": _string("", _base64),
             "marketingUrl": _string("info.marketingUrl"),
             "notes": _string("notes", _not_empty),
             "oauth2PostResponseRequired": _bool(),
@@ -587,7 +596,7 @@ _ROWS: dict[str, dict[str, Any]] = {
             "member": "memberObjectId",
         },
         "id_format": "{parent}/member/{key}",
-        "timeouts": _timeouts(5, 5, 5, 5),
+        "timeouts": _timeouts(5, 5, 5),
         "props": {
             "groupObjectId": _string("", _uuid, required=True, force_new=True),
             "memberObjectId": _string("", _uuid, required=True, force_new=True),

@@ -435,6 +435,7 @@ class Group(_Entity):
             "members": self.owners(path, "members"),
             "visibility": found.get("visibility") or "",
             "theme": found.get("theme") or "",
+            "preventDuplicateNames": _kept(resource).get("preventDuplicateNames") or False,
             "administrativeUnitIds": [],
             "autoSubscribeNewMembers": False,
             "externalSendersAllowed": False,
@@ -786,8 +787,10 @@ class KnownClients(_Facet):
     def read(self, resource: Resource) -> Properties | None:
         parent = self.parse(resource)["parent"]
         app = self.look(parent)
-        clients = list(((app or {}).get("api") or {}).get("knownClientApplications") or [])
-        return {"applicationId": f"/applications/{parent}", "knownClientIds": clients} if clients else None
+        if app is None:
+            return None
+        clients = list((app.get("api") or {}).get("knownClientApplications") or [])
+        return {"applicationId": f"/applications/{parent}", "knownClientIds": clients}
 
     def delete(self, resource: Resource) -> None:
         self.change(self.parse(resource)["parent"], lambda _: self._body([]))

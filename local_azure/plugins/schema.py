@@ -254,7 +254,9 @@ def diff(props: Mapping[str, Prop], state: Mapping[str, Any], news: Mapping[str,
 
 
 def _diff_value(prop: Prop, old: Any, new: Any, path: str, replace: bool) -> dict[str, Change]:
-    if new is None and (prop.computed or prop.unsupported):
+    if prop.computed and _left_to_service(prop, new):
+        return {}
+    if prop.unsupported and new is None:
         return {}
     if new is UNKNOWN:
         return {path: Change("update" if old not in (None, "", [], {}) else "add", replace)}
@@ -277,6 +279,14 @@ def _diff_value(prop: Prop, old: Any, new: Any, path: str, replace: bool) -> dic
         return changes
     kind = "add" if old is None else "delete" if new is None else "update"
     return {path: Change(kind, replace)}  # type: ignore[arg-type]
+
+
+def _left_to_service(prop: Prop, new: Any) -> bool:
+    """Whether a computed input keeps its value: Terraform sees no change where it cannot tell one from "not set"."""
+    if prop.kind in ("list", "set"):
+        blocks = prop.each is not None and prop.each.kind == "object"
+        return new is None or (new == [] if blocks else new is UNKNOWN)
+    return new in (None, "")
 
 
 def _diff_items(prop: Prop, old: Sequence[Any], new: Sequence[Any], path: str, replace: bool) -> dict[str, Change]:
@@ -308,64 +318,74 @@ def _diff_items(prop: Prop, old: Sequence[Any], new: Sequence[Any], path: str, r
 
 def plan(rtype: ResourceType, news: Mapping[str, Any], state: Mapping[str, Any] | None) -> Properties:
     """The outputs that an update from ``state`` (None: a create) to ``news`` is going to have, as far as known."""
+    changes = diff(rtype.props, state, news) if state is not None else {}
     planned: Properties = {}
     for name, prop in rtype.props.items():
-        value = news.get(name)
-        if prop.is_input and value is not None:
-            planned[name] = _plan_value(prop, value)
-        elif not (prop.output_only or prop.computed):
-            continue
-        elif state is None or (prop.follows and _changed(rtype, prop.follows, state, news)):
-            planned[name] = UNKNOWN
-        elif name in state:
+        follows = bool(prop.follows) and _touched(changes, prop.follows)
+        if state is not None and name in state and not follows and not _touched(changes, name):
             planned[name] = state[name]
+        elif follows or (prop.computed and news.get(name) is None):
+            planned[name] = UNKNOWN
+        else:
+            planned[name] = _plan_value(prop, news.get(name))
+    planned["id"] = UNKNOWN if state is None else state.get("id")
     return planned
 
 
 def _plan_value(prop: Prop, value: Any) -> Any:
     if value is UNKNOWN:
         return UNKNOWN
-    if prop.kind == "object":
+    if prop.kind == "object" and value is not None:
         planned = {}
         for name, item in prop.fields.items():
-            if value.get(name) is not None:
-                planned[name] = _plan_value(item, value[name])
-            elif item.computed or item.output_only:
-                planned[name] = UNKNOWN
+            decided_later = value.get(name) is None and (item.computed or item.output_only)
+            planned[name] = UNKNOWN if decided_later else _plan_value(item, value.get(name))
         return planned
     if prop.kind in ("list", "set") and prop.each is not None:
-        return [_plan_value(prop.each, item) for item in value]
+        blocks = prop.each.kind == "object"
+        return ([] if blocks else None) if value is None else [_plan_value(prop.each, item) for item in value]
     return value
 
 
-def _changed(rtype: ResourceType, path: str, state: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    changes = diff(rtype.props, state, news)
+def _touched(changes: Mapping[str, Change], path: str) -> bool:
     return any(found == path or found.startswith((f"{path}.", f"{path}[")) for found in changes)
 
 
-def settle(rtype: ResourceType, read: Mapping[str, Any], before: Mapping[str, Any]) -> Properties:
+def settle(rtype: ResourceType, read: Mapping[str, Any], before: Mapping[str, Any], *, written: bool) -> Properties:
     """``read`` (what the service holds now) made comparable with ``before`` (state or inputs until now).
 
-    A set keeps the order it had, so that reading twice gives the same value.
+    A set keeps the order it had, so that reading twice gives the same value. Just after a write (``written``), a
+    collection of scalars that was not set and is empty is null, as Terraform has it.
     """
     settled: Properties = {}
     for name, prop in rtype.props.items():
-        value = read.get(name)
-        old = before.get(name)
-        if prop.kind == "set" and isinstance(old, list) and canonical(prop, old) == canonical(prop, value):
-            value = _without_defaults(old)
-        settled[name] = value
+        value = _settle_value(prop, read.get(name), before.get(name))
+        settled[name] = _null_unset(prop, value, before.get(name)) if written else value
     meta = rtype.meta()
     if meta is not None:
         settled[META] = meta
     return settled
 
 
-def _without_defaults(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _without_defaults(item) for name, item in value.items() if name != DEFAULTS}
-    if isinstance(value, list):
-        return [_without_defaults(item) for item in value]
+def _settle_value(prop: Prop, value: Any, old: Any) -> Any:
+    if prop.kind == "set" and isinstance(old, list) and canonical(prop, old) == canonical(prop, value):
+        each = prop.each or Prop(kind="string")
+        by_meaning = {canonical(each, item): item for item in value or []}
+        return [by_meaning[canonical(each, item)] for item in old]
+    if prop.kind == "object" and isinstance(value, Mapping) and isinstance(old, Mapping):
+        return {name: _settle_value(item, value.get(name), old.get(name)) for name, item in prop.fields.items()}
+    return value
+
+
+def _null_unset(prop: Prop, value: Any, given: Any) -> Any:
+    scalars = prop.each is None or prop.each.kind != "object"
+    if prop.kind in ("list", "set", "map") and scalars:
+        return None if not value and given is None and prop.is_input and not prop.computed else value
+    if prop.kind == "object" and isinstance(value, Mapping) and isinstance(given, Mapping):
+        return {name: _null_unset(item, value.get(name), given.get(name)) for name, item in prop.fields.items()}
+    if prop.kind in ("list", "set") and prop.each is not None and isinstance(value, list) and isinstance(given, list):
+        pairs = zip(value, given, strict=False)
+        return [_null_unset(prop.each, *pair) for pair in pairs] + value[len(given) :]
     return value
 
 
@@ -404,7 +424,7 @@ def imported_inputs(rtype: ResourceType, state: Mapping[str, Any]) -> Properties
 
 def _imported(props: Mapping[str, Prop], state: Mapping[str, Any]) -> Properties:
     inputs: Properties = {}
-    for name, prop in props.items():
+    for name, prop in sorted(props.items()):
         value = state.get(name)
         if not prop.is_input or value is None:
             continue
@@ -413,6 +433,8 @@ def _imported(props: Mapping[str, Prop], state: Mapping[str, Any]) -> Properties
         elif prop.kind in ("list", "set") and prop.each is not None and prop.each.kind == "object":
             value = [_imported(prop.each.fields, item) for item in value]
         if not prop.required and _is_default(prop, value):
+            continue
+        if any(other in inputs for other in prop.conflicts):
             continue
         inputs[name] = value
     inputs[DEFAULTS] = []

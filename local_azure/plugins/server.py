@@ -165,7 +165,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             old, _ = decode(request.olds)
             checked = self.plugin.check(Resource(rtype, request.urn, news, {}), old, request.randomSeed)
             failures = [
-                provider_pb2.CheckFailure(property=path.split(".")[0].split("[")[0], reason=_failure(path, sentence))
+                provider_pb2.CheckFailure(reason=_failure(path, sentence, hide=_top(path) in secrets))
                 for path, sentence in checked.problems
             ]
             return provider_pb2.CheckResponse(inputs=encode(checked.inputs, secrets), failures=failures)
@@ -187,12 +187,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.DiffResponse(
                 changes=provider_pb2.DiffResponse.DIFF_SOME if changes else provider_pb2.DiffResponse.DIFF_NONE,
                 replaces=[path for path, change in changes.items() if change.replace],
-                diffs=sorted({path.split(".")[0].split("[")[0] for path in changes}),
+                diffs=sorted({_top(path) for path in changes}),
                 deleteBeforeReplace=replaced and delete_first,
                 hasDetailedDiff=True,
                 detailedDiff={
                     path: provider_pb2.PropertyDiff(
-                        kind=kinds.Value(change.kind.upper() + ("_REPLACE" if change.replace else "")), inputDiff=True
+                        kind=kinds.Value(change.kind.upper() + ("_REPLACE" if change.replace else "")),
+                        inputDiff=_top(path) in old_inputs or _top(path) in news,
                     )
                     for path, change in changes.items()
                 },
@@ -325,8 +326,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             self._engine.Log(engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=message, urn=urn), timeout=10)
 
 
-def _failure(path: str, sentence: str) -> str:
+def _failure(path: str, sentence: str, *, hide: bool) -> str:
+    if hide:
+        sentence = sentence.split(", but is ")[0]
     return f"{path}: {sentence}" if path else sentence
+
+
+def _top(path: str) -> str:
+    return path.split(".")[0].split("[")[0]
 
 
 def _ignored(path: str, ignored: tuple[str, ...]) -> bool:
