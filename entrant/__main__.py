@@ -28,13 +28,12 @@ def main() -> int:
     command = next((word for word in arguments if not word.startswith("-")), "")
     at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.STATE / "venv")
     tests = command == "test"
+    own = tests or at_home or not _installed()
+    engine = tests or (command == "rehearse" and not {"--help", "-h"} & set(arguments))
     try:
-        if tests or (command == "rehearse" and not {"--help", "-h"} & set(arguments)):
-            bootstrap.prepare(tests=tests, pulumi=True)
-        if tests or not (at_home or _installed()):
-            python = bootstrap.ensure_venv(tests=tests)
-            if not at_home:
-                return _again(str(python), arguments)
+        bootstrap.prepare(venv=own, tests=tests, pulumi=engine)
+        if own and not at_home:
+            return _again(str(bootstrap.venv_python()), arguments)
     except bootstrap.SetupError as error:
         print(f"entrant: {error}\n  What to do: {error.remedy}", file=sys.stderr)
         return 1

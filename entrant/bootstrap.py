@@ -476,8 +476,8 @@ class _Side:
             self.error = error
 
 
-def prepare(*, tests: bool = False, pulumi: bool = False) -> None:
-    """The virtual environment and, if asked for, Pulumi; side by side when both are missing.
+def prepare(*, venv: bool, tests: bool, pulumi: bool) -> None:
+    """Make what is asked for and missing: the virtual environment (with what the tests need) and Pulumi, side by side.
 
     Raises:
         SetupError: the first failure, with its remedy.
@@ -486,7 +486,8 @@ def prepare(*, tests: bool = False, pulumi: bool = False) -> None:
     thread = threading.Thread(target=side.run, daemon=True)
     if pulumi and find_pulumi() is None:
         thread.start()
-    ensure_venv(tests=tests)
+    if venv:
+        ensure_venv(tests=tests)
     if thread.ident is not None:
         while thread.is_alive():
             thread.join(0.2)  # short, so that Ctrl-C is heard

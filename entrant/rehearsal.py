@@ -1,10 +1,14 @@
 """A rehearsal: an environment, unchanged, on the local Azure, with everything of its own below `.entrant/`.
 
-What a rehearsal of `dev` keeps in `.entrant/rehearsal/dev/`: the Pulumi home with its plugins, a file backend, the passphrase
-(mode 0600) and the stack's configuration. The local Azure is one for the project, in `.entrant/local-azure/`. So nothing
-touches `Pulumi.dev.yaml`, the user's Pulumi login, `~/.pulumi` or `~/.azure`.
+What a rehearsal of `dev` keeps in `.entrant/rehearsal/dev/`: its local Azure, the Pulumi home with its plugins, a file backend, the
+passphrase (mode 0600) and the stack's configuration. So nothing touches `Pulumi.dev.yaml`, the user's Pulumi login, `~/.pulumi`
+or `~/.azure`, and two rehearsals do not meet.
+
+A rehearsal is disposable. One that was killed while Pulumi was creating something starts over from nothing, since nobody can say
+what was made and not noted.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -45,13 +49,13 @@ class Rehearsal:
 
     @property
     def folder(self) -> Path:
-        """Everything of this rehearsal but the local Azure."""
+        """Everything of this rehearsal."""
         return self.root / ".entrant" / "rehearsal" / self.stack
 
     @property
     def azure(self) -> Path:
-        """The local Azure's state; rehearsals of one project share it."""
-        return self.root / ".entrant" / "local-azure"
+        """The local Azure's state."""
+        return self.folder / "azure"
 
     @property
     def home(self) -> Path:
@@ -76,6 +80,12 @@ class Rehearsal:
             "REQUESTS_CA_BUNDLE": bundle,
             "NODE_EXTRA_CA_CERTS": str(azure.ca_file),
             "ENTRANT_METRICS_ENDPOINT": azure.url,
+            **self.backend(),
+        }
+
+    def backend(self) -> dict[str, str]:
+        """The environment variables that make `pulumi` use this rehearsal's state."""
+        return {
             "PULUMI_HOME": str(self.home),
             "PULUMI_BACKEND_URL": (self.folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.folder / "passphrase"),
@@ -109,6 +119,9 @@ def run(
         EntrantError: a step failed; running again goes on from there.
     """
     environment = config.load(rehearsal.stack, root=rehearsal.root)
+    if _interrupted(rehearsal, steps):
+        steps.out.print("The last run was killed in the middle of a change; starting over.")
+        _remove(rehearsal)
     with steps.step("Local Azure") as step:
         azure = local_azure.start(rehearsal.azure, propagation=propagation)
         step.note = azure.url
@@ -123,7 +136,7 @@ def run(
             _prepare_stack(rehearsal, env)
             served = _plugins(rehearsal, env, which)
             step.note = ", ".join(f"{name} {kind}" for name, kind in served.items())
-        with steps.step("pulumi up") as step:
+        with steps.step("pulumi up") as step, _at_work(rehearsal):
             summary = engine.operate(
                 [
                     "up",
@@ -166,16 +179,13 @@ def run(
     }
 
 
-def down(rehearsal: Rehearsal, steps: Steps, *, keep_azure: bool = False) -> None:
-    """Destroy the rehearsal's stack and remove its state; stop the local Azure when no other rehearsal uses it."""
-    azure = None
-    if rehearsal.exists():
+def down(rehearsal: Rehearsal, steps: Steps) -> None:
+    """Destroy the rehearsal's stack, stop its local Azure and remove everything of it."""
+    if rehearsal.exists() and not _interrupted(rehearsal, steps):
         with steps.step("Local Azure") as step:
             azure = local_azure.start(rehearsal.azure)
             step.note = azure.url
-        env = environ(rehearsal.settings(azure))
         with steps.step("pulumi destroy") as step:
-            engine.run(["cancel", "--yes", "--stack", rehearsal.stack], cwd=rehearsal.root, environ=env, check=False)
             summary = engine.operate(
                 [
                     "destroy",
@@ -187,21 +197,61 @@ def down(rehearsal: Rehearsal, steps: Steps, *, keep_azure: bool = False) -> Non
                     str(rehearsal.stack_config),
                 ],
                 cwd=rehearsal.root,
-                environ=env,
+                environ=environ(rehearsal.settings(azure)),
                 on_event=_narrate(step.update),
             )
             step.note = _told(summary)
     with steps.step("State removed") as step:
-        shutil.rmtree(rehearsal.folder, ignore_errors=True)
-        others = [entry for entry in rehearsal.folder.parent.glob("*") if entry.is_dir()]
-        if not others and not keep_azure:
-            local_azure.stop(rehearsal.azure)
-            shutil.rmtree(rehearsal.azure, ignore_errors=True)
-        step.note = (
-            "the local Azure stays for " + ", ".join(entry.name for entry in others)
-            if others
-            else str(rehearsal.folder)
-        )
+        _remove(rehearsal)
+        step.note = str(rehearsal.folder)
+
+
+def _remove(rehearsal: Rehearsal) -> None:
+    local_azure.stop(rehearsal.azure)
+    if rehearsal.folder.exists():
+        shutil.rmtree(rehearsal.folder)
+
+
+@contextlib.contextmanager
+def _at_work(rehearsal: Rehearsal) -> Iterator[None]:
+    """Leave a mark while Pulumi changes things; one that is found later tells of a kill."""
+    mark = rehearsal.folder / "at-work"
+    mark.touch()
+    try:
+        yield
+    finally:
+        mark.unlink()
+
+
+def _interrupted(rehearsal: Rehearsal, steps: Steps) -> bool:
+    """Whether a killed run left something half made; waits for a living one, and removes the locks of dead ones."""
+    mark = rehearsal.folder / "at-work"
+    killed = mark.exists()
+    for lock in (rehearsal.folder / "state" / ".pulumi" / "locks").rglob("*.json"):
+        pid = int(json.loads(lock.read_text())["pid"])
+        if _alive(pid):  # somebody's own, or what a killed run left running
+            with steps.step(f"Waiting for pulumi (process {pid}), which is at work on this rehearsal"):
+                while _alive(pid):
+                    time.sleep(0.2)
+        lock.unlink(missing_ok=True)
+        killed = True
+    if not killed or not rehearsal.exists():
+        return False
+    asked = ["stack", "export", "--stack", rehearsal.stack]
+    exported = engine.run(asked, cwd=rehearsal.root, environ=environ(rehearsal.backend()))
+    mark.unlink(missing_ok=True)
+    return bool(json.loads(exported.stdout)["deployment"].get("pending_operations"))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process
+        return True
+    status = Path(f"/proc/{pid}/stat")  # on Linux: a dead process that nobody has asked after is no living one
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def _told(summary: engine.Summary) -> str:
