@@ -1,70 +1,39 @@
-"""`AppIdentity`: an app registration, its service principal, its credentials and its Azure roles as one component."""
+"""`AppIdentity`: an app registration, its service principal, its credentials and what it may do, as one component."""
 
+import hashlib
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NotRequired, TypedDict
+from functools import partial
+from typing import Any, TypeAlias
 
 import pulumi
 import pulumi_azuread as azuread
 from pulumi_azure_native import authorization
 
-from config.models import Secret, parse_moment, parse_role
+from config.credentials import Secret
+from config.values import parse_moment, parse_role
 from facts.scopes import parse_scope, role_definition_id
 
+from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs, SecretArgs
+from .registration import application_inputs, principal_inputs
 from .rotation import Slot, slots
+
+FederatedCredential: TypeAlias = (
+    azuread.ApplicationFederatedIdentityCredential | azuread.ApplicationFlexibleFederatedIdentityCredential
+)
 
 _ASSIGNMENTS = uuid.UUID("5b0e5f0c-5a33-4a57-9d0a-6b1c7f9d3f52")
 """Namespace of role assignment names. Never change it: every assignment would be replaced."""
 
 
-class SecretArgs(TypedDict):
-    """A client secret that rotates by a calendar, known when the program runs."""
-
-    every: NotRequired[str]
-    """How long one secret is the current one: `90d`, `12h`, `4w`. Default `90d`."""
-    overlap: NotRequired[str]
-    """How long the secret before stays valid beside the current one; shorter than `every`. Default `7d`."""
-    starts: NotRequired[str]
-    """The calendar's anchor: a date or a time with zone. Default `2026-01-01`."""
-    generation: NotRequired[int]
-    """Raise it for a fresh secret at once. Default 1."""
-
-
-class RoleAssignmentArgs(TypedDict):
-    """An Azure role at a scope."""
-
-    role: pulumi.Input[str]
-    """A built-in role's name, or the GUID or full id of any role definition."""
-    scope: pulumi.Input[str]
-    """Full id of a management group, subscription, resource group or resource."""
-    description: NotRequired[pulumi.Input[str]]
-    """Why the app has this role."""
-
-
-class AppIdentityArgs(TypedDict):
-    """What an app identity consists of."""
-
-    display_name: pulumi.Input[str]
-    """The name people see in Microsoft Entra; creation fails if another registration has it already."""
-    description: NotRequired[pulumi.Input[str]]
-    """What the app is for."""
-    secret: NotRequired[SecretArgs]
-    """The client secret's calendar; without it the app has none."""
-    roles: NotRequired[dict[str, RoleAssignmentArgs]]
-    """Azure roles. Each key becomes part of a resource's name: changing it replaces the assignment."""
-    now: NotRequired[str]
-    """The moment the calendar is read at, as RFC 3339. Default: the clock's."""
-    protect: NotRequired[bool]
-    """Whether Pulumi refuses to delete the registration and the service principal."""
-
-
 class AppIdentity(pulumi.ComponentResource):
     """An app registration with everything that makes it usable by a workload.
 
-    Roles and credentials belong to the service principal and the registration declared here, and go with them. The
-    component never looks a registration up by its display name. Secrets are `ApplicationPassword`s, which the portal
-    shows under "Certificates & secrets", each with an explicit end date (the provider drops a relative one).
+    Roles and credentials belong to the service principal and the registration declared here, and go with them. The component
+    never looks a registration up by its display name. Secrets are `ApplicationPassword`s, which the portal shows under
+    "Certificates & secrets", each with an explicit end date (the provider drops a relative one).
     """
 
     client_id: pulumi.Output[str]
@@ -82,30 +51,93 @@ class AppIdentity(pulumi.ComponentResource):
         """
         super().__init__("entrant:index:AppIdentity", name, {}, opts)
         self._child = pulumi.ResourceOptions(parent=self)
-        lasting = pulumi.ResourceOptions(parent=self, protect=args.get("protect"))
-
-        self.application = azuread.Application(
-            name,
-            display_name=args["display_name"],
-            description=args.get("description"),
-            prevent_duplicate_names=True,
-            opts=lasting,
-        )
-        self.service_principal = azuread.ServicePrincipal(name, client_id=self.application.client_id, opts=lasting)
-        self.client_id = self.application.client_id
-        self.object_id = self.application.object_id
-        self.service_principal_id = self.service_principal.object_id
-
+        self._declare_registration(name, args)
         self.secrets = self._secrets(name, args.get("secret"), args.get("now"))
+        self.certificates = {
+            key: azuread.ApplicationCertificate(
+                f"{name}-{key}",
+                application_id=self.application.id,
+                type="AsymmetricX509Cert",
+                value=certificate["pem"],
+                end_date=certificate["ends"],
+                opts=self._child,
+            )
+            for key, certificate in args.get("certificates", {}).items()
+        }
+        self.federated = {
+            key: self._federated_credential(name, key, credential)
+            for key, credential in args.get("federated", {}).items()
+        }
+        for key, permission in args.get("permissions", {}).items():
+            self._consent(f"{name}-{key}", permission)
         self.role_assignments = {
             key: self._role_assignment(f"{name}-{key}", role) for key, role in args.get("roles", {}).items()
         }
+        self._memberships(name, args)
         self.register_outputs(
             {
                 "client_id": self.client_id,
                 "object_id": self.object_id,
                 "service_principal_id": self.service_principal_id,
             }
+        )
+
+    def _declare_registration(self, name: str, args: AppIdentityArgs) -> None:
+        adopt = args.get("adopt")
+        keep = args.get("on_remove") == "keep"
+        inputs = application_inputs(args)
+        uris = args.get("identifier_uris", [])
+        self.application = azuread.Application(
+            name,
+            **inputs,
+            # An adopted registration has its name already, and the provider would find it taken.
+            prevent_duplicate_names=None if adopt else True,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.get("protect"),
+                retain_on_delete=keep,
+                import_=f"/applications/{adopt['application']}" if adopt else None,
+                # Declared by resources of their own, because they hold ids that only creation tells.
+                ignore_changes=(["identifierUris"] if uris else [])
+                + (["api.knownClientApplications"] if args.get("known_clients_apart") else []),
+            ),
+        )
+        self.registration_digest = pulumi.Output.json_dumps(inputs).apply(
+            lambda text: hashlib.sha256(text.encode()).hexdigest()
+        )
+        principal = args.get("service_principal", {})
+        adopted = adopt.get("service_principal") if adopt else None
+        self.service_principal = azuread.ServicePrincipal(
+            name,
+            client_id=self.application.client_id,
+            **principal_inputs(principal),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.get("protect"),
+                # The provider would delete a service principal even where it only used an existing one.
+                retain_on_delete=keep or principal.get("use_existing", False),
+                import_=f"/servicePrincipals/{adopted}" if adopted else None,
+            ),
+        )
+        self.client_id = self.application.client_id
+        self.object_id = self.application.object_id
+        self.service_principal_id = self.service_principal.object_id
+        for uri in uris:
+            azuread.ApplicationIdentifierUri(
+                f"{name}-{uri}",
+                application_id=self.application.id,
+                identifier_uri=self.client_id.apply(partial(uri.replace, "{client_id}")),
+                opts=self.after_registration(self),
+            )
+
+    def after_registration(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a resource that writes a part of the registration which `Application` itself writes as empty.
+
+        Every update of the registration sends all of its properties, and what the provider believed them to be at its last
+        read; so whenever the registration changes, such a part is put again.
+        """
+        return pulumi.ResourceOptions(
+            parent=parent, delete_before_replace=True, replacement_trigger=self.registration_digest
         )
 
     def _secrets(
@@ -136,23 +168,96 @@ class AppIdentity(pulumi.ComponentResource):
             for slot in due
         )
 
+    def _federated_credential(self, name: str, key: str, args: FederatedArgs) -> FederatedCredential:
+        if "claims" in args:
+            return azuread.ApplicationFlexibleFederatedIdentityCredential(
+                f"{name}-{key}",
+                application_id=self.application.id,
+                display_name=key,
+                description=args.get("description"),
+                issuer=args["issuer"],
+                claims_matching_expression=args["claims"],
+                audience=args["audience"],
+                opts=self._child,
+            )
+        return azuread.ApplicationFederatedIdentityCredential(
+            f"{name}-{key}",
+            application_id=self.application.id,
+            display_name=key,
+            description=args.get("description"),
+            issuer=args["issuer"],
+            subject=args["subject"],
+            audiences=[args["audience"]],
+            opts=self._child,
+        )
+
+    def _consent(self, name: str, args: PermissionArgs) -> None:
+        """Admin consent: an app-role assignment for each application permission, one grant for the delegated ones."""
+        if not args.get("consent"):
+            return
+        resource = args["service_principal_id"]
+        for permission, permission_id in args.get("application", {}).items():
+            azuread.AppRoleAssignment(
+                f"{name}-{permission}",
+                app_role_id=permission_id,
+                principal_object_id=self.service_principal_id,
+                resource_object_id=resource,
+                opts=self._child,
+            )
+        if delegated := args.get("delegated"):
+            azuread.ServicePrincipalDelegatedPermissionGrant(
+                name,
+                service_principal_object_id=self.service_principal_id,
+                resource_service_principal_object_id=resource,
+                claim_values=sorted(delegated),
+                opts=self._child,
+            )
+
     def _role_assignment(self, name: str, args: RoleAssignmentArgs) -> authorization.RoleAssignment:
         scope = pulumi.Output.from_input(args["scope"]).apply(lambda text: parse_scope(text).id)
         definition = pulumi.Output.all(args["role"], scope).apply(
             lambda given: role_definition_id(parse_scope(given[1]), parse_role(given[0]).guid)
         )
+        adopt = args.get("adopt")
+        own_name = pulumi.Output.all(scope, definition, self.service_principal_id).apply(
+            lambda parts: assignment_name(*parts)
+        )
         return authorization.RoleAssignment(
             name,
             scope=scope,
             role_definition_id=definition,
-            principal_id=self.service_principal.object_id,
+            principal_id=self.service_principal_id,
             principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,
-            role_assignment_name=pulumi.Output.all(scope, definition, self.service_principal.object_id).apply(
-                lambda parts: assignment_name(*parts)
-            ),
+            role_assignment_name=adopt or own_name,
             description=args.get("description"),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            condition=args.get("condition"),
+            condition_version="2.0" if "condition" in args else None,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # ARM refuses a second assignment of the same role, scope and principal, under whatever name.
+                delete_before_replace=True,
+                retain_on_delete=args.get("on_remove") == "keep",
+                import_=f"{args['scope']}/providers/Microsoft.Authorization/roleAssignments/{adopt}" if adopt else None,
+            ),
         )
+
+    def _memberships(self, name: str, args: AppIdentityArgs) -> None:
+        for key, group in args.get("groups", {}).items():
+            azuread.GroupMember(
+                f"{name}-{key}",
+                group_object_id=group,
+                member_object_id=self.service_principal_id,
+                opts=self._child,
+            )
+        for key, role in args.get("directory_roles", {}).items():
+            unit = role.get("administrative_unit")
+            azuread.DirectoryRoleAssignment(
+                f"{name}-{key}",
+                principal_object_id=self.service_principal_id,
+                role_id=role["role_id"],
+                directory_scope_id=pulumi.Output.concat("/administrativeUnits/", unit) if unit else None,
+                opts=self._child,
+            )
 
     @property
     def client_secret(self) -> pulumi.Output[str] | None:
@@ -166,10 +271,8 @@ class AppIdentity(pulumi.ComponentResource):
 
     @property
     def credentials(self) -> list[Mapping[str, Any]]:
-        """What can prove this identity, without any secret value: kind, name, key id, start, end, whether it is
-        current.
-        """
-        return [
+        """What can prove this identity, without any secret value: kind, name, key id, start, end, whether it is current."""
+        secrets = [
             {
                 "kind": "secret",
                 "name": secret.display_name,
@@ -180,13 +283,39 @@ class AppIdentity(pulumi.ComponentResource):
             }
             for index, (slot, secret) in enumerate(self.secrets)
         ]
+        certificates = [
+            {
+                "kind": "certificate",
+                "name": key,
+                "key_id": certificate.key_id,
+                "starts": certificate.start_date,
+                "ends": certificate.end_date,
+                "current": True,
+            }
+            for key, certificate in self.certificates.items()
+        ]
+        federated = [
+            {
+                "kind": "federated",
+                "name": key,
+                "key_id": credential.credential_id,
+                "starts": None,
+                "ends": None,
+                "current": True,
+                "issuer": credential.issuer,
+                "subject": getattr(credential, "subject", None),
+                "claims": getattr(credential, "claims_matching_expression", None),
+            }
+            for key, credential in self.federated.items()
+        ]
+        return [*secrets, *certificates, *federated]
 
 
 def assignment_name(scope: str, definition: str, principal: str) -> str:
     """The name of a role assignment: a GUID that is the same for the same scope, role definition and principal.
 
-    A principal that was created anew gets new names, so a stale assignment of its predecessor is never taken for its
-    own. Case, and how the role definition's id is qualified, make no difference.
+    A principal that was created anew gets new names, so a stale assignment of its predecessor is never taken for its own.
+    Case, and how the role definition's id is qualified, make no difference.
     """
     return str(uuid.uuid5(_ASSIGNMENTS, "|".join((scope, definition.rsplit("/", 1)[-1], principal)).lower()))
 
@@ -194,3 +323,8 @@ def assignment_name(scope: str, definition: str, principal: str) -> str:
 def rfc3339(moment: datetime) -> str:
     """A UTC time as Microsoft Graph writes it: `2026-11-01T00:00:00Z`."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def slug(text: str) -> str:
+    """Lower-case words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,95 +1,336 @@
 """From a checked environment to components, and from components to the stack's outputs."""
 
 import hashlib
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 import pulumi
 import pulumi_azuread as azuread
+from pulumi_azure_native import authorization
 
 from config import App, Environment, RoleGrant
-from config.checks import output_name
+from config.access import Permission, offered_permissions
+from config.checks import order, output_name
+from config.values import Owner, Reference, custom_role_id, permission_id
 
-from .app_identity import AppIdentity, AppIdentityArgs, RoleAssignmentArgs, SecretArgs, rfc3339
+from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
+from .app_identity import AppIdentity, rfc3339, slug
+from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
 
 CONTRACT = 1
 """Version of the stack outputs. It changes when a reader of the old form would go wrong."""
 
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Declared:
+    """What a program has declared so far."""
+
+    environment: Environment
+    identities: dict[str, AppIdentity] = field(default_factory=dict)
+    role_definitions: dict[str, authorization.RoleDefinition] = field(default_factory=dict)
+    _apis: dict[str, azuread.GetServicePrincipalResult] = field(default_factory=dict)
+    _users: dict[str, str] = field(default_factory=dict)
+
+    def api(self, client_id: str) -> azuread.GetServicePrincipalResult:
+        """The service principal of an API that this environment does not declare."""
+        if client_id not in self._apis:
+            self._apis[client_id] = _look_up(
+                lambda: azuread.get_service_principal(client_id=client_id),
+                f"The API {client_id} has no service principal in this tenant.",
+                f"Check the id, or have an administrator add it: az ad sp create --id {client_id}",
+            )
+        return self._apis[client_id]
+
+    def owner(self, owner: Owner) -> pulumi.Input[str]:
+        """The object id of an owner."""
+        if owner.kind == "object":
+            return owner.value
+        if owner.kind == "app":
+            return self.identities[owner.value].service_principal_id
+        if owner.kind == "deployer":
+            return cast(str, azuread.get_client_config().object_id)
+        if owner.value not in self._users:
+            self._users[owner.value] = _look_up(
+                lambda: azuread.get_user(user_principal_name=owner.value).object_id,
+                f"There is no user {owner.value} in this tenant.",
+                "Correct the owner, or give the object id.",
+            )
+        return self._users[owner.value]
+
+    def client_id(self, reference: Reference) -> pulumi.Input[str]:
+        """The client id of another registration."""
+        return self.identities[reference.app].client_id if reference.app else cast(str, reference.client_id)
+
+
+def _look_up(read: Callable[[], _T], missing: str, remedy: str) -> _T:
+    try:
+        return read()
+    except Exception as error:  # the SDK raises a bare Exception with the provider's words
+        raise pulumi.RunError(f"{missing} {remedy}\n{error}") from None
+
 
 def declare(environment: Environment, *, now: str | None = None) -> dict[str, AppIdentity]:
-    """Declare every app of the environment.
+    """Declare every app of the environment, and its custom roles.
 
     Args:
         environment: what to declare.
         now: the moment that secret calendars are read at, RFC 3339. Default: the clock's.
 
     Raises:
-        pulumi.RunError: the environment names a tenant and the login is for another one.
+        pulumi.RunError: the login is for another tenant, or something that the file names does not exist there.
     """
     if environment.tenant is not None:
         signed_in = azuread.get_client_config().tenant_id
         if signed_in.lower() != environment.tenant:
             message = f"The environment belongs to tenant {environment.tenant}, but the login is for {signed_in}."
             raise pulumi.RunError(f"{message} Sign in to the former, or correct `tenant` in the file.")
-    return {name: AppIdentity(name, identity_args(environment, name, now=now)) for name in environment.apps}
+    declared = Declared(environment)
+    for key in environment.role_definitions:
+        declared.role_definitions[key] = _role_definition(environment, key)
+    for name in order(environment.apps):
+        declared.identities[name] = AppIdentity(name, identity_args(declared, name, now=now))
+    for name, app in environment.apps.items():
+        if app.api and (app.api.known_clients or app.api.pre_authorized):
+            ApiClients(name, declared.identities[name], _clients(declared, name, app))
+    return {name: declared.identities[name] for name in environment.apps}
 
 
-def identity_args(environment: Environment, name: str, *, now: str | None = None) -> AppIdentityArgs:
+def identity_args(declared: Declared, name: str, *, now: str | None = None) -> AppIdentityArgs:
     """The arguments of the component for one app."""
+    environment = declared.environment
     app = environment.apps[name]
-    args: AppIdentityArgs = {
+    args = {
         "display_name": app.display_name or name,
-        "roles": {role_key(grant): _role(grant) for grant in app.roles},
+        **{
+            field_name: getattr(app, field_name)
+            for field_name in ("description", "notes", "sign_in_audience", "logo", "service_management_reference")
+        },
+        **{
+            field_name: list(getattr(app, field_name))
+            for field_name in ("identifier_uris", "group_claims", "tags")
+            if getattr(app, field_name)
+        },
+        **{
+            field_name: getattr(app, field_name).model_dump(mode="json", exclude_none=True)
+            for field_name in ("web", "spa", "public_client", "links", "optional_claims", "feature_tags")
+            if getattr(app, field_name) is not None
+        },
+        "app_roles": _app_roles(name, app),
+        "api": _api(name, app),
+        "known_clients_apart": bool(app.api and app.api.known_clients) or None,
+        "owners": [declared.owner(owner) for owner in app.owners],
+        "service_principal": _service_principal(declared, app),
+        "secret": _secret(app),
+        "certificates": {
+            key: {"pem": certificate.public.pem, "ends": rfc3339(certificate.public.ends)}
+            for key, certificate in app.certificates.items()
+        },
+        "federated": _federated(environment, app),
+        "permissions": {slug(p.api.name): _permission(declared, p) for p in app.permissions},
+        "roles": {role_key(grant): _role(declared, grant) for grant in app.roles},
+        "groups": {f"group-{group}": group for group in app.groups},
+        "directory_roles": {
+            f"directory-{slug(role.role.name)}{f'-{role.administrative_unit}' if role.administrative_unit else ''}": {
+                "role_id": role.role.id,
+                **({"administrative_unit": role.administrative_unit} if role.administrative_unit else {}),
+            }
+            for role in app.directory_roles
+        },
+        "adopt": app.adopt.model_dump(mode="json", exclude_none=True) if app.adopt else None,
+        "on_remove": app.on_remove or environment.on_remove,
         "protect": environment.protect if app.protect is None else app.protect,
+        "now": now,
     }
-    if app.description is not None:
-        args["description"] = app.description
-    if app.secret:
-        args["secret"] = _secret(app)
-    if now is not None:
-        args["now"] = now
-    return args
+    return cast(AppIdentityArgs, {key: value for key, value in args.items() if value not in (None, [], {})})
 
 
-def _secret(app: App) -> SecretArgs:
-    assert app.secret
-    hours = {"every": app.secret.every, "overlap": app.secret.overlap}
+def _app_roles(name: str, app: App) -> dict[str, Any]:
     return {
-        "every": f"{hours['every'].total_seconds() / 3600:.0f}h",
-        "overlap": f"{hours['overlap'].total_seconds() / 3600:.0f}h",
+        value: {
+            "id": role.id or permission_id(name, "app role", value),
+            "display_name": role.display_name or value,
+            "description": role.description,
+            "allowed": list(role.allowed),
+            "enabled": role.enabled,
+        }
+        for value, role in app.app_roles.items()
+    }
+
+
+def _api(name: str, app: App) -> dict[str, Any] | None:
+    if app.api is None:
+        return None
+    return {
+        "token_version": app.api.token_version,
+        "mapped_claims": app.api.mapped_claims,
+        "scopes": {
+            value: {
+                "id": scope.id or permission_id(name, "scope", value),
+                "display_name": scope.display_name or value,
+                **scope.model_dump(mode="json", exclude_none=True, exclude={"id", "display_name"}),
+            }
+            for value, scope in app.api.scopes.items()
+        },
+    }
+
+
+def _service_principal(declared: Declared, app: App) -> dict[str, Any] | None:
+    principal = app.service_principal
+    if principal is None:
+        return None
+    args = principal.model_dump(mode="json", exclude_none=True, exclude={"owners"})
+    return args | {"owners": [declared.owner(owner) for owner in principal.owners]}
+
+
+def _secret(app: App) -> dict[str, Any] | None:
+    if not app.secret:
+        return None
+    return {
+        "every": f"{app.secret.every.total_seconds() / 3600:.0f}h",
+        "overlap": f"{app.secret.overlap.total_seconds() / 3600:.0f}h",
         "starts": rfc3339(app.secret.starts),
         "generation": app.secret.generation,
     }
 
 
-def _role(grant: RoleGrant) -> RoleAssignmentArgs:
-    args: RoleAssignmentArgs = {"role": grant.role.guid, "scope": grant.scope.id}
-    if grant.description is not None:
-        args["description"] = grant.description
+def _federated(environment: Environment, app: App) -> dict[str, FederatedArgs]:
+    found = {}
+    for credential in app.federated:
+        trust = credential.trust(environment.cloud)
+        args = {
+            "issuer": trust.issuer,
+            "subject": trust.subject,
+            "claims": trust.claims,
+            "audience": trust.audience,
+            "description": credential.description,
+        }
+        found[credential.key] = cast(FederatedArgs, {key: value for key, value in args.items() if value is not None})
+    return found
+
+
+def permission_ids(declared: Declared, permission: Permission) -> tuple[dict[str, str], dict[str, str]]:
+    """The ids of application and delegated permissions by name: from the table, the app, or the tenant.
+
+    Raises:
+        pulumi.RunError: the API does not offer one of them.
+    """
+    api = permission.api
+    if api.app is not None:
+        other = declared.environment.apps[api.app]
+        roles = {
+            name: other.app_roles[name].id or permission_id(api.app, "app role", name)
+            for name in permission.application
+        }
+        exposed = other.api.scopes if other.api else {}
+        scopes = {name: exposed[name].id or permission_id(api.app, "scope", name) for name in permission.delegated}
+        return roles, scopes
+    assert api.client_id is not None
+    offered = offered_permissions(api.client_id)
+    if offered is None:
+        found = declared.api(api.client_id)
+        offered = {"application": dict(found.app_role_ids), "delegated": dict(found.oauth2_permission_scope_ids)}
+    missing = [name for name in permission.application if name not in offered["application"]]
+    missing += [name for name in permission.delegated if name not in offered["delegated"]]
+    if missing:
+        listed = ", ".join(sorted((*offered["application"], *offered["delegated"]))) or "none"
+        raise pulumi.RunError(f"{api.name} does not offer {', '.join(missing)}. It offers: {listed}")
+    return (
+        {name: offered["application"][name] for name in permission.application},
+        {name: offered["delegated"][name] for name in permission.delegated},
+    )
+
+
+def _permission(declared: Declared, permission: Permission) -> PermissionArgs:
+    application, delegated = permission_ids(declared, permission)
+    api = permission.api
+    args: PermissionArgs = {
+        "client_id": declared.identities[api.app].client_id if api.app else cast(str, api.client_id),
+        "application": dict(application),
+        "delegated": dict(delegated),
+        "consent": permission.consent,
+    }
+    if permission.consent:
+        args["service_principal_id"] = (
+            declared.identities[api.app].service_principal_id
+            if api.app
+            else declared.api(cast(str, api.client_id)).object_id
+        )
     return args
+
+
+def _role(declared: Declared, grant: RoleGrant) -> RoleAssignmentArgs:
+    definition = declared.role_definitions.get(grant.role.declared or "")
+    args = {
+        "role": grant.role.guid if definition is None else definition.id,
+        "scope": grant.scope.id,
+        "description": grant.description,
+        "condition": grant.condition,
+        "adopt": grant.adopt,
+        "on_remove": grant.on_remove,
+    }
+    return cast(RoleAssignmentArgs, {key: value for key, value in args.items() if value is not None})
 
 
 def role_key(grant: RoleGrant) -> str:
     """A grant's part of a resource name, such as `reader-law-dev-1f0c2b`.
 
-    Made from what the grant is, not from its place in a list or the name its scope has in the file, so that
-    reordering and renaming change nothing.
+    Made from what the grant is, not from its place in a list or the name its scope has in the file, so that reordering and
+    renaming change nothing.
     """
     digest = hashlib.sha256(f"{grant.role.guid}|{grant.scope.id}".lower().encode()).hexdigest()[:6]
     return "-".join((slug(grant.role.name), slug(grant.scope.name) or "root", digest))
 
 
-def slug(text: str) -> str:
-    """Lower-case words joined by hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+def _role_definition(environment: Environment, key: str) -> authorization.RoleDefinition:
+    definition = environment.role_definitions[key]
+    first = definition.assignable_scopes[0]
+    return authorization.RoleDefinition(
+        key,
+        scope=first.id,
+        role_definition_id=custom_role_id(key, first),
+        role_name=definition.name or key,
+        role_type="CustomRole",
+        description=definition.description,
+        permissions=[
+            authorization.PermissionArgs(
+                actions=list(definition.actions),
+                not_actions=list(definition.not_actions),
+                data_actions=list(definition.data_actions),
+                not_data_actions=list(definition.not_data_actions),
+            )
+        ],
+        assignable_scopes=[scope.id for scope in definition.assignable_scopes],
+    )
+
+
+def _clients(declared: Declared, name: str, app: App) -> ApiClientsArgs:
+    assert app.api is not None
+    args: ApiClientsArgs = {}
+    if app.api.known_clients:
+        args["known_clients"] = [declared.client_id(client) for client in app.api.known_clients]
+    pre_authorized: dict[str, PreAuthorizedArgs] = {}
+    for entry in app.api.pre_authorized:
+        ids = [app.api.scopes[value].id or permission_id(name, "scope", value) for value in entry.scopes]
+        pre_authorized[entry.client.app or cast(str, entry.client.client_id)] = {
+            "client_id": declared.client_id(entry.client),
+            "scope_ids": list(ids),
+        }
+    if pre_authorized:
+        args["pre_authorized"] = pre_authorized
+    return args
+
+
+# ------------------------------------------------------------------------------------------------------------------ outputs
 
 
 def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity]) -> dict[str, Any]:
     """The stack's outputs, contract 1.
 
-    `<app>_client_id`, `<app>_client_secret` and `<app>_client_secret_previous` are flat, so that CI systems can mask
-    each; `identities` holds no secret.
+    `<app>_client_id`, `<app>_client_secret` and `<app>_client_secret_previous` are flat, so that CI systems can mask each;
+    `identities` holds no secret.
     """
     outputs: dict[str, Any] = {
         "contract": CONTRACT,
@@ -122,9 +363,15 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
                 "role_definition_id": grant.role.guid,
                 "scope": grant.scope.id,
                 "assignment_id": identity.role_assignments[role_key(grant)].id,
+                "conditional": grant.condition is not None,
             }
             for grant in app.roles
         ],
-        "permissions": [],
+        "permissions": [
+            {"api": permission.api.name, "kind": kind, "name": value, "consent": permission.consent}
+            for permission in app.permissions
+            for kind, values in (("application", permission.application), ("delegated", permission.delegated))
+            for value in values
+        ],
         "credentials": identity.credentials,
     }

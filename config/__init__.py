@@ -1,21 +1,27 @@
 """Environments: YAML files, checked and turned into frozen models.
 
-`load("dev")` reads `config/dev.yaml` with what it extends and returns an `Environment`, or raises `ConfigError` with
-every problem of every file, each with file, line and column. `check` returns the same findings, warnings included,
-without raising.
+`load("dev")` reads `config/dev.yaml` with what it extends and returns an `Environment`, or raises `ConfigError` with every
+problem of every file, each with file, line and column. `check` returns the same findings, warnings included, without raising.
 """
 
+from .access import Permission, RoleDefinition, RoleGrant
+from .credentials import Certificate, Federated, Secret
 from .loader import Report, check, environment_file, environments, load
-from .models import App, Environment, Role, RoleGrant, Secret
+from .models import App, Environment
 from .problems import ConfigError, Problem
+from .values import Role
 
 __all__ = [
     "App",
+    "Certificate",
     "ConfigError",
     "Environment",
+    "Federated",
+    "Permission",
     "Problem",
     "Report",
     "Role",
+    "RoleDefinition",
     "RoleGrant",
     "Secret",
     "check",

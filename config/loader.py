@@ -3,14 +3,20 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from .checks import findings
-from .models import App, Environment, Known
-from .problems import ConfigError, Problem, Refused, did_you_mean, shorten
-from .source import MAX_VALUES, Entry, Node, expected, read, total
+from facts.clouds import CLOUDS
+
+from .access import RoleDefinition
+from .checks import Sound, findings
+from .models import App, Environment, Limits
+from .problems import ConfigError, Problem, Refused, Severity, did_you_mean, shorten
+from .source import MAX_VALUES, Entry, Node, Place, expected, read, total
+from .values import KEY, FileName, Known
+
+_M = TypeVar("_M", bound=BaseModel)
 
 MAX_EXTENDS: Final = 10
 MAX_PROBLEMS: Final = 500
@@ -117,6 +123,7 @@ class _Reader:
             node = read(file, self._shown(file), self.problems)
             if node is None:
                 return None
+            _anchor_paths(node, file.parent)
             chain.append(node)
             following = self._extended(file, node, seen)
             if following is None:
@@ -199,6 +206,28 @@ class _Reader:
         return Node(kept, node.place)
 
 
+def _anchor_paths(root: Node, directory: Path) -> None:
+    """Let the paths that a file holds start at its own directory, whichever file they end up in."""
+
+    def below(node: Node | None, name: str) -> Iterator[Node]:
+        if node is not None and type(node.value) is dict:
+            yield from (entry.node for key, entry in node.value.items() if name in ("*", key))
+
+    holders = [*below(root, "defaults"), *(app for apps in below(root, "apps") for app in below(apps, "*"))]
+    for holder in holders:
+        for logo in below(holder, "logo"):
+            _anchor(logo, directory)
+        for certificates in below(holder, "certificates"):
+            for certificate in below(certificates, "*"):
+                for path in below(certificate, "path"):
+                    _anchor(path, directory)
+
+
+def _anchor(node: Node, directory: Path) -> None:
+    if type(node.value) is str:
+        node.value = FileName.at(node.value, directory)
+
+
 def merge(base: Node, near: Node) -> Node:
     """`near` over `base`: mappings merge key by key, null removes, anything else replaces."""
     merged = Node(dict(base.value), near.place)
@@ -218,52 +247,86 @@ def _validate(tree: Node, problems: list[Problem]) -> Environment | None:
     data = tree.plain()
     known = Known.of(data)
     environment = None
+    seen: set[tuple[Place, str]] = set()
+
+    def report(place: Place, path: tuple[Any, ...], message: str, severity: Severity = "error") -> None:
+        """Add a problem, once: what is wrong with `defaults` would be wrong with every app."""
+        if (place, message) not in seen:
+            seen.add((place, message))
+            text = _breadcrumb(path) + message
+            problems.append(Problem(place.file, place.line, place.column, text, severity))
+
     try:
         environment = Environment.model_validate(data, context=known)
-        apps = environment.apps
+        sound = Sound.of(environment)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        problems.extend(_problem(tree, fault) for fault in faults)
-        apps = _sound_apps(data, known, faults)
-    named = data.get("apps")
-    for finding in findings(list(named) if isinstance(named, dict) else [], apps):
-        node, key, taken = tree.walk(finding.path)
-        place = key if finding.at_key else node.place
-        message = _breadcrumb(taken[:-1] if finding.at_key else taken) + finding.message
-        problems.append(Problem(place.file, place.line, place.column, message, finding.severity))
+        for fault in faults:
+            report(*_located(tree, fault))
+        sound = _sound(data, known, faults)
+    for finding in findings(sound):
+        report(*_at(tree, finding.path), finding.message, finding.severity)
     return environment
 
 
-def _sound_apps(data: dict[str, Any], known: Known, faults: list[Any]) -> dict[str, App]:
+def _sound(data: dict[str, Any], known: Known, faults: list[Any]) -> Sound:
+    """The parts of an unsound environment that are sound by themselves."""
+
+    def parts(field: str, model: type[_M]) -> dict[str, _M]:
+        broken = {fault["loc"][1] for fault in faults if fault["loc"][:1] == (field,) and len(fault["loc"]) > 1}
+        given = data.get(field)
+        sound = {name: value for name, value in given.items() if name not in broken} if isinstance(given, dict) else {}
+        return {name: model.model_validate(value, context=known) for name, value in sound.items()}
+
     apps = data.get("apps")
-    broken = {fault["loc"][1] for fault in faults if fault["loc"][:1] == ("apps",) and len(fault["loc"]) > 1}
-    if not isinstance(apps, dict):
-        return {}
-    return {name: App.model_validate(app, context=known) for name, app in apps.items() if name not in broken}
+    try:
+        allowed = Limits.model_validate(data.get("limits", {}))
+    except ValidationError:
+        allowed = Limits()
+    cloud, on_remove = data.get("cloud"), data.get("on_remove")
+    return Sound(
+        tuple(apps) if isinstance(apps, dict) else (),
+        parts("apps", App),
+        parts("role_definitions", RoleDefinition),
+        allowed,
+        cloud if isinstance(cloud, str) and cloud in CLOUDS else "public",
+        on_remove if isinstance(on_remove, str) else None,
+    )
 
 
-def _problem(tree: Node, fault: Mapping[str, Any]) -> Problem:
-    """A validator's error as a problem at the place it is about."""
+def _at(tree: Node, path: tuple[Any, ...]) -> tuple[Place, tuple[str | int, ...]]:
+    """Where a path leads, and the part of it that says so in words."""
+    node, key, taken = tree.walk(path)
+    return (key, taken[:-1]) if path and path[-1] is KEY else (node.place, taken)
+
+
+def _located(tree: Node, fault: Mapping[str, Any]) -> tuple[Place, tuple[str | int, ...], str]:
+    """A validator's error: the place it is about, the path to say, the message."""
     path: tuple[Any, ...] = fault["loc"]
     cause = fault.get("ctx", {}).get("error")
     if isinstance(cause, Refused):
         path = (*path, *cause.path)
     node, key, taken = tree.walk(path)
-    what, at = fault["type"], node.place
-    name = path[-1] if path else ""
+    what = fault["type"]
+    name = str(path[-1]) if path else ""
     if what == "extra_forbidden":
         known = _fields(taken[:-1])
-        hint = did_you_mean(str(name), known) or "; known are: " + ", ".join(known)
-        if any(word in str(name).lower() for word in ("password", "client_secret", "secret_value")):
+        hint = did_you_mean(name, known) or "; known are: " + ", ".join(known)
+        if any(word in name.lower() for word in ("password", "client_secret", "secret_value")):
             hint = "; the value of a secret never stands in a file: `secret` makes one, and the stack's outputs hold it"
-        return key.problem(f'{_breadcrumb(taken[:-1])}unknown key "{shorten(str(name))}"{hint}')
+        return key, taken[:-1], f'unknown key "{shorten(name)}"{hint}'
     if what == "missing":
-        at = key if taken and type(taken[-1]) is str else at
-        return at.problem(f"{_breadcrumb(taken)}`{name}` is missing; add it")
-    if path and path[-1] == "[key]":
-        message = "is not a name: lower-case letters, digits, - and _, a letter first, at most 60"
-        return key.problem(f'{_breadcrumb(taken[:-1])}"{shorten(str(taken[-1]))}" {message}')
-    return at.problem(_breadcrumb(taken) + _message(what, node, fault))
+        return (key if taken and type(taken[-1]) is str else node.place), taken, f"`{name}` is missing; add it"
+    if name == "[key]":
+        return key, taken[:-1], _bad_key(str(taken[-1]), fault)
+    return *_at(tree, path), _message(what, node, fault)
+
+
+def _bad_key(key: str, fault: Mapping[str, Any]) -> str:
+    if fault["loc"][-3] == "app_roles" or fault["loc"][-4:-2] == ("api", "scopes"):
+        return f'"{shorten(key)}" is no permission value: at most 120 characters, no spaces, quotes or backslashes'
+    rule = "lower-case letters, digits, - and _, a letter first, at most 60"
+    return f'"{shorten(key)}" is not a name: {rule}'
 
 
 def _message(what: str, node: Node, fault: Mapping[str, Any]) -> str:

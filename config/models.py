@@ -1,292 +1,177 @@
-"""The vocabulary of an environment file, as models.
+"""The vocabulary of an environment file: apps and what surrounds them.
 
-Each field's docstring is what the JSON Schema shows in an editor. Values are checked one by one here, with what they
-need to know of the rest of the file in the validation context; what takes several apps together is in `checks`.
+Each field's docstring is what the JSON Schema shows in an editor and what the reference page says. Values are checked one by
+one, with what they need to know of the rest of the file in the validation context; what takes several values together to see
+is in `checks`.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    StrictInt,
-    StrictStr,
-    StringConstraints,
-    Tag,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from facts import limits
 from facts.clouds import CLOUDS, Cloud
-from facts.roles import builtin_roles, find_role
-from facts.scopes import GUID, Scope, ScopeError, is_guid, parse_scope
+from facts.scopes import Scope
 
-from .problems import Refused, did_you_mean, shorten
-from .source import expected
-
-MAX_SECRET_LIFETIME = timedelta(days=730)
-"""Longest lifetime of a client secret (Microsoft Entra, "Add credentials": 24 months)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What single values need of the whole file: its named scopes and its default subscription."""
-
-    scopes: Mapping[str, Scope | None] = field(default_factory=dict)
-    """Named scopes; None for one that is itself wrong, which is reported where it stands."""
-    subscription: str | None = None
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> "Known":
-        """Read from a file's plain data, passing over whatever is wrong."""
-        subscription = data.get("subscription")
-        known = cls(subscription=subscription if isinstance(subscription, str) and is_guid(subscription) else None)
-        named = data.get("scopes")
-        scopes: dict[str, Scope | None] = {}
-        for name, value in named.items() if isinstance(named, dict) else ():
-            try:
-                scopes[name] = _scope(value, known, names=False)
-            except Refused:
-                scopes[name] = None
-        return cls(scopes, known.subscription)
+from .access import DirectoryRoleGrant, OnRemove, Permission, RoleDefinition, RoleGrant
+from .credentials import Certificate, Federated, SecretOrNot
+from .problems import Refused
+from .registration import (
+    Api,
+    AppRole,
+    Bool,
+    FeatureTags,
+    IdentifierUri,
+    Links,
+    OptionalClaims,
+    PermissionValue,
+    PublicClient,
+    ServicePrincipal,
+    SignInAudience,
+    Spa,
+    Tag_,
+    Web,
+    distinct,
+)
+from .values import Duration, Guid, Logo, Model, Name, NamedScope, Owner, OwnerRef, Text
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
-    """An Azure role: `guid` of its role definition, `name` where it is known (built-in roles), else the GUID."""
+class Adopt(Model):
+    """Existing objects to take over by id, as Pulumi imports that the preview shows. The file must describe them as they are."""
 
-    name: str
-    guid: str
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise Refused(expected("text", value))
-    return value
-
-
-def parse_duration(value: Any) -> timedelta:
-    """A duration such as `90d`, `12h` or `2w`; raises `Refused` for anything else."""
-    text = _text(value)
-    if not re.fullmatch(r"[0-9]{1,5}[hdw]", text):
-        raise Refused("expected a duration such as 90d, 12h or 2w")
-    return timedelta(hours=int(text[:-1]) * {"h": 1, "d": 24, "w": 168}[text[-1]])
-
-
-def parse_moment(value: Any) -> datetime:
-    """A date (midnight UTC) or an RFC 3339 time with zone, as UTC to the second; raises `Refused` for anything else."""
-    text = _text(value)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)", text):
-        raise Refused("expected a date such as 2026-01-01 or a time such as 2026-01-01T06:00:00Z")
-    if len(text) > 10 and moment.tzinfo is None:
-        raise Refused("the time has no zone; end it with Z for UTC")
-    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)).replace(microsecond=0)
-
-
-def _guid(value: Any) -> str:
-    text = _text(value)
-    if not is_guid(text):
-        raise Refused(f'expected a GUID such as 00000000-0000-0000-0000-000000000000; found "{shorten(text)}"')
-    return text.lower()
-
-
-def _scope(value: Any, known: Known, *, names: bool = True) -> Scope:
-    if isinstance(value, dict):
-        return _scope_of_parts(value, known)
-    if not isinstance(value, str) or not value:
-        forms = "{subscription: …}, {resource_group: …} or {management_group: …}"
-        raise Refused(expected(f"a scope: a name from `scopes`, an id such as /subscriptions/…, {forms}", value))
-    if value.startswith("/") or not names:
-        try:
-            return parse_scope(value)
-        except ScopeError as error:
-            raise Refused(shorten(str(error), 300)) from None
-    if value not in known.scopes:
-        there = shorten(", ".join(sorted(known.scopes)) or "none", 120)
-        hint = did_you_mean(value, known.scopes) or f" (named there: {there}); a full id starts with /"
-        raise Refused(f'no scope is called "{shorten(value)}" under `scopes`{hint}')
-    scope = known.scopes[value]
-    return scope if scope is not None else parse_scope("/")
-
-
-def _scope_of_parts(value: dict[str, Any], known: Known) -> Scope:
-    forms = ("subscription",), ("management_group",), ("resource_group",), ("resource_group", "subscription")
-    if tuple(sorted(value)) not in forms:
-        wrong = next((key for key in value if key not in ("subscription", "management_group", "resource_group")), None)
-        message = "a scope is {subscription: …}, {management_group: …} or {resource_group: …, subscription: …}"
-        if wrong is not None:
-            hint = did_you_mean(wrong, ("subscription", "management_group", "resource_group"))
-            raise Refused(f'unknown key "{shorten(wrong)}"{hint}: {message}', wrong)
-        raise Refused(message)
-    for key, part in value.items():
-        if not isinstance(part, str) or not part:
-            raise Refused(expected("text", part), key)
-    if "management_group" in value:
-        text = "/providers/Microsoft.Management/managementGroups/" + value["management_group"]
-        place = "management_group"
-    else:
-        place = "resource_group" if "resource_group" in value else "subscription"
-        subscription = value.get("subscription", known.subscription)
-        if subscription is None:
-            message = "which subscription? Add `subscription` here, or once at the top of the file"
-            raise Refused(message, "resource_group")
-        if not is_guid(subscription):
-            raise Refused(f'"{shorten(subscription)}" is not a subscription GUID', "subscription")
-        text = f"/subscriptions/{subscription}"
-        if "resource_group" in value:
-            text += f"/resourceGroups/{value['resource_group']}"
-    try:
-        return parse_scope(text)
-    except ScopeError as error:
-        raise Refused(shorten(str(error), 300), place) from None
-
-
-def _scope_in_file(value: Any, info: ValidationInfo) -> Scope:
-    return _scope(value, info.context if isinstance(info.context, Known) else Known())
-
-
-def _named_scope(value: Any, info: ValidationInfo) -> Scope:
-    return _scope(value, info.context if isinstance(info.context, Known) else Known(), names=False)
-
-
-_ROLE_ID = re.compile(rf"(?:/.*)?/providers/Microsoft\.Authorization/roleDefinitions/({GUID.pattern})", re.IGNORECASE)
-
-
-def parse_role(value: Any) -> Role:
-    """A role by built-in name, GUID or full id; raises `Refused` with the nearest name for an unknown one."""
-    text = _text(value)
-    if match := _ROLE_ID.fullmatch(text):
-        text = match[1]
-    if role := find_role(text):
-        return Role(role.name, role.id)
-    if is_guid(text):
-        return Role(text.lower(), text.lower())
-    if text.startswith("/"):
-        form = "/subscriptions/<guid>/providers/Microsoft.Authorization/roleDefinitions/<guid>"
-        raise Refused(f"this is not the id of a role definition; expected {form}")
-    hint = did_you_mean(text, (role.name for role in builtin_roles())) or "; a custom role is given by its GUID"
-    raise Refused(f'no built-in role is called "{shorten(text)}"{hint}')
-
-
-_SCOPE_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "subscription": {"type": "string", "description": "GUID of a subscription."},
-                "management_group": {"type": "string", "description": "Name of a management group."},
-                "resource_group": {
-                    "type": "string",
-                    "description": "Name of a resource group, in `subscription` or in the environment's subscription.",
-                },
-            },
-        },
-    ],
-}
-
-Guid = Annotated[str, PlainValidator(_guid), WithJsonSchema({"type": "string", "pattern": f"^{GUID.pattern}$"})]
-Duration = Annotated[
-    timedelta, PlainValidator(parse_duration), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,5}[hdw]$"})
-]
-Moment = Annotated[
-    datetime, PlainValidator(parse_moment), WithJsonSchema({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"})
-]
-ScopeRef = Annotated[Scope, PlainValidator(_scope_in_file), WithJsonSchema(_SCOPE_SCHEMA)]
-NamedScope = Annotated[Scope, PlainValidator(_named_scope), WithJsonSchema(_SCOPE_SCHEMA)]
-RoleRef = Annotated[Role, PlainValidator(parse_role), WithJsonSchema({"type": "string"})]
-Name = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
-Text = Annotated[StrictStr, StringConstraints(min_length=1)]
-
-
-class Model(BaseModel):
-    """Base of all models: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Secret(Model):
-    """A client secret that belongs to a slot of a calendar, so that it rotates without an outage.
-
-    Slot k starts at `starts` plus k times `every`; its secret is valid until the slot ends and `overlap` has passed.
-    The secret of the slot that holds now is declared, and the one before while it is inside its overlap: never more
-    than two.
-    """
-
-    every: Duration = timedelta(days=90)
-    """How long a slot lasts, and so how often a new secret is made: `90d`, `12h`, `4w`. Default 90d."""
-    overlap: Duration = timedelta(days=7)
-    """How long the secret of the slot before stays valid beside the new one; shorter than `every`. Default 7d."""
-    starts: Moment = datetime(2026, 1, 1, tzinfo=UTC)
-    """Where the calendar is anchored: a date or a time with zone. Default 2026-01-01."""
-    generation: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
-    """Raise it to have a fresh secret at once, whatever the calendar says (after a leak). Default 1."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if not timedelta(hours=1) <= self.every:
-            raise Refused("a slot lasts at least 1h", "every")
-        if self.overlap >= self.every:
-            raise Refused("`overlap` is shorter than `every`, so that never more than two secrets are valid", "overlap")
-        if self.every + self.overlap > MAX_SECRET_LIFETIME:
-            raise Refused("`every` and `overlap` together exceed 730 days, the longest lifetime of a secret", "every")
-        return self
-
-
-class RoleGrant(Model):
-    """An Azure role assignment: the app's service principal gets a role at a scope and everything below it."""
-
-    role: RoleRef
-    """Name of a built-in role (`Reader`, `Monitoring Metrics Publisher`), or GUID or full id of any role definition."""
-    scope: ScopeRef
-    """A name from `scopes`, a full id, or `{subscription: …}`, `{resource_group: …}`, `{management_group: …}`."""
-    description: Text | None = None
-    """Why the app has this role; stored with the assignment."""
-
-
-SecretOrNot = Annotated[
-    Annotated[Secret, Tag("mapping")] | Annotated[Literal[False], Tag("false")],
-    Discriminator(lambda value: "false" if value is False else "mapping"),
-]
+    application: Guid
+    """Object id of the registration (not its client id)."""
+    service_principal: Guid | None = None
+    """Object id of its service principal. Default: it has none yet, and one is made."""
 
 
 class App(Model):
     """One app: its registration, its service principal, its credentials and what it may do."""
 
-    display_name: Annotated[Text, StringConstraints(max_length=120)] | None = None
+    display_name: Annotated[Text, StringConstraints(max_length=limits.DISPLAY_NAME)] | None = None
     """The name people see in Microsoft Entra. Default: the app's key."""
-    description: Annotated[Text, StringConstraints(max_length=1024)] | None = None
-    """What the app is for."""
+    description: Annotated[Text, StringConstraints(max_length=limits.DESCRIPTION)] | None = None
+    """What the app is for, as its users see it."""
+    notes: Annotated[Text, StringConstraints(max_length=limits.NOTES)] | None = None
+    """Notes of its managers."""
+    sign_in_audience: SignInAudience | None = None
+    """Whose accounts can sign in: `AzureADMyOrg` (the default), `AzureADMultipleOrgs`, `AzureADandPersonalMicrosoftAccount`
+    or `PersonalMicrosoftAccount`."""
+    identifier_uris: tuple[IdentifierUri, ...] = ()
+    """URIs that name the app as an API: `api://{client_id}` (written so, the id is filled in), or one with a verified domain."""
+    web: Web | None = None
+    """The web application platform."""
+    spa: Spa | None = None
+    """The single-page application platform."""
+    public_client: PublicClient | None = None
+    """The mobile and desktop platform."""
+    links: Links | None = None
+    """Pages about the app."""
+    logo: Logo | None = None
+    """An image file of at most 100 KiB, relative to the file this stands in: PNG, JPEG or GIF."""
+    app_roles: dict[PermissionValue, AppRole] = Field(default_factory=dict)
+    """Roles that the app defines, by value."""
+    api: Api | None = None
+    """The app as an API that others call."""
+    optional_claims: OptionalClaims | None = None
+    """Claims to add to tokens."""
+    group_claims: tuple[Literal["None", "SecurityGroup", "DirectoryRole", "ApplicationGroup", "All"], ...] = ()
+    """Which group memberships tokens list."""
+    tags: tuple[Tag_, ...] | None = None
+    """Free tags; not together with `feature_tags`."""
+    feature_tags: FeatureTags | None = None
+    """Tags with a meaning for Microsoft Entra; not together with `tags`."""
+    service_management_reference: Text | None = None
+    """The app's entry in a service or asset management database; some tenants demand it."""
+    owners: tuple[OwnerRef, ...] = ()
+    """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi). Default: none."""
+    service_principal: ServicePrincipal | None = None
+    """Settings of the service principal, which every app has."""
     secret: SecretOrNot | None = None
-    """A client secret and its calendar, or `false` for none. Default: none."""
+    """A client secret and its calendar, or `false` for none. Default: none. Prefer `federated` where the app's platform can."""
+    certificates: dict[Name, Certificate] = Field(default_factory=dict)
+    """Certificates whose private keys the app holds, by a name of your choice."""
+    federated: tuple[Federated, ...] = ()
+    """Federated credentials: no secret at all. At most 20."""
+    permissions: tuple[Permission, ...] = ()
+    """Permissions of APIs such as Microsoft Graph."""
     roles: tuple[RoleGrant, ...] = ()
-    """Azure roles the app's service principal gets."""
-    protect: Annotated[bool, Field(strict=True)] | None = None
-    """Whether Pulumi refuses to delete what belongs to this app. Default: the environment's `protect`."""
+    """Azure roles that the app's service principal gets."""
+    groups: tuple[Guid, ...] = ()
+    """Object ids of groups that the app's service principal is a member of."""
+    directory_roles: tuple[DirectoryRoleGrant, ...] = ()
+    """Microsoft Entra directory roles that the app's service principal gets."""
+    adopt: Adopt | None = None
+    """Take over an existing registration and service principal by id."""
+    on_remove: OnRemove | None = None
+    """What becomes of registration and service principal when the app is removed here: `delete`, or `keep` (Pulumi forgets
+    them). Default: the environment's; to be stated with `adopt`."""
+    protect: Bool | None = None
+    """Whether Pulumi refuses to delete registration and service principal. Default: the environment's `protect`."""
+    allow_privileged: Bool = False
+    """Allow what is dangerous to have, such as Owner, roles at subscriptions, `Directory.ReadWrite.All`. Needs `reason`."""
+    reason: Text | None = None
+    """Why the app may be privileged."""
 
     @field_validator("roles")
     @classmethod
-    def _distinct(cls, roles: tuple[RoleGrant, ...]) -> tuple[RoleGrant, ...]:
+    def _distinct_roles(cls, roles: tuple[RoleGrant, ...]) -> tuple[RoleGrant, ...]:
         seen: dict[tuple[str, str], int] = {}
         for index, grant in enumerate(roles):
-            first = seen.setdefault((grant.role.guid, grant.scope.id.lower()), index)
-            if first != index:
+            if (first := seen.setdefault((grant.role.guid, grant.scope.id.lower()), index)) != index:
                 raise Refused(f"the app has {grant.role.name} at this scope already (roles[{first}]); keep one", index)
         return roles
+
+    @field_validator("permissions")
+    @classmethod
+    def _distinct_apis(cls, permissions: tuple[Permission, ...]) -> tuple[Permission, ...]:
+        distinct(tuple(permission.api for permission in permissions), "this API")
+        return permissions
+
+    @field_validator("groups")
+    @classmethod
+    def _distinct_groups(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct(groups, "this group")
+
+    @field_validator("directory_roles")
+    @classmethod
+    def _distinct_directory_roles(cls, roles: tuple[DirectoryRoleGrant, ...]) -> tuple[DirectoryRoleGrant, ...]:
+        distinct(tuple((role.role.id, role.administrative_unit) for role in roles), "this directory role")
+        return roles
+
+    @field_validator("owners")
+    @classmethod
+    def _distinct_owners(cls, owners: tuple[Owner, ...]) -> tuple[Owner, ...]:
+        return distinct(owners, "this owner")
+
+    @field_validator("identifier_uris")
+    @classmethod
+    def _distinct_uris(cls, uris: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct(uris, "this identifier URI")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The apps whose ids this one's registration needs: those it asks permissions of, and its owners."""
+        return frozenset(
+            {permission.api.app for permission in self.permissions if permission.api.app}
+            | {owner.value for owner in self.all_owners if owner.kind == "app"}
+        )
+
+    @property
+    def all_owners(self) -> tuple[Owner, ...]:
+        """Owners of the registration and of the service principal."""
+        return (*self.owners, *(self.service_principal.owners if self.service_principal else ()))
+
+
+class Limits(Model):
+    """Lifetimes that the tenant's app management policy, or your own rules, allow."""
+
+    secret_lifetime: Duration = limits.SECRET_LIFETIME
+    """Longest lifetime of a client secret, `every` and `overlap` together. Default 730d; audits often ask for 180d."""
+    certificate_lifetime: Duration = timedelta(days=36500)
+    """Longest lifetime of a certificate. Default: any."""
 
 
 class Environment(Model):
@@ -302,12 +187,25 @@ class Environment(Model):
     """The subscription that `{resource_group: …}` scopes are in when they name none."""
     scopes: dict[Name, NamedScope] = Field(default_factory=dict)
     """Names for scopes, so that apps need not repeat long ids."""
+    limits: Limits = Field(default_factory=Limits)
+    """Lifetimes that are allowed in this environment."""
+    role_definitions: dict[Name, RoleDefinition] = Field(default_factory=dict)
+    """Custom Azure roles that this environment declares, by name."""
     defaults: App = Field(default_factory=App)
-    """Settings that every app gets unless it has its own."""
-    protect: Annotated[bool, Field(strict=True)] = False
-    """Whether Pulumi refuses to delete anything of this environment. Default false."""
+    """Settings that every app gets unless it has its own; `null` in an app takes one away."""
+    on_remove: OnRemove = "delete"
+    """What becomes of registrations and service principals that are removed from the file. Default delete."""
+    protect: Bool = False
+    """Whether Pulumi refuses to delete registrations and service principals of this environment. Default false."""
     apps: Annotated[dict[Name, App], Field(min_length=1)]
     """The apps, by name. A name is lower case and becomes part of resource and output names."""
+
+    @model_validator(mode="after")
+    def _defaults_fit(self) -> Self:
+        for name in ("display_name", "adopt", "identifier_uris", "reason"):
+            if getattr(self.defaults, name):
+                raise Refused(f"`{name}` belongs to one app; it cannot be a default", "defaults", name)
+        return self
 
     @property
     def azure(self) -> Cloud:
@@ -319,8 +217,20 @@ class Environment(Model):
 
         def everything() -> Iterator[Scope]:
             yield from self.scopes.values()
+            for definition in self.role_definitions.values():
+                yield from definition.assignable_scopes
             for app in self.apps.values():
                 for grant in app.roles:
                     yield grant.scope
 
         return tuple(sorted({scope.id.lower(): scope for scope in everything()}.values(), key=lambda scope: scope.id))
+
+    def all_groups(self) -> tuple[str, ...]:
+        """Object ids of the groups that apps are members of."""
+        return tuple(sorted({group for app in self.apps.values() for group in app.groups}))
+
+    def all_users(self) -> tuple[str, ...]:
+        """User principal names of owners."""
+        return tuple(
+            sorted({o.value.lower() for app in self.apps.values() for o in app.all_owners if o.kind == "user"})
+        )

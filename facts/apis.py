@@ -21,12 +21,20 @@ FIRST_PARTY: Mapping[str, str] = MappingProxyType(
         "Microsoft Graph": GRAPH,
         "Azure Service Management": AZURE_SERVICE_MANAGEMENT,
         "Log Analytics API": LOG_ANALYTICS,
+        "Azure Key Vault": "cfa8b339-82a2-471a-a3c9-0fc0be7a4093",
+        "Azure Storage": "e406a681-f3d4-42a8-90b6-c2b029497af1",
+        "Azure DevOps": "499b84ac-1321-427f-aa17-267ca6975798",
+        "Office 365 Exchange Online": "00000002-0000-0ff1-ce00-000000000000",
+        "Office 365 SharePoint Online": "00000003-0000-0ff1-ce00-000000000000",
     }
 )
 """Display name of an API → its application id, the same in every tenant."""
 
 USER_IMPERSONATION = "41094075-9dad-400e-a0bd-54e686782033"
 """The one delegated permission of Azure Service Management, `user_impersonation`."""
+
+AZURE_AD_GRAPH = "00000002-0000-0000-c000-000000000000"
+"""The API that Microsoft Graph has replaced; retired."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def test_credentials_are_described_without_any_secret() -> None:
 
 def test_inside_the_overlap_both_secrets_exist_and_the_newest_is_current() -> None:
     made = identity(now="2027-02-01")
-    assert [p.name for p in made.all(PASSWORD)] == ["log-reader-secret-2027-01-30", "log-reader-secret-2026-11-01"]
+    assert {p.name for p in made.all(PASSWORD)} == {"log-reader-secret-2027-01-30", "log-reader-secret-2026-11-01"}
     assert made.result["secret"].value == "value-of-log-reader-secret-2027-01-30"
     assert made.result["previous"].value == "value-of-log-reader-secret-2026-11-01"
     assert made.result["previous"].secret

@@ -1,0 +1,53 @@
+"""`ApiClients`: the clients that an API's registration knows or authorizes in advance."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_azuread as azuread
+
+from .app_identity import AppIdentity
+
+
+class PreAuthorizedArgs(TypedDict):
+    """A client whose users are not asked for consent."""
+
+    client_id: pulumi.Input[str]
+    """The client's id."""
+    scope_ids: list[pulumi.Input[str]]
+    """Ids of the API's scopes that it may use."""
+
+
+class ApiClientsArgs(TypedDict):
+    """The clients of one API."""
+
+    known_clients: NotRequired[list[pulumi.Input[str]]]
+    """Client ids of clients whose consent covers this API too."""
+    pre_authorized: NotRequired[dict[str, PreAuthorizedArgs]]
+    """Clients whose users are not asked for consent. Each key becomes part of a resource's name."""
+
+
+class ApiClients(pulumi.ComponentResource):
+    """Clients of an API, declared after both.
+
+    They are not part of `AppIdentity`, because an API usually knows clients that ask for its permissions, and each would
+    need the other's id first.
+    """
+
+    def __init__(
+        self, name: str, api: AppIdentity, args: ApiClientsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Declare the clients of `api`, whose `known_clients_apart` is set when there are known ones."""
+        super().__init__("entrant:index:ApiClients", name, {}, opts)
+        if known := args.get("known_clients"):
+            azuread.ApplicationKnownClients(
+                name, application_id=api.application.id, known_client_ids=known, opts=api.after_registration(self)
+            )
+        for key, client in args.get("pre_authorized", {}).items():
+            azuread.ApplicationPreAuthorized(
+                f"{name}-{key}",
+                application_id=api.application.id,
+                authorized_client_id=client["client_id"],
+                permission_ids=client["scope_ids"],
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        self.register_outputs({})

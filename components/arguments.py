@@ -1,0 +1,321 @@
+"""The arguments of `AppIdentity`: what an app identity consists of, as Pulumi inputs.
+
+Whatever decides which resources there are (keys of mappings, the secret's calendar, what to adopt) is plain, because a preview
+must know it; all else may be an output of other resources.
+"""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+
+class ImplicitGrantArgs(TypedDict):
+    """Tokens straight from the authorization endpoint."""
+
+    access_tokens: NotRequired[pulumi.Input[bool]]
+    """Issue access tokens this way."""
+    id_tokens: NotRequired[pulumi.Input[bool]]
+    """Issue ID tokens this way."""
+
+
+class WebArgs(TypedDict):
+    """The web application platform."""
+
+    redirect_uris: NotRequired[list[pulumi.Input[str]]]
+    """Where sign-in may return to."""
+    logout_url: NotRequired[pulumi.Input[str]]
+    """Where front-channel sign-out is sent to."""
+    implicit_grant: NotRequired[ImplicitGrantArgs]
+    """The implicit grant."""
+
+
+class SpaArgs(TypedDict):
+    """The single-page application platform."""
+
+    redirect_uris: NotRequired[list[pulumi.Input[str]]]
+    """Where sign-in may return to."""
+
+
+class PublicClientArgs(TypedDict):
+    """The mobile and desktop platform."""
+
+    redirect_uris: NotRequired[list[pulumi.Input[str]]]
+    """Where sign-in may return to."""
+    fallback: NotRequired[pulumi.Input[bool]]
+    """Treat the app as a public client where the flow does not tell."""
+
+
+class LinksArgs(TypedDict):
+    """Pages about the app."""
+
+    homepage: NotRequired[pulumi.Input[str]]
+    """Its home page."""
+    marketing: NotRequired[pulumi.Input[str]]
+    """Its marketing page."""
+    support: NotRequired[pulumi.Input[str]]
+    """Its support page."""
+    terms_of_service: NotRequired[pulumi.Input[str]]
+    """Its terms of service."""
+    privacy_statement: NotRequired[pulumi.Input[str]]
+    """Its privacy statement."""
+
+
+class AppRoleArgs(TypedDict):
+    """A role that the app defines."""
+
+    id: str
+    """The role's GUID; the same for ever."""
+    display_name: pulumi.Input[str]
+    """Name shown to administrators."""
+    description: pulumi.Input[str]
+    """What it allows."""
+    allowed: list[pulumi.Input[str]]
+    """Who can have it: `User`, `Application` or both."""
+    enabled: NotRequired[pulumi.Input[bool]]
+    """Default true."""
+
+
+class ExposedScopeArgs(TypedDict):
+    """A delegated permission that the app offers."""
+
+    id: str
+    """The scope's GUID; the same for ever."""
+    display_name: pulumi.Input[str]
+    """Name shown to administrators."""
+    description: pulumi.Input[str]
+    """What it allows, for administrators."""
+    user_display_name: NotRequired[pulumi.Input[str]]
+    """Name shown to users."""
+    user_description: NotRequired[pulumi.Input[str]]
+    """What it allows, for users."""
+    type: NotRequired[pulumi.Input[str]]
+    """Who can consent: `Admin` or `User`."""
+    enabled: NotRequired[pulumi.Input[bool]]
+    """Default true."""
+
+
+class ApiArgs(TypedDict):
+    """The app as an API that others call."""
+
+    token_version: NotRequired[pulumi.Input[int]]
+    """Version of the access tokens made for it: 1 or 2."""
+    mapped_claims: NotRequired[pulumi.Input[bool]]
+    """Accept claims mapping without a signing key of the app's own."""
+    scopes: NotRequired[dict[str, ExposedScopeArgs]]
+    """Delegated permissions that it offers, by value."""
+
+
+class OptionalClaimArgs(TypedDict):
+    """A claim to add to tokens."""
+
+    name: pulumi.Input[str]
+    """Such as `upn`, `groups`, `email`."""
+    source: NotRequired[pulumi.Input[str]]
+    """`user` for a directory extension."""
+    essential: NotRequired[pulumi.Input[bool]]
+    """Whether the client needs it."""
+    additional_properties: NotRequired[list[pulumi.Input[str]]]
+    """Such as `emit_as_roles`."""
+
+
+class OptionalClaimsArgs(TypedDict):
+    """Claims to add, by kind of token."""
+
+    access_token: NotRequired[list[OptionalClaimArgs]]
+    """To access tokens."""
+    id_token: NotRequired[list[OptionalClaimArgs]]
+    """To ID tokens."""
+    saml2_token: NotRequired[list[OptionalClaimArgs]]
+    """To SAML tokens."""
+
+
+class FeatureTagsArgs(TypedDict):
+    """Tags with a meaning for Microsoft Entra."""
+
+    custom_single_sign_on: NotRequired[pulumi.Input[bool]]
+    """A custom SAML application."""
+    enterprise: NotRequired[pulumi.Input[bool]]
+    """Listed under enterprise applications."""
+    gallery: NotRequired[pulumi.Input[bool]]
+    """A gallery application."""
+    hide: NotRequired[pulumi.Input[bool]]
+    """Not shown on My Apps."""
+
+
+class ServicePrincipalArgs(TypedDict):
+    """Settings of the service principal."""
+
+    enabled: NotRequired[pulumi.Input[bool]]
+    """Whether anyone can sign in."""
+    assignment_required: NotRequired[pulumi.Input[bool]]
+    """Whether users and apps need an assignment first."""
+    description: NotRequired[pulumi.Input[str]]
+    """Shown to users."""
+    notes: NotRequired[pulumi.Input[str]]
+    """Notes of its managers."""
+    notification_emails: NotRequired[list[pulumi.Input[str]]]
+    """Warned before a SAML signing certificate expires."""
+    login_url: NotRequired[pulumi.Input[str]]
+    """Where the service provider sends users to sign in."""
+    tags: NotRequired[list[pulumi.Input[str]]]
+    """Free tags."""
+    feature_tags: NotRequired[FeatureTagsArgs]
+    """Tags with a meaning."""
+    owners: NotRequired[list[pulumi.Input[str]]]
+    """Object ids of owners."""
+    use_existing: NotRequired[bool]
+    """Take the one that exists already, and leave it on removal."""
+
+
+class SecretArgs(TypedDict):
+    """A client secret that rotates by a calendar, known when the program runs."""
+
+    every: NotRequired[str]
+    """How long one secret is the current one: `90d`, `12h`, `4w`. Default `90d`."""
+    overlap: NotRequired[str]
+    """How long the secret before stays valid beside the current one; shorter than `every`. Default `7d`."""
+    starts: NotRequired[str]
+    """The calendar's anchor: a date or a time with zone. Default `2026-01-01`."""
+    generation: NotRequired[int]
+    """Raise it for a fresh secret at once. Default 1."""
+
+
+class CertificateArgs(TypedDict):
+    """A certificate whose private key the app holds."""
+
+    pem: pulumi.Input[str]
+    """The certificate in PEM form."""
+    ends: pulumi.Input[str]
+    """The end of its validity, RFC 3339."""
+
+
+class FederatedArgs(TypedDict):
+    """Tokens of another issuer that stand in for a secret."""
+
+    issuer: pulumi.Input[str]
+    """The issuer of the tokens."""
+    subject: NotRequired[pulumi.Input[str]]
+    """The exact subject of the tokens; leave it out with `claims`."""
+    claims: NotRequired[pulumi.Input[str]]
+    """An expression that claims of the tokens match."""
+    audience: pulumi.Input[str]
+    """The audience of the tokens."""
+    description: NotRequired[pulumi.Input[str]]
+    """What the credential is for."""
+
+
+class PermissionArgs(TypedDict):
+    """Permissions of one API."""
+
+    client_id: pulumi.Input[str]
+    """The API's client id."""
+    service_principal_id: NotRequired[pulumi.Input[str]]
+    """Object id of the API's service principal in this tenant; needed for consent."""
+    application: NotRequired[dict[str, pulumi.Input[str]]]
+    """Application permissions: name to id."""
+    delegated: NotRequired[dict[str, pulumi.Input[str]]]
+    """Delegated permissions: name to id."""
+    consent: NotRequired[bool]
+    """Whether to give admin consent."""
+
+
+class RoleAssignmentArgs(TypedDict):
+    """An Azure role at a scope."""
+
+    role: pulumi.Input[str]
+    """A built-in role's name, or the GUID or full id of any role definition."""
+    scope: pulumi.Input[str]
+    """Full id of a management group, subscription, resource group or resource."""
+    description: NotRequired[pulumi.Input[str]]
+    """Why the app has this role."""
+    condition: NotRequired[pulumi.Input[str]]
+    """An attribute-based condition, in version 2.0 of the language."""
+    adopt: NotRequired[str]
+    """Name (GUID) of an existing assignment to take over."""
+    on_remove: NotRequired[str]
+    """`keep` leaves the assignment in Azure when it is removed from the program."""
+
+
+class DirectoryRoleArgs(TypedDict):
+    """A Microsoft Entra directory role."""
+
+    role_id: pulumi.Input[str]
+    """Template id of the role."""
+    administrative_unit: NotRequired[pulumi.Input[str]]
+    """Object id of the administrative unit it is limited to."""
+
+
+class AdoptArgs(TypedDict):
+    """Existing objects to take over."""
+
+    application: str
+    """Object id of the registration."""
+    service_principal: NotRequired[str]
+    """Object id of its service principal."""
+
+
+class AppIdentityArgs(TypedDict):
+    """What an app identity consists of."""
+
+    display_name: pulumi.Input[str]
+    """The name people see in Microsoft Entra; creation fails if another registration has it already."""
+    description: NotRequired[pulumi.Input[str]]
+    """What the app is for."""
+    notes: NotRequired[pulumi.Input[str]]
+    """Notes of its managers."""
+    sign_in_audience: NotRequired[pulumi.Input[str]]
+    """Whose accounts can sign in."""
+    identifier_uris: NotRequired[list[str]]
+    """URIs that name the app as an API; `{client_id}` in one stands for the client id."""
+    web: NotRequired[WebArgs]
+    """The web application platform."""
+    spa: NotRequired[SpaArgs]
+    """The single-page application platform."""
+    public_client: NotRequired[PublicClientArgs]
+    """The mobile and desktop platform."""
+    links: NotRequired[LinksArgs]
+    """Pages about the app."""
+    logo: NotRequired[pulumi.Input[str]]
+    """An image, base64."""
+    app_roles: NotRequired[dict[str, AppRoleArgs]]
+    """Roles that the app defines, by value."""
+    api: NotRequired[ApiArgs]
+    """The app as an API."""
+    known_clients_apart: NotRequired[bool]
+    """Whether an `ApiClients` component declares the API's known clients."""
+    optional_claims: NotRequired[OptionalClaimsArgs]
+    """Claims to add to tokens."""
+    group_claims: NotRequired[list[pulumi.Input[str]]]
+    """Which group memberships tokens list."""
+    tags: NotRequired[list[pulumi.Input[str]]]
+    """Free tags."""
+    feature_tags: NotRequired[FeatureTagsArgs]
+    """Tags with a meaning."""
+    service_management_reference: NotRequired[pulumi.Input[str]]
+    """The app's entry in a service or asset management database."""
+    owners: NotRequired[list[pulumi.Input[str]]]
+    """Object ids of owners."""
+    service_principal: NotRequired[ServicePrincipalArgs]
+    """Settings of the service principal."""
+    secret: NotRequired[SecretArgs]
+    """The client secret's calendar; without it the app has none."""
+    certificates: NotRequired[dict[str, CertificateArgs]]
+    """Certificates. Each key, here and below, becomes part of a resource's name: changing it replaces the resource."""
+    federated: NotRequired[dict[str, FederatedArgs]]
+    """Federated credentials, by their name in Microsoft Entra."""
+    permissions: NotRequired[dict[str, PermissionArgs]]
+    """Permissions of APIs."""
+    roles: NotRequired[dict[str, RoleAssignmentArgs]]
+    """Azure roles."""
+    groups: NotRequired[dict[str, pulumi.Input[str]]]
+    """Object ids of groups that the service principal is a member of."""
+    directory_roles: NotRequired[dict[str, DirectoryRoleArgs]]
+    """Microsoft Entra directory roles."""
+    adopt: NotRequired[AdoptArgs]
+    """Existing objects to take over, as imports; the arguments must describe them as they are."""
+    on_remove: NotRequired[str]
+    """`keep` leaves registration and service principal in Microsoft Entra when they are removed from the program."""
+    protect: NotRequired[bool]
+    """Whether Pulumi refuses to delete registration and service principal."""
+    now: NotRequired[str]
+    """The moment the secret's calendar is read at, RFC 3339. Default: the clock's."""
