@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "entrant": {"config", "facts"},
     "local_azure": {"facts"},
 }
-STARTS_THE_LOCAL_AZURE = {"entrant/rehearsal.py", "entrant/cli.py"}
+STARTS_THE_LOCAL_AZURE = {"entrant/rehearsal.py", "entrant/commands/local.py"}
 
 
 def imports(file: Path) -> set[str]:

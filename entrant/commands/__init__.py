@@ -1,0 +1,1 @@
+"""The commands, a module for each family; `entrant.cli` loads one when it is called for."""

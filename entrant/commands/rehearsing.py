@@ -1,0 +1,115 @@
+"""`rehearse` and `test`: what sets itself up and runs the project on the local Azure."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import click
+
+import config
+from entrant import bootstrap, rehearsal
+from entrant.errors import ConfigurationError
+from entrant.progress import Steps
+
+
+@click.command()
+@click.argument("stack")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")
+@click.option(
+    "--env", "as_env", is_flag=True, help="Print the shell settings of the rehearsal, for eval, and do nothing else."
+)
+@click.option("--down", is_flag=True, help="Destroy what the rehearsal made and remove its state.")
+@click.option(
+    "--propagation",
+    type=click.FloatRange(0, 3600),
+    default=2.0,
+    show_default=True,
+    help="Seconds until a new role assignment or secret takes effect on the local Azure.",
+)
+@click.option(
+    "--plugins",
+    type=click.Choice(["auto", "real", "stand-in"]),
+    default="auto",
+    show_default=True,
+    help="Pulumi's real resource plugins where it can have them, or the local Azure's stand-ins.",
+)
+def rehearse(stack: str, as_json: bool, as_env: bool, down: bool, propagation: float, plugins: str) -> None:
+    """Run environment STACK, unchanged, on a local Azure: `pulumi up`, tokens, first API calls.
+
+    Sets up whatever is missing. A second run reuses everything. Nothing outside .entrant/ is touched.
+
+    \b
+    python3 -m entrant rehearse dev
+    eval "$(python3 -m entrant rehearse dev --env)" && pulumi preview --diff -s dev
+    python3 -m entrant rehearse dev --down
+    """
+    job = rehearsal.Rehearsal(stack)
+    if as_env:
+        click.echo(rehearsal.shell(job))
+        return
+    steps = Steps()
+    with bootstrap.locked(job.folder.parent / f"{stack}.lock"):
+        if down:
+            rehearsal.down(job, steps)
+            return
+        try:
+            summary = rehearsal.run(job, propagation=propagation, which=plugins, steps=steps)
+        except config.ConfigError as error:
+            raise _refused(error) from None
+    if as_json:
+        click.echo(rehearsal.json_summary(summary))
+    for line in _closing(stack, summary):
+        click.echo(line, err=True)
+
+
+def _closing(stack: str, summary: dict[str, Any]) -> list[str]:
+    first = next(iter(summary["apps"]), "APP")
+    return [
+        f"The local Azure is at {summary['local_azure']['url']}; Pulumi's state is in {summary['pulumi']['state']}.",
+        "Try next:",
+        f'  eval "$(python3 -m entrant rehearse {stack} --env)"',
+        f"  pulumi preview --diff -s {stack}",
+        f"  python3 -m entrant token -s {stack} {first} logs",
+        f"  python3 -m entrant rehearse {stack} --down",
+    ]
+
+
+def _refused(error: Any) -> ConfigurationError:
+    count = len(error.problems)
+    return ConfigurationError(
+        "\n".join([f"{count} problem{'s' if count != 1 else ''}, nothing was made:", *map(str, error.problems)]),
+        next_step="correct the file; `python3 -m entrant validate` checks it without any cloud",
+    )
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(arguments: tuple[str, ...]) -> int:
+    """Run every test, the linter and the type checker; arguments go to pytest.
+
+    \b
+    python3 -m entrant test
+    python3 -m entrant test tests/config -k extends
+    """
+    checks: list[list[str]] = (
+        []
+        if arguments
+        else [
+            ["ruff", "check", "."],
+            ["ruff", "format", "--check", "."],
+            ["mypy"],
+        ]
+    )
+    failed = 0
+    for check in checks:
+        click.echo(f"$ {' '.join(check)}", err=True)
+        failed |= subprocess.call([sys.executable, "-m", *check], cwd=bootstrap.ROOT)
+    code = subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=bootstrap.ROOT)
+    return code or (1 if failed else 0)
+
+
+@click.command(hidden=True)
+def about() -> None:
+    """What is set up, as JSON, for bug reports."""
+    click.echo(json.dumps(bootstrap.describe(), indent=2))
