@@ -1,0 +1,677 @@
+"""The stand-in plugins over the engine's protocol, on the local Azure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.runtime.proto import provider_pb2
+
+import local_azure
+from local_azure.plugins.values import UNKNOWN, decode, encode
+from tests.local_azure.conftest import READER, Client
+from tests.local_azure.plugin_process import Plugin, Refused, environ
+
+APPLICATION = "azuread:index/application:Application"
+REGISTRATION = "azuread:index/applicationRegistration:ApplicationRegistration"
+PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
+PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
+CERTIFICATE = "azuread:index/applicationCertificate:ApplicationCertificate"
+OWNER = "azuread:index/applicationOwner:ApplicationOwner"
+IDENTIFIER_URI = "azuread:index/applicationIdentifierUri:ApplicationIdentifierUri"
+KNOWN_CLIENTS = "azuread:index/applicationKnownClients:ApplicationKnownClients"
+PRE_AUTHORIZED = "azuread:index/applicationPreAuthorized:ApplicationPreAuthorized"
+GROUP = "azuread:index/group:Group"
+MEMBER = "azuread:index/groupMember:GroupMember"
+ASSIGNMENT = "azure-native:authorization:RoleAssignment"
+DEFINITION = "azure-native:authorization:RoleDefinition"
+RESOURCE_GROUP = "azure-native:resources:ResourceGroup"
+GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+ROLE_ID = "10000000-0000-4000-8000-000000000001"
+
+
+@pytest.fixture(scope="module")
+def azuread(azure: local_azure.LocalAzure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
+    plugin = Plugin(tmp_path_factory.mktemp("home"), "azuread", environ(azure))
+    plugin.configure()
+    yield plugin
+    assert plugin.stop() == ("", "")
+
+
+@pytest.fixture(scope="module")
+def native(azure: local_azure.LocalAzure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plugin]:
+    plugin = Plugin(tmp_path_factory.mktemp("home"), "azure-native", environ(azure))
+    plugin.configure()
+    yield plugin
+    assert plugin.stop() == ("", "")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def registered(azuread: Plugin) -> tuple[str, dict[str, Any]]:
+    """An application made by the plugin."""
+    made, state, _ = azuread.create(APPLICATION, displayName="registered")
+    return made, state
+
+
+@pytest.fixture(scope="module")
+def principal(azuread: Plugin, registered: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Its service principal."""
+    made, state, _ = azuread.create(PRINCIPAL, clientId=registered[1]["clientId"])
+    return made, state
+
+
+def settled(plugin: Plugin, token: str, made: str, state: dict[str, Any], inputs: dict[str, Any]) -> bool:
+    """Whether the program that made a resource sees no change, neither as it is nor after a refresh."""
+    before = plugin.diff(token, made, state, inputs, inputs)
+    found, read, refreshed = plugin.read(token, made, state, inputs)
+    after = plugin.diff(token, made, read, inputs, refreshed)
+    return found == made and not before.detailedDiff and not after.detailedDiff
+
+
+# Registrations
+
+
+def test_an_application_is_made_kept_changed_and_removed(azuread: Plugin, deployer: Client) -> None:
+    made, state, inputs = azuread.create(APPLICATION, displayName="life", notes="first")
+    assert made == f"/applications/{state['objectId']}" and state["id"] == made
+    assert settled(azuread, APPLICATION, made, state, inputs)
+
+    news = azuread.checked(APPLICATION, displayName="life", description="second")
+    changes = azuread.diff(APPLICATION, made, state, news, inputs)
+    assert sorted(changes.detailedDiff) == ["description", "notes"] and not changes.replaces
+    state = azuread.update(APPLICATION, made, state, news, inputs)
+    assert (state["description"], state["notes"]) == ("second", "")
+    assert settled(azuread, APPLICATION, made, state, news)
+
+    azuread.delete(APPLICATION, made, state, news)
+    assert azuread.read(APPLICATION, made, state, news) == ("", {}, {})
+    deployer.graph("GET", made, status=404)
+
+
+def test_everything_an_application_says_survives_a_refresh(azuread: Plugin) -> None:
+    made, state, inputs = azuread.create(
+        APPLICATION,
+        displayName="all of it",
+        api={
+            "requestedAccessTokenVersion": 2,
+            "mappedClaimsEnabled": True,
+            "oauth2PermissionScopes": [
+                {
+                    "id": str(uuid.uuid4()),
+                    "adminConsentDescription": "d",
+                    "adminConsentDisplayName": "D",
+                    "value": "Data.Read",
+                }
+            ],
+        },
+        appRoles=[
+            {
+                "id": ROLE_ID,
+                "allowedMemberTypes": ["Application"],
+                "description": "d",
+                "displayName": "Do",
+                "value": "Do.It",
+            }
+        ],
+        featureTags=[{"enterprise": True, "hide": True}],
+        groupMembershipClaims=["SecurityGroup", "ApplicationGroup"],
+        optionalClaims={"accessTokens": [{"name": "email"}]},
+        publicClient={"redirectUris": ["http://localhost/"]},
+        requiredResourceAccesses=[
+            {
+                "resourceAppId": GRAPH_APP_ID,
+                "resourceAccesses": [{"id": "df021288-bdef-4463-88db-98f22de89214", "type": "Role"}],
+            }
+        ],
+        singlePageApplication={"redirectUris": ["https://spa.example/"]},
+        marketingUrl="https://m.example/",
+        web={
+            "homepageUrl": "https://x.example/",
+            "redirectUris": ["https://x.example/cb"],
+            "implicitGrant": {"idTokenIssuanceEnabled": True},
+        },
+    )
+    assert state["appRoleIds"] == {"Do.It": ROLE_ID} and list(state["oauth2PermissionScopeIds"]) == ["Data.Read"]
+    assert sorted(state["tags"]) == ["HideApp", "WindowsAzureActiveDirectoryIntegratedApp"]
+    assert settled(azuread, APPLICATION, made, state, inputs)
+    azuread.delete(APPLICATION, made, state)
+
+
+def test_an_enabled_role_can_be_changed_and_removed(azuread: Plugin) -> None:
+    role = {"allowedMemberTypes": ["Application"], "description": "d", "displayName": "Do", "value": "Do.It"}
+    ids = [str(uuid.uuid4()), str(uuid.uuid4())]
+    roles = [{**role, "id": ids[0]}, {**role, "id": ids[1], "value": "Do.More"}]
+    made, state, inputs = azuread.create(APPLICATION, displayName="roles", appRoles=roles)
+    news = azuread.checked(APPLICATION, displayName="roles", appRoles=[{**roles[0], "description": "other"}])
+    state = azuread.update(APPLICATION, made, state, news, inputs)
+    assert state["appRoleIds"] == {"Do.It": ids[0]} and state["appRoles"][0]["enabled"] is True
+    azuread.delete(APPLICATION, made, state)
+
+
+def test_a_preview_writes_nothing(azuread: Plugin, deployer: Client) -> None:
+    name = f"preview {uuid.uuid4()}"
+    planned = azuread.preview(APPLICATION, azuread.checked(APPLICATION, displayName=name))
+    assert planned["displayName"] == name and planned["clientId"] is UNKNOWN
+    assert deployer.graph("GET", f"/applications?$filter=displayName eq '{name}'")["value"] == []
+
+
+def test_a_second_application_of_a_name_is_refused_when_asked_to(azuread: Plugin, registered: Any) -> None:
+    inputs = azuread.checked(APPLICATION, displayName="registered", preventDuplicateNames=True)
+    for attempt in (azuread.preview, azuread.create_raw):
+        with pytest.raises(Refused, match="was found and `prevent_duplicate_names` was specified"):
+            attempt(APPLICATION, inputs)
+
+
+def test_only_the_named_owners_own_an_application(azuread: Plugin, principal: Any, deployer: Client) -> None:
+    made, state, inputs = azuread.create(APPLICATION, displayName="owned", owners=[principal[1]["objectId"]])
+    assert state["owners"] == [principal[1]["objectId"]]
+    news = azuread.checked(APPLICATION, displayName="owned", owners=[deployer.azure.object_id])
+    state = azuread.update(APPLICATION, made, state, news, inputs)
+    assert state["owners"] == [deployer.azure.object_id]
+    azuread.delete(APPLICATION, made, state)
+
+
+def test_an_application_is_imported_with_the_inputs_that_describe_it(azuread: Plugin, deployer: Client) -> None:
+    app = deployer.graph("POST", "/applications", {"displayName": "old", "notes": "from the portal"})
+    found, state, inputs = azuread.read(APPLICATION, f"/applications/{app['id']}")
+    assert found == f"/applications/{app['id']}"
+    assert inputs["displayName"] == "old" and inputs["notes"] == "from the portal"
+    news = azuread.checked(APPLICATION, displayName="old", notes="from the portal")
+    assert not azuread.diff(APPLICATION, found, state, news, inputs).detailedDiff
+
+
+def test_what_changed_in_the_portal_shows_after_a_refresh(azuread: Plugin, deployer: Client) -> None:
+    made, state, inputs = azuread.create(APPLICATION, displayName="drift")
+    deployer.graph("PATCH", made, {"notes": "changed by hand"})
+    _, state, refreshed = azuread.read(APPLICATION, made, state, inputs)
+    changes = azuread.diff(APPLICATION, made, state, inputs, refreshed)
+    assert list(changes.detailedDiff) == ["notes"]
+    state = azuread.update(APPLICATION, made, state, inputs, refreshed)
+    assert state["notes"] == ""
+    azuread.delete(APPLICATION, made, state)
+
+
+@pytest.mark.parametrize("resource_id", ["", "x", "/applications/x", "/servicePrincipals/" + str(uuid.uuid4())])
+def test_an_id_of_the_wrong_form_is_refused_with_the_right_form(azuread: Plugin, resource_id: str) -> None:
+    with pytest.raises(Refused, match=r"must look like /applications/\{id\}"):
+        azuread.read(APPLICATION, resource_id)
+
+
+def test_a_registration_without_more_is_made_and_changed(azuread: Plugin) -> None:
+    made, state, inputs = azuread.create(REGISTRATION, displayName="bare", homepageUrl="https://x.example/")
+    assert state["requestedAccessTokenVersion"] == 2 and settled(azuread, REGISTRATION, made, state, inputs)
+    news = azuread.checked(REGISTRATION, displayName="bare", notes="n")
+    state = azuread.update(REGISTRATION, made, state, news, inputs)
+    assert (state["notes"], state["homepageUrl"]) == ("n", "")
+    azuread.delete(REGISTRATION, made, state)
+
+
+# Service principals
+
+
+def test_a_service_principal_is_made_and_changed(azuread: Plugin, deployer: Client) -> None:
+    app, app_state, _ = azuread.create(APPLICATION, displayName="with principal")
+    made, state, inputs = azuread.create(PRINCIPAL, clientId=app_state["clientId"], notes="n", tags=["a"])
+    assert made == f"/servicePrincipals/{state['objectId']}" and state["displayName"] == "with principal"
+    assert settled(azuread, PRINCIPAL, made, state, inputs)
+    news = azuread.checked(PRINCIPAL, clientId=app_state["clientId"], appRoleAssignmentRequired=True)
+    state = azuread.update(PRINCIPAL, made, state, news, inputs)
+    assert (state["appRoleAssignmentRequired"], state["notes"], state["tags"]) == (True, "", ["a"])
+    azuread.delete(PRINCIPAL, made, state)
+    assert azuread.read(PRINCIPAL, made, state, news)[0] == ""
+    azuread.delete(APPLICATION, app, app_state)
+
+
+def test_another_application_replaces_the_service_principal(azuread: Plugin, principal: Any) -> None:
+    made, state = principal
+    news = azuread.checked(PRINCIPAL, clientId=str(uuid.uuid4()))
+    changes = azuread.diff(PRINCIPAL, made, state, news, {"clientId": state["clientId"]})
+    assert list(changes.replaces) == ["clientId"] and not changes.deleteBeforeReplace
+
+
+def test_a_principal_that_is_there_is_refused_unless_taken_as_it_is(azuread: Plugin, deployer: Client) -> None:
+    with pytest.raises(Refused, match=r"already exists.*import_='/servicePrincipals/"):
+        azuread.create(PRINCIPAL, clientId=GRAPH_APP_ID)
+    made, state, inputs = azuread.create(PRINCIPAL, clientId=GRAPH_APP_ID, useExisting=True)
+    assert state["displayName"] == "Microsoft Graph" and state["appRoleIds"]["User.Read.All"]
+    assert settled(azuread, PRINCIPAL, made, state, inputs)
+    azuread.delete(PRINCIPAL, made, state)
+    deployer.graph("GET", made, status=200)
+
+
+def test_a_principal_of_no_application_is_refused_after_a_few_tries(
+    azure: local_azure.LocalAzure, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replication may hide a new application for a while, but a wrong client id is an error, not an endless wait."""
+    from local_azure.plugins import session as sessions
+    from local_azure.plugins.azuread import AzureAd
+    from local_azure.plugins.server import Resource
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(azure.ca_file))
+    settings = sessions.read_settings("azuread", {}, azure.settings())
+    session = sessions.Session("azuread", settings)
+    waits: list[float] = []
+    monkeypatch.setattr(session, "wait", waits.append)
+    plugin = AzureAd("0")
+    plugin.configure(session)
+    inputs = {"clientId": str(uuid.uuid4()), "accountEnabled": True}
+    with pytest.raises(sessions.ApiError, match="does not reference a valid application object"):
+        plugin.create(Resource(plugin.types[PRINCIPAL], f"urn:pulumi:a::b::{PRINCIPAL}::c", inputs, {}))
+    assert len(waits) == sessions.RETRIES and sum(waits) < 60
+
+
+# Credentials
+
+
+def test_a_client_secret_signs_in_and_is_secret(azuread: Plugin, registered: Any, deployer: Client) -> None:
+    made, state = registered
+    azuread_principal = deployer.graph("GET", f"/servicePrincipals?$filter=appId eq '{state['clientId']}'")["value"]
+    if not azuread_principal:
+        azuread.create(PRINCIPAL, clientId=state["clientId"])
+    inputs = azuread.checked(PASSWORD, applicationId=made, displayName="one", endDate="2099-01-01T00:00:00Z")
+    response = azuread.create_raw(PASSWORD, inputs)
+    plain, secrets = decode(response.properties)
+    assert secrets == {"value"}
+    assert response.id == f"{state['objectId']}/password/{plain['keyId']}"
+    assert plain["endDate"] == "2099-01-01T00:00:00Z"
+    assert Client(deployer.azure, state["clientId"], plain["value"]).ask_token("https://graph.microsoft.com/.default")
+    _, read, _ = azuread.read(PASSWORD, response.id, plain, inputs)
+    assert read["value"] == plain["value"] and not azuread.diff(PASSWORD, response.id, read, inputs, inputs).replaces
+    azuread.delete(PASSWORD, response.id, plain, inputs)
+    assert azuread.read(PASSWORD, response.id, plain, inputs)[0] == ""
+
+
+def test_a_client_secret_cannot_be_imported(azuread: Plugin, registered: Any) -> None:
+    with pytest.raises(Refused, match="cannot be imported: its value is shown only when it is made"):
+        azuread.read(PASSWORD, f"{registered[1]['objectId']}/password/{uuid.uuid4()}")
+
+
+def test_a_secret_for_no_application_is_refused_at_once(azuread: Plugin) -> None:
+    with pytest.raises(Refused, match="was not found"):
+        azuread.create(PASSWORD, applicationId=f"/applications/{uuid.uuid4()}")
+
+
+def test_a_secret_value_in_a_bad_place_is_not_repeated(azuread: Plugin) -> None:
+    """An input that is a Pulumi secret stays out of the message that refuses it."""
+    request = provider_pb2.CheckRequest(
+        urn=azuread.urn(APPLICATION),
+        news=encode({"displayName": "x", "signInAudience": "hunter2"}, {"signInAudience"}),
+    )
+    failures = azuread.stub.Check(request).failures
+    assert [failure.reason.split(",")[0] for failure in failures] == ["signInAudience: must be one of AzureADMyOrg"]
+    assert "hunter2" not in str(failures)
+
+
+def test_a_certificate_is_added_beside_others_and_taken_out_alone(
+    azuread: Plugin, registered: Any, deployer: Client, tmp_path: Path
+) -> None:
+    made, state = registered
+    pem = _certificate()
+    first, first_state, inputs = azuread.create(CERTIFICATE, applicationId=made, type="AsymmetricX509Cert", value=pem)
+    second, second_state, _ = azuread.create(
+        CERTIFICATE, applicationId=made, type="AsymmetricX509Cert", value=_certificate()
+    )
+    assert first == f"{state['objectId']}/certificate/{first_state['keyId']}"
+    assert settled(azuread, CERTIFICATE, first, first_state, inputs)
+    azuread.delete(CERTIFICATE, first, first_state)
+    keys = [key["keyId"] for key in deployer.graph("GET", made)["keyCredentials"]]
+    assert keys == [second_state["keyId"]]
+    azuread.delete(CERTIFICATE, second, second_state)
+
+
+def _certificate() -> str:
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+# Parts of a registration, and links
+
+
+def test_parts_of_an_application_come_and_go_alone(azuread: Plugin, principal: Any) -> None:
+    app, state, _ = azuread.create(APPLICATION, displayName="parts")
+    client = str(uuid.uuid4())
+    scope = str(uuid.uuid4())
+    api = {
+        "oauth2PermissionScopes": [
+            {"id": scope, "adminConsentDescription": "d", "adminConsentDisplayName": "D", "value": "Read"}
+        ]
+    }
+    app_inputs = azuread.checked(APPLICATION, displayName="parts", api=api)
+    state = azuread.update(APPLICATION, app, state, app_inputs, {})
+    other = f"api://{state['clientId']}/other"
+    parts: dict[str, dict[str, Any]] = {
+        IDENTIFIER_URI: {"identifierUri": f"api://{state['clientId']}"},
+        KNOWN_CLIENTS: {"knownClientIds": [client]},
+        PRE_AUTHORIZED: {"authorizedClientId": client, "permissionIds": [scope]},
+        OWNER: {"ownerObjectId": principal[1]["objectId"]},
+    }
+    made = {token: azuread.create(token, applicationId=app, **inputs) for token, inputs in parts.items()}
+    second = azuread.create(IDENTIFIER_URI, applicationId=app, identifierUri=other)
+    for token, (part, part_state, inputs) in made.items():
+        assert settled(azuread, token, part, part_state, inputs), token
+        imported, imported_state, _ = azuread.read(token, part)
+        assert imported == part and not azuread.diff(token, part, imported_state, inputs, {}).replaces, token
+        with pytest.raises(Refused, match=r"already"):
+            azuread.create_raw(token, inputs)
+        azuread.delete(token, part, part_state, inputs)
+    assert azuread.read(IDENTIFIER_URI, second[0], second[1], second[2])[0] == second[0]
+    assert azuread.read(OWNER, made[OWNER][0], made[OWNER][1], made[OWNER][2])[0] == ""
+    azuread.delete(APPLICATION, app, state)
+
+
+def test_a_group_and_its_members(azuread: Plugin, principal: Any) -> None:
+    group, state, inputs = azuread.create(GROUP, displayName=f"group {uuid.uuid4()}", securityEnabled=True)
+    assert group == f"/groups/{state['objectId']}" and settled(azuread, GROUP, group, state, inputs)
+    member, member_state, member_inputs = azuread.create(
+        MEMBER, groupObjectId=state["objectId"], memberObjectId=principal[1]["objectId"]
+    )
+    assert member == f"{state['objectId']}/member/{principal[1]['objectId']}"
+    assert settled(azuread, MEMBER, member, member_state, member_inputs)
+    with pytest.raises(Refused, match="already exists"):
+        azuread.create_raw(MEMBER, member_inputs)
+    azuread.delete(MEMBER, member, member_state, member_inputs)
+    assert azuread.read(MEMBER, member, member_state, member_inputs)[0] == ""
+    azuread.delete(GROUP, group, state, inputs)
+
+
+# Functions
+
+
+def test_the_client_config_is_the_deployers(azuread: Plugin, native: Plugin, azure: local_azure.LocalAzure) -> None:
+    found = azuread.invoke("azuread:index/getClientConfig:getClientConfig")
+    assert (found["clientId"], found["objectId"], found["tenantId"]) == (
+        azure.client_id,
+        azure.object_id,
+        azure.tenant_id,
+    )
+    assert native.invoke("azure-native:authorization:getClientConfig") == {
+        "clientId": azure.client_id,
+        "objectId": azure.object_id,
+        "subscriptionId": azure.subscription_id,
+        "tenantId": azure.tenant_id,
+    }
+
+
+def test_applications_and_principals_are_looked_up(azuread: Plugin, registered: Any, principal: Any) -> None:
+    by_client = azuread.invoke("azuread:index/getApplication:getApplication", clientId=registered[1]["clientId"])
+    assert by_client["objectId"] == registered[1]["objectId"] and by_client["webs"][0]["implicitGrants"]
+    found = azuread.invoke("azuread:index/getServicePrincipal:getServicePrincipal", clientId=GRAPH_APP_ID)
+    assert found["displayName"] == "Microsoft Graph" and found["oauth2PermissionScopeIds"]["User.Read"]
+    with pytest.raises(Refused, match="no application with clientId"):
+        azuread.invoke("azuread:index/getApplication:getApplication", clientId=str(uuid.uuid4()))
+    with pytest.raises(Refused, match="exactly one of objectId, clientId, displayName"):
+        azuread.invoke("azuread:index/getServicePrincipal:getServicePrincipal")
+
+
+def test_a_built_in_role_is_looked_up(native: Plugin, azure: local_azure.LocalAzure) -> None:
+    found = native.invoke(
+        "azure-native:authorization:getRoleDefinition",
+        scope=f"/subscriptions/{azure.subscription_id}",
+        roleDefinitionId=READER,
+    )
+    assert found["roleName"] == "Reader" and found["permissions"][0]["actions"] == ["*/read"]
+
+
+# Role assignments, role definitions, resource groups
+
+
+def assignment(azure: local_azure.LocalAzure, principal: Any, **more: Any) -> dict[str, Any]:
+    subscription = f"/subscriptions/{azure.subscription_id}"
+    return {
+        "principalId": principal[1]["objectId"],
+        "principalType": "ServicePrincipal",
+        "roleDefinitionId": f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{READER}",
+        "scope": subscription,
+        **more,
+    }
+
+
+def test_a_role_is_assigned_kept_and_taken_away(
+    native: Plugin, azure: local_azure.LocalAzure, principal: Any, group_id: str
+) -> None:
+    name = str(uuid.uuid4())
+    wanted = assignment(azure, principal, scope=group_id, roleAssignmentName=name, description="why")
+    made, state, inputs = native.create(ASSIGNMENT, **wanted)
+    assert made == f"{group_id}/providers/Microsoft.Authorization/roleAssignments/{name}"
+    assert (state["name"], state["scope"], state["azureApiVersion"]) == (name, group_id, "2022-04-01")
+    assert settled(native, ASSIGNMENT, made, state, inputs)
+
+    with pytest.raises(Refused, match="cannot create already existing resource"):
+        native.create_raw(ASSIGNMENT, inputs)
+
+    imported, _, found = native.read(ASSIGNMENT, made)
+    assert imported == made and found["principalId"] == wanted["principalId"] and found["roleAssignmentName"] == name
+
+    native.delete(ASSIGNMENT, made, state, inputs)
+    assert native.read(ASSIGNMENT, made, state, inputs)[0] == ""
+    native.delete(ASSIGNMENT, made, state, inputs)
+
+
+def test_an_unnamed_assignment_gets_a_guid_that_stays(
+    native: Plugin, azure: local_azure.LocalAzure, principal: Any
+) -> None:
+    inputs = native.checked(ASSIGNMENT, **assignment(azure, principal))
+    assert uuid.UUID(inputs["roleAssignmentName"])
+    again, _ = native.check(ASSIGNMENT, assignment(azure, principal))
+    kept, _ = native.check(ASSIGNMENT, assignment(azure, principal), {"roleAssignmentName": "old"})
+    assert again == inputs and kept["roleAssignmentName"] == "old"
+
+
+@pytest.mark.parametrize(
+    ("change", "replaces"),
+    [
+        ({"principalId": str(uuid.uuid4())}, True),
+        ({"scope": "/subscriptions/" + str(uuid.uuid4())}, True),
+        ({"roleAssignmentName": str(uuid.uuid4())}, True),
+        ({"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/x"}, False),
+        ({"description": "other"}, False),
+    ],
+)
+def test_what_replaces_a_role_assignment(
+    native: Plugin, azure: local_azure.LocalAzure, principal: Any, change: dict[str, str], replaces: bool
+) -> None:
+    """As in azure-native: its path and the principal; another role is an update, which Azure refuses."""
+    old = native.checked(ASSIGNMENT, **assignment(azure, principal, roleAssignmentName=str(uuid.uuid4())))
+    changes = native.diff(ASSIGNMENT, "id", old, {**old, **change}, old)
+    assert bool(changes.replaces) == replaces and changes.deleteBeforeReplace == replaces
+    made_up = {**old, "__createBeforeDelete": True}
+    assert not native.diff(ASSIGNMENT, "id", old, {**made_up, **change}, made_up).deleteBeforeReplace
+
+
+def test_another_role_under_the_same_name_is_refused_by_azure(
+    native: Plugin, azure: local_azure.LocalAzure, principal: Any, group_id: str
+) -> None:
+    name = str(uuid.uuid4())
+    made, state, inputs = native.create(
+        ASSIGNMENT, **assignment(azure, principal, scope=group_id, roleAssignmentName=name)
+    )
+    other = inputs["roleDefinitionId"].replace(READER, "b24988ac-6180-42a0-ab88-20f7382dd24c")
+    with pytest.raises(Refused, match=r"PUT https://.* 400 with error: RoleAssignmentUpdateNotPermitted"):
+        native.update(ASSIGNMENT, made, state, {**inputs, "roleDefinitionId": other}, inputs)
+    native.delete(ASSIGNMENT, made, state, inputs)
+
+
+def test_a_missing_role_or_scope_is_named(native: Plugin) -> None:
+    _, failures = native.check(ASSIGNMENT, {"principalId": "x"})
+    assert any("missing required property 'scope'" in failure for failure in failures)
+    assert any("missing required property 'roleDefinitionId'" in failure for failure in failures)
+
+
+def test_a_custom_role_and_a_resource_group(native: Plugin, azure: local_azure.LocalAzure) -> None:
+    subscription = f"/subscriptions/{azure.subscription_id}"
+    group, state, inputs = native.create(RESOURCE_GROUP, location="westeurope", tags={"a": "b"})
+    assert state["name"].startswith("it") and settled(native, RESOURCE_GROUP, group, state, inputs)
+    role, role_state, role_inputs = native.create(
+        DEFINITION,
+        scope=subscription,
+        roleName=f"Custom {uuid.uuid4()}",
+        roleType="CustomRole",
+        assignableScopes=[subscription],
+        permissions=[{"actions": ["*/read"], "notActions": [], "dataActions": [], "notDataActions": []}],
+    )
+    assert settled(native, DEFINITION, role, role_state, role_inputs)
+    for token, made, old in ((DEFINITION, role, role_state), (RESOURCE_GROUP, group, state)):
+        native.delete(token, made, old)
+        assert native.read(token, made, old, {"x": 1})[0] == ""
+
+
+def test_a_location_is_compared_without_case_and_spaces(native: Plugin) -> None:
+    old = {"location": "West Europe", "resourceGroupName": "rg"}
+    assert not native.diff(RESOURCE_GROUP, "id", old, {**old, "location": "westeurope"}, old).detailedDiff
+
+
+# What the stand-ins do not do
+
+
+@pytest.mark.parametrize(
+    ("token", "what"),
+    [
+        ("azuread:index/conditionalAccessPolicy:ConditionalAccessPolicy", "resource type"),
+        ("azuread:index/user:User", "resource type"),
+    ],
+)
+def test_a_type_that_is_not_covered_says_so_and_what_to_do(azuread: Plugin, token: str, what: str) -> None:
+    with pytest.raises(Refused) as refused:
+        azuread.check(token, {})
+    for part in (f"does not cover the {what} {token}", "pulumi plugin install resource azuread", "Covered: "):
+        assert part in str(refused.value)
+
+
+def test_a_function_that_is_not_covered_says_so(azuread: Plugin) -> None:
+    with pytest.raises(Refused, match="does not cover the function azuread:index/getNamedLocation:getNamedLocation"):
+        azuread.invoke("azuread:index/getNamedLocation:getNamedLocation")
+
+
+# Signing in
+
+
+@pytest.mark.parametrize("name", ["azuread", "azure-native"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ARM_METADATA_HOSTNAME": None}, "is a stand-in for rehearsals on a local Azure"),
+        ({"ARM_TENANT_ID": None}, "ARM_TENANT_ID must be set"),
+        ({"ARM_CLIENT_ID": None}, "ARM_CLIENT_ID must be set"),
+        ({"ARM_CLIENT_SECRET": None, "ARM_USE_CLI": "false"}, "set ARM_CLIENT_SECRET"),
+        ({"ARM_ENVIRONMENT": "mars"}, 'failed to read Azure environment "mars"'),
+        ({"SSL_CERT_FILE": None}, "SSL_CERT_FILE must name a file that holds the CA"),
+        ({"SSL_CERT_FILE": "/nowhere.pem"}, "SSL_CERT_FILE names /nowhere.pem, which is not there"),
+        ({"ARM_METADATA_HOSTNAME": "localhost:9"}, "localhost:9 cannot be reached; is the local Azure running?"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(
+    azure: local_azure.LocalAzure, home: Path, name: str, changes: dict[str, str | None], message: str
+) -> None:
+    plugin = Plugin(home, name, environ(azure, **changes))
+    with pytest.raises(Refused) as refused:
+        plugin.configure()
+    assert message in str(refused.value)
+    assert azure.client_secret not in str(refused.value)
+    assert plugin.stop() == ("", "")
+
+
+def test_azure_native_does_not_ask_the_real_microsoft_about_a_local_azure(
+    azure: local_azure.LocalAzure, home: Path
+) -> None:
+    plugin = Plugin(home, "azure-native", environ(azure, ARM_DISABLE_INSTANCE_DISCOVERY=None))
+    with pytest.raises(Refused, match="set ARM_DISABLE_INSTANCE_DISCOVERY=true"):
+        plugin.configure()
+    plugin.stop()
+
+
+def test_a_wrong_secret_is_entras_error_without_the_secret(azure: local_azure.LocalAzure, home: Path) -> None:
+    plugin = Plugin(home, "azuread", environ(azure, ARM_CLIENT_SECRET="not-the-secret"))
+    plugin.configure()
+    with pytest.raises(Refused, match="AADSTS7000215") as refused:
+        plugin.create(APPLICATION, displayName="x")
+    out, error = plugin.stop()
+    assert "not-the-secret" not in str(refused.value) + out + error
+
+
+def test_provider_configuration_goes_before_the_environment(azure: local_azure.LocalAzure, home: Path) -> None:
+    plugin = Plugin(home, "azuread", environ(azure, ARM_CLIENT_SECRET="wrong"))
+    plugin.configure(clientSecret=azure.client_secret)
+    assert plugin.invoke("azuread:index/getClientConfig:getClientConfig")["objectId"] == azure.object_id
+    plugin.stop()
+
+
+def test_an_unknown_setting_is_refused(azuread: Plugin) -> None:
+    response = azuread.stub.CheckConfig(provider_pb2.CheckRequest(news=encode({"clientSecrt": "x"})))
+    assert [failure.reason for failure in response.failures] == ["azuread has no setting 'clientSecrt'"]
+
+
+# The process
+
+
+def test_a_plugin_leaves_with_the_engine_that_started_it(azure: local_azure.LocalAzure, home: Path) -> None:
+    """An engine that is killed cannot say goodbye; its plugins must not stay behind."""
+    plugin = Plugin(home, "azuread", environ(azure))
+    executable = str(plugin.executable)
+    plugin.stop()
+    code = (
+        "import subprocess, sys; p = subprocess.Popen([sys.argv[1]], stdout=subprocess.PIPE); "
+        "p.stdout.readline(); print(p.pid, flush=True); sys.stdin.read()"
+    )
+    engine = subprocess.Popen(
+        [sys.executable, "-c", code, executable],
+        env=environ(azure),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert engine.stdout
+    pid = int(engine.stdout.readline())
+    engine.send_signal(signal.SIGKILL)
+    engine.communicate()
+    deadline = time.monotonic() + 20
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def test_a_plugin_names_itself_and_its_version(azuread: Plugin) -> None:
+    from google.protobuf import empty_pb2
+
+    from local_azure import plugins
+
+    assert azuread.stub.GetPluginInfo(empty_pb2.Empty()).version == plugins.sdk_version("azuread")
