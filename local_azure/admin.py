@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hmac
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from facts.scopes import Scope, ScopeError, parse_scope
 from local_azure import arm
 from local_azure.access import bearer
+from local_azure.graph import schema
+from local_azure.issuers import AUDIENCE, GITHUB
 from local_azure.resources import key_of
 from local_azure.seed import add_subscription
-from local_azure.wire import Call, Reply, refuse
+from local_azure.wire import Call, Reply, is_guid, new_guid, refuse, utc
 from local_azure.world import World
 
 Doc = dict[str, Any]
@@ -24,6 +26,14 @@ def handle(world: World, call: Call, key: str) -> Reply | None:
     if not hmac.compare_digest((bearer(call) or "").encode(), key.encode()):
         refuse(401, "AdminKeyRequired", "Send the content of the state directory's admin.key as bearer token.")
     match call.method, segments[1:]:
+        case "POST", ["assertions"]:
+            return Reply(200, {"value": _assertion(world, _body(call))})
+        case "GET", ["github", "token"]:
+            return Reply(200, {"value": _github_token(world, call)})
+        case "PUT", ["issuers"]:
+            with world.store.write():
+                _register_issuer(world, _body(call))
+            return Reply(204)
         case "GET", ["settings"]:
             return Reply(200, settings(world))
         case "PATCH", ["settings"]:
@@ -40,6 +50,33 @@ def handle(world: World, call: Call, key: str) -> Reply | None:
                 world.signer.rotate()
             return Reply(204)
     refuse(404, "NotFound", f"There is no {call.method} {call.path[:100]}.")
+
+
+def _assertion(world: World, body: Doc) -> str:
+    """An assertion of the pretend provider: `subject`, and `issuer`, `audience`, `claims` when they differ from GitHub's."""
+    subject, claims = body.get("subject"), body.get("claims") or {}
+    issuer, audience = body.get("issuer") or GITHUB, body.get("audience") or AUDIENCE
+    if not all(isinstance(text, str) for text in (subject, issuer, audience)) or not isinstance(claims, dict):
+        _bad("An assertion takes 'subject', 'issuer' and 'audience' as strings and 'claims' as an object.")
+    return world.issuers.issue(str(subject), issuer=issuer, audience=audience, **claims)
+
+
+def _github_token(world: World, call: Call) -> str:
+    """What GitHub Actions answers at ACTIONS_ID_TOKEN_REQUEST_URL; the subject is in the URL that the job was given."""
+    subject = call.query.get("subject")
+    if not subject:
+        _bad("Give the job's subject, such as ?subject=repo:contoso/obs:environment:dev.")
+    return world.issuers.issue(subject, audience=call.query.get("audience") or "https://github.com/contoso")
+
+
+def _register_issuer(world: World, body: Doc) -> None:
+    issuer, keys = body.get("issuer"), body.get("keys")
+    if not isinstance(issuer, str) or not isinstance(keys, dict):
+        _bad("An issuer takes 'issuer' (a URL) and 'keys' (a JSON Web Key Set).")
+    try:
+        world.issuers.register(issuer, keys)
+    except ValueError as error:
+        _bad(str(error))
 
 
 def settings(world: World) -> Doc:
@@ -79,11 +116,15 @@ def _change(world: World, body: Doc) -> None:
 
 
 def ensure(world: World, body: Doc) -> list[str]:
-    """Make scopes exist: subscriptions, resource groups and resources, with all that encloses them; the ids that were new."""
-    scopes, location = body.get("scopes"), body.get("location", "westeurope")
+    """Make what an environment refers to exist; the ids and names that were new.
+
+    `scopes` are subscriptions, resource groups and resources, made with all that encloses them; `groups` are object ids, `users`
+    object ids or user principal names.
+    """
+    created = _ensure_objects(world, body)
+    scopes, location = body.get("scopes", []), body.get("location", "westeurope")
     if not isinstance(scopes, list) or not isinstance(location, str) or len(scopes) > 10_000:
         _bad("'scopes' must be a list of resource ids.")
-    created: list[str] = []
     for text in scopes:
         try:
             scope = parse_scope(text if isinstance(text, str) else "")
@@ -94,6 +135,51 @@ def ensure(world: World, body: Doc) -> list[str]:
                 _make(world, one, location)
                 created.append(one.id)
     return created
+
+
+def _ensure_objects(world: World, body: Doc) -> list[str]:
+    created: list[str] = []
+    kinds: tuple[tuple[str, Literal["group", "user"]], ...] = (("groups", "group"), ("users", "user"))
+    for name, kind in kinds:
+        wanted = body.get(name, [])
+        if not isinstance(wanted, list) or len(wanted) > 10_000 or not all(isinstance(one, str) for one in wanted):
+            _bad(f"'{name}' must be a list of object ids.")
+        for one in wanted:
+            by_name = kind == "user" and "@" in one
+            if not by_name and not is_guid(one):
+                _bad(f"'{one[:100]}' is not an object id.")
+            known = (
+                world.directory.find("user", "userPrincipalName", one) if by_name else world.directory.get(one.lower())
+            )
+            if not known:
+                world.directory.create(kind, _object(world, kind, one))
+                created.append(one)
+    return created
+
+
+def _object(world: World, kind: Literal["group", "user"], name: str) -> Doc:
+    now = utc(world.store.now())
+    if kind == "group":
+        return {
+            **schema.defaults({**schema.GROUP, **schema.GROUP_BETA}),
+            "id": name.lower(),
+            "displayName": f"Group {name[:8]}",
+            "mailNickname": name[:8],
+            "mailEnabled": False,
+            "securityEnabled": True,
+            "createdDateTime": now,
+            "renewedDateTime": now,
+        }
+    by_name = "@" in name
+    return {
+        **schema.defaults(schema.USER),
+        "id": new_guid() if by_name else name.lower(),
+        "displayName": name.split("@")[0],
+        "mailNickname": name.split("@")[0],
+        "userPrincipalName": name if by_name else f"{name[:8]}@{world.domain}",
+        "accountEnabled": True,
+        "createdDateTime": now,
+    }
 
 
 def _make(world: World, scope: Scope, location: str) -> None:

@@ -17,7 +17,16 @@ from typing import Any, Literal
 from local_azure.store import Store
 
 Doc = dict[str, Any]
-Kind = Literal["application", "servicePrincipal", "group", "user", "directoryRole", "administrativeUnit"]
+Kind = Literal[
+    "application",
+    "servicePrincipal",
+    "group",
+    "user",
+    "directoryRole",
+    "roleDefinition",
+    "roleAssignment",
+    "roleEligibility",
+]
 
 INDEXED = (
     "appId",
@@ -27,6 +36,8 @@ INDEXED = (
     "identifierUris",
     "mail",
     "mailNickname",
+    "principalId",
+    "roleDefinitionId",
     "roleTemplateId",
     "servicePrincipalNames",
     "tags",
@@ -149,7 +160,7 @@ class Directory:
         self.store.run("DELETE FROM attribute WHERE seq = (SELECT seq FROM object WHERE id = ?)", key)
         self.store.run("DELETE FROM object WHERE id = ?", key)
         self.store.run("DELETE FROM link WHERE source = ? OR target = ?", key, key)
-        for table in ("secret", "certificate", "federated"):
+        for table in ("secret", "certificate", "federated", "blob"):
             self.store.run(f"DELETE FROM {table} WHERE owner = ?", key)
         self.drop_grants(key)
 

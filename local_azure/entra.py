@@ -17,7 +17,7 @@ from local_azure import first_party
 from local_azure.assertions import AssertionRefused, check_assertion
 from local_azure.directory import Doc
 from local_azure.tokens import LIFETIME, unique_id
-from local_azure.wire import Call, Refused, Reply, is_guid, new_guid
+from local_azure.wire import Call, Refused, Reply, is_guid, new_guid, utc
 from local_azure.world import World
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -38,7 +38,7 @@ class Resource:
 def fail(world: World, status: int, error: str, code: int, text: str, *, correlation: str | None = None) -> NoReturn:
     """Refuse as Entra does: an AADSTS text with trace id, correlation id and time."""
     trace, correlation = new_guid(), correlation or new_guid()
-    stamp = _stamp(world.store.now())
+    stamp = utc(world.store.now()).replace("T", " ")
     body = {
         "error": error,
         "error_description": f"AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}",
@@ -210,7 +210,7 @@ def _token(world: World, call: Call, tenant: str, *, version: int) -> Reply:
             f"The client application {client_id} is missing service principal in the tenant {world.tenant_id}. "
             "See instructions here: https://go.microsoft.com/fwlink/?linkid=2225119"
         )
-        no(401, "unauthorized_client", 7000229, text)
+        no(401, "invalid_client", 7000229, text)
     if principal.get("accountEnabled") is False:
         no(400, "unauthorized_client", 7000112, f"Application '{client_id}'({principal['displayName']}) is disabled.")
     asked = _asked(form, version, no, missing)
@@ -381,9 +381,3 @@ def _answer(token: str, claims: dict[str, Any], resource: str, version: int) -> 
             "access_token": token,
         }
     return Reply(200, body, NO_STORE)
-
-
-def _stamp(epoch: float) -> str:
-    from local_azure.wire import utc
-
-    return utc(epoch).replace("T", " ")

@@ -83,8 +83,10 @@ def by_audience() -> Mapping[str, Api]:
 @cache
 def app_roles(app_id: str) -> tuple[Mapping[str, Any], ...]:
     """The API's application permissions, as a service principal's `appRoles`."""
-    if app_id != apis.GRAPH:
-        return ()
+    if app_id == apis.GRAPH:
+        offered = dict(apis.graph_permissions().application)
+    else:
+        offered = {"Data.Read": apis.LOG_ANALYTICS_DATA_READ} if app_id == apis.LOG_ANALYTICS else {}
     return tuple(
         {
             "allowedMemberTypes": ["Application"],
@@ -95,7 +97,7 @@ def app_roles(app_id: str) -> tuple[Mapping[str, Any], ...]:
             "origin": "Application",
             "value": name,
         }
-        for name, guid in apis.graph_permissions().application.items()
+        for name, guid in offered.items()
     )
 
 
@@ -106,6 +108,8 @@ def permission_scopes(app_id: str) -> tuple[Mapping[str, Any], ...]:
         offered = [(name, scope.id, scope.consent) for name, scope in apis.graph_permissions().delegated.items()]
     elif app_id == apis.AZURE_SERVICE_MANAGEMENT:
         offered = [("user_impersonation", apis.USER_IMPERSONATION, "User")]
+    elif app_id == apis.KEY_VAULT:
+        offered = [("user_impersonation", apis.KEY_VAULT_USER_IMPERSONATION, "User")]
     else:
         offered = []
     return tuple(

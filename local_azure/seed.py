@@ -16,7 +16,7 @@ from local_azure import first_party
 from local_azure.directory import new_secret
 from local_azure.files import write_private
 from local_azure.graph import schema
-from local_azure.graph.objects import reflect
+from local_azure.graph.applications import reflect
 from local_azure.resources import Assignment
 from local_azure.wire import is_guid, new_guid, utc
 from local_azure.world import World
@@ -75,18 +75,17 @@ def seed(world: World, state: Path) -> Deployer:
         with world.store.write():
             _tenant(world, deployer)
         return deployer
-    principal = json.loads(world.store.setting("deployer") or "{}")
-    if kept is not None and kept.client_id == principal.get("client_id"):
-        known = world.directory.secrets_of([principal["application"], kept.object_id], kept.client_secret)
-        if any(secret.matches for secret in known):
-            return kept
-    value = new_secret()
-    deployer = Deployer(
-        world.tenant_id, principal["subscription_id"], principal["client_id"], principal["object_id"], value
-    )
+    known = json.loads(world.store.setting("deployer") or "{}")
+    deployer = Deployer(world.tenant_id, known["subscription_id"], known["client_id"], known["object_id"], new_secret())
+    if kept is not None and kept.client_id == deployer.client_id:
+        deployer = kept
     with world.store.write():
-        _add_secret(world, principal["application"], value)
-    write_private(path, json.dumps(asdict(deployer), indent=1))
+        _identity(world, deployer, known["application"])
+        held = world.directory.secrets_of([known["application"], deployer.object_id], deployer.client_secret)
+        if not any(secret.matches for secret in held):
+            _add_secret(world, known["application"], deployer.client_secret)
+    if deployer is not kept:
+        write_private(path, json.dumps(asdict(deployer), indent=1))
     return deployer
 
 
@@ -100,23 +99,7 @@ def _tenant(world: World, deployer: Deployer) -> None:
     graph = directory.find("servicePrincipal", "appId", GRAPH)[0]
 
     application_id = new_guid()
-    application = {
-        **schema.defaults({**schema.APPLICATION, **schema.APPLICATION_BETA}),
-        "id": application_id,
-        "appId": deployer.client_id,
-        "displayName": "deployer",
-        "description": "Runs pulumi up against this local Azure.",
-        "createdDateTime": utc(now),
-        "publisherDomain": world.domain,
-    }
-    principal = {
-        **schema.defaults({**schema.SERVICE_PRINCIPAL, **schema.SERVICE_PRINCIPAL_BETA}),
-        "id": deployer.object_id,
-        "createdDateTime": utc(now),
-        "appOwnerOrganizationId": deployer.tenant_id,
-    }
-    directory.create("application", application)
-    directory.create("servicePrincipal", reflect(application, principal))
+    _identity(world, deployer, application_id)
     _add_secret(world, application_id, deployer.client_secret)
     for name in DEPLOYER_PERMISSIONS:
         directory.assign_app_role(new_guid(), graph["id"], deployer.object_id, graph_permissions().application[name])
@@ -150,11 +133,38 @@ def _tenant(world: World, deployer: Deployer) -> None:
     )
 
 
+def _identity(world: World, deployer: Deployer, application_id: str) -> None:
+    """Let the deployer's application and service principal exist: brought back when they were deleted."""
+    directory, now = world.directory, utc(world.store.now())
+    for object_id in (application_id, deployer.object_id):
+        directory.restore(object_id)
+    application = directory.get(application_id, "application")
+    if application is None:
+        application = {
+            **schema.defaults({**schema.APPLICATION, **schema.APPLICATION_BETA}),
+            "id": application_id,
+            "appId": deployer.client_id,
+            "displayName": "deployer",
+            "description": "Runs pulumi up against this local Azure.",
+            "createdDateTime": now,
+            "publisherDomain": world.domain,
+        }
+        directory.create("application", application)
+    if directory.get(deployer.object_id, "servicePrincipal") is None:
+        principal = {
+            **schema.defaults({**schema.SERVICE_PRINCIPAL, **schema.SERVICE_PRINCIPAL_BETA}),
+            "id": deployer.object_id,
+            "createdDateTime": now,
+            "appOwnerOrganizationId": deployer.tenant_id,
+        }
+        directory.create("servicePrincipal", reflect(application, principal))
+
+
 def _add_secret(world: World, application_id: str, value: str) -> None:
     """Replace the deployer's own client secret, of which there is always one, in effect at once."""
     directory, key = world.directory, new_guid()
     application = directory.get(application_id, "application")
-    assert application is not None, "the deployer's application cannot be deleted while it is in use"
+    assert application is not None, "_identity comes first"
     for old in application["passwordCredentials"]:
         if old["displayName"] == "deployer.json":
             directory.remove_secret(application_id, old["keyId"])

@@ -37,6 +37,8 @@ CREATE TABLE certificate (key_id TEXT NOT NULL, owner TEXT NOT NULL, der BLOB NO
 CREATE TABLE federated (id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, created REAL NOT NULL,
     doc TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX federated_owner ON federated (owner, name);
+CREATE TABLE blob (owner TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (owner, name)) WITHOUT ROWID;
 CREATE TABLE app_role_assignment (id TEXT PRIMARY KEY, resource TEXT NOT NULL, principal TEXT NOT NULL, role TEXT NOT NULL,
     created REAL NOT NULL) WITHOUT ROWID;
 CREATE UNIQUE INDEX app_role_assignment_once ON app_role_assignment (resource, principal, role);
@@ -91,14 +93,19 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """One transaction: everything inside it is kept, or, when it raises, nothing."""
-        self.db.execute("BEGIN IMMEDIATE")
+        """One transaction, or a part of the one that runs: all inside it is kept or, when it raises, nothing."""
+        inner = self.db.in_transaction
+        self.db.execute("SAVEPOINT part" if inner else "BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self.db.execute("ROLLBACK")
+            self.db.execute("ROLLBACK TO part" if inner else "ROLLBACK")
             raise
-        self.db.execute("COMMIT")
+        finally:
+            if inner:
+                self.db.execute("RELEASE part")
+        if not inner:
+            self.db.execute("COMMIT")
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a query."""

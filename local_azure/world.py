@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from local_azure.directory import Directory
+from local_azure.issuers import Issuers
 from local_azure.resources import Resources
 from local_azure.store import Store
 from local_azure.telemetry import Telemetry
@@ -21,12 +22,14 @@ class World:
     resources: Resources = field(init=False)
     telemetry: Telemetry = field(init=False)
     signer: Signer = field(init=False)
+    issuers: Issuers = field(init=False)
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.store)
         self.resources = Resources(self.store)
         self.telemetry = Telemetry(self.store)
         self.signer = Signer(self.store)
+        self.issuers = Issuers(self.store)
 
     @property
     def tenant_id(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from facts.directory_roles import find_directory_role
+from local_azure import directory
 from local_azure.access import Caller
 from local_azure.graph import odata, schema
 from local_azure.graph.errors import bad_request, denied, not_found, refuse
@@ -20,7 +22,7 @@ Doc = dict[str, Any]
 class Kind:
     """One kind of directory object: its names on the wire and its properties."""
 
-    name: str
+    name: directory.Kind
     plural: str
     properties: dict[str, schema.Type]
     beta: dict[str, schema.Type]
@@ -30,6 +32,11 @@ class Kind:
     def odata_type(self) -> str:
         """Its `@odata.type`."""
         return f"#microsoft.graph.{self.name}"
+
+    @property
+    def title(self) -> str:
+        """Its name as it stands in error texts."""
+        return self.name[0].upper() + self.name[1:]
 
     def of(self, version: str) -> dict[str, schema.Type]:
         """The properties in a version of the API."""
@@ -84,7 +91,7 @@ class Context:
 
         With `owned`, `Application.ReadWrite.OwnedBy` is enough for an object that the caller owns.
         """
-        held = self.caller.claims.get("roles") or []
+        held = self.permissions()
         if any(permission in held for permission in permissions):
             return
         mine = owned is not None and (
@@ -93,9 +100,17 @@ class Context:
         if not (mine and "Application.ReadWrite.OwnedBy" in held):
             denied()
 
+    def permissions(self) -> frozenset[str]:
+        """The application permissions of the token, and those that the caller's directory roles amount to."""
+        found = set(self.caller.claims.get("roles") or ())
+        for principal in self.caller.principals:
+            for one in self.world.directory.find("roleAssignment", "principalId", principal):
+                found |= DIRECTORY_ROLES.get(one["roleDefinitionId"], frozenset())
+        return frozenset(found)
+
     def get(self, kind: Kind, object_id: str) -> Doc:
         """The object, or 404."""
-        found = self.world.directory.get(object_id, kind.name)  # type: ignore[arg-type]
+        found = self.world.directory.get(object_id, kind.name)
         if found is None:
             not_found(object_id)
         return found
@@ -122,8 +137,7 @@ class Context:
     def one(self, doc: Doc, kind: Kind, *, status: int = 200) -> Reply:
         """An answer with one object."""
         body = {"@odata.context": f"{self.base}/$metadata#{kind.plural}/$entity", **self.select(doc, kind)}
-        title = kind.name[0].upper() + kind.name[1:]
-        headers = {"Location": f"{self.base}/directoryObjects/{doc['id']}/Microsoft.DirectoryServices.{title}"}
+        headers = {"Location": f"{self.base}/directoryObjects/{doc['id']}/Microsoft.DirectoryServices.{kind.title}"}
         return Reply(status, body, headers if status == 201 else {})
 
     def many(self, docs: Iterable[Doc], context: str, kind: Kind | None = None) -> Reply:
@@ -151,6 +165,35 @@ class Context:
         query = {name: value for name, value in self.call.query.items() if name != "$skiptoken"} | {"$skiptoken": token}
         return f"{self.world.url}{quote(self.call.path)}?{urlencode(query, safe='$')}"
 
+
+DIRECTORY_ROLES: dict[str, frozenset[str]] = {
+    find_directory_role(name).id: frozenset(permissions)  # type: ignore[union-attr]
+    for name, permissions in {
+        "Application Administrator": ("Application.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All"),
+        "Application Developer": ("Application.ReadWrite.OwnedBy",),
+        "Cloud Application Administrator": ("Application.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All"),
+        "Directory Readers": ("Directory.Read.All",),
+        "Directory Writers": ("Directory.Read.All", "Group.ReadWrite.All"),
+        "Global Administrator": (
+            "AppRoleAssignment.ReadWrite.All",
+            "Application.ReadWrite.All",
+            "DelegatedPermissionGrant.ReadWrite.All",
+            "Directory.ReadWrite.All",
+            "Group.ReadWrite.All",
+            "RoleManagement.ReadWrite.Directory",
+            "User.ReadWrite.All",
+        ),
+        "Global Reader": ("Directory.Read.All",),
+        "Groups Administrator": ("Directory.Read.All", "Group.ReadWrite.All"),
+        "Privileged Role Administrator": (
+            "AppRoleAssignment.ReadWrite.All",
+            "Directory.Read.All",
+            "RoleManagement.ReadWrite.Directory",
+        ),
+        "User Administrator": ("Directory.Read.All", "Group.ReadWrite.All", "User.ReadWrite.All"),
+    }.items()
+}
+"""What a directory role lets an app do, in terms of application permissions (Microsoft, "Microsoft Entra built-in roles")."""
 
 Handler = Callable[..., Reply]
 
@@ -189,3 +232,21 @@ KEYED = re.compile(r"(?P<collection>[A-Za-z]+)\((?P<key>[A-Za-z]+)='(?P<value>[^
 
 routes = Routes()
 """Every route of Microsoft Graph that is served here."""
+
+
+def dispatch(ctx: Context) -> Reply:
+    """Find the handler of a request's path and call it, as one transaction when it changes something."""
+    segments = ctx.call.segments[1:]
+    if segments and (keyed := KEYED.match(segments[0])):
+        kind = PLURALS.get(keyed["collection"].lower())
+        if kind is None or keyed["key"] not in ("appId", "uniqueName", "userPrincipalName", "roleTemplateId", "id"):
+            bad_request(f"Resource not found for the segment '{segments[0]}'.", code="BadRequest")
+        found = list(ctx.world.directory.scan(kind.name, index=(keyed["key"], "eq", [keyed["value"]])))
+        if not found:
+            not_found(keyed["value"])
+        segments = [keyed["collection"], found[0][1]["id"], *segments[1:]]
+    handler, ids = routes.find(ctx.call.method, segments)
+    if ctx.call.method == "GET":
+        return handler(ctx, *ids)
+    with ctx.world.store.write():
+        return handler(ctx, *ids)

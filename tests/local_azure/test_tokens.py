@@ -95,7 +95,7 @@ def test_app_without_service_principal(deployer: Client, azure: LocalAzure) -> N
     """An application without a service principal in the tenant gets no token."""
     app = deployer.graph("POST", "/applications", {"displayName": "lonely"})
     secret = deployer.graph("POST", f"/applications/{app['id']}/addPassword", {})["secretText"]
-    assert refusal(Client(azure, app["appId"], secret).ask_token(GRAPH)) == (401, "unauthorized_client", 7000229)
+    assert refusal(Client(azure, app["appId"], secret).ask_token(GRAPH)) == (401, "invalid_client", 7000229)
 
 
 def test_disabled_service_principal(deployer: Client, azure: LocalAzure, app: Identity) -> None:

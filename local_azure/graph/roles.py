@@ -1,0 +1,329 @@
+"""Directory roles: templates, activated roles and their members, unified role definitions and assignments.
+
+A member of a directory role and a role assignment at the scope `/` are one thing seen through two APIs, and are stored once, as an
+object of kind `roleAssignment`. Role ids are the template ids (``facts.directory_roles``).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from facts.directory_roles import DirectoryRole, directory_roles, find_directory_role
+from local_azure.graph import schema
+from local_azure.graph.context import KINDS, Context, routes
+from local_azure.graph.errors import bad_request, not_found, refuse
+from local_azure.graph.grants import linked_id
+from local_azure.graph.links import reference
+from local_azure.graph.reading import typed
+from local_azure.wire import Reply, is_guid, new_guid, utc
+
+Doc = dict[str, Any]
+
+MAY_SEE = (
+    "RoleManagement.Read.Directory",
+    "RoleManagement.ReadWrite.Directory",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+)
+MAY_CHANGE = "RoleManagement.ReadWrite.Directory"
+
+
+def role_object_id(ctx: Context, template: str) -> str:
+    """The object id of a directory role in this tenant: fixed by tenant and template, different from the template's."""
+    return str(uuid.uuid5(uuid.UUID(ctx.world.tenant_id), template))
+
+
+def _role_doc(ctx: Context, role: DirectoryRole) -> Doc:
+    return {
+        "id": role_object_id(ctx, role.id),
+        "deletedDateTime": None,
+        "description": role.name,
+        "displayName": role.name,
+        "roleTemplateId": role.id,
+    }
+
+
+# Templates and activated roles
+
+
+def _template(role: DirectoryRole) -> Doc:
+    return {"id": role.id, "deletedDateTime": None, "description": role.name, "displayName": role.name}
+
+
+@routes.add("GET", "directoryRoleTemplates")
+def _templates(ctx: Context) -> Reply:
+    ctx.need(*MAY_SEE)
+    return ctx.many([_template(role) for role in directory_roles()], "directoryRoleTemplates")
+
+
+@routes.add("GET", "directoryRoleTemplates/*")
+def _one_template(ctx: Context, key: str) -> Reply:
+    ctx.need(*MAY_SEE)
+    role = find_directory_role(key) if is_guid(key) else None
+    if role is None:
+        not_found(key)
+    return Reply(200, {"@odata.context": f"{ctx.base}/$metadata#directoryRoleTemplates/$entity", **_template(role)})
+
+
+@routes.add("POST", "directoryRoles")
+def _activate(ctx: Context) -> Reply:
+    ctx.need(MAY_CHANGE)
+    given = schema.checked(ctx.body(), schema.DIRECTORY_ROLE, "DirectoryRole")
+    role = find_directory_role(given.get("roleTemplateId") or "")
+    if role is None or not is_guid(given.get("roleTemplateId")):
+        bad_request("Property roleTemplateId is invalid: there is no such directory role template.")
+    doc = _role_doc(ctx, role)
+    if ctx.world.directory.kind_of(doc["id"]) is not None:
+        text = "A conflicting object with one or more of the specified property values is present in the directory."
+        refuse(400, "Request_BadRequest", text)
+    ctx.world.directory.create("directoryRole", doc)
+    return ctx.one(doc, KINDS["directoryRole"], status=201)
+
+
+def _template_of(ctx: Context, object_id: str) -> str:
+    template: str = ctx.get(KINDS["directoryRole"], object_id)["roleTemplateId"]
+    return template
+
+
+@routes.add("GET", "directoryRoles/*/members")
+def _members(ctx: Context, object_id: str) -> Reply:
+    ctx.need(*MAY_SEE)
+    held = ctx.world.directory.find("roleAssignment", "roleDefinitionId", _template_of(ctx, object_id))
+    found = (typed(ctx, one["principalId"]) for one in held if one["directoryScopeId"] == "/")
+    return ctx.many([one for one in found if one is not None], "directoryObjects")
+
+
+@routes.add("POST", "directoryRoles/*/members/$ref")
+def _add_member(ctx: Context, object_id: str) -> Reply:
+    ctx.need(MAY_CHANGE)
+    template, principal = _template_of(ctx, object_id), reference(ctx, ctx.body().get("@odata.id"))
+    if _find(ctx, template, principal, "/") is not None:
+        bad_request(
+            "One or more added object references already exist for the following modified properties: 'members'."
+        )
+    _store(ctx, template, principal, "/")
+    return Reply(204)
+
+
+@routes.add("DELETE", "directoryRoles/*/members/*/$ref")
+def _remove_member(ctx: Context, object_id: str, principal: str) -> Reply:
+    ctx.need(MAY_CHANGE)
+    held = _find(ctx, _template_of(ctx, object_id), principal.lower(), "/")
+    if held is None:
+        not_found(principal)
+    ctx.world.directory.purge(held["id"])
+    return Reply(204)
+
+
+# Unified role management
+
+DEFINITION: dict[str, schema.Type] = {
+    "id": schema.Guid(read_only=True),
+    "description": schema.Str(),
+    "displayName": schema.Str(longest=256),
+    "isBuiltIn": schema.Bool(read_only=True),
+    "isEnabled": schema.Bool(default=True),
+    "resourceScopes": schema.Many(),
+    "rolePermissions": schema.Many(
+        of=schema.Complex(
+            of={
+                "allowedResourceActions": schema.Many(),
+                "condition": schema.Str(),
+                "excludedResourceActions": schema.Many(),
+            }
+        )
+    ),
+    "templateId": schema.Guid(),
+    "version": schema.Str(),
+}
+ASSIGNMENT: dict[str, schema.Type] = {
+    "id": schema.Str(read_only=True),
+    "appScopeId": schema.Str(),
+    "condition": schema.Str(),
+    "directoryScopeId": schema.Str(),
+    "principalId": schema.Guid(),
+    "roleDefinitionId": schema.Guid(),
+}
+BASE = "roleManagement/directory"
+
+
+def _builtin(role: DirectoryRole) -> Doc:
+    return {
+        "id": role.id,
+        "description": role.name,
+        "displayName": role.name,
+        "isBuiltIn": True,
+        "isEnabled": True,
+        "isPrivileged": role.privileged,
+        "resourceScopes": ["/"],
+        "rolePermissions": [],
+        "templateId": role.id,
+        "version": "1",
+    }
+
+
+def _definition(ctx: Context, key: str) -> Doc:
+    role = find_directory_role(key) if is_guid(key) else None
+    if role is not None:
+        return _builtin(role)
+    found = ctx.world.directory.get(key, "roleDefinition")
+    if found is None:
+        not_found(key)
+    return found
+
+
+@routes.add("GET", f"{BASE}/roleDefinitions")
+def _definitions(ctx: Context) -> Reply:
+    ctx.need(*MAY_SEE)
+    custom = [doc for _, doc in ctx.world.directory.scan("roleDefinition")]
+    return ctx.many([*(_builtin(role) for role in directory_roles()), *custom], f"{BASE}/roleDefinitions")
+
+
+@routes.add("POST", f"{BASE}/roleDefinitions")
+def _create_definition(ctx: Context) -> Reply:
+    ctx.need(MAY_CHANGE)
+    given = schema.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
+    if not given.get("displayName") or not given.get("rolePermissions"):
+        bad_request("Properties displayName and rolePermissions are required.")
+    key = new_guid()
+    doc = schema.defaults(DEFINITION) | {"resourceScopes": ["/"]} | given | {"id": key, "isBuiltIn": False}
+    doc["templateId"] = doc.get("templateId") or key
+    ctx.world.directory.create("roleDefinition", doc)
+    return Reply(201, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleDefinitions/$entity", **doc})
+
+
+@routes.add("GET", f"{BASE}/roleDefinitions/*")
+def _read_definition(ctx: Context, key: str) -> Reply:
+    ctx.need(*MAY_SEE)
+    return Reply(
+        200, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleDefinitions/$entity", **_definition(ctx, key)}
+    )
+
+
+@routes.add("PATCH", f"{BASE}/roleDefinitions/*")
+def _update_definition(ctx: Context, key: str) -> Reply:
+    ctx.need(MAY_CHANGE)
+    doc = _definition(ctx, key)
+    if doc["isBuiltIn"]:
+        bad_request("Built-in role definitions cannot be changed.")
+    given = schema.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
+    given.pop("templateId", None)
+    ctx.world.directory.update(schema.merge(doc, given, DEFINITION))
+    return Reply(204)
+
+
+@routes.add("DELETE", f"{BASE}/roleDefinitions/*")
+def _delete_definition(ctx: Context, key: str) -> Reply:
+    ctx.need(MAY_CHANGE)
+    doc = _definition(ctx, key)
+    if doc["isBuiltIn"]:
+        bad_request("Built-in role definitions cannot be deleted.")
+    if ctx.world.directory.find("roleAssignment", "roleDefinitionId", doc["id"]):
+        bad_request("The role definition is assigned and cannot be deleted.")
+    ctx.world.directory.purge(doc["id"])
+    return Reply(204)
+
+
+def _find(ctx: Context, role: str, principal: str, scope: str) -> Doc | None:
+    held = ctx.world.directory.find("roleAssignment", "principalId", principal)
+    return next((one for one in held if one["roleDefinitionId"] == role and one["directoryScopeId"] == scope), None)
+
+
+def _store(ctx: Context, role: str, principal: str, scope: str) -> Doc:
+    doc = {
+        "id": linked_id(role),
+        "principalId": principal,
+        "roleDefinitionId": role,
+        "directoryScopeId": scope,
+        "appScopeId": None,
+        "condition": None,
+    }
+    ctx.world.directory.create("roleAssignment", doc)
+    return doc
+
+
+@routes.add("GET", f"{BASE}/roleAssignments")
+def _assignments(ctx: Context) -> Reply:
+    ctx.need(*MAY_SEE)
+    return ctx.many([doc for _, doc in ctx.world.directory.scan("roleAssignment")], f"{BASE}/roleAssignments")
+
+
+@routes.add("POST", f"{BASE}/roleAssignments")
+def _create_assignment(ctx: Context) -> Reply:
+    ctx.need(MAY_CHANGE)
+    given = schema.checked(ctx.body(), ASSIGNMENT, "UnifiedRoleAssignment")
+    principal, scope = given.get("principalId"), given.get("directoryScopeId") or "/"
+    if not principal or not given.get("roleDefinitionId"):
+        bad_request("Properties principalId and roleDefinitionId are required.")
+    role = _definition(ctx, given["roleDefinitionId"])["id"]
+    if ctx.world.directory.kind_of(principal) not in ("user", "servicePrincipal", "group"):
+        not_found(principal)
+    if _find(ctx, role, principal, scope) is not None:
+        text = "A conflicting object with one or more of the specified property values is present in the directory."
+        refuse(400, "Request_BadRequest", text)
+    doc = _store(ctx, role, principal, scope)
+    return Reply(201, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleAssignments/$entity", **doc})
+
+
+def _assignment(ctx: Context, key: str) -> Doc:
+    found = ctx.world.directory.get(key, "roleAssignment")
+    if found is None:
+        not_found(key)
+    return found
+
+
+@routes.add("GET", f"{BASE}/roleAssignments/*")
+def _read_assignment(ctx: Context, key: str) -> Reply:
+    ctx.need(*MAY_SEE)
+    return Reply(
+        200, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleAssignments/$entity", **_assignment(ctx, key)}
+    )
+
+
+@routes.add("DELETE", f"{BASE}/roleAssignments/*")
+def _delete_assignment(ctx: Context, key: str) -> Reply:
+    ctx.need(MAY_CHANGE)
+    ctx.world.directory.purge(_assignment(ctx, key)["id"])
+    return Reply(204)
+
+
+@routes.add("POST", f"{BASE}/roleEligibilityScheduleRequests")
+def _request_eligibility(ctx: Context) -> Reply:
+    ctx.need("RoleEligibilitySchedule.ReadWrite.Directory", MAY_CHANGE)
+    body = ctx.body()
+    principal, role, action = body.get("principalId"), body.get("roleDefinitionId"), body.get("action")
+    if not is_guid(principal) or not is_guid(role) or action not in ("adminAssign", "adminRemove", "adminUpdate"):
+        bad_request("Properties principalId, roleDefinitionId and action are required.")
+    role = _definition(ctx, str(role))["id"]
+    if ctx.world.directory.kind_of(str(principal)) is None:
+        not_found(str(principal))
+    schedule = new_guid()
+    doc = {
+        "id": schedule,
+        "status": "Revoked" if action == "adminRemove" else "Provisioned",
+        "action": action,
+        "principalId": str(principal).lower(),
+        "roleDefinitionId": role,
+        "directoryScopeId": body.get("directoryScopeId") or "/",
+        "justification": body.get("justification"),
+        "scheduleInfo": body.get("scheduleInfo"),
+        "targetScheduleId": schedule,
+        "createdDateTime": utc(ctx.world.store.now()),
+    }
+    for held in ctx.world.directory.find("roleEligibility", "principalId", doc["principalId"]):
+        if action == "adminRemove" and held["roleDefinitionId"] == role:
+            ctx.world.directory.purge(held["id"])
+    if action != "adminRemove":
+        ctx.world.directory.create("roleEligibility", doc)
+    return Reply(201, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleEligibilityScheduleRequests/$entity", **doc})
+
+
+@routes.add("GET", f"{BASE}/roleEligibilityScheduleRequests/*")
+@routes.add("GET", f"{BASE}/roleEligibilitySchedules/*")
+def _read_eligibility(ctx: Context, key: str) -> Reply:
+    ctx.need("RoleEligibilitySchedule.Read.Directory", "RoleEligibilitySchedule.ReadWrite.Directory", *MAY_SEE)
+    found = ctx.world.directory.get(key, "roleEligibility")
+    if found is None:
+        not_found(key)
+    return Reply(200, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleEligibilitySchedules/$entity", **found})
