@@ -24,6 +24,8 @@ class Grant:
     role: str
     role_definition_id: str
     scope: str
+    assignment_id: str | None = None
+    conditional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
         raise ContractError(f"identities.{name} is not a map")
     client_id = _text(outputs, output_name(name, "client_id"))
     try:
-        grants = tuple(Grant(grant["role"], grant["role_definition_id"], grant["scope"]) for grant in entry["grants"])
+        grants = tuple(_grant(grant) for grant in entry["grants"])
         return App(
             name=name,
             tenant_id=tenant,
@@ -130,6 +132,11 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
         raise ContractError(f"identities.{name} has no {error}") from None
     except TypeError:
         raise ContractError(f"identities.{name} is not of the contract's form") from None
+
+
+def _grant(entry: Mapping[str, Any]) -> Grant:
+    role, guid, scope = entry["role"], entry["role_definition_id"], entry["scope"]
+    return Grant(role, guid, scope, entry.get("assignment_id"), bool(entry.get("conditional")))
 
 
 def _text(outputs: Mapping[str, Any], name: str) -> str:
