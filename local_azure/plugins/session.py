@@ -231,6 +231,12 @@ class Session:
             raise PluginError(f"GET {url}: the answer is not JSON") from None
         return Cloud.from_metadata(host, document)
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+        if self._credential is not None and hasattr(self._credential, "close"):
+            self._credential.close()
+
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """Hold the lock called ``name``: two changes of one object's list must not overwrite each other."""
