@@ -66,7 +66,7 @@ def _certificate(
         prints = {hashlib.sha1(der, usedforsecurity=False).digest(), hashlib.sha256(der).digest()}
         if not asked & prints or created + delay > now:
             continue
-        if not _signed_by(assertion, str(header.get("alg")), x509.load_der_x509_certificate(der).public_key()):
+        if not signed_by(assertion, str(header.get("alg")), x509.load_der_x509_certificate(der).public_key()):
             text = "Client assertion failed signature validation."
             raise AssertionRefused(401, "invalid_client", 700027, text)
         if not starts <= now < ends:
@@ -179,7 +179,7 @@ def _decoded(text: str) -> bytes:
         return b""
 
 
-def _signed_by(assertion: str, algorithm: str, key: Any) -> bool:
+def signed_by(assertion: str, algorithm: str, key: Any) -> bool:
     """Whether a key signed the assertion; an ES256 signature may be DER (as go-azure-sdk writes it) or JOSE's raw form."""
     if isinstance(key, rsa.RSAPublicKey) and algorithm in ("RS256", "PS256"):
         try:

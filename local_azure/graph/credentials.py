@@ -6,21 +6,30 @@ import base64
 import binascii
 import hashlib
 import re
+from datetime import UTC, datetime
 from typing import Any
 
+import jwt
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
+from facts.apis import AZURE_AD_GRAPH
+from local_azure.assertions import signed_by
 from local_azure.directory import new_secret
 from local_azure.graph import schema
 from local_azure.graph.context import Context, Kind, routes
-from local_azure.graph.errors import bad_request
+from local_azure.graph.errors import bad_request, refuse
 from local_azure.graph.rights import APPLICATION, PRINCIPAL, may_write
+from local_azure.tokens import SIGNATURE_ONLY
 from local_azure.wire import Reply, epoch_of, is_guid, new_guid, utc
 
 Doc = dict[str, Any]
 
 TWO_YEARS = 2 * 365.25 * 86400
+THREE_YEARS = 3 * 365 * 86400
 MOST_CREDENTIALS = 1200
 
 
@@ -160,10 +169,134 @@ def _remove(ctx: Context, kind: Kind, object_id: str) -> Reply:
     return Reply(204)
 
 
+def _sign_in_certificate(ctx: Context, object_id: str) -> Reply:
+    """A self-signed certificate for SAML tokens: two key credentials and a password under one `customKeyIdentifier`.
+
+    The private key is not kept: nothing here issues SAML tokens.
+    """
+    doc = ctx.get(PRINCIPAL, object_id)
+    may_write(ctx, PRINCIPAL, object_id)
+    wanted = schema.checked(
+        ctx.body(), {"displayName": schema.Str(longest=256), "endDateTime": schema.Time()}, "SelfSignedCertificate"
+    )
+    name = wanted.get("displayName") or f"CN={doc['displayName']}"
+    now = ctx.world.store.now()
+    ends = epoch_of(wanted["endDateTime"]) if wanted.get("endDateTime") else now + THREE_YEARS
+    if not name.startswith("CN=") or len(name) > 64 or ends <= now:
+        bad_request("Property displayName must start with 'CN=' and endDateTime must lie in the future.")
+    der = _self_signed(name.removeprefix("CN="), now, ends)
+    thumbprint = hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
+    identifier = base64.b64encode(hashlib.sha256(der).digest()).decode()
+    sign, verify = new_guid(), new_guid()
+    common = {
+        "customKeyIdentifier": identifier,
+        "displayName": name,
+        "endDateTime": utc(ends),
+        "startDateTime": utc(now),
+    }
+    key = base64.b64encode(der).decode()
+    doc["keyCredentials"] = [
+        *doc["keyCredentials"],
+        {
+            **common,
+            "hasExtendedValue": None,
+            "key": None,
+            "keyId": sign,
+            "type": "X509CertAndPassword",
+            "usage": "Sign",
+        },
+        {
+            **common,
+            "hasExtendedValue": None,
+            "key": key,
+            "keyId": verify,
+            "type": "AsymmetricX509Cert",
+            "usage": "Verify",
+        },
+    ]
+    doc["passwordCredentials"] = [
+        *doc["passwordCredentials"],
+        {**common, "hint": None, "keyId": sign, "secretText": None},
+    ]
+    ctx.world.directory.update(doc)
+    answer = {
+        **common,
+        "key": key,
+        "keyId": sign,
+        "thumbprint": thumbprint,
+        "type": "AsymmetricX509Cert",
+        "usage": "Verify",
+    }
+    return Reply(200, {"@odata.context": f"{ctx.base}/$metadata#microsoft.graph.selfSignedCertificate", **answer})
+
+
+def _self_signed(name: str, begins: float, ends: float) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.fromtimestamp(begins, UTC))
+        .not_valid_after(datetime.fromtimestamp(ends, UTC))
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(Encoding.DER)
+
+
+def _check_proof(ctx: Context, doc: Doc, proof: Any) -> None:
+    """The proof of possession that addKey and removeKey ask for: a JWT signed with a certificate the object has."""
+    try:
+        claims = jwt.decode(str(proof), options={"verify_signature": False} | SIGNATURE_ONLY)
+        algorithm = str(jwt.get_unverified_header(str(proof)).get("alg"))
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        claims, algorithm = {}, ""
+    now = ctx.world.store.now()
+    keys = [
+        x509.load_der_x509_certificate(one[1]).public_key() for one in ctx.world.directory.certificates([doc["id"]])
+    ]
+    good = (
+        claims.get("aud") == AZURE_AD_GRAPH
+        and claims.get("iss") == doc["id"]
+        and isinstance(claims.get("exp"), int | float)
+        and claims["exp"] > now
+        and any(signed_by(str(proof), algorithm, key) for key in keys)
+    )
+    if not good:
+        refuse(401, "Authentication_MissingOrMalformed", "Access Token missing or malformed.")
+
+
+def _add_key(ctx: Context, kind: Kind, object_id: str) -> Reply:
+    doc, body = ctx.get(kind, object_id), ctx.body()
+    may_write(ctx, kind, object_id)
+    _check_proof(ctx, doc, body.get("proof"))
+    wanted = body.get("keyCredential")
+    if not isinstance(wanted, dict):
+        bad_request("Invalid value specified for property 'keyCredential'.")
+    held = {one["keyId"] for one in doc["keyCredentials"]}
+    set_keys(ctx, doc, [*doc["keyCredentials"], schema.checked(wanted, schema.KEY.of, "KeyCredential")])
+    ctx.world.directory.update(doc)
+    added = next(one for one in doc["keyCredentials"] if one["keyId"] not in held)
+    return Reply(200, {"@odata.context": f"{ctx.base}/$metadata#microsoft.graph.keyCredential", **added, "key": None})
+
+
+def _remove_key(ctx: Context, kind: Kind, object_id: str) -> Reply:
+    doc, body = ctx.get(kind, object_id), ctx.body()
+    may_write(ctx, kind, object_id)
+    _check_proof(ctx, doc, body.get("proof"))
+    kept = [one for one in doc["keyCredentials"] if one["keyId"] != str(body.get("keyId")).lower()]
+    if len(kept) == len(doc["keyCredentials"]):
+        bad_request("No credentials found to be removed.")
+    set_keys(ctx, doc, kept)
+    ctx.world.directory.update(doc)
+    return Reply(204)
+
+
 def _register(kind: Kind) -> None:
+    routes.add("POST", f"{kind.plural}/*/addKey")(lambda ctx, one: _add_key(ctx, kind, one))
+    routes.add("POST", f"{kind.plural}/*/removeKey")(lambda ctx, one: _remove_key(ctx, kind, one))
     routes.add("POST", f"{kind.plural}/*/addPassword")(lambda ctx, one: _add(ctx, kind, one))
     routes.add("POST", f"{kind.plural}/*/removePassword")(lambda ctx, one: _remove(ctx, kind, one))
 
 
 for _kind in (APPLICATION, PRINCIPAL):
     _register(_kind)
+routes.add("POST", "servicePrincipals/*/addTokenSigningCertificate")(_sign_in_certificate)

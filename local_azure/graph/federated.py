@@ -18,7 +18,7 @@ from local_azure.wire import Reply, new_guid
 Doc = dict[str, Any]
 
 MOST = 20
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}\Z")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}\Z")
 PROPERTIES: dict[str, schema.Type] = {
     "id": schema.Guid(read_only=True),
     "audiences": schema.Many(of=schema.Str(longest=600)),
@@ -56,7 +56,7 @@ def _answer(ctx: Context, application: str, doc: Doc, status: int) -> Reply:
 
 def _check(ctx: Context, application: str, doc: Doc) -> None:
     if not NAME.match(doc.get("name") or ""):
-        text = "Property name is invalid: 3 to 120 letters, digits, '-' or '_', the first a letter or a digit."
+        text = "Property name is invalid: 1 to 120 letters, digits, '-' or '_', the first a letter or a digit."
         bad_request(text)
     if not re.match(r"https?://[^\s]+\Z", doc.get("issuer") or ""):
         bad_request("Property issuer is invalid: it must be a URL.")

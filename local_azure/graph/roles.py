@@ -134,7 +134,7 @@ DEFINITION: dict[str, schema.Type] = {
             }
         )
     ),
-    "templateId": schema.Guid(),
+    "templateId": schema.Str(longest=64),
     "version": schema.Str(),
 }
 ASSIGNMENT: dict[str, schema.Type] = {
