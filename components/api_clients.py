@@ -40,7 +40,14 @@ class ApiClients(pulumi.ComponentResource):
         super().__init__("entrant:index:ApiClients", name, {}, opts)
         if known := args.get("known_clients"):
             azuread.ApplicationKnownClients(
-                name, application_id=api.application.id, known_client_ids=known, opts=api.after_registration(self)
+                name,
+                application_id=api.application.id,
+                known_client_ids=known,
+                # Each update of the registration sends the known clients that the provider last read, often none:
+                # whenever the registration changes, they are put again.
+                opts=pulumi.ResourceOptions(
+                    parent=self, delete_before_replace=True, replacement_trigger=api.registration_digest
+                ),
             )
         for key, client in args.get("pre_authorized", {}).items():
             azuread.ApplicationPreAuthorized(

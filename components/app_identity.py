@@ -5,7 +5,6 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, TypeAlias
 
 import pulumi
@@ -86,7 +85,6 @@ class AppIdentity(pulumi.ComponentResource):
         adopt = args.get("adopt")
         keep = args.get("on_remove") == "keep"
         inputs = application_inputs(args)
-        uris = args.get("identifier_uris", [])
         self.application = azuread.Application(
             name,
             **inputs,
@@ -97,9 +95,7 @@ class AppIdentity(pulumi.ComponentResource):
                 protect=args.get("protect"),
                 retain_on_delete=keep,
                 import_=f"/applications/{adopt['application']}" if adopt else None,
-                # Declared by resources of their own, because they hold ids that only creation tells.
-                ignore_changes=(["identifierUris"] if uris else [])
-                + (["api.knownClientApplications"] if args.get("known_clients_apart") else []),
+                ignore_changes=["api.knownClientApplications"] if args.get("known_clients_apart") else None,
             ),
         )
         self.registration_digest = pulumi.Output.json_dumps(inputs).apply(
@@ -122,23 +118,6 @@ class AppIdentity(pulumi.ComponentResource):
         self.client_id = self.application.client_id
         self.object_id = self.application.object_id
         self.service_principal_id = self.service_principal.object_id
-        for uri in uris:
-            azuread.ApplicationIdentifierUri(
-                f"{name}-{uri}",
-                application_id=self.application.id,
-                identifier_uri=self.client_id.apply(partial(uri.replace, "{client_id}")),
-                opts=self.after_registration(self),
-            )
-
-    def after_registration(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Options of a resource that writes a part of the registration which `Application` itself writes as empty.
-
-        Every update of the registration sends all of its properties, and what the provider believed them to be at its last
-        read; so whenever the registration changes, such a part is put again.
-        """
-        return pulumi.ResourceOptions(
-            parent=parent, delete_before_replace=True, replacement_trigger=self.registration_digest
-        )
 
     def _secrets(
         self, name: str, secret: SecretArgs | None, now: str | None

@@ -265,8 +265,8 @@ class AppIdentityArgs(TypedDict):
     """Notes of its managers."""
     sign_in_audience: NotRequired[pulumi.Input[str]]
     """Whose accounts can sign in."""
-    identifier_uris: NotRequired[list[str]]
-    """URIs that name the app as an API; `{client_id}` in one stands for the client id."""
+    identifier_uris: NotRequired[list[pulumi.Input[str]]]
+    """URIs that name the app as an API."""
     web: NotRequired[WebArgs]
     """The web application platform."""
     spa: NotRequired[SpaArgs]

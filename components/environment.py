@@ -44,6 +44,12 @@ class Declared:
             )
         return self._apis[client_id]
 
+    def filled_in(self, text: str) -> str:
+        """A text with the tenant's id in place of `{tenant_id}`."""
+        if "{tenant_id}" not in text:
+            return text
+        return text.replace("{tenant_id}", self.environment.tenant or azuread.get_client_config().tenant_id)
+
     def owner(self, owner: Owner) -> pulumi.Input[str]:
         """The object id of an owner."""
         if owner.kind == "object":
@@ -110,7 +116,7 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
         },
         **{
             field_name: list(getattr(app, field_name))
-            for field_name in ("identifier_uris", "group_claims", "tags")
+            for field_name in ("group_claims", "tags")
             if getattr(app, field_name)
         },
         **{
@@ -118,6 +124,7 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
             for field_name in ("web", "spa", "public_client", "links", "optional_claims", "feature_tags")
             if getattr(app, field_name) is not None
         },
+        "identifier_uris": [declared.filled_in(uri) for uri in app.identifier_uris],
         "app_roles": _app_roles(name, app),
         "api": _api(name, app),
         "known_clients_apart": bool(app.api and app.api.known_clients) or None,

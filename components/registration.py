@@ -6,7 +6,7 @@ from .arguments import ApiArgs, AppIdentityArgs, AppRoleArgs, PermissionArgs, Se
 
 
 def application_inputs(args: AppIdentityArgs) -> dict[str, Any]:
-    """The provider's inputs for a registration, without its name check and its identifier URIs."""
+    """The provider's inputs for a registration, without its name check."""
     web, links = args.get("web", {}), args.get("links", {})
     spa, public = args.get("spa", {}), args.get("public_client", {})
     grant = web.get("implicit_grant")
@@ -15,6 +15,7 @@ def application_inputs(args: AppIdentityArgs) -> dict[str, Any]:
         "description": args.get("description"),
         "notes": args.get("notes"),
         "sign_in_audience": args.get("sign_in_audience"),
+        "identifier_uris": args.get("identifier_uris"),
         "web": _given(
             redirect_uris=web.get("redirect_uris"),
             logout_url=web.get("logout_url"),

@@ -8,7 +8,7 @@ from typing import Any
 from facts import apis, limits
 from facts.roles import Permission as RolePermission
 from facts.roles import find_role
-from facts.scopes import GUID, Scope
+from facts.scopes import Scope, is_guid
 
 from .access import RoleDefinition, RoleGrant, unknown_permission
 from .credentials import Federated
@@ -166,8 +166,9 @@ def _registration(app: App) -> Iterator[Finding]:
                 (*path, "owners"), f"{len(owner.owners)} owners; Microsoft Entra takes at most {limits.OWNERS}"
             )
     for index, uri in enumerate(app.identifier_uris):
-        if uri.startswith("api://") and not _has_id(uri):
-            message = f"\"{shorten(uri)}\" must hold the app's or the tenant's id; write api://{{client_id}}"
+        if uri.startswith("api://") and not _names_owner(uri):
+            message = f"\"{shorten(uri)}\" must hold the app's or the tenant's id, or a verified domain"
+            message += "; write api://{tenant_id}/<name>"
             yield Finding(("identifier_uris", index), message)
     uris = {
         "web": app.web.redirect_uris if app.web else (),
@@ -193,8 +194,10 @@ def _registration(app: App) -> Iterator[Finding]:
         yield Finding(("web", "implicit_grant", "access_tokens"), message, "warning")
 
 
-def _has_id(uri: str) -> bool:
-    return "{client_id}" in uri or GUID.search(uri) is not None
+def _names_owner(uri: str) -> bool:
+    """Microsoft's "Restrictions on identifier URIs": an id is a whole part of the path, a domain stands first."""
+    host, *path = uri.removeprefix("api://").split("/")
+    return "." in host or any(part == "{tenant_id}" or is_guid(part) for part in (host, *path))
 
 
 def _personal_accounts(app: App, redirects: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:

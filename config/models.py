@@ -60,7 +60,7 @@ class App(Model):
     """Whose accounts can sign in: `AzureADMyOrg` (the default), `AzureADMultipleOrgs`, `AzureADandPersonalMicrosoftAccount`
     or `PersonalMicrosoftAccount`."""
     identifier_uris: tuple[IdentifierUri, ...] = ()
-    """URIs that name the app as an API: `api://{client_id}` (written so, the id is filled in), or one with a verified domain."""
+    """URIs that name the app as an API: `api://{tenant_id}/logs` (written so, the id is filled in), or with a verified domain."""
     web: Web | None = None
     """The web application platform."""
     spa: Spa | None = None

@@ -39,7 +39,12 @@ def _identifier(value: Any) -> str:
     text = text_of(value)
     if re.fullmatch(r"urn:[^\s:]+:\S+", text):
         return text
-    parse_url(text.replace("{client_id}", "client-id"), "api", "https", "http", "ms-appx")
+    if "{client_id}" in text or "{appId}" in text:
+        message = "the client id is known only once the app exists: write api://{tenant_id}/<name>"
+        raise Refused(f"{message}, or the id itself after the first `pulumi up`")
+    parse_url(text.replace("{tenant_id}", "tenant-id"), "api", "https", "http", "ms-appx")
+    if unknown := re.search(r"\{(?!tenant_id\}).*?(\}|$)", text):
+        raise Refused(f'"{shorten(unknown[0])}" is not filled in; {{tenant_id}} is the only placeholder')
     if "*" in text or "#" in text:
         raise Refused("an identifier URI has neither wildcard nor fragment")
     if text.endswith("/"):

@@ -33,6 +33,13 @@ FIRST_PARTY: Mapping[str, str] = MappingProxyType(
 USER_IMPERSONATION = "41094075-9dad-400e-a0bd-54e686782033"
 """The one delegated permission of Azure Service Management, `user_impersonation`."""
 
+LOG_ANALYTICS_DATA_READ = "e8f6e161-84d0-4cd7-9441-2d46ec9ec3d5"
+"""The application permission of the Log Analytics API, `Data.Read`."""
+
+KEY_VAULT = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"
+KEY_VAULT_USER_IMPERSONATION = "f53da476-18e3-4152-8e01-aec403e6edc0"
+"""The one delegated permission of Azure Key Vault, `user_impersonation`."""
+
 AZURE_AD_GRAPH = "00000002-0000-0000-c000-000000000000"
 """The API that Microsoft Graph has replaced; retired."""
 
