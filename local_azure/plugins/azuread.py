@@ -168,12 +168,13 @@ class AzureAd:
         rtype = TYPES["azuread:index/application:Application"]
         path = f"/applications/{app['id']}"
         read = from_wire(rtype.props, app)
+        web = dict(read["web"])
+        implicit_grant = web.pop("implicitGrant")
         return {
             "apis": [read["api"]],
             "appRoleIds": ids_by_value(app.get("appRoles")),
             "appRoles": read["appRoles"],
             "clientId": read["clientId"],
-            "description": read["description"],
             "deviceOnlyAuthEnabled": read["deviceOnlyAuthEnabled"],
             "disabledByMicrosoft": read["disabledByMicrosoft"],
             "displayName": read["displayName"],
@@ -181,7 +182,7 @@ class AzureAd:
             "featureTags": [features_of(app.get("tags"))],
             "groupMembershipClaims": read["groupMembershipClaims"],
             "id": path,
-            "identifierUri": value if by == "identifierUri" else next(iter(read["identifierUris"]), ""),
+            **({"identifierUri": value} if by == "identifierUri" else {}),
             "identifierUris": read["identifierUris"],
             "logoUrl": read["logoUrl"],
             "marketingUrl": read["marketingUrl"],
@@ -205,7 +206,7 @@ class AzureAd:
             "supportUrl": read["supportUrl"],
             "tags": list(app.get("tags") or []),
             "termsOfServiceUrl": read["termsOfServiceUrl"],
-            "webs": [{**read["web"], "implicitGrants": [read["web"].pop("implicitGrant")]}],
+            "webs": [{**web, "implicitGrants": [implicit_grant]}],
         }
 
     def _get_service_principal(self, arguments: Mapping[str, Any]) -> Properties:
@@ -238,7 +239,15 @@ class AzureAd:
         else:
             matches = self.graph.listed("/users", params=matching(by, value))
         found = _single(matches, "user", by, value)
-        return {**{name: found.get(wire) or empty for name, (wire, empty) in _USER.items()}, "id": found["id"]}
+        work = found.get("employeeOrgData") or {}
+        manager = self.graph.get(f"/users/{found['id']}/manager") or {}
+        return {
+            **{name: found.get(wire) or empty for name, (wire, empty) in _USER.items()},
+            "costCenter": work.get("costCenter") or "",
+            "division": work.get("division") or "",
+            "id": f"/users/{found['id']}",
+            "managerId": manager.get("id") or "",
+        }
 
 
 _USER: dict[str, tuple[str, Any]] = {
@@ -252,6 +261,7 @@ _USER: dict[str, tuple[str, Any]] = {
     "creationType": ("creationType", ""),
     "department": ("department", ""),
     "displayName": ("displayName", ""),
+    "employeeHireDate": ("employeeHireDate", ""),
     "employeeId": ("employeeId", ""),
     "employeeType": ("employeeType", ""),
     "externalUserState": ("externalUserState", ""),
@@ -264,6 +274,13 @@ _USER: dict[str, tuple[str, Any]] = {
     "mobilePhone": ("mobilePhone", ""),
     "objectId": ("id", ""),
     "officeLocation": ("officeLocation", ""),
+    "onpremisesDistinguishedName": ("onPremisesDistinguishedName", ""),
+    "onpremisesDomainName": ("onPremisesDomainName", ""),
+    "onpremisesImmutableId": ("onPremisesImmutableId", ""),
+    "onpremisesSamAccountName": ("onPremisesSamAccountName", ""),
+    "onpremisesSecurityIdentifier": ("onPremisesSecurityIdentifier", ""),
+    "onpremisesSyncEnabled": ("onPremisesSyncEnabled", False),
+    "onpremisesUserPrincipalName": ("onPremisesUserPrincipalName", ""),
     "otherMails": ("otherMails", []),
     "postalCode": ("postalCode", ""),
     "preferredLanguage": ("preferredLanguage", ""),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import signal
 import subprocess
@@ -433,6 +435,37 @@ def test_applications_and_principals_are_looked_up(azuread: Plugin, registered: 
         azuread.invoke("azuread:index/getApplication:getApplication", clientId=str(uuid.uuid4()))
     with pytest.raises(Refused, match="exactly one of objectId, clientId, displayName"):
         azuread.invoke("azuread:index/getServicePrincipal:getServicePrincipal")
+
+
+def outputs(module: str, result: str) -> set[str]:
+    """The names of a function's results in the SDK."""
+    found = getattr(importlib.import_module(module), result)
+    names = [name for name in inspect.signature(found.__init__).parameters if name not in ("self", "__self__")]
+    return {name.split("_")[0] + "".join(part.capitalize() for part in name.split("_")[1:]) for name in names}
+
+
+def test_a_user_is_looked_up_with_all_that_the_sdk_knows(azuread: Plugin, deployer: Client) -> None:
+    domain = deployer.graph("GET", "/organization")["value"][0]["verifiedDomains"][0]["name"]
+    address = f"u{uuid.uuid4().hex[:8]}@{domain}"
+    body = {
+        "displayName": "Ada",
+        "userPrincipalName": address,
+        "mailNickname": address.split("@")[0],
+        "accountEnabled": True,
+        "passwordProfile": {"password": str(uuid.uuid4())},
+    }
+    user = deployer.graph("POST", "/users", body)
+    found = azuread.invoke("azuread:index/getUser:getUser", userPrincipalName=address)
+    assert (found["objectId"], found["displayName"], found["accountEnabled"]) == (user["id"], "Ada", True)
+    assert set(found) == outputs("pulumi_azuread.get_user", "GetUserResult")
+
+
+def test_lookups_yield_what_the_sdk_knows(azuread: Plugin, registered: Any) -> None:
+    found = azuread.invoke("azuread:index/getServicePrincipal:getServicePrincipal", clientId=GRAPH_APP_ID)
+    assert set(found) == outputs("pulumi_azuread.get_service_principal", "GetServicePrincipalResult")
+    found = azuread.invoke("azuread:index/getApplication:getApplication", clientId=registered[1]["clientId"])
+    missing = outputs("pulumi_azuread.get_application", "GetApplicationResult") - set(found)
+    assert missing == {"description", "identifierUri"}, "the real plugin leaves these out, too"
 
 
 def test_a_built_in_role_is_looked_up(native: Plugin, azure: local_azure.LocalAzure) -> None:
