@@ -408,6 +408,131 @@ def test_a_group_and_its_members(azuread: Plugin, principal: Any) -> None:
     azuread.delete(GROUP, group, state, inputs)
 
 
+# Federated credentials, consent, directory roles
+
+
+def lifecycle(
+    plugin: Plugin, token: str, inputs: dict[str, Any], change: dict[str, Any] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Make, keep, import, change and remove one resource; its id and first state."""
+    made, first, checked = plugin.create(token, **inputs)
+    assert settled(plugin, token, made, first, checked)
+    imported, state, _ = plugin.read(token, made)
+    assert imported == made and not plugin.diff(token, made, state, checked, {}).replaces
+    if change is not None:
+        news = plugin.checked(token, **{**inputs, **change})
+        changes = plugin.diff(token, made, first, news, checked)
+        assert {path.split("[")[0] for path in changes.detailedDiff} == set(change) and not changes.replaces
+        state = plugin.update(token, made, first, news, checked)
+        assert settled(plugin, token, made, state, news)
+    plugin.delete(token, made, state, checked)
+    assert plugin.read(token, made, state, checked)[0] == ""
+    return made, first
+
+
+FEDERATED = "azuread:index/applicationFederatedIdentityCredential:ApplicationFederatedIdentityCredential"
+FLEXIBLE = "azuread:index/applicationFlexibleFederatedIdentityCredential:ApplicationFlexibleFederatedIdentityCredential"
+ISSUER = "https://token.actions.githubusercontent.com"
+
+
+def test_a_federated_credential(azuread: Plugin, registered: Any) -> None:
+    made, state = lifecycle(
+        azuread,
+        FEDERATED,
+        {
+            "applicationId": registered[0],
+            "audiences": ["api://AzureADTokenExchange"],
+            "displayName": "github",
+            "issuer": ISSUER,
+            "subject": "repo:contoso/obs:environment:dev",
+        },
+        {"subject": "repo:contoso/obs:environment:prod", "description": "prod"},
+    )
+    assert made == f"{registered[1]['objectId']}/federatedIdentityCredential/{state['credentialId']}"
+
+
+def test_a_claims_matching_federated_credential(azuread: Plugin, registered: Any) -> None:
+    made, state = lifecycle(
+        azuread,
+        FLEXIBLE,
+        {
+            "applicationId": registered[0],
+            "audience": "api://AzureADTokenExchange",
+            "displayName": "github-branches",
+            "issuer": ISSUER,
+            "claimsMatchingExpression": "claims['sub'] matches 'repo:contoso/obs:ref:refs/heads/*'",
+        },
+        {"claimsMatchingExpression": "claims['sub'] matches 'repo:contoso/obs:ref:refs/tags/*'"},
+    )
+    assert made == f"{registered[0]}/federatedIdentityCredentials/{state['credentialId']}"
+
+
+def test_consent_to_an_application_permission(azuread: Plugin, principal: Any) -> None:
+    graph = azuread.invoke("azuread:index/getServicePrincipal:getServicePrincipal", clientId=GRAPH_APP_ID)
+    made, state = lifecycle(
+        azuread,
+        "azuread:index/appRoleAssignment:AppRoleAssignment",
+        {
+            "appRoleId": graph["appRoleIds"]["User.Read.All"],
+            "principalObjectId": principal[1]["objectId"],
+            "resourceObjectId": graph["objectId"],
+        },
+    )
+    assert made.startswith(f"/servicePrincipals/{graph['objectId']}/appRoleAssignedTo/")
+    assert (state["principalType"], state["resourceDisplayName"]) == ("ServicePrincipal", "Microsoft Graph")
+
+
+def test_consent_to_delegated_permissions(azuread: Plugin, principal: Any) -> None:
+    graph = azuread.invoke("azuread:index/getServicePrincipal:getServicePrincipal", clientId=GRAPH_APP_ID)
+    made, _ = lifecycle(
+        azuread,
+        "azuread:index/servicePrincipalDelegatedPermissionGrant:ServicePrincipalDelegatedPermissionGrant",
+        {
+            "claimValues": ["User.Read", "openid"],
+            "servicePrincipalObjectId": principal[1]["objectId"],
+            "resourceServicePrincipalObjectId": graph["objectId"],
+        },
+        {"claimValues": ["User.Read"]},
+    )
+    assert made.startswith("/oauth2PermissionGrants/")
+
+
+def test_directory_roles_are_activated_and_assigned(azuread: Plugin, principal: Any) -> None:
+    role_token = "azuread:index/directoryRole:DirectoryRole"
+    made, role, inputs = azuread.create(role_token, displayName="directory readers")
+    assert role["displayName"] == "Directory Readers" and settled(azuread, role_token, made, role, inputs)
+    assert azuread.create(role_token, templateId=role["templateId"])[0] == made
+    assignment_id, state = lifecycle(
+        azuread,
+        "azuread:index/directoryRoleAssignment:DirectoryRoleAssignment",
+        {"principalObjectId": principal[1]["objectId"], "roleId": role["templateId"]},
+    )
+    assert state["directoryScopeId"] == "/" and assignment_id.startswith("/roleManagement/directory/roleAssignments/")
+    lifecycle(
+        azuread,
+        "azuread:index/directoryRoleMember:DirectoryRoleMember",
+        {"memberObjectId": principal[1]["objectId"], "roleObjectId": role["objectId"]},
+    )
+    azuread.delete(role_token, made, role, inputs)
+    assert azuread.read(role_token, made, role, inputs)[0] == made, "a directory role cannot be deactivated"
+    with pytest.raises(Refused, match="no directory role template named 'King' was found"):
+        azuread.create(role_token, displayName="King")
+
+
+def test_credentials_of_a_service_principal(azuread: Plugin, principal: Any) -> None:
+    token = "azuread:index/servicePrincipalPassword:ServicePrincipalPassword"
+    made, state, inputs = azuread.create(token, servicePrincipalId=principal[0])
+    assert made == f"{principal[1]['objectId']}/password/{state['keyId']}" and state["value"]
+    assert settled(azuread, token, made, state, inputs)
+    azuread.delete(token, made, state, inputs)
+    token = "azuread:index/servicePrincipalCertificate:ServicePrincipalCertificate"
+    made, state, inputs = azuread.create(
+        token, servicePrincipalId=principal[0], type="AsymmetricX509Cert", value=_certificate()
+    )
+    assert settled(azuread, token, made, state, inputs)
+    azuread.delete(token, made, state, inputs)
+
+
 # Functions
 
 
