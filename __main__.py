@@ -1,7 +1,7 @@
 """The Pulumi program: load the stack's environment, declare its app identities, export what their users need.
 
-Stack configuration: `entrant:environment`, a file instead of `config/<stack>.yaml`; `entrant:now`, the moment that
-secret calendars are read at instead of the clock's.
+Stack configuration: `entrant:environment`, a file instead of `config/<stack>.yaml`; `entrant:now`, the moment that secret
+calendars are read at instead of the clock's.
 """
 
 import pulumi
@@ -10,10 +10,11 @@ import config
 from components import declare, stack_outputs
 
 settings = pulumi.Config()
-try:
-    environment = config.load(settings.get("environment") or pulumi.get_stack())
-    identities = declare(environment, now=settings.get("now"))
-except config.ConfigError as error:
-    raise pulumi.RunError(str(error)) from None
-for name, value in stack_outputs(environment, identities).items():
+report = config.check(settings.get("environment") or pulumi.get_stack())
+for problem in report.warnings:
+    pulumi.log.warn(f"{problem.place}: {problem.message}")
+if report.environment is None:
+    raise pulumi.RunError("\n".join(f"{problem.place}: {problem.message}" for problem in report.errors))
+identities = declare(report.environment, now=settings.get("now"))
+for name, value in stack_outputs(report.environment, identities).items():
     pulumi.export(name, value)

@@ -106,7 +106,7 @@ class AppIdentity(pulumi.ComponentResource):
         self.service_principal = azuread.ServicePrincipal(
             name,
             client_id=self.application.client_id,
-            **principal_inputs(principal),
+            **principal_inputs(args),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=args.get("protect"),
@@ -203,7 +203,8 @@ class AppIdentity(pulumi.ComponentResource):
         )
         return authorization.RoleAssignment(
             name,
-            scope=scope,
+            # An import reads the scope from the assignment's id, where no slash leads it.
+            scope=scope.apply(lambda text: text.strip("/")) if adopt else scope,
             role_definition_id=definition,
             principal_id=self.service_principal_id,
             principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,

@@ -158,7 +158,7 @@ class ServicePrincipalArgs(TypedDict):
     login_url: NotRequired[pulumi.Input[str]]
     """Where the service provider sends users to sign in."""
     tags: NotRequired[list[pulumi.Input[str]]]
-    """Free tags."""
+    """Free tags. Without these and `feature_tags` it has those of the registration."""
     feature_tags: NotRequired[FeatureTagsArgs]
     """Tags with a meaning."""
     owners: NotRequired[list[pulumi.Input[str]]]

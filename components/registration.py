@@ -1,6 +1,8 @@
 """The provider's inputs for a registration and a service principal, from the component's arguments."""
 
-from typing import Any
+from typing import Any, cast
+
+import pulumi
 
 from .arguments import ApiArgs, AppIdentityArgs, AppRoleArgs, PermissionArgs, ServicePrincipalArgs
 
@@ -41,8 +43,7 @@ def application_inputs(args: AppIdentityArgs) -> dict[str, Any]:
             **{f"{kind}s": claims for kind, claims in args.get("optional_claims", {}).items() if claims}
         ),
         "group_membership_claims": args.get("group_claims"),
-        "tags": args.get("tags"),
-        "feature_tags": [args["feature_tags"]] if "feature_tags" in args else None,
+        "tags": _tags(args, marked="adopt" not in args),
         "service_management_reference": args.get("service_management_reference"),
         "owners": args.get("owners"),
         "required_resource_accesses": [_required(api) for api in args.get("permissions", {}).values()],
@@ -50,21 +51,44 @@ def application_inputs(args: AppIdentityArgs) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if value not in (None, [], {})}
 
 
-def principal_inputs(args: ServicePrincipalArgs) -> dict[str, Any]:
+def principal_inputs(args: AppIdentityArgs) -> dict[str, Any]:
     """The provider's inputs for a service principal, without its client id."""
+    principal = args.get("service_principal", cast(ServicePrincipalArgs, {}))
+    own = "tags" in principal or "feature_tags" in principal
+    existing = principal.get("use_existing") or args.get("adopt", {}).get("service_principal")
     inputs = {
-        "account_enabled": args.get("enabled"),
-        "app_role_assignment_required": args.get("assignment_required"),
-        "description": args.get("description"),
-        "notes": args.get("notes"),
-        "notification_email_addresses": args.get("notification_emails"),
-        "login_url": args.get("login_url"),
-        "tags": args.get("tags"),
-        "feature_tags": [args["feature_tags"]] if "feature_tags" in args else None,
-        "owners": args.get("owners"),
-        "use_existing": args.get("use_existing"),
+        "account_enabled": principal.get("enabled"),
+        "app_role_assignment_required": principal.get("assignment_required"),
+        "description": principal.get("description"),
+        "notes": principal.get("notes"),
+        "notification_email_addresses": principal.get("notification_emails"),
+        "login_url": principal.get("login_url"),
+        "tags": _tags(principal if own else args, marked=not existing) if own or not existing else None,
+        "owners": principal.get("owners"),
+        "use_existing": principal.get("use_existing"),
     }
     return {name: value for name, value in inputs.items() if value not in (None, [], {})}
+
+
+MARK = "entrant"
+"""A tag of every registration and service principal made here.
+
+The provider cannot take the last tag away, since an empty list is to it the same as none given; with one that always stays, it
+can take away all others. Its `feature_tags` have the same fault, so theirs are written as the tags they stand for.
+"""
+
+_FEATURES = {
+    "custom_single_sign_on": "WindowsAzureActiveDirectoryCustomSingleSignOnApplication",
+    "enterprise": "WindowsAzureActiveDirectoryIntegratedApp",
+    "gallery": "WindowsAzureActiveDirectoryGalleryApplicationNonPrimaryV1",
+    "hide": "HideApp",
+}
+
+
+def _tags(args: AppIdentityArgs | ServicePrincipalArgs, *, marked: bool) -> list[pulumi.Input[str]]:
+    features = args.get("feature_tags", {})
+    tags = [*args.get("tags", []), *(tag for name, tag in _FEATURES.items() if features.get(name))]
+    return [*tags, MARK] if marked and MARK not in tags else tags
 
 
 def _given(**values: Any) -> dict[str, Any] | None:

@@ -159,8 +159,6 @@ def _app(app: App, sound: Sound) -> Iterator[Finding]:
 
 def _registration(app: App) -> Iterator[Finding]:
     for owner, path in ((app, ()), (app.service_principal, ("service_principal",))):
-        if owner is not None and owner.tags is not None and owner.feature_tags is not None:
-            yield Finding((*path, "feature_tags"), "`tags` and `feature_tags` exclude each other; keep one")
         if owner is not None and len(owner.owners) > limits.OWNERS:
             yield Finding(
                 (*path, "owners"), f"{len(owner.owners)} owners; Microsoft Entra takes at most {limits.OWNERS}"

@@ -80,9 +80,9 @@ class App(Model):
     group_claims: tuple[Literal["None", "SecurityGroup", "DirectoryRole", "ApplicationGroup", "All"], ...] = ()
     """Which group memberships tokens list."""
     tags: tuple[Tag_, ...] | None = None
-    """Free tags; not together with `feature_tags`."""
+    """Free tags. Whatever is declared here carries the tag `entrant` too."""
     feature_tags: FeatureTags | None = None
-    """Tags with a meaning for Microsoft Entra; not together with `tags`."""
+    """Tags with a meaning for Microsoft Entra."""
     service_management_reference: Text | None = None
     """The app's entry in a service or asset management database; some tenants demand it."""
     owners: tuple[OwnerRef, ...] = ()

@@ -22,9 +22,13 @@ class Problem:
     message: str
     severity: Severity = field(default="error")
 
+    @property
+    def place(self) -> str:
+        """Where it is: `config/dev.yaml:14:13`, or the file alone."""
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place}: {self.severity}: {self.message}"
+        return f"{self.place}: {self.severity}: {self.message}"
 
 
 class ConfigError(ValueError):

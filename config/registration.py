@@ -268,9 +268,9 @@ class ServicePrincipal(Model):
     login_url: HttpsUrl | None = None
     """Where the service provider sends users to sign in."""
     tags: tuple[Tag_, ...] | None = None
-    """Free tags; not together with `feature_tags`. Default: those of the registration."""
+    """Free tags. Default, without `feature_tags` either: those of the registration."""
     feature_tags: FeatureTags | None = None
-    """Tags with a meaning; not together with `tags`."""
+    """Tags with a meaning."""
     owners: tuple[OwnerRef, ...] = ()
     """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi)."""
     use_existing: Bool = False
