@@ -12,12 +12,13 @@ import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote, urljoin
 
 import requests
 
-from local_azure.plugins.schema import DEFAULTS, Change, Prop, ResourceType, check, diff
+from local_azure.plugins.schema import DEFAULTS, Change, Prop, ResourceType, check
 from local_azure.plugins.server import Checked, Partial, Read, Resource
 from local_azure.plugins.session import ApiError, PluginError, Session
 from local_azure.plugins.values import UNKNOWN, Properties
@@ -220,7 +221,9 @@ class AzureNative:
     def diff(self, resource: Resource, old_inputs: Mapping[str, Any]) -> tuple[dict[str, Change], bool]:
         """What changed between the inputs of then and now; a replacement deletes first unless the name was made up."""
         old, new = dict(old_inputs), dict(resource.inputs)
-        changes = diff(resource.rtype.props, old, new)
+        changes: dict[str, Change] = {}
+        for name, prop in resource.rtype.inputs().items():
+            changes.update(_difference(old.get(name), new.get(name), name, prop.force_new))
         old_place, new_place = old.get("location"), new.get("location")
         if isinstance(old_place, str) and isinstance(new_place, str) and _squeezed(old_place) == _squeezed(new_place):
             changes.pop("location", None)
@@ -230,9 +233,9 @@ class AzureNative:
         """The inputs, and unknown for all the service decides."""
         planned: Properties = {}
         for name, prop in resource.rtype.props.items():
-            if prop.wire and name in resource.inputs:
+            if name in resource.inputs and (prop.wire or name == "scope"):
                 planned[name] = resource.inputs[name]
-            elif prop.output_only or name in ("scope",):
+            elif prop.wire:
                 planned[name] = UNKNOWN
         for name in ("name", "location"):
             if name in resource.state:
@@ -262,7 +265,11 @@ class AzureNative:
         state = self._outputs(resource.rtype, body)
         if resource.inputs:
             return Read(resource.id, state, _refreshed(resource, state))
-        inputs = {name: state[name] for name, prop in resource.rtype.inputs().items() if prop.wire and name in state}
+        inputs = {
+            name: _significant(state[name])
+            for name, prop in resource.rtype.inputs().items()
+            if prop.wire and _significant(state.get(name)) is not None
+        }
         inputs.update(self._path_inputs(resource.rtype, resource.id))
         return Read(resource.id, state, inputs)
 
@@ -439,6 +446,37 @@ def _wording(path: str, sentence: str) -> str:
         hint = "; set it, or configure azure-native:location" if path == "location" else ""
         return f"missing required property '{path}'{hint}"
     return sentence
+
+
+def _difference(old: Any, new: Any, path: str, replace: bool) -> dict[str, Change]:
+    """What differs between two inputs; unlike azuread, an empty value is not the same as none."""
+    if old == new:
+        return {}
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        pairs = [(f"{path}.{name}", old.get(name), new.get(name)) for name in sorted({*old, *new})]
+    elif isinstance(old, list) and isinstance(new, list):
+        padded = zip_longest(old, new)
+        pairs = [(f"{path}[{index}]", *pair) for index, pair in enumerate(padded)]
+    elif old is None:
+        return {path: Change("add", replace)}
+    elif new is None:
+        return {path: Change("delete", replace)}
+    else:
+        return {path: Change("update", replace)}
+    changes: dict[str, Change] = {}
+    for nested, before, after in pairs:
+        changes.update(_difference(before, after, nested, replace))
+    return changes
+
+
+def _significant(value: Any) -> Any:
+    """``value`` without what is empty, false or zero, as an import leaves those out; None when nothing is left."""
+    if isinstance(value, Mapping):
+        kept = {name: _significant(item) for name, item in value.items()}
+        return {name: item for name, item in kept.items() if item is not None} or None
+    if isinstance(value, list):
+        return [_significant(item) for item in value] or None
+    return value or None
 
 
 def _squeezed(location: str) -> str:

@@ -276,7 +276,7 @@ def _password(parent: str, check: Check, **settings: Any) -> dict[str, Any]:
         "settings": {"parent": parent, "deprecated": {"endDateRelative": _END_DATE_RELATIVE}, **settings},
         "id_format": "{parent}/password/{key}",
         "schema_version": 1,
-        "timeouts": _timeouts(15, 5, 5, 5),
+        "timeouts": _timeouts(15, 5, 5, 5) if parent == "applicationId" else _timeouts(5, 5, 5),
         "props": {
             parent: _string("", check, required=True, force_new=True),
             "displayName": _string("displayName", computed=True, force_new=True),
@@ -295,7 +295,7 @@ def _certificate(parent: str, check: Check) -> dict[str, Any]:
         "family": "certificate",
         "settings": {"parent": parent, "deprecated": {"endDateRelative": _END_DATE_RELATIVE}},
         "id_format": "{parent}/certificate/{key}",
-        "timeouts": _timeouts(10, 5, 5, 10),
+        "timeouts": _timeouts(10, 5, 5, 10) if parent == "applicationId" else _timeouts(5, 5, 5),
         "props": {
             parent: _string("", check, required=True, force_new=True),
             "encoding": _string("", _one_of("base64", "hex", "pem"), default="pem", force_new=True),

@@ -630,11 +630,21 @@ def test_a_role_is_assigned_kept_and_taken_away(
         native.create_raw(ASSIGNMENT, inputs)
 
     imported, _, found = native.read(ASSIGNMENT, made)
-    assert imported == made and found["principalId"] == wanted["principalId"] and found["roleAssignmentName"] == name
+    assert imported == made
+    assert found == {**wanted, "scope": group_id.strip("/")}, "as azure-native imports it"
 
     native.delete(ASSIGNMENT, made, state, inputs)
     assert native.read(ASSIGNMENT, made, state, inputs)[0] == ""
     native.delete(ASSIGNMENT, made, state, inputs)
+
+
+def test_a_preview_of_an_assignment_knows_what_is_given(
+    native: Plugin, azure: local_azure.LocalAzure, principal: Any
+) -> None:
+    inputs = native.checked(ASSIGNMENT, **assignment(azure, principal))
+    planned = native.preview(ASSIGNMENT, inputs)
+    assert planned["scope"] == inputs["scope"] and planned["principalId"] == inputs["principalId"]
+    assert {planned["name"], planned["createdOn"], planned["condition"]} == {UNKNOWN}
 
 
 def test_an_unnamed_assignment_gets_a_guid_that_stays(
@@ -666,6 +676,19 @@ def test_what_replaces_a_role_assignment(
     assert bool(changes.replaces) == replaces and changes.deleteBeforeReplace == replaces
     made_up = {**old, "__createBeforeDelete": True}
     assert not native.diff(ASSIGNMENT, "id", old, {**made_up, **change}, made_up).deleteBeforeReplace
+
+
+def test_azure_native_tells_an_empty_value_from_none(
+    native: Plugin, azure: local_azure.LocalAzure, principal: Any
+) -> None:
+    """It compares inputs with inputs: `description=""` is a change from no description."""
+    old = native.checked(ASSIGNMENT, **assignment(azure, principal))
+    changes = native.diff(ASSIGNMENT, "id", old, {**old, "description": ""}, old)
+    assert list(changes.detailedDiff) == ["description"]
+    changes = native.diff(
+        DEFINITION, "id", {}, {"permissions": [{"actions": ["a", "c"]}]}, {"permissions": [{"actions": ["b"]}]}
+    )
+    assert sorted(changes.detailedDiff) == ["permissions[0].actions[0]", "permissions[0].actions[1]"]
 
 
 def test_another_role_under_the_same_name_is_refused_by_azure(
