@@ -21,11 +21,18 @@ from google.protobuf import any_pb2, empty_pb2
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from local_azure.plugins.schema import Change, ResourceType
+from local_azure.plugins.schema import Change, ResourceType, package_schema
 from local_azure.plugins.session import PluginError, Session, read_settings
 from local_azure.plugins.values import Properties, decode, encode, has_unknown
 
 _OPTIONS = [("grpc.max_receive_message_length", 400 << 20), ("grpc.max_send_message_length", 400 << 20)]
+_SECRET_SETTINGS = {
+    "clientCertificate",
+    "clientCertificatePassword",
+    "clientSecret",
+    "oidcRequestToken",
+    "oidcToken",
+}
 R = TypeVar("R")
 
 
@@ -121,17 +128,17 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=self.plugin.version)
 
     def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:
-        schema = {"name": self.plugin.name, "version": self.plugin.version, "resources": {}, "functions": {}}
+        schema = package_schema(self.plugin.name, self.plugin.version, self.plugin.types)
         return provider_pb2.GetSchemaResponse(schema=json.dumps(schema))
 
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
-        config, _ = decode(request.news)
+        config, secrets = decode(request.news)
         failures = [
             provider_pb2.CheckFailure(property=name, reason=f"{self.plugin.name} has no setting {name!r}")
             for name in config
             if name not in self.plugin.config_names and name != "version" and not name.startswith("__")
         ]
-        return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
+        return provider_pb2.CheckResponse(inputs=encode(config, secrets | _SECRET_SETTINGS), failures=failures)
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
         return provider_pb2.DiffResponse()

@@ -813,6 +813,11 @@ def test_an_unknown_setting_is_refused(azuread: Plugin) -> None:
     assert [failure.reason for failure in response.failures] == ["azuread has no setting 'clientSecrt'"]
 
 
+def test_the_secrets_of_a_provider_are_kept_as_secrets(azuread: Plugin) -> None:
+    response = azuread.stub.CheckConfig(provider_pb2.CheckRequest(news=encode({"clientSecret": "x", "tenantId": "t"})))
+    assert decode(response.inputs) == ({"clientSecret": "x", "tenantId": "t"}, {"clientSecret"})
+
+
 # The process
 
 

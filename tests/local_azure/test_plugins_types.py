@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Mapping
 from types import ModuleType
@@ -13,7 +14,16 @@ import pytest
 
 from local_azure.plugins.azure_native import TYPES as AZURE_NATIVE
 from local_azure.plugins.azuread_types import TYPES as AZUREAD
-from local_azure.plugins.schema import Prop, ResourceType, canonical, check, diff, imported_inputs, plan
+from local_azure.plugins.schema import (
+    Prop,
+    ResourceType,
+    canonical,
+    check,
+    diff,
+    imported_inputs,
+    package_schema,
+    plan,
+)
 from local_azure.plugins.values import UNKNOWN
 
 ALL = {**AZUREAD, **AZURE_NATIVE}
@@ -130,6 +140,19 @@ def test_secret_outputs_are_those_of_the_sdk(token: str) -> None:
 def test_an_empty_resource_is_refused_with_every_required_input(token: str) -> None:
     _, problems = check(ALL[token], {})
     assert {path for path, sentence in problems if "is required" in sentence} == ALL[token].required_inputs()
+
+
+@pytest.mark.parametrize(("name", "types"), [("azuread", AZUREAD), ("azure-native", AZURE_NATIVE)])
+def test_the_schema_pulumi_asks_for_describes_the_table(name: str, types: Mapping[str, ResourceType]) -> None:
+    """`pulumi import` writes programs from it, so every type it refers to must be there."""
+    schema = package_schema(name, "1.0.0", types)
+    text = json.dumps(schema)
+    assert set(re.findall(r'"#/types/([^"]+)"', text)) == set(schema["types"])
+    for token, rtype in types.items():
+        described = schema["resources"][token]
+        assert set(described["inputProperties"]) == set(rtype.inputs())
+        assert set(described["properties"]) == set(rtype.props)
+        assert set(described["requiredInputs"]) == rtype.required_inputs()
 
 
 APPLICATION = AZUREAD["azuread:index/application:Application"]
