@@ -1,6 +1,7 @@
-"""`python -m config`: write the JSON Schema anew from the models."""
+"""`python -m config`: write the JSON Schema and the reference page anew from the models."""
 
-from . import schema
+from . import reference, schema
 
 if __name__ == "__main__":
     schema.FILE.write_text(schema.text(), encoding="utf-8")
+    reference.FILE.write_text(reference.text(), encoding="utf-8")

@@ -21,7 +21,7 @@ from facts import limits
 
 from .problems import Refused, shorten
 from .source import expected
-from .values import Duration, Guid, HttpsUrl, Model, Moment, Text, pem_blocks, read_file, text_of
+from .values import Duration, Guid, HttpsUrl, Model, Moment, Shaped, Text, pem_blocks, read_file, text_of
 
 # ------------------------------------------------------------------------------------------------------------------ secrets
 
@@ -144,9 +144,11 @@ class Certificate(Model):
 
 # ---------------------------------------------------------------------------------------------------- federated credentials
 
-_Part = Annotated[Text, StringConstraints(pattern=r"^[^\s:]+$")]
-_Path = Annotated[Text, StringConstraints(pattern=r"^[^\s:]+(/[^\s:]+)+$")]
-_Ref = Annotated[Text, StringConstraints(pattern=r"^[^\s:]+$")]
+_Part = Annotated[str, Shaped(r"[^\s:]+", "a name without spaces and colons")]
+_Path = Annotated[str, Shaped(r"[^\s:/]+(/[^\s:/]+)+", "group/project")]
+_Repository = Annotated[str, Shaped(r"[^\s:/@]+/[^\s:/@]+", "owner/name")]
+_Words = Annotated[str, Shaped(r"[^/:]+", "a name without slashes and colons")]
+_Name = Annotated[str, Shaped(limits.FEDERATED_NAME, "3 to 120 letters, digits, - and _, a letter or digit first")]
 Digits = Annotated[
     str,
     PlainValidator(lambda value: _digits(value)),
@@ -174,18 +176,18 @@ def _one_of(model: Model, *names: str) -> str:
 class GitHub(Model):
     """Workflows of GitHub Actions."""
 
-    repository: Annotated[Text, StringConstraints(pattern=r"^[^\s:/@]+/[^\s:/@]+$")]
+    repository: _Repository
     """`owner/name`."""
     owner_id: Digits | None = None
     """The owner's numeric id. With `repository_id`, for repositories whose tokens carry immutable subjects: all made or
     renamed since 15 July 2026, and older ones that opted in. `gh api repos/OWNER/NAME --jq '.owner.id, .id'` tells both."""
     repository_id: Digits | None = None
     """The repository's numeric id; see `owner_id`."""
-    environment: _Ref | None = None
+    environment: _Part | None = None
     """Jobs of this GitHub environment."""
-    branch: _Ref | None = None
+    branch: _Part | None = None
     """Runs on this branch."""
-    tag: _Ref | None = None
+    tag: _Part | None = None
     """Runs on this tag."""
     pull_request: Annotated[bool, Field(strict=True)] = False
     """`true`: runs for pull requests (never those from forks)."""
@@ -227,9 +229,9 @@ class AzureDevOps(Model):
     """GUID of the organization."""
     organization: _Part | None = None
     """Name of the organization."""
-    project: Annotated[Text, StringConstraints(pattern=r"^[^/]+$")] | None = None
+    project: _Words | None = None
     """Name of the project."""
-    service_connection: Annotated[Text, StringConstraints(pattern=r"^[^/]+$")] | None = None
+    service_connection: _Words | None = None
     """Name of the service connection."""
 
     @model_validator(mode="after")
@@ -260,9 +262,9 @@ class GitLab(Model):
 
     project: _Path
     """`group/project`, sub-groups included."""
-    branch: _Ref | None = None
+    branch: _Part | None = None
     """Jobs on this branch."""
-    tag: _Ref | None = None
+    tag: _Part | None = None
     """Jobs on this tag."""
     url: HttpsUrl = "https://gitlab.com"
     """The GitLab instance, which is also the audience. Default https://gitlab.com."""
@@ -300,7 +302,7 @@ class HcpTerraform(Model):
 
     organization: _Part
     """Name of the organization."""
-    project: Annotated[Text, StringConstraints(pattern=r"^[^:]+$")] = "Default Project"
+    project: _Words = "Default Project"
     """Name of the project. Default: Default Project."""
     workspace: _Part
     """Name of the workspace."""
@@ -321,7 +323,7 @@ class PulumiCloud(Model):
 
     organization: _Part
     """Name of the organization."""
-    environment: _Ref | None = None
+    environment: _Part | None = None
     """An ESC environment, `project/name`."""
     project: _Part | None = None
     """Project of the stack that is deployed."""
@@ -364,7 +366,7 @@ PRESETS = ("github", "azure_devops", "gitlab", "kubernetes", "hcp_terraform", "p
 class Federated(Model):
     """A federated credential: tokens of another issuer stand in for a secret. One preset, or `issuer` with its subject."""
 
-    name: Annotated[Text, StringConstraints(pattern=f"^{limits.FEDERATED_NAME}$")] | None = None
+    name: _Name | None = None
     """Name of the credential, which never changes: 3 to 120 letters, digits, - and _. Default: made from the subject."""
     description: Annotated[Text, StringConstraints(max_length=limits.FEDERATED_TEXT)] | None = None
     """What it is for."""

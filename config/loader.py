@@ -176,7 +176,9 @@ class _Reader:
         for name, entry in apps.node.value.items():
             node = entry.node
             if node.value is None:
-                message = f"apps.{shorten(name)} is empty and removes nothing; write {{}} for an app with the defaults"
+                message = (
+                    f"apps.{shorten(name)}: nothing stands here, nor anything it removes; write {{}} for all defaults"
+                )
                 self.problems.append(entry.key.problem(message))
                 continue
             if type(node.value) is dict:
@@ -191,15 +193,26 @@ class _Reader:
         settled.value["apps"] = Entry(apps.key, finished)
         return settled
 
-    def _without_nulls(self, node: Node, path: tuple[str, ...]) -> Node:
+    def _without_nulls(self, node: Node, path: tuple[str | int, ...]) -> Node:
+        if type(node.value) is list:
+            for index, item in enumerate(node.value):
+                if item.value is None:
+                    where = _breadcrumb((*path, index))
+                    self.problems.append(item.place.problem(f"{where}nothing stands after the dash; take the line out"))
+            items = [
+                self._without_nulls(item, (*path, index)) if type(item.value) in (dict, list) else item
+                for index, item in enumerate(node.value)
+                if item.value is not None
+            ]
+            return Node(items, node.place)
         kept: dict[str, Entry] = {}
         for key, entry in node.value.items():
             below = entry.node
             if below.value is None:
-                where = ".".join((*path, shorten(key)))
-                message = f"{where} is empty and removes nothing; give it a value or take the line out"
+                where = _breadcrumb((*path, key))
+                message = f"{where}nothing stands here, nor anything it removes; give it a value or take the line out"
                 self.problems.append(entry.key.problem(message))
-            elif type(below.value) is dict:
+            elif type(below.value) in (dict, list):
                 kept[key] = Entry(entry.key, self._without_nulls(below, (*path, key)))
             else:
                 kept[key] = entry
@@ -262,7 +275,8 @@ def _validate(tree: Node, problems: list[Problem]) -> Environment | None:
     except ValidationError as error:
         faults = error.errors(include_url=False)
         for fault in faults:
-            report(*_located(tree, fault))
+            if not (fault["type"] == "too_short" and problems):  # what was there is itself wrong, and said so
+                report(*_located(tree, fault))
         sound = _sound(data, known, faults)
     for finding in findings(sound):
         report(*_at(tree, finding.path), finding.message, finding.severity)

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +14,20 @@ FILE: Final = Path(__file__).with_name("environment.schema.json")
 
 
 def schema() -> dict[str, Any]:
-    """The schema, for editors: everything that is optional may be null, which removes an inherited key."""
+    """The schema as editors want it.
+
+    Mappings merge along `extends`, so nothing in them is required and everything may be null, which removes an inherited
+    key; what stands in a list is always whole.
+    """
     document = Environment.model_json_schema(by_alias=True)
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
-    document.pop("required", None)
     document["title"] = "Entrant environment"
-    _tidy(document)
-    return document
+    merging = _merging(document)
+    for name, definition in document["$defs"].items():
+        _tidy(definition, nullable=name in merging)
+    definitions = document.pop("$defs")
+    _tidy(document, nullable=True)
+    return {**document, "$defs": definitions}
 
 
 def text() -> str:
@@ -27,21 +35,43 @@ def text() -> str:
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _tidy(value: Any) -> None:
-    """Drop pydantic's generated titles and defaults, which editors would show as noise; let optional values be null."""
+def _merging(document: dict[str, Any]) -> set[str]:
+    """The definitions that stand in mappings and never in a list."""
+    found: set[str] = set()
+
+    def follow(value: Any) -> None:
+        if isinstance(value, list):
+            for item in value:
+                follow(item)
+        elif isinstance(value, dict):
+            name = value.get("$ref", "").removeprefix("#/$defs/")
+            if name and name not in found:
+                found.add(name)
+                follow(document["$defs"][name])
+            for key, item in value.items():
+                if key not in ("items", "$defs"):
+                    follow(item)
+
+    follow(document)
+    return found
+
+
+def _tidy(value: Any, *, nullable: bool) -> None:
+    """Drop pydantic's titles and defaults, which editors would show as noise, and put descriptions on one line."""
     if isinstance(value, list):
         for item in value:
-            _tidy(item)
+            _tidy(item, nullable=nullable)
     if not isinstance(value, dict):
         return
+    if isinstance(description := value.get("description"), str):
+        value["description"] = re.sub(r"(?<!\n)\n(?!\n)", " ", description)
     if isinstance(properties := value.get("properties"), dict):
-        required = value.get("required", ())
         for name, field in properties.items():
-            if isinstance(field, dict):
-                field.pop("title", None)
-                field.pop("default", None)
-                if name not in required:
-                    properties[name] = _nullable(field)
+            field.pop("title", None)
+            field.pop("default", None)
+            properties[name] = _nullable(field) if nullable else _not_null(field)
+        if nullable and "anyOf" not in value:
+            value.pop("required", None)
     if isinstance(patterns := value.get("patternProperties"), dict):
         value["additionalProperties"] = False
         value.pop("minProperties", None)
@@ -49,7 +79,7 @@ def _tidy(value: Any) -> None:
             patterns[pattern] = _nullable(field)
     for key, item in value.items():
         if key != "const":
-            _tidy(item)
+            _tidy(item, nullable=nullable and key != "items")
 
 
 def _nullable(field: dict[str, Any]) -> dict[str, Any]:
@@ -57,3 +87,12 @@ def _nullable(field: dict[str, Any]) -> dict[str, Any]:
         return field
     described = {key: field.pop(key) for key in ("description",) if key in field}
     return {**described, "anyOf": [field, {"type": "null"}]}
+
+
+def _not_null(field: dict[str, Any]) -> dict[str, Any]:
+    """A field without the null that stands for its absence in the model."""
+    choices = [choice for choice in field.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == len(field.get("anyOf", ())):
+        return field
+    rest = {key: value for key, value in field.items() if key != "anyOf"}
+    return {**rest, **choices[0]} if len(choices) == 1 and "$ref" not in choices[0] else {**rest, "anyOf": choices}

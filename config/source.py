@@ -188,7 +188,12 @@ def expected(what: str, value: Any) -> str:
         return f"expected true or false; found {value.kind}: write true or false"
     if what == "text" and isinstance(value, bool | int | float):
         return f"expected text; found {kind(value)}: put it in quotes"
-    return f"expected {what}; found {kind(value)}"
+    if what == "true or false" and value in ("true", "false"):
+        return "expected true or false; found text: take the quotes away"
+    if what == "a mapping" and value is True:
+        return "expected a mapping; found true: write {} for one with all defaults"
+    forms = {"a mapping": "a mapping (`key: value`, or {})", "a list": "a list (`- item`, or [])"}
+    return f"expected {forms.get(what, what)}; found {kind(value)}"
 
 
 def _text(path: Path, shown: str) -> str:
@@ -272,6 +277,8 @@ class _Builder:
             message = "not valid YAML: " + (error.problem or "it cannot be parsed")
             if error.context:
                 message += f" ({error.context})"
+            if error.context and "flow" in error.context and error.context_mark:
+                message += f"; the bracket opened in line {error.context_mark.line + 1} is not closed"
             if "\\t" in message or "cannot start any token" in message:
                 message += "; indent with spaces, and quote a text that starts with a special character"
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -352,10 +359,9 @@ class _Builder:
         if top is not None and type(top.node.value) is dict and top.key is None and not top.skip:
             self._fail(event, "an alias cannot be a key; write the key out")
         if node is None:
-            inside = event.anchor in self.anchors
-            message = (
-                "the alias stands inside what it stands for" if inside else "no anchor (&name) above has this name"
-            )
+            message = "no anchor (&name) above has this name; a text that starts with * goes in quotes"
+            if event.anchor in self.anchors:
+                message = "the alias stands inside what it stands for; write the value out"
             self._fail(event, message)
         else:
             self._add(node, event)

@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, StrictStr, StringConstraints, ValidationInfo, WithJsonSchema
+from pydantic_core import core_schema
 
 from facts import apis, limits
 from facts.directory_roles import DirectoryRole, directory_roles, find_directory_role
@@ -228,7 +229,11 @@ def _scope_of_id(text: str, *place: str) -> Scope:
     try:
         return parse_scope(text)
     except ScopeError as error:
-        raise Refused(shorten(str(error), 300), *place) from None
+        form = "/subscriptions/<guid>/resourceGroups/<name>/providers/<namespace>/<type>/<name>, or a beginning of it"
+        message = str(error)
+        raise Refused(
+            shorten(message if "/subscriptions/" in message else f"{message}; expected {form}", 400), *place
+        ) from None
 
 
 def _scope_of_parts(value: dict[str, Any], known: Known) -> Scope:
@@ -428,6 +433,36 @@ def _text_schema(**more: Any) -> WithJsonSchema:
     return WithJsonSchema({**_STRING, **more})
 
 
+@dataclass(frozen=True, slots=True)
+class _Suggested:
+    """Any text, with names that an editor can complete."""
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"enum": list(self.names())}, dict(_STRING)]}
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """A text that matches a pattern; `form` says in words what it looks like."""
+
+    pattern: str
+    form: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**_STRING, "pattern": f"^{self.pattern}$"}
+
+    def _check(self, value: Any) -> str:
+        text = text_of(value)
+        if not re.fullmatch(self.pattern, text):
+            raise Refused(f'expected {self.form}; found "{shorten(text)}"')
+        return text
+
+
 Guid = Annotated[str, PlainValidator(parse_guid), _text_schema(pattern=f"^{GUID.pattern}$")]
 Duration = Annotated[timedelta, PlainValidator(parse_duration), _text_schema(pattern="^[0-9]{1,5}[hdw]$")]
 Moment = Annotated[datetime, PlainValidator(parse_moment), _text_schema(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
@@ -445,12 +480,24 @@ NamedScope = Annotated[
     PlainValidator(lambda value, info: scope_of(value, known_of(info), names=False)),
     WithJsonSchema(_SCOPE_SCHEMA),
 ]
-RoleRef = Annotated[Role, PlainValidator(lambda value, info: parse_role(value, known_of(info))), _text_schema()]
-DirectoryRoleRef = Annotated[DirectoryRole, PlainValidator(parse_directory_role), _text_schema()]
+RoleRef = Annotated[
+    Role,
+    PlainValidator(lambda value, info: parse_role(value, known_of(info))),
+    _Suggested(lambda: (role.name for role in builtin_roles())),
+]
+DirectoryRoleRef = Annotated[
+    DirectoryRole,
+    PlainValidator(parse_directory_role),
+    _Suggested(lambda: (role.name for role in directory_roles())),
+]
 AppRef = Annotated[
     Reference, PlainValidator(lambda value, info: parse_reference(value, known_of(info))), _text_schema()
 ]
 OwnerRef = Annotated[Owner, PlainValidator(lambda value, info: parse_owner(value, known_of(info))), _text_schema()]
-ApiRef = Annotated[Api, PlainValidator(lambda value, info: parse_api(value, known_of(info))), _text_schema()]
+ApiRef = Annotated[
+    Api,
+    PlainValidator(lambda value, info: parse_api(value, known_of(info))),
+    _Suggested(lambda: apis.FIRST_PARTY),
+]
 Name = Annotated[StrictStr, StringConstraints(pattern=f"^{NAME}$", max_length=60)]
 Text = Annotated[StrictStr, StringConstraints(min_length=1)]

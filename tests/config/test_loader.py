@@ -105,7 +105,9 @@ def test_a_problem_stands_where_the_value_was_written(check: Check) -> None:
 
 def test_a_problem_in_the_defaults_is_reported_once(check: Check) -> None:
     report = check("defaults: {secret: 1}\napps: {a: {}, b: {}}\n")
-    assert lines(report) == ["config/dev.yaml:1:20: error: defaults.secret: expected a mapping; found a number"]
+    assert lines(report) == [
+        "config/dev.yaml:1:20: error: defaults.secret: expected a mapping (`key: value`, or {}); found a number"
+    ]
 
 
 def test_every_problem_of_every_file_is_listed_in_order(check: Check) -> None:
