@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import inspect
 import os
@@ -15,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
 from pulumi.runtime.proto import provider_pb2
 
 import local_azure
@@ -278,18 +284,18 @@ def test_a_principal_of_no_application_is_refused_after_a_few_tries(
 # Credentials
 
 
-def test_a_client_secret_signs_in_and_is_secret(azuread: Plugin, registered: Any, deployer: Client) -> None:
+def test_a_client_secret_signs_in_and_is_secret(
+    azuread: Plugin, registered: Any, principal: Any, azure: local_azure.LocalAzure
+) -> None:
     made, state = registered
-    azuread_principal = deployer.graph("GET", f"/servicePrincipals?$filter=appId eq '{state['clientId']}'")["value"]
-    if not azuread_principal:
-        azuread.create(PRINCIPAL, clientId=state["clientId"])
     inputs = azuread.checked(PASSWORD, applicationId=made, displayName="one", endDate="2099-01-01T00:00:00Z")
     response = azuread.create_raw(PASSWORD, inputs)
     plain, secrets = decode(response.properties)
     assert secrets == {"value"}
     assert response.id == f"{state['objectId']}/password/{plain['keyId']}"
     assert plain["endDate"] == "2099-01-01T00:00:00Z"
-    assert Client(deployer.azure, state["clientId"], plain["value"]).ask_token("https://graph.microsoft.com/.default")
+    answer = Client(azure, state["clientId"], plain["value"]).ask_token("https://graph.microsoft.com/.default")
+    assert answer.status_code == 200
     _, read, _ = azuread.read(PASSWORD, response.id, plain, inputs)
     assert read["value"] == plain["value"] and not azuread.diff(PASSWORD, response.id, read, inputs, inputs).replaces
     azuread.delete(PASSWORD, response.id, plain, inputs)
@@ -335,14 +341,12 @@ def test_a_certificate_is_added_beside_others_and_taken_out_alone(
 
 
 def _certificate() -> str:
-    import datetime
+    return _key_pair()[0]
 
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
 
-    key = ec.generate_private_key(ec.SECP256R1())
+def _key_pair() -> tuple[str, bytes]:
+    """A certificate as PEM, and it with its key as PKCS #12 with the password `pfx`."""
+    key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
     now = datetime.datetime.now(datetime.UTC)
     made = (
@@ -355,7 +359,10 @@ def _certificate() -> str:
         .not_valid_after(now + datetime.timedelta(days=30))
         .sign(key, hashes.SHA256())
     )
-    return made.public_bytes(serialization.Encoding.PEM).decode()
+    bundle = pkcs12.serialize_key_and_certificates(
+        b"app", key, made, None, serialization.BestAvailableEncryption(b"pfx")
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode(), bundle
 
 
 # Parts of a registration, and links
@@ -799,6 +806,32 @@ def test_a_wrong_secret_is_entras_error_without_the_secret(azure: local_azure.Lo
         plugin.create(APPLICATION, displayName="x")
     out, error = plugin.stop()
     assert "not-the-secret" not in str(refused.value) + out + error
+
+
+def test_a_client_certificate_signs_in(
+    azuread: Plugin, registered: Any, principal: Any, azure: local_azure.LocalAzure, home: Path
+) -> None:
+    pem, bundle = _key_pair()
+    made, state, inputs = azuread.create(CERTIFICATE, applicationId=registered[0], type="AsymmetricX509Cert", value=pem)
+    (home / "app.pfx").write_bytes(bundle)
+    changes = {
+        "ARM_CLIENT_ID": registered[1]["clientId"],
+        "ARM_CLIENT_SECRET": None,
+        "ARM_CLIENT_CERTIFICATE_PATH": str(home / "app.pfx"),
+        "ARM_CLIENT_CERTIFICATE_PASSWORD": "pfx",
+    }
+    for password, works in (("pfx", True), ("wrong", False)):
+        changes["ARM_CLIENT_CERTIFICATE_PASSWORD"] = password
+        plugin = Plugin(home, "azuread", environ(azure, **changes))
+        plugin.configure()
+        if works:
+            found = plugin.invoke("azuread:index/getClientConfig:getClientConfig")
+            assert found["objectId"] == principal[1]["objectId"]
+        else:
+            with pytest.raises(Refused, match="the credentials cannot be used"):
+                plugin.invoke("azuread:index/getClientConfig:getClientConfig")
+        plugin.stop()
+    azuread.delete(CERTIFICATE, made, state, inputs)
 
 
 def test_provider_configuration_goes_before_the_environment(azure: local_azure.LocalAzure, home: Path) -> None:
