@@ -152,7 +152,9 @@ def _role(cloud: Cloud, token: Callable[[str], tokens.Token], grant: Grant, scop
 
 
 def _block(entry: dict[str, list[str]]) -> Permission:
-    return Permission(*(tuple(entry.get(part) or ()) for part in ("actions", "notActions", "dataActions", "notDataActions")))
+    return Permission(
+        *(tuple(entry.get(part) or ()) for part in ("actions", "notActions", "dataActions", "notDataActions"))
+    )
 
 
 def _key(block: Permission) -> tuple[frozenset[str], ...]:

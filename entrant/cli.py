@@ -1,5 +1,6 @@
 """The `entrant` command. Data on standard output, words on standard error; exit codes follow Pulumi's."""
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -13,6 +14,10 @@ COMMANDS = {
     "rehearse": "rehearsing",
     "validate": "validating",
     "token": "tokens",
+    "wait": "proving",
+    "check": "proving",
+    "doctor": "proving",
+    "explain": "proving",
     "logs": "monitoring",
     "metrics": "monitoring",
     "test": "rehearsing",
@@ -23,6 +28,9 @@ COMMANDS = {
 
 def main() -> int:
     """Run the command line; the process's exit code."""
+    azure = logging.getLogger("azure")  # what goes wrong is said once, in our words
+    azure.addHandler(logging.NullHandler())
+    azure.propagate = False
     try:
         result = cli.main(prog_name="entrant", standalone_mode=False)
     except EntrantError as error:

@@ -54,7 +54,12 @@ def find(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> Deployer | No
     """
     import shutil
 
-    from azure.identity import AzureCliCredential, CertificateCredential, ClientAssertionCredential, ClientSecretCredential
+    from azure.identity import (
+        AzureCliCredential,
+        CertificateCredential,
+        ClientAssertionCredential,
+        ClientSecretCredential,
+    )
 
     tenant, client = environ.get("ARM_TENANT_ID"), environ.get("ARM_CLIENT_ID")
     common: dict[str, Any] = {

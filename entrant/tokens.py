@@ -111,6 +111,10 @@ def _translate(error: Exception, app: App) -> AuthenticationError | UnreachableE
             if trust
             else "check the network, then try again",
         )
+    if (
+        "Unable to get authority configuration" in text
+    ):  # MSAL's words when the tenant's OpenID configuration is refused
+        text = f"AADSTS90002: Tenant '{app.tenant_id}' not found."
     code = re.search(r"AADSTS\d+", text)
     words = re.sub(
         r"\s*(Trace ID|Correlation ID|Timestamp):\s*\S+( \S+Z)?", "", text.removeprefix("Authentication failed: ")

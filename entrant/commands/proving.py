@@ -1,0 +1,255 @@
+"""`wait`, `check`, `doctor`, `explain`: whether access works, and if not, why."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import click
+
+from entrant import access, bootstrap, clouds, engine, outputs
+from entrant import deployer as deployers
+from entrant import explain as explanations
+from entrant.errors import ConfigurationError, EntrantError, NotReadyError, RefusedError
+from facts.clouds import Cloud
+
+_MARKS = {"granted": "✓", "ok": "✓", "pending": "…", "denied": "✗", "problem": "✗", "unknown": "?"}
+
+_stack = click.option("-s", "--stack", required=True, metavar="STACK", help="The Pulumi stack.")
+_cwd = click.option(
+    "-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here."
+)
+_probe = click.option(
+    "--probe",
+    type=click.Choice(["read", "write"]),
+    default="read",
+    show_default=True,
+    help="With write, custom metrics are proved by sending one.",
+)
+
+
+def _declared(
+    stack: str, apps: tuple[str, ...], cwd: Path | None
+) -> tuple[list[outputs.App], Callable[[outputs.App], Cloud]]:
+    found = engine.stack_outputs(stack, cwd=cwd)
+    chosen = [found.app(name) for name in apps] if apps else list(found.apps.values())
+    cloud = clouds.resolve(found.cloud, os.environ)
+    return chosen, lambda app: cloud
+
+
+def _can(app: outputs.App) -> bool:
+    """Whether this machine can be the app: a federated credential works only where its tokens are issued."""
+    return bool(app.secret or app.certificate or app.assertion)
+
+
+@click.command()
+@click.argument("apps", nargs=-1)
+@_stack
+@_cwd
+@_probe
+@click.option("--timeout", type=click.FloatRange(0), default=3600.0, show_default=True, help="Seconds to wait at most.")
+@click.option(
+    "--successes", type=click.IntRange(1, 100), default=access.SUCCESSES, show_default=True, help="Tokens in a row."
+)
+def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeout: float, successes: int) -> int:
+    """Wait until every declared grant works, tried as the service principals themselves.
+
+    Ends with exit code 9 when the time is up, and at once where waiting cannot help.
+
+    \b
+    pulumi up -s dev && python3 -m entrant wait -s dev
+    python3 -m entrant wait -s dev log-reader --timeout 600
+    """
+    chosen, cloud = _declared(stack, apps, cwd)
+    able = [app for app in chosen if _can(app)]
+    for app in chosen:
+        if app not in able:
+            click.echo(f"? {app.name}: no credential to be tried with here", err=True)
+    voice = threading.Lock()
+
+    def tell(proof: access.Proof, elapsed: float) -> None:
+        with voice:
+            click.echo(f"{_MARKS[proof.state]} {elapsed:5.1f} s  {proof.app}: {proof.target}: {proof.state}", err=True)
+
+    proofs = access.wait(
+        able,
+        cloud,
+        deployer=deployers.find(cloud(able[0]), os.environ) if able else None,
+        write=probe == "write",
+        stack=stack,
+        seconds=timeout,
+        successes=successes,
+        tell=tell,
+    )
+    missing = [
+        proof
+        for proof in proofs
+        if proof.state not in ("granted", "unknown") or (proof.state == "unknown" and not proof.final)
+    ]
+    if missing:
+        listed = "; ".join(f"{proof.app}: {proof.target} ({proof.state}: {proof.evidence})" for proof in missing)
+        raise NotReadyError(f"still missing: {listed}", next_step=missing[0].next_step)
+    return 0
+
+
+@click.command()
+@click.argument("apps", nargs=-1)
+@_stack
+@_cwd
+@_probe
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "junit", "markdown"]), default="text", show_default=True
+)
+def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form: str) -> int:
+    """Try every declared grant once, as the service principals themselves, and look for what is not declared.
+
+    Each grant is granted, pending, denied or unknown, with evidence. Exit code 4 if one is pending or denied, 7 if all is well but
+    something undeclared is there.
+
+    \b
+    python3 -m entrant check -s dev
+    python3 -m entrant check -s dev --format junit > access.xml
+    """
+    from entrant import unmanaged
+
+    chosen, cloud = _declared(stack, apps, cwd)
+    able = [app for app in chosen if _can(app)]
+    deployer = deployers.find(cloud(chosen[0]), os.environ) if chosen else None
+    proofs = access.check(able, cloud, deployer=deployer, write=probe == "write", stack=stack)
+    proofs += [
+        access.Proof(app.name, "token", "token", "unknown", "no credential to be tried with here")
+        for app in chosen
+        if app not in able
+    ]
+    extra: list[unmanaged.Unmanaged] = []
+    if deployer is None:
+        click.echo(
+            "undeclared access was not looked for: there is no deployer (az login, or ARM_* variables)", err=True
+        )
+    else:
+        try:
+            extra = list(unmanaged.find(chosen, deployer))
+        except RefusedError as error:
+            click.echo(f"undeclared access was not looked for: {error}", err=True)
+    click.echo(_REPORTS[form](stack, proofs, extra))
+    if any(proof.state in ("pending", "denied") for proof in proofs):
+        return RefusedError.exit_code
+    return 7 if extra else 0
+
+
+def _text(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
+    lines = []
+    for proof in proofs:
+        lines.append(f"{_MARKS[proof.state]} {proof.app}: {proof.target}: {proof.state}: {proof.evidence}")
+        if proof.next_step and proof.state != "granted":
+            lines.append(f"    {proof.next_step}")
+    return "\n".join([*lines, *(f"! {item}" for item in extra)])
+
+
+def _json(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
+    grants = [
+        {name: getattr(proof, name) for name in ("app", "layer", "target", "state", "evidence", "next_step")}
+        for proof in proofs
+    ]
+    undeclared = [{name: getattr(item, name) for name in ("app", "kind", "what", "id")} for item in extra]
+    return json.dumps({"stack": stack, "grants": grants, "undeclared": undeclared})
+
+
+def _junit(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
+    bad = [proof for proof in proofs if proof.state in ("pending", "denied")]
+    unknown = [proof for proof in proofs if proof.state == "unknown"]
+    counts = {"tests": len(proofs) + len(extra), "failures": len(bad) + len(extra), "skipped": len(unknown)}
+    suite = ElementTree.Element("testsuite", {"name": stack} | {key: str(value) for key, value in counts.items()})
+    for proof in proofs:
+        case = ElementTree.SubElement(suite, "testcase", classname=proof.app, name=f"{proof.layer}: {proof.target}")
+        if proof.state in ("pending", "denied"):
+            ElementTree.SubElement(case, "failure", type=proof.state, message=proof.evidence).text = proof.next_step
+        elif proof.state == "unknown":
+            ElementTree.SubElement(case, "skipped", message=proof.evidence)
+    for item in extra:
+        case = ElementTree.SubElement(suite, "testcase", classname=item.app, name=f"undeclared {item.kind}: {item.id}")
+        ElementTree.SubElement(case, "failure", type="undeclared", message=item.what)
+    return ElementTree.tostring(suite, encoding="unicode")
+
+
+def _markdown(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
+    lines = [f"### Access of `{stack}`", "", "| app | grant | state | evidence |", "|---|---|---|---|"]
+    for proof in proofs:
+        evidence = proof.evidence.replace("|", "\\|").replace("\n", " ")
+        lines.append(f"| {proof.app} | {proof.target} | {_MARKS[proof.state]} {proof.state} | {evidence} |")
+    return "\n".join([*lines, *([""] if extra else []), *(f"- ⚠️ {item}" for item in extra)])
+
+
+_REPORTS = {"text": _text, "json": _json, "junit": _junit, "markdown": _markdown}
+
+
+@click.command()
+@_stack
+@_cwd
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def doctor(stack: str, cwd: Path | None, form: str) -> int:
+    """Before `pulumi up`: whether the deployer may do what environment STACK asks for, and whether limits are in the way.
+
+    Exit code 4 if something is.
+
+    \b
+    python3 -m entrant doctor -s dev
+    """
+    import config
+    from entrant import doctor as examination
+
+    try:
+        environment = config.load(stack, root=cwd or bootstrap.ROOT)
+    except config.ConfigError as error:
+        raise ConfigurationError(
+            str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
+        ) from None
+    deployer = deployers.find(clouds.resolve(environment.cloud, os.environ), os.environ)
+    findings = list(examination.examine(environment, deployer, cwd=cwd or bootstrap.ROOT, environ=os.environ))
+    if form == "json":
+        fields = ("what", "state", "evidence", "next_step")
+        click.echo(json.dumps([{name: getattr(finding, name) for name in fields} for finding in findings]))
+    else:
+        for finding in findings:
+            click.echo(f"{_MARKS[finding.state]} {finding.what}: {finding.evidence}")
+            if finding.next_step:
+                click.echo(f"    {finding.next_step}")
+    return RefusedError.exit_code if any(finding.state == "problem" for finding in findings) else 0
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.option("-s", "--stack", default="STACK", metavar="STACK", help="To name the stack in the next steps.")
+def explain(words: tuple[str, ...], stack: str) -> int:
+    """Explain an error of Entra ID, Graph, Resource Manager or Log Analytics: a code, or a response body on standard input.
+
+    After --, a command: it is run, and what it says is explained. Exit code 1 if nothing is known.
+
+    \b
+    python3 -m entrant explain AADSTS7000215
+    curl … | python3 -m entrant explain
+    python3 -m entrant explain -- az role assignment list
+    """
+    code = 0
+    if "--" in sys.argv and words:
+        done = subprocess.run(words, capture_output=True, text=True)
+        sys.stdout.write(done.stdout)
+        sys.stderr.write(done.stderr)
+        code, text = done.returncode, done.stderr + done.stdout
+        if code == 0:
+            return 0
+    else:
+        text = " ".join(words) or sys.stdin.read()
+    found = explanations.explain(text, stack=stack)
+    if not found:
+        click.echo("nothing in it is known", err=True)
+        return code or EntrantError.exit_code
+    again = {"no": "do not try again as it is", "later": "trying again later may help", "once": "try again once"}
+    for finding in found:
+        click.echo(f"{finding.code}: {finding.cause}\n  {again[finding.retry]}; {finding.next_step}")
+    return code
