@@ -42,10 +42,18 @@ _LOCATION = "westeurope"
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Where one environment's rehearsal keeps its things."""
+    """Where one environment's rehearsal keeps its things. `file` is its file where that is not `config/<stack>.yaml`."""
 
     stack: str
     root: Path = bootstrap.ROOT
+    file: str | None = None
+
+    @classmethod
+    def of(cls, name: str, root: Path = bootstrap.ROOT) -> "Rehearsal":
+        """The rehearsal of a stack, or of a file, whose stack is then called as the file is."""
+        if name.endswith((".yaml", ".yml")):
+            return cls(Path(name).stem, root, Path(os.path.relpath(Path(name).absolute(), root)).as_posix())
+        return cls(name, root)
 
     @property
     def folder(self) -> Path:
@@ -118,7 +126,7 @@ def run(
         config.ConfigError: the environment's file has problems; nothing was made.
         EntrantError: a step failed; running again goes on from there.
     """
-    environment = config.load(rehearsal.stack, root=rehearsal.root)
+    environment = config.load(rehearsal.file or rehearsal.stack, root=rehearsal.root)
     if _interrupted(rehearsal, steps):
         steps.out.print("The last run was killed in the middle of a change; starting over.")
         _remove(rehearsal)
@@ -128,10 +136,11 @@ def run(
     settings = rehearsal.settings(azure)
     env = environ(settings)
     with _trusting(settings["REQUESTS_CA_BUNDLE"]):
-        with steps.step("Scopes") as step:
-            scopes = environment.all_scopes()
-            made = azure.ensure([scope.id for scope in scopes])
-            step.note = f"{len(scopes)} named, {len(made)} made" if made else f"{len(scopes)} named, all there"
+        with steps.step("What the file refers to") as step:
+            named = _referred(environment)
+            made = azure.admin("POST", "ensure", named)["created"]
+            words = [f"{len(ids)} {kind}" for kind, ids in named.items() if ids]
+            step.note = ", ".join([*words, f"{len(made)} made" if made else "all there"])
         with steps.step("Pulumi") as step:
             _prepare_stack(rehearsal, env)
             served = _plugins(rehearsal, env, which)
@@ -210,6 +219,19 @@ def _remove(rehearsal: Rehearsal) -> None:
     local_azure.stop(rehearsal.azure)
     if rehearsal.folder.exists():
         shutil.rmtree(rehearsal.folder)
+
+
+def _referred(environment: config.Environment) -> dict[str, list[str]]:
+    """The scopes, users and groups that an environment names and does not declare; owners by id are taken for users."""
+    owners = [owner for app in environment.apps.values() for owner in app.owners]
+    owners += [
+        owner for app in environment.apps.values() if app.service_principal for owner in app.service_principal.owners
+    ]
+    return {
+        "scopes": [scope.id for scope in environment.all_scopes()],
+        "users": sorted({owner.value for owner in owners if owner.kind in ("user", "object")}),
+        "groups": sorted({group for app in environment.apps.values() for group in app.groups}),
+    }
 
 
 @contextlib.contextmanager
@@ -322,6 +344,8 @@ def _prepare_stack(rehearsal: Rehearsal, env: Mapping[str, str]) -> None:
     own = (yaml.safe_load(project.read_text()) or {}) if project.exists() else {}
     for key in ("encryptionsalt", "secretsprovider", "encryptedkey"):
         own.pop(key, None)
+    if rehearsal.file is not None:
+        own["config"] = (own.get("config") or {}) | {"entrant:environment": rehearsal.file}
     _write_private(rehearsal.stack_config, yaml.safe_dump(own | {"encryptionsalt": made["encryptionsalt"]}))
 
 

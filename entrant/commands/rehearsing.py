@@ -14,7 +14,7 @@ from entrant.progress import Steps
 
 
 @click.command()
-@click.argument("stack")
+@click.argument("environment")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")
 @click.option(
     "--env", "as_env", is_flag=True, help="Print the shell settings of the rehearsal, for eval, and do nothing else."
@@ -34,8 +34,8 @@ from entrant.progress import Steps
     show_default=True,
     help="Pulumi's real resource plugins where it can have them, or the local Azure's stand-ins.",
 )
-def rehearse(stack: str, as_json: bool, as_env: bool, down: bool, propagation: float, plugins: str) -> None:
-    """Run environment STACK, unchanged, on a local Azure: `pulumi up`, tokens, first API calls.
+def rehearse(environment: str, as_json: bool, as_env: bool, down: bool, propagation: float, plugins: str) -> None:
+    """Run ENVIRONMENT, a stack or a file, unchanged, on a local Azure: `pulumi up`, tokens, first API calls.
 
     Sets up whatever is missing. A second run reuses everything. Nothing outside .entrant/ is touched.
 
@@ -44,7 +44,8 @@ def rehearse(stack: str, as_json: bool, as_env: bool, down: bool, propagation: f
     eval "$(python3 -m entrant rehearse dev --env)" && pulumi preview --diff -s dev
     python3 -m entrant rehearse dev --down
     """
-    job = rehearsal.Rehearsal(stack)
+    job = rehearsal.Rehearsal.of(environment)
+    stack = job.stack
     if as_env:
         click.echo(rehearsal.shell(job))
         return
