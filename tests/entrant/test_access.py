@@ -1,0 +1,214 @@
+"""Access proved by trying, against the local Azure with faults of its own."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import local_azure
+from entrant import access, clouds, deployer, explain, tokens, unmanaged
+from entrant.outputs import App, Grant
+from facts.clouds import Cloud
+from tests.local_azure.conftest import Client
+
+READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalAzure]:
+    state = tmp_path_factory.mktemp("azure")
+    yield local_azure.start(state)
+    local_azure.stop(state)
+
+
+@pytest.fixture
+def environ(azure: local_azure.LocalAzure, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    bundle = str(azure.ca_bundle())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    azure.set_propagation(0)
+    return azure.settings() | {"ENTRANT_METRICS_ENDPOINT": azure.url}
+
+
+@pytest.fixture
+def cloud(environ: dict[str, str]) -> Cloud:
+    return clouds.resolve("public", environ)
+
+
+class Estate:
+    """An app with roles on a workspace and a machine, made through the APIs."""
+
+    def __init__(self, azure: local_azure.LocalAzure, name: str) -> None:
+        self.client = Client(azure)
+        group = f"/subscriptions/{azure.subscription_id}/resourceGroups/rg-{name}"
+        self.workspace = f"{group}/providers/Microsoft.OperationalInsights/workspaces/law-{name}"
+        self.machine = f"{group}/providers/Microsoft.Compute/virtualMachines/vm-{name}"
+        azure.ensure([self.workspace, self.machine])
+        made = self.client.new_identity(name)
+        self.identity = made
+        self.app = App(
+            name=name,
+            tenant_id=azure.tenant_id,
+            client_id=made.client_id,
+            object_id=made.application_id,
+            service_principal_id=made.object_id,
+            secret=made.secret,
+            credentials=({"kind": "secret", "key_id": made.key_id, "name": "one"},),
+        )
+
+    def grant(self, role: str, name: str, scope: str) -> Grant:
+        assignment = str(self.client.grant(role, scope, self.identity.object_id)["id"])
+        return Grant(name, role, scope, assignment)
+
+    def with_grants(self, *grants: Grant) -> App:
+        return App(**{name: getattr(self.app, name) for name in App.__slots__} | {"grants": grants})
+
+
+def states(proofs: list[access.Proof]) -> dict[str, str]:
+    return {proof.target: proof.state for proof in proofs}
+
+
+def test_every_declared_grant_is_tried_as_the_app_itself(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
+    estate = Estate(azure, "whole")
+    app = estate.with_grants(
+        estate.grant(READER, "Reader", estate.workspace),
+        estate.grant(PUBLISHER, "Monitoring Metrics Publisher", estate.machine),
+    )
+    proofs = access.check([app], lambda _: cloud, deployer=None, write=True, stack="dev")
+    assert states(proofs) == {
+        "token": "granted",
+        "Reader on law-whole": "granted",
+        "query of law-whole": "granted",
+        "Monitoring Metrics Publisher on vm-whole": "granted",
+        "metrics of vm-whole": "granted",
+    }
+
+
+def test_a_metric_is_sent_only_when_asked_for(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
+    estate = Estate(azure, "quiet")
+    app = estate.with_grants(estate.grant(PUBLISHER, "Monitoring Metrics Publisher", estate.machine))
+    proofs = access.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    assert states(proofs)["metrics of vm-quiet"] == "unknown"
+    assert azure.metrics(estate.machine) == []
+
+
+def test_a_role_that_is_not_there_is_told_from_one_that_is_new(
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str]
+) -> None:
+    estate = Estate(azure, "young")
+    gone = Grant(
+        "Reader",
+        READER,
+        estate.workspace,
+        f"{estate.workspace}/providers/Microsoft.Authorization/roleAssignments/{READER}",
+    )
+    who = deployer.find(cloud, environ)
+    proofs = access.check([estate.with_grants(gone)], lambda _: cloud, deployer=who, write=False, stack="dev")
+    assert states(proofs) == {"token": "granted", "Reader on law-young": "denied", "query of law-young": "denied"}
+    assert "the role assignment is not there any more" in proofs[1].evidence
+    azure.admin("PATCH", "settings", {"propagation": {"roles": 600, "secrets": 0}})
+    new = estate.with_grants(estate.grant(READER, "Reader", estate.workspace))
+    proofs = access.check([new], lambda _: cloud, deployer=who, write=False, stack="dev")
+    assert states(proofs) == {"token": "granted", "Reader on law-young": "pending", "query of law-young": "pending"}
+    assert "the role assignment is 0 minutes old" in proofs[1].evidence
+
+
+def test_wait_notices_readiness_within_two_seconds(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
+    estate = Estate(azure, "soon")
+    azure.set_propagation(3)
+    app = estate.with_grants(estate.grant(READER, "Reader", estate.workspace))
+    made = time.monotonic()
+    proofs = access.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=30)
+    assert set(states(proofs).values()) == {"granted"}
+    assert time.monotonic() - made + 0.5 >= 3
+    assert time.monotonic() - made < 3 + 2 + 1.5, "two seconds, and the three calls of the proof"
+
+
+def test_wait_ends_when_its_time_is_up_and_says_what_is_missing(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
+    estate = Estate(azure, "never")
+    said: list[str] = []
+    app = estate.with_grants(Grant("Reader", READER, estate.workspace))
+    proofs = access.wait(
+        [app],
+        lambda _: cloud,
+        deployer=None,
+        write=False,
+        stack="dev",
+        seconds=1.5,
+        tell=lambda proof, elapsed: said.append(f"{proof.target}: {proof.state}"),
+    )
+    assert states(proofs) == {"token": "granted", "Reader on law-never": "pending", "query of law-never": "pending"}
+    assert said == ["token: granted", "Reader on law-never: pending", "query of law-never: pending"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"tenant_id": "99999999-9999-4999-8999-999999999999"}, "AADSTS90002"),
+        ({"client_id": "99999999-9999-4999-8999-999999999999"}, "AADSTS700016"),
+        ({"secret": "n0t-th1s-0ne"}, "AADSTS7000215"),
+    ],
+)
+def test_a_token_that_is_refused_is_explained(
+    azure: local_azure.LocalAzure, cloud: Cloud, change: dict[str, Any], code: str
+) -> None:
+    estate = Estate(azure, f"refused-{code.lower()}")
+    app = App(**{name: getattr(estate.app, name) for name in App.__slots__} | change)
+    (proof,) = access.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    expected = explain.explain(code, stack="dev", app=app.name)[0]
+    assert proof.state == ("denied" if expected.retry == "no" else "pending")
+    assert code in proof.evidence
+    assert proof.next_step == f"{expected.cause}; {expected.next_step}"
+    assert "n0t-th1s-0ne" not in proof.evidence
+
+
+def test_what_nobody_declared_is_found(azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str]) -> None:
+    estate = Estate(azure, "watched")
+    declared = estate.grant(READER, "Reader", estate.workspace)
+    app = estate.with_grants(declared)
+    who = deployer.find(cloud, environ)
+    assert who is not None
+    assert list(unmanaged.find([app], who)) == []
+    assignment = estate.client.grant(PUBLISHER, estate.machine, estate.identity.object_id)["id"]
+    added = estate.client.call(
+        "POST", f"/v1.0/applications/{app.object_id}/addPassword", {"passwordCredential": {"displayName": "by hand"}}
+    ).json()
+    found = {(item.kind, item.id): item.what for item in unmanaged.find([app], who)}
+    assert found.keys() == {("secret", added["keyId"]), ("role", assignment)}
+    assert found["secret", added["keyId"]].startswith('"by hand", valid until ')
+    assert found["role", assignment] == f"Monitoring Metrics Publisher on {estate.machine}"
+    assert added["secretText"] not in str(found)
+
+
+def test_an_assignment_whose_principal_is_gone_is_an_orphan(
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str]
+) -> None:
+    estate, other = Estate(azure, "kept"), Estate(azure, "left")
+    app = estate.with_grants(estate.grant(READER, "Reader", estate.workspace))
+    orphan = other.client.grant(READER, estate.workspace, other.identity.object_id)["id"]
+    other.client.call("DELETE", f"/v1.0/servicePrincipals/{other.identity.object_id}")
+    who = deployer.find(cloud, environ)
+    assert who is not None
+    assert [(item.kind, item.id) for item in unmanaged.find([app], who)] == [("orphan", orphan)]
+
+
+def test_an_error_body_is_explained_innermost_included() -> None:
+    body = {"error": {"code": "InsufficientAccessError", "innererror": {"code": "AuthorizationFailed"}}}
+    assert [finding.code for finding in explain.explain(json.dumps(body))] == [
+        "InsufficientAccessError",
+        "AuthorizationFailed",
+    ]
+    said = "ERROR: (RoleAssignmentExists) The role assignment already exists. AADSTS700016: x"
+    assert [finding.code for finding in explain.explain(said)] == ["RoleAssignmentExists", "AADSTS700016"]
+    assert explain.explain("all is well") == []
+
+
+def test_no_proof_holds_a_secret(azure: local_azure.LocalAzure, cloud: Cloud, tmp_path: Path) -> None:
+    estate = Estate(azure, "silent")
+    proofs = access.check([estate.app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    assert estate.app.secret is not None
+    assert estate.app.secret not in repr(proofs)
+    assert estate.app.secret not in repr(tokens.Credential(estate.app, cloud))
