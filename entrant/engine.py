@@ -106,7 +106,7 @@ def operate(
     with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
         log = Path(folder) / "events"
         command = [str(find(environ)), *arguments, "--non-interactive", "--color=never", "--event-log", str(log)]
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command,
             cwd=cwd,
             env=environment(environ) | {"PULUMI_DEBUG_COMMANDS": "true"},  # without it --event-log does not exist
@@ -114,19 +114,20 @@ def operate(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        said: list[str] = []
-        assert process.stdout is not None
-        reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
-        reader.start()
-        try:
-            events = _follow(log, process, on_event)
-            code = process.wait()
-        except BaseException:
-            process.terminate()  # pulumi cancels in order and releases its lock
-            process.wait()
-            raise
-        reader.join()
+        ) as process:
+            said: list[str] = []
+            assert process.stdout is not None
+            reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
+            reader.start()
+            try:
+                events = _follow(log, process, on_event)
+                code = process.wait()
+            except BaseException:
+                process.terminate()  # pulumi cancels in order and releases its lock
+                process.wait()
+                raise
+            finally:
+                reader.join()
     if code:
         raise failure(arguments, code, _diagnostics(events) or "".join(said))
     summary: Mapping[str, Any] = next((event["summaryEvent"] for event in events if "summaryEvent" in event), {})
