@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _PARTS = (
     "components",
     "config",
+    "examples",
     "entrant",
     "facts",
     "local_azure",
@@ -45,7 +46,7 @@ class Project:
     def environ(self) -> dict[str, str]:
         """The environment for `entrant`: this interpreter and the engine on PATH, and no cloud."""
         paths = [str(Path(sys.executable).parent), str(engine.find().parent), os.environ["PATH"]]
-        foreign = ("ARM_", "AZURE_", "PULUMI_")
+        foreign = ("ARM_", "AZURE_", "PULUMI_", "PIP_", "XDG_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         return kept | {"PATH": os.pathsep.join(paths), "HOME": str(self.root / "home")}
 

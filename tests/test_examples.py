@@ -1,0 +1,78 @@
+"""The example that uses every line of the vocabulary, through the real engine: up, no change, and each block removable."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import local_azure
+from entrant import engine
+from entrant.rehearsal import environ
+from tests.conftest import Project
+
+EXAMPLE = Path("examples") / "everything.yaml"
+
+
+@pytest.fixture(scope="module")
+def everything(project: Project) -> Project:
+    """A rehearsal of the whole vocabulary."""
+    done = project.entrant("rehearse", str(EXAMPLE), "--propagation", "0")
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+@pytest.fixture
+def edit(everything: Project) -> Iterator[Any]:
+    """Changes the example's text for one test."""
+    file = everything.root / EXAMPLE
+    before = file.read_text("utf-8")
+
+    def change(pattern: str, replacement: str = "") -> None:
+        text, count = re.subn(pattern, replacement, file.read_text("utf-8"), flags=re.M)
+        assert count == 1, pattern
+        file.write_text(text, "utf-8")
+
+    yield change
+    file.write_text(before, "utf-8")
+
+
+def preview(project: Project) -> dict[str, set[str]]:
+    """What a preview would do, other than nothing: operation → names of resources."""
+    rehearsal = project.rehearsal("everything")
+    env = environ(rehearsal.settings(local_azure.start(rehearsal.azure)))
+    found: dict[str, set[str]] = {}
+
+    def note(event: engine.Event) -> None:
+        planned = event.get("resourcePreEvent")
+        if planned and planned["metadata"]["op"] != "same":
+            metadata = planned["metadata"]
+            found.setdefault(metadata["op"], set()).add(metadata["urn"].rsplit("::", 1)[-1])
+
+    engine.operate(["preview", "--stack", "everything"], cwd=project.root, environ=env, on_event=note)
+    return found
+
+
+def test_the_whole_vocabulary_goes_up_and_shows_no_change_afterwards(everything: Project) -> None:
+    assert preview(everything) == {}
+
+
+@pytest.mark.parametrize(
+    ("block", "replacement", "gone"),
+    [
+        (r"^    groups: .*\n", "", {"delete": 1}),
+        (r"^      - \{role: User Administrator.*\n", "", {"delete": 1}),
+        (r"^      - \{role: heartbeat-reader, scope: logs\}\n", "", {"delete": 1}),
+        (r"^      - \{gitlab: \{project: contoso/obs, branch: main\}\}\n", "", {"delete": 1}),
+        (r"^      batch: \{path: batch.pem\}\n", "", {"delete": 1}),
+        (r"^    secret: \{every: 30d, overlap: 72h\}\n", "    secret: false\n", {"delete": 1}),
+        (r"^      - \{api: log-api, application: \[Logs.Read.All\], consent: true\}\n", "", {"delete": 1, "update": 1}),
+        (r"^      login_url: .*\n", "", {"update": 1}),
+    ],
+)
+def test_a_block_that_is_removed_takes_exactly_its_own_with_it(
+    everything: Project, edit: Any, block: str, replacement: str, gone: dict[str, int]
+) -> None:
+    edit(block, replacement)
+    assert {op: len(names) for op, names in preview(everything).items()} == gone
