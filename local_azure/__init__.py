@@ -14,11 +14,13 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from local_azure.files import Held, is_held, lock, write_public
 
@@ -78,10 +80,21 @@ class LocalAzure:
 
     def metrics(self, resource_id: str) -> list[dict[str, Any]]:
         """Every custom metric sample that a resource was sent."""
-        from urllib.parse import quote
-
         found: list[dict[str, Any]] = self.admin("GET", f"metrics?resource={quote(resource_id)}")["value"]
         return found
+
+    def assertion(self, subject: str, *, issuer: str = "", audience: str = "", **claims: Any) -> str:
+        """A federated assertion for `subject` that this local Azure trusts; by default GitHub's, for Entra's usual audience."""
+        body = {"subject": subject, "issuer": issuer, "audience": audience, "claims": claims}
+        value: str = self.admin("POST", "assertions", body)["value"]
+        return value
+
+    def github_settings(self, subject: str) -> dict[str, str]:
+        """The variables by which a GitHub Actions job gets its OIDC token, for a job with this subject."""
+        return {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/_local/github/token?subject={quote(subject)}",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": (self.state / "admin.key").read_text("utf-8").strip(),
+        }
 
     def admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Call a ``/_local/…`` route and return its JSON; `LocalAzureError` when it refuses or does not answer."""
