@@ -69,8 +69,9 @@ TOKEN = re.compile(
     r"|(?P<string>@?\"(?:[^\"\\\n]|\\.)*\"|@?'(?:[^'\\\n]|\\.)*')"
     r"|(?P<timespan>\d+(?:\.\d+)?(?:microseconds?|ticks?|millis\w*|seconds?|minutes?|hours?|days?|ms|[dhms])\b)"
     r"|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
+    r"|(?P<fold>in~)"
     r"|(?P<name>(?:[A-Za-z_$][\w$]*)(?:-(?:away|keep|rename|reorder|expand|apply|where)\b)?)"
-    r"|(?P<mark>!in~|in~|!=|==|=~|!~|<=|>=|<>|\.\.|![A-Za-z_]+|[-+*/%<>=(),|;.\[\]:{}])"
+    r"|(?P<mark>!in~|!=|==|=~|!~|<=|>=|<>|\.\.|![A-Za-z_]+|[-+*/%<>=(),|;.\[\]:{}])"
 )
 
 
@@ -89,7 +90,8 @@ def tokenize(text: str) -> list[Token]:
         if found is None:
             _syntax(text[at : at + 1], at)
         if found.lastgroup != "space":
-            tokens.append(Token(str(found.lastgroup), found.group(), at))
+            kind = "mark" if found.lastgroup == "fold" else str(found.lastgroup)
+            tokens.append(Token(kind, found.group(), at))
         at = found.end()
     return [*tokens, Token("end", "", len(text))]
 
@@ -251,6 +253,8 @@ class _Parser:
         match token.text:
             case "where" | "filter":
                 test = self.expression(columns, 0)
+                if self.peek().kind != "end" and self.peek().text not in ("|", ")", ";", ","):
+                    self.wrong()
                 if test.type not in ("bool", "dynamic"):
                     _semantic("'where' operator: the predicate must be of type bool.", "SEM0020")
                 return Table(columns, (row for row in table.rows if test.get(row) is True))
