@@ -1,9 +1,11 @@
 """The two calls of Azure Monitor that the tokens are for: query a Log Analytics workspace, send a custom metric."""
 
 import datetime as dt
+import json
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from entrant import http
@@ -12,7 +14,8 @@ from facts.clouds import Cloud
 from facts.scopes import is_guid
 
 OLDEST_METRIC = dt.timedelta(minutes=20)
-"""How old a custom metric's time may be, and 5 minutes ahead at most (custom metrics documentation)."""
+AHEAD = dt.timedelta(minutes=5)
+"""How old, and how far ahead, the time of a custom metric may be (custom metrics documentation)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,14 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
 
 
-def query_logs(cloud: Cloud, token: str, workspace: str, query: str, *, timespan: str | None = None) -> Table:
+def query_logs(
+    cloud: Cloud, token: str, workspace: str, query: str, *, timespan: str | None = None, others: Sequence[str] = ()
+) -> Table:
     """Run a KQL query.
 
     Args:
         workspace: the workspace's GUID (its customer id) or its resource id.
+        others: further workspaces to query together with it, by GUID or resource id.
         timespan: an ISO 8601 duration or interval, such as `P1D`; without it the query alone decides.
 
     Raises:
@@ -36,7 +42,11 @@ def query_logs(cloud: Cloud, token: str, workspace: str, query: str, *, timespan
     path = f"/workspaces/{workspace}" if is_guid(workspace) else workspace
     if not path.startswith("/"):
         raise ConfigurationError(f'"{workspace}" is neither a workspace GUID nor a resource id')
-    body = {"query": query} | ({"timespan": timespan} if timespan else {})
+    body = (
+        {"query": query}
+        | ({"timespan": timespan} if timespan else {})
+        | ({"workspaces": list(others)} if others else {})
+    )
     answer = http.call("POST", f"{cloud.logs}/v1{path}/query", token=token, json=body)
     try:
         table = answer["tables"][0]
@@ -52,22 +62,98 @@ def query_logs(cloud: Cloud, token: str, workspace: str, query: str, *, timespan
     return result
 
 
-def metric(
-    name: str,
-    value: float,
-    *,
-    namespace: str = "entrant",
-    dimensions: Mapping[str, str] | None = None,
-    time: dt.datetime | None = None,
-) -> dict[str, Any]:
-    """The body for one value of a custom metric, as Azure Monitor wants it; `time` is now unless given."""
-    given = dimensions or {}
-    moment = (time or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)
-    if not name or not namespace:
-        raise ConfigurationError("a metric needs a name and a namespace")
-    series = {"dimValues": list(given.values()), "min": value, "max": value, "sum": value, "count": 1}
-    base = {"metric": name, "namespace": namespace, "dimNames": list(given), "series": [series]}
-    return {"time": moment.strftime("%Y-%m-%dT%H:%M:%SZ"), "data": {"baseData": base}}
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a custom metric. `time` is when it was measured; now unless given."""
+
+    name: str
+    value: float
+    namespace: str = "entrant"
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    time: dt.datetime | None = None
+
+
+def read_samples(text: str) -> list[Sample]:
+    """Samples from JSON lines: `{"name": …, "value": …}` with `namespace`, `dimensions` and `time` (RFC 3339) as wanted.
+
+    Raises:
+        ConfigurationError: with the number of the line that is wrong, and why.
+    """
+    samples: list[Sample] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            given = json.loads(line)
+            if "time" in given:
+                given["time"] = dt.datetime.fromisoformat(str(given["time"]).replace("Z", "+00:00"))
+            sample = Sample(**given)
+            metrics([sample])
+        except ConfigurationError as error:
+            raise ConfigurationError(f"line {number}: {error}", next_step=error.next_step) from None
+        except (ValueError, TypeError, AttributeError):
+            raise ConfigurationError(
+                f"line {number} is not a sample",
+                next_step='write {"name": "queue", "value": 7, "dimensions": {"q": "mail"}, "time": "2026-11-24T08:00:00Z"}',
+            ) from None
+    return samples
+
+
+def metric(name: str, value: float, **more: Any) -> dict[str, Any]:
+    """The request for one sample; `more` as in `Sample`."""
+    return metrics([Sample(name, value, **more)])[0]
+
+
+def metrics(samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """The requests for samples, as Azure Monitor wants them: those of one metric and second with the same dimensions together.
+
+    Samples with equal dimension values are added up (minimum, maximum, sum, count).
+
+    Raises:
+        ConfigurationError: a sample that Azure Monitor would refuse: no name, no number, too old or too far ahead.
+    """
+    now = dt.datetime.now(dt.UTC)
+    groups: dict[tuple[str, ...], dict[tuple[str, ...], list[float]]] = {}
+    for sample in samples:
+        moment = (sample.time or now).astimezone(dt.UTC)
+        if not (
+            isinstance(sample.name, str) and sample.name and isinstance(sample.namespace, str) and sample.namespace
+        ):
+            raise ConfigurationError("a metric needs a name and a namespace")
+        number = isinstance(sample.value, int | float) and not isinstance(sample.value, bool)
+        if not (number and math.isfinite(sample.value)):
+            raise ConfigurationError(f"the value of {sample.name} is not a number")
+        if not -AHEAD <= now - moment <= OLDEST_METRIC:
+            raise ConfigurationError(
+                f"{sample.name} was measured at {moment:%Y-%m-%dT%H:%M:%SZ}; custom metrics are taken up to "
+                f"{OLDEST_METRIC.seconds // 60} minutes old and {AHEAD.seconds // 60} ahead",
+                next_step="send it sooner; check this machine's clock",
+            )
+        key = (f"{moment:%Y-%m-%dT%H:%M:%SZ}", sample.name, sample.namespace, *sample.dimensions)
+        groups.setdefault(key, {}).setdefault(tuple(sample.dimensions.values()), []).append(sample.value)
+    return [
+        {
+            "time": time,
+            "data": {
+                "baseData": {
+                    "metric": name,
+                    "namespace": namespace,
+                    "dimNames": names,
+                    "series": [
+                        {
+                            "dimValues": list(values),
+                            "min": min(all_),
+                            "max": max(all_),
+                            "sum": sum(all_),
+                            "count": len(all_),
+                        }
+                        for values, all_ in series.items()
+                    ],
+                }
+            },
+        }
+        for (time, name, namespace, *names), series in groups.items()
+    ]
 
 
 def send_metrics(

@@ -1,6 +1,7 @@
 """`logs query` and `metrics send`: the two calls of Azure Monitor, as an app."""
 
 from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -19,7 +20,12 @@ def logs() -> None:
 @source.app_and("QUERY")
 @source.source
 @click.option(
-    "-w", "--workspace", metavar="ID", help="Workspace GUID or resource id; without it, the one the app has a role on."
+    "-w",
+    "--workspace",
+    "workspaces",
+    multiple=True,
+    metavar="ID",
+    help="Workspace GUID or resource id, repeatable; without it, the one the app has a role on.",
 )
 @click.option("--timespan", metavar="ISO8601", help="Such as P1D, or start/end.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
@@ -28,7 +34,7 @@ def logs_query(
     stack: str | None,
     file: str | None,
     cwd: Path | None,
-    workspace: str | None,
+    workspaces: tuple[str, ...],
     timespan: str | None,
     form: str,
 ) -> None:
@@ -36,12 +42,13 @@ def logs_query(
 
     \b
     python3 -m entrant logs query -s dev log-reader 'Heartbeat | take 5'
+    python3 -m entrant logs query -s dev log-reader 'Heartbeat | count' --timespan P1D --format csv
     """
     app, query = words
     who = source.app(app, stack, file, cwd)
-    where = workspace or _only_grant(who, "Microsoft.OperationalInsights/workspaces", "--workspace")
+    where, *others = workspaces or [_only_grant(who, "Microsoft.OperationalInsights/workspaces", "--workspace")]
     credential, found = source.token(who, "logs")
-    table = monitor.query_logs(credential.cloud, found.access_token, where, query, timespan=timespan)
+    table = monitor.query_logs(credential.cloud, found.access_token, where, query, timespan=timespan, others=others)
     click.echo(formats.table(table.columns, table.rows, form), nl=False)
 
 
@@ -51,39 +58,53 @@ def metrics() -> None:
 
 
 @metrics.command("send")
-@source.app_and("NAME", "VALUE")
+@click.argument("words", nargs=-1, metavar="[APP] NAME VALUE")
 @source.source
+@click.option(
+    "-f",
+    "--from",
+    "samples",
+    type=click.File("r"),
+    help="Send the samples of a file of JSON lines, or - for standard input.",
+)
 @click.option("-r", "--resource", metavar="ID", help="The resource's id; without it, the one the app has a role on.")
 @click.option("--namespace", default="entrant", show_default=True)
 @click.option("-d", "--dimension", "dimensions", multiple=True, metavar="NAME=VALUE")
 @click.option("--region", help="The resource's region, part of the address in Microsoft's clouds.")
 def metrics_send(
     words: tuple[str, ...],
-    stack: str | None,
-    file: str | None,
-    cwd: Path | None,
+    samples: TextIO | None,
     resource: str | None,
     namespace: str,
     dimensions: tuple[str, ...],
     region: str | None,
+    **whose: Any,
 ) -> None:
-    """Send one value of a custom metric as an app.
+    """Send one value of a custom metric as an app; with --from many, a JSON object with name, value, dimensions, time a line.
 
     \b
     python3 -m entrant metrics send -s dev metrics-writer queue_length 7 -d queue=mail --region westeurope
+    measure | python3 -m entrant metrics send -s dev metrics-writer --from - --region westeurope
     """
-    app, name, number = words
-    try:
-        value = float(number)
-    except ValueError:
-        raise ConfigurationError(f'the value of a metric is a number, not "{number}"') from None
-    pairs = dict(_pair(text) for text in dimensions)
-    who = source.app(app, stack, file, cwd)
+    named = 0 if samples else 2
+    if len(words) not in (named, named + 1):
+        raise click.UsageError("takes [APP] NAME VALUE, or [APP] --from FILE")
+    app = words[0] if len(words) > named else None
+    if samples:
+        bodies = monitor.metrics(monitor.read_samples(samples.read()))
+    else:
+        name, number = words[-2:]
+        try:
+            value = float(number)
+        except ValueError:
+            raise ConfigurationError(f'the value of a metric is a number, not "{number}"') from None
+        pairs = dict(_pair(text) for text in dimensions)
+        bodies = [monitor.metric(name, value, namespace=namespace, dimensions=pairs)]
+    who = source.app(app, **whose)
     where = resource or _only_grant(who, None, "--resource")
-    body = monitor.metric(name, value, namespace=namespace, dimensions=pairs)
     credential, found = source.token(who, "metrics")
-    monitor.send_metrics(credential.cloud, found.access_token, where, [body], region=region)
-    click.echo(f"accepted: {namespace}/{name} = {value:g} for {where}", err=True)
+    count = monitor.send_metrics(credential.cloud, found.access_token, where, bodies, region=region)
+    click.echo(f"accepted: {count} request{'s' if count != 1 else ''} for {where}", err=True)
 
 
 def _pair(text: str) -> tuple[str, str]:
