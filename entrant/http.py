@@ -1,15 +1,64 @@
 """HTTP calls to Azure's data planes, with errors that say what was asked and what came back. Never shows a token."""
 
+import logging
 from collections.abc import Mapping
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
+from urllib3.connectionpool import ConnectionPool
+from urllib3.exceptions import MaxRetryError, ResponseError
+from urllib3.util import Retry
 
 from entrant.errors import RefusedError, UnreachableError
 from entrant.explain import next_step
 
 TIMEOUT = (10.0, 180.0)
 """Seconds to connect, and to wait for an answer."""
+TRIES = 4
+"""How often a request is made at most: again after 0, 1 and 2 s, or after what `Retry-After` says."""
+LONGEST_WAIT = 60.0
+"""Seconds that a `Retry-After` may ask for; a longer one is not waited for, and the answer is given as it is."""
+_NOT_DONE = frozenset({429, 503})
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+
+# A request that is made again succeeds or ends in an error of ours; urllib3's own words would only add to it.
+logging.getLogger("urllib3").addHandler(logging.NullHandler())
+
+
+class _Retries(Retry):
+    """urllib3's retries, except that nobody waits longer than `LONGEST_WAIT`."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        if response is not None and _pool is not None and (self.get_retry_after(response) or 0) > LONGEST_WAIT:
+            raise MaxRetryError(_pool, url or "", ResponseError("asked to wait too long"))
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+def _retries(repeat: bool) -> Retry:
+    return _Retries(
+        total=TRIES - 1,
+        connect=TRIES - 1,
+        read=TRIES - 1 if repeat else False,
+        status=TRIES - 1,
+        redirect=0,
+        other=0,
+        allowed_methods=None,
+        status_forcelist=_PASSING if repeat else _NOT_DONE,
+        backoff_factor=0.5,
+        raise_on_status=False,
+        raise_on_redirect=False,
+    )
 
 
 def get_json(url: str, **options: Any) -> dict[str, Any]:
@@ -25,8 +74,13 @@ def call(
     json: Any = None,
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
+    repeat: bool | None = None,
 ) -> dict[str, Any]:
     """Make one request; the JSON object of a 2xx answer, or an empty one where it has no body.
+
+    What a service says it did not do (429, 503) is asked again, at most `TRIES` times in all, as is a connection that was not
+    made. With `repeat` (unless said otherwise, all but POST and PATCH) so are other passing failures: 408, 500, 502, 504 and a
+    connection that broke while it waited.
 
     Raises:
         RefusedError: any other answer, with the service's code and message.
@@ -41,9 +95,13 @@ def call(
 
     where = f"{method} {url}"
     try:
-        answer = requests.request(
-            method, url, json=json, params=params, headers=headers, auth=authorize, timeout=TIMEOUT
-        )
+        with requests.Session() as session:
+            again = method not in ("POST", "PATCH") if repeat is None else repeat
+            session.mount("https://", HTTPAdapter(max_retries=_retries(again)))
+            session.mount("http://", HTTPAdapter(max_retries=_retries(again)))
+            answer = session.request(
+                method, url, json=json, params=params, headers=headers, auth=authorize, timeout=TIMEOUT
+            )
     except requests.exceptions.SSLError as error:
         raise UnreachableError(
             f"{where}: the server's certificate is not trusted ({_short(error)})",
