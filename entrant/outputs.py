@@ -42,7 +42,7 @@ class App:
     secret: str | None = field(default=None, repr=False)
     previous_secret: str | None = field(default=None, repr=False)
     certificate: str | None = None
-    """Path of a PEM file with a certificate and its private key."""
+    """Path of a PEM or PKCS #12 file with a certificate and its private key."""
     assertion: str | None = None
     """Path of a file with a federated token, read anew for each request."""
     grants: tuple[Grant, ...] = ()
@@ -186,17 +186,24 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> App:
     """The app that the `AZURE_*` variables describe, as azure-identity reads them.
 
     `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and one of `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH`,
-    `AZURE_FEDERATED_TOKEN_FILE`; `ENTRANT_CLOUD` names the cloud (public when unset).
+    `AZURE_FEDERATED_TOKEN_FILE`, or a job of GitHub Actions or Azure Pipelines that may ask for assertions (see
+    `entrant.assertions`); `ENTRANT_CLOUD` names the cloud (public when unset).
+
+    >>> from_environment({"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c", "AZURE_CLIENT_SECRET": "s"}).client_id
+    'c'
 
     Raises:
         ConfigurationError: the variables that are missing.
     """
+    from entrant import assertions
+
     missing = [name for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID") if not environ.get(name)]
     secret, certificate, assertion = (
         environ.get(name) or None
         for name in ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE")
     )
-    if not (secret or certificate or assertion):
+    job = assertions.in_github(environ) or assertions.in_azure_devops(environ)
+    if not (secret or certificate or assertion or job):
         missing.append("AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH, or AZURE_FEDERATED_TOKEN_FILE)")
     if missing:
         raise ConfigurationError(

@@ -1,0 +1,157 @@
+"""Tokens on disk, only when asked for: encrypted, readable by their owner alone, one request for all who ask at once.
+
+The key of the encryption is derived from the credential itself (the client secret, the file with the private key, …), so that
+whoever can read a token could have asked for it, and no key lies beside what it locks. A file that is damaged, foreign or of
+another credential is no token: it is as if it were not there. Imports little, since a warm `entrant token` is mostly this.
+"""
+
+import contextlib
+import hmac
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+VARIABLE = "ENTRANT_TOKEN_CACHE"
+"""Set to 1, it turns the cache on."""
+FRESH = 300
+"""Seconds that a token must have left to be handed out again, as azure-identity does it."""
+_KEPT = 24 * 3600
+_NONCE = 12
+_FORMAT = b"entrant token cache 1"
+
+
+def wanted(environ: Mapping[str, str]) -> bool:
+    """Whether the environment asks for the cache: `ENTRANT_TOKEN_CACHE=1`."""
+    return environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
+
+
+def folder(environ: Mapping[str, str]) -> str:
+    """Where the cache is: `entrant/tokens` in `XDG_CACHE_HOME`, which is `~/.cache` unless set."""
+    base = environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "entrant", "tokens")
+
+
+def asked_key(tenant: str, client: str, cloud: str, audience: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The key of what an audience means (authority and scope) in the cloud that the environment points to."""
+    where = [environ.get(name, "") for name in ("ARM_METADATA_HOSTNAME", "AZURE_AUTHORITY_HOST")]
+    return "asked", tenant, client, cloud, *where, audience
+
+
+def token_key(tenant: str, client: str, authority: str, scope: str) -> tuple[str, ...]:
+    """The key of a token."""
+    return "token", tenant, client, authority, scope
+
+
+def token(store: "Cache", key: tuple[str, ...], min_valid: float = 0) -> tuple[int, str] | None:
+    """The time of expiry and the token that are kept under a key, if it has `min_valid` seconds left, and five minutes."""
+    found = store.read(*key)
+    if found is None or int(found[0]) - time.time() < max(FRESH, min_valid):
+        return None
+    return int(found[0]), found[1]
+
+
+class Cache:
+    """Short texts by key, for whoever holds the same `proof` (the bytes of a client secret, of a private key's file, …).
+
+    >>> cache = Cache(b"the client secret", "/tmp/tokens")
+    >>> cache.write(["1800000000", "eyJ0…"], "token", "tenant", "client", "https://login.microsoftonline.com", "scope")
+    >>> cache.read("token", "tenant", "client", "https://login.microsoftonline.com", "scope")
+    ['1800000000', 'eyJ0…']
+    """
+
+    def __init__(self, proof: bytes, folder: str) -> None:
+        self.folder = folder
+        # Client secrets are random and long (Entra ID makes them), so a single keyed hash derives good keys.
+        self._names = hmac.digest(proof, _FORMAT + b" names", "sha256")
+        self._box = AESGCM(hmac.digest(proof, _FORMAT + b" contents", "sha256"))
+
+    def read(self, *key: str) -> list[str] | None:
+        """What was written under a key; None when nothing was, or not by a holder of the same proof."""
+        name = self._name(key)
+        try:
+            with open(os.path.join(self.folder, name), "rb", buffering=0) as file:
+                data = file.read()
+        except OSError:
+            return None
+        try:
+            return self._box.decrypt(data[:_NONCE], data[_NONCE:], name.encode()).decode().split("\0")
+        except (InvalidTag, ValueError):  # damaged, foreign, or cut short: a miss
+            return None
+
+    def write(self, value: list[str], *key: str) -> None:
+        """Keep texts (without NUL) under a key. Whoever reads meanwhile sees the old value or the new one, never a part.
+
+        Raises:
+            OSError: the folder is not ours or cannot be written.
+        """
+        name = self._name(key)
+        nonce = os.urandom(_NONCE)
+        data = nonce + self._box.encrypt(nonce, "\0".join(value).encode(), name.encode())
+        self._prepare()
+        path = os.path.join(self.folder, name)
+        temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        self._sweep()
+
+    @contextlib.contextmanager
+    def locked(self, *key: str) -> Iterator[None]:
+        """Be the only one, of all processes and threads, that is about to write this key. A killed holder's lock is free.
+
+        Raises:
+            OSError: the folder is not ours or cannot be written.
+        """
+        self._prepare()
+        # A few lock files for ever, not one a key: removing a lock file that somebody may be waiting for is a race.
+        handle = os.open(os.path.join(self.folder, f"lock-{self._name(key)[0]}"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            _lock(handle)
+            yield
+        finally:
+            os.close(handle)
+
+    def _name(self, key: tuple[str, ...]) -> str:
+        return hmac.digest(self._names, "\0".join(key).encode(), "sha256").hex()[:40]
+
+    def _prepare(self) -> None:
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        if sys.platform != "win32":
+            found = os.stat(self.folder)
+            if found.st_uid != os.getuid():
+                raise PermissionError(f"{self.folder} belongs to another user")
+            if found.st_mode & 0o077:
+                os.chmod(self.folder, 0o700)
+
+    def _sweep(self) -> None:
+        """Clear away what is too old to be of use, such as a killed writer's half."""
+        oldest = time.time() - _KEPT
+        for entry in os.scandir(self.folder):
+            if not entry.name.startswith("lock-"):
+                with contextlib.suppress(FileNotFoundError):  # another writer sweeps too
+                    if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                        os.unlink(entry.path)
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        while True:
+            with contextlib.suppress(OSError):  # it gives up after ten seconds
+                msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
+                return
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,0 +1,415 @@
+"""How tokens are got: what is asked, how often, with what proof, and what is said when none comes."""
+
+import asyncio
+import dataclasses
+import datetime as dt
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+import entrant
+import entrant.aio
+import local_azure
+from entrant import assertions, tokens
+from entrant.authority import TRIES, Transport
+from entrant.outputs import App
+from tests.entrant.authority import TENANT, Answer, Authority, refusal, serve
+from tests.local_azure.conftest import Client, Identity
+
+SCOPE = "https://api.loganalytics.io/.default"
+APP = App("log-reader", TENANT, "c1", secret="s3cret-new", previous_secret="s3cret-old")
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    with serve(tmp_path) as running:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(running.ca_file))
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", running.url)
+        yield running
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between tries, which take no time."""
+    found: list[float] = []
+    monkeypatch.setattr(Transport, "sleep", lambda _, seconds: found.append(seconds))
+    return found
+
+
+def secrets(authority: Authority) -> list[str]:
+    return [request.fields["client_secret"] for request in authority.requests]
+
+
+# ------------------------------------------------------------------------------------------------------- how often
+
+
+def test_threads_that_ask_at_once_share_one_request(authority: Authority) -> None:
+    authority.delay = 0.2
+    credential, found = entrant.credential(APP), []
+    threads = [threading.Thread(target=lambda: found.append(credential.get_token(SCOPE).token)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == ["token-1"] * 20
+    assert len(authority.requests) == 1
+
+
+def test_a_token_is_asked_for_once_for_each_scope(authority: Authority) -> None:
+    credential = entrant.credential(APP)
+    assert [credential.get_token(scope).token for scope in (SCOPE, "api://b/.default", SCOPE)] == [
+        "token-1",
+        "token-2",
+        "token-1",
+    ]
+
+
+def test_a_token_that_an_api_did_not_accept_is_asked_for_anew(authority: Authority) -> None:
+    """Azure SDK clients pass the API's challenge on as `claims`."""
+    credential = entrant.credential(APP)
+    credential.get_token(SCOPE)
+    assert credential.get_token(SCOPE, claims='{"access_token": {}}').token == "token-2"
+
+
+def test_a_token_with_less_time_left_than_wanted_is_renewed(authority: Authority) -> None:
+    credential = entrant.credential(APP)
+    authority.lifetime = 600
+    tokens.fetch(credential, APP, SCOPE)
+    authority.lifetime = 3599
+    assert tokens.fetch(credential, APP, SCOPE, min_valid=500).access_token == "token-1"
+    assert tokens.fetch(credential, APP, SCOPE, min_valid=1200).access_token == "token-2"
+    with pytest.raises(entrant.ConfigurationError, match=r"valid for 359\d s, less than the 7200 s asked for"):
+        tokens.fetch(credential, APP, SCOPE, min_valid=7200)
+
+
+def test_a_token_that_cannot_be_renewed_early_is_good_until_it_ends(authority: Authority) -> None:
+    credential = entrant.credential(APP)
+    authority.lifetime = 100
+    assert credential.get_token(SCOPE).token == "token-1"
+    authority.always = refusal(7000215)
+    held = next(iter(credential._held.values()))
+    held.tried = 0.0
+    assert credential.get_token(SCOPE).token == "token-1"
+    assert len(authority.requests) == 3, "both secrets were tried"
+    assert credential.get_token(SCOPE).token == "token-1"
+    assert len(authority.requests) == 3, "and are not tried again at once"
+
+
+def test_the_asynchronous_credential_gives_the_same_tokens(authority: Authority) -> None:
+    authority.delay = 0.1
+
+    async def ask() -> list[str]:
+        async with entrant.aio.credential(APP) as credential:
+            found = await asyncio.gather(*(credential.get_token(SCOPE) for _ in range(5)))
+            info = await credential.get_token_info(SCOPE, options={})
+            return [token.token for token in found] + [info.token]
+
+    assert asyncio.run(ask()) == ["token-1"] * 6
+    assert len(authority.requests) == 1
+
+
+# ------------------------------------------------------------------------------------------------------ what fails
+
+
+@pytest.mark.parametrize("code", [7000215, 7000222])
+def test_the_previous_secret_is_tried_when_the_newest_is_unknown_or_expired(authority: Authority, code: int) -> None:
+    authority.script = [refusal(code)]
+    assert entrant.credential(APP).get_token(SCOPE).token == "token-2"
+    assert secrets(authority) == ["s3cret-new", "s3cret-old"]
+
+
+def test_another_refusal_is_final_and_explained(authority: Authority) -> None:
+    authority.script = [refusal(700016, 400, "unauthorized_client")]
+    with pytest.raises(entrant.AuthenticationError) as caught:
+        entrant.credential(APP).get_token(SCOPE)
+    assert caught.value.code == "AADSTS700016"
+    assert str(caught.value) == "no token for log-reader: AADSTS700016: No."
+    assert caught.value.next_step is not None
+    assert secrets(authority) == ["s3cret-new"]
+
+
+def test_a_refusal_is_not_repeated_from_memory(authority: Authority) -> None:
+    """MSAL would answer the second request itself, for a minute."""
+    authority.script = [refusal(700016, 400, "unauthorized_client")]
+    credential = entrant.credential(APP)
+    with pytest.raises(entrant.AuthenticationError):
+        credential.get_token(SCOPE)
+    assert credential.get_token(SCOPE).token == "token-2"
+
+
+@pytest.mark.parametrize(
+    ("answer", "waited"),
+    [
+        (Answer(429, {"error": "throttled"}, {"Retry-After": "7"}), [7]),
+        (Answer(429, {"error": "throttled"}), []),
+        (Answer(503), []),
+        (Answer(500, {"error": "server_error"}), []),
+        (Answer(504), []),
+        (Answer(reset=True), []),
+    ],
+    ids=["429 with Retry-After", "429", "503", "500", "504", "reset"],
+)
+def test_a_passing_failure_is_tried_again(
+    authority: Authority, waits: list[float], answer: Answer, waited: list[float]
+) -> None:
+    authority.script = [answer]
+    assert entrant.credential(APP).get_token(SCOPE).token == "token-2"
+    assert [wait for wait in waits if wait] == waited
+
+
+def test_a_certificate_or_an_assertion_is_tried_again_too(
+    authority: Authority, waits: list[float], tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("assertion")
+    authority.script = [Answer(429, {"error": "throttled"}, {"Retry-After": "7"}), Answer(503), Answer(reset=True)]
+    app = dataclasses.replace(APP, secret=None, assertion=str(tmp_path / "token"))
+    assert entrant.credential(app).get_token(SCOPE).token == "token-4"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_tries_are_bounded(authority: Authority, waits: list[float], status: int) -> None:
+    authority.always = Answer(status, {"error": "no"})
+    with pytest.raises(entrant.UnreachableError, match=f"answers {status}$"):
+        entrant.credential(APP).get_token(SCOPE)
+    assert len(authority.requests) == TRIES
+
+
+def test_nobody_waits_for_an_hour(authority: Authority, waits: list[float]) -> None:
+    authority.always = Answer(429, {"error": "no"}, {"Retry-After": "3600"})
+    with pytest.raises(entrant.UnreachableError, match="answers 429 and asks to wait 3600 s"):
+        entrant.credential(APP).get_token(SCOPE)
+    assert len(authority.requests) == 1
+    assert not any(waits)
+
+
+def test_no_answer_at_all_is_told_apart_from_a_refusal(authority: Authority, waits: list[float]) -> None:
+    authority.always = Answer(reset=True)
+    with pytest.raises(entrant.UnreachableError, match="gave no answer"):
+        entrant.credential(APP).get_token(SCOPE)
+
+
+def test_an_untrusted_authority_is_told_with_the_variable_to_set(
+    authority: Authority, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(entrant.UnreachableError) as caught:
+        entrant.credential(APP).get_token(SCOPE)
+    assert caught.value.next_step == "name the CA bundle to trust in REQUESTS_CA_BUNDLE"
+
+
+def test_no_error_shows_a_secret(authority: Authority) -> None:
+    authority.always = refusal(7000215)
+    with pytest.raises(entrant.AuthenticationError) as caught:
+        entrant.credential(APP).get_token(SCOPE)
+    assert "s3cret" not in f"{caught.value!r} {caught.value} {caught.value.next_step} {entrant.credential(APP)!r}"
+
+
+# ------------------------------------------------------------------------------------------------------- the clock
+
+
+@pytest.mark.parametrize(("ahead", "says"), [(95.0, "95 s behind"), (-3600.0, "3600 s ahead of"), (20.0, None)])
+def test_a_clock_that_is_wrong_by_more_than_a_minute_is_told_once(
+    authority: Authority, caplog: pytest.LogCaptureFixture, ahead: float, says: str | None
+) -> None:
+    authority.ahead = ahead
+    credential = entrant.credential(APP)
+    with caplog.at_level(logging.WARNING, "entrant"):
+        credential.get_token(SCOPE)
+        credential.get_token("api://b/.default")
+    assert credential.skew == pytest.approx(ahead, abs=3)
+    told = [record.getMessage() for record in caplog.records if record.name == "entrant"]
+    assert len(told) == (1 if says else 0)
+    assert all("this machine's clock is " in text for text in told)
+
+
+def test_an_assertion_refused_for_its_time_is_blamed_on_the_clock(authority: Authority) -> None:
+    authority.ahead = 900
+    authority.script = [refusal(700024)]
+    with pytest.raises(entrant.AuthenticationError) as caught:
+        entrant.credential(APP).get_token(SCOPE)
+    assert "s behind Entra ID's" in str(caught.value.next_step)
+
+
+# ------------------------------------------------------------------------------------------------ ways to prove it
+
+
+EVERYTHING = {
+    "AZURE_CLIENT_CERTIFICATE_PATH": "/c.pem",
+    "AZURE_FEDERATED_TOKEN_FILE": "/token",
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "https://localhost/github",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "g",
+    "SYSTEM_OIDCREQUESTURI": "https://localhost/devops",
+    "SYSTEM_ACCESSTOKEN": "d",
+    "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "sc",
+}
+
+
+def test_the_first_way_that_there_is_is_taken_unless_one_is_asked_for() -> None:
+    bare = dataclasses.replace(APP, secret=None, previous_secret=None)
+    environ = dict(EVERYTHING)
+    assert tokens.choose(APP, environ).kind == "secret"
+    for kind, variable in (
+        ("certificate", "AZURE_CLIENT_CERTIFICATE_PATH"),
+        ("file", "AZURE_FEDERATED_TOKEN_FILE"),
+        ("github", "ACTIONS_ID_TOKEN_REQUEST_URL"),
+        ("azure-devops", "SYSTEM_OIDCREQUESTURI"),
+    ):
+        assert tokens.choose(APP, EVERYTHING, kind).kind == kind
+        assert tokens.choose(bare, environ).kind == kind
+        del environ[variable]
+    with pytest.raises(entrant.ConfigurationError, match="log-reader has no credential to get tokens with"):
+        tokens.choose(bare, environ)
+
+
+@pytest.mark.parametrize(
+    ("using", "says"),
+    [
+        ("secret", "no client secret"),
+        ("certificate", "AZURE_CLIENT_CERTIFICATE_PATH is not set"),
+        ("file", "AZURE_FEDERATED_TOKEN_FILE is not set"),
+        ("github", "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN are not set"),
+        ("azure-devops", "SYSTEM_OIDCREQUESTURI, SYSTEM_ACCESSTOKEN, AZURESUBSCRIPTION_SERVICE_CONNECTION_ID not set"),
+        ("password", 'no kind of credential "password"'),
+    ],
+)
+def test_a_way_that_is_not_there_is_said_with_what_is_missing(authority: Authority, using: str, says: str) -> None:
+    bare = dataclasses.replace(APP, secret=None)
+    environ = {"AZURE_AUTHORITY_HOST": authority.url}
+    with pytest.raises(entrant.ConfigurationError, match=says):
+        entrant.token(bare, SCOPE, using=using, environ=environ)
+
+
+def test_an_assertion_is_read_anew_for_each_token_request(authority: Authority, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    app = dataclasses.replace(APP, secret=None, assertion=str(file))
+    credential = entrant.credential(app)
+    for text in ("first", "second"):
+        file.write_text(text + "\n")
+        credential.get_token(f"api://{text}/.default")
+    assert [request.fields["client_assertion"] for request in authority.requests] == ["first", "second"]
+    file.write_text("")
+    with pytest.raises(entrant.ConfigurationError, match="is empty"):
+        credential.get_token("api://third/.default")
+
+
+def test_azure_devops_is_asked_for_the_service_connection(authority: Authority) -> None:
+    """Azure DevOps REST API 7.1, "Oidctoken - Create"."""
+    environ = {
+        "AZURE_AUTHORITY_HOST": authority.url,
+        "SYSTEM_OIDCREQUESTURI": f"{authority.url}/org/project/_apis/oidctoken",
+        "SYSTEM_ACCESSTOKEN": "job-token",
+        "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "connection-1",
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": "c1",
+    }
+    authority.script = [Answer(503), Answer(200, {"oidcToken": "assertion"})]
+    assert entrant.token(entrant.from_environment(environ), SCOPE, environ=environ).access_token == "token-3"
+    asked, token = authority.requests[1:]
+    assert (asked.method, asked.path) == ("POST", "/org/project/_apis/oidctoken")
+    assert asked.fields == {"api-version": "7.1", "serviceConnectionId": "connection-1"}
+    assert asked.headers["authorization"] == "Bearer job-token"
+    assert asked.headers["x-tfs-fedauthredirect"] == "Suppress"
+    assert token.fields["client_assertion"] == "assertion"
+
+
+def test_a_job_that_may_not_ask_is_refused_by_name(authority: Authority) -> None:
+    environ = {
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{authority.url}/github?api-version=2.0",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "g",
+    }
+    authority.script = [Answer(401, {"message": "no"})]
+    with pytest.raises(entrant.AuthenticationError, match=r"GitHub gave no assertion: GET .* 401"):
+        assertions.from_github("public", environ)
+    authority.script = [Answer(200, {"value": "assertion"})]
+    assert assertions.from_github("usgovernment", environ) == "assertion"
+    assert authority.requests[-1].fields == {"api-version": "2.0", "audience": "api://AzureADTokenExchangeUSGov"}
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalAzure]:
+    state = tmp_path_factory.mktemp("azure")
+    yield local_azure.start(state)
+    local_azure.stop(state)
+
+
+@pytest.fixture
+def identity(azure: local_azure.LocalAzure, monkeypatch: pytest.MonkeyPatch) -> Identity:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(azure.ca_bundle()))
+    return Client(azure).new_identity()
+
+
+def environ_of(azure: local_azure.LocalAzure, identity: Identity, **more: str) -> dict[str, str]:
+    own = {"AZURE_TENANT_ID": azure.tenant_id, "AZURE_CLIENT_ID": identity.client_id, "AZURE_AUTHORITY_HOST": azure.url}
+    return own | more
+
+
+def who(token: entrant.Token) -> Any:
+    return token.claims["appid"]
+
+
+def certificate(password: bytes | None = None) -> tuple[bytes, bytes]:
+    """A self-signed certificate with its key as PEM, and the certificate as DER."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=9))
+        .sign(key, hashes.SHA256())
+    )
+    locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    return pem + made.public_bytes(serialization.Encoding.PEM), made.public_bytes(serialization.Encoding.DER)
+
+
+@pytest.mark.parametrize("password", [None, "open sesame"])
+def test_a_certificate_gets_a_token(
+    azure: local_azure.LocalAzure, identity: Identity, tmp_path: Path, password: str | None
+) -> None:
+    import base64
+
+    pem, der = certificate(password.encode() if password else None)
+    (tmp_path / "c.pem").write_bytes(pem)
+    key = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": base64.b64encode(der).decode()}
+    Client(azure).graph("PATCH", f"/applications/{identity.application_id}", {"keyCredentials": [key]})
+    environ = environ_of(azure, identity, AZURE_CLIENT_CERTIFICATE_PATH=str(tmp_path / "c.pem"))
+    if password:
+        with pytest.raises(entrant.ConfigurationError, match="gives no certificate with its RSA private key"):
+            entrant.token(entrant.from_environment(environ), "logs", environ=environ)
+        environ["AZURE_CLIENT_CERTIFICATE_PASSWORD"] = password
+    found = entrant.token(entrant.from_environment(environ), "logs", environ=environ)
+    assert who(found) == identity.client_id
+
+
+def test_a_github_job_gets_a_token_without_any_secret(azure: local_azure.LocalAzure, identity: Identity) -> None:
+    subject = "repo:contoso/obs:environment:dev"
+    body = {
+        "name": "github",
+        "issuer": "https://token.actions.githubusercontent.com",
+        "subject": subject,
+        "audiences": ["api://AzureADTokenExchange"],
+    }
+    Client(azure).graph("POST", f"/applications/{identity.application_id}/federatedIdentityCredentials", body)
+    environ = environ_of(
+        azure,
+        identity,
+        ACTIONS_ID_TOKEN_REQUEST_URL=f"{azure.url}/_local/github/token?subject={subject}",
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN=(azure.state / "admin.key").read_text().strip(),
+    )
+    assert who(entrant.token(entrant.from_environment(environ), "logs", environ=environ)) == identity.client_id
+    elsewhere = environ | {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{azure.url}/_local/github/token?subject=repo:a/b:ref:c"}
+    with pytest.raises(entrant.AuthenticationError) as caught:
+        entrant.token(entrant.from_environment(elsewhere), "logs", environ=elsewhere)
+    assert caught.value.code == "AADSTS700213"
