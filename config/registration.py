@@ -8,6 +8,7 @@ from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema, f
 from facts import limits
 
 from .problems import Refused, shorten
+from .source import expected
 from .values import AppRef, Email, Guid, HttpsUrl, HttpUrl, Model, OwnerRef, Reference, Text, parse_url, text_of
 
 Bool = Annotated[bool, Field(strict=True)]
@@ -52,6 +53,13 @@ def _identifier(value: Any) -> str:
     return text
 
 
+def _token_version(value: Any) -> int:
+    if type(value) is not int or value not in (1, 2):
+        raise Refused(expected("1 or 2", value))
+    return int(value)
+
+
+TokenVersion = Annotated[int, PlainValidator(_token_version), WithJsonSchema({"enum": [1, 2]})]
 RedirectUri = Annotated[
     str, PlainValidator(lambda value: _redirect(value, public=False)), WithJsonSchema({"type": "string"})
 ]
@@ -189,7 +197,7 @@ class PreAuthorized(Model):
 class Api(Model):
     """The app as an API that others call."""
 
-    token_version: Literal[1, 2] = 2
+    token_version: TokenVersion = 2
     """Version of the access tokens made for this API: 1 or 2. Default 2 (without `api`, Microsoft's default, 1)."""
     mapped_claims: Bool = False
     """Accept claims mapping without a signing key of the app's own. Default false."""
