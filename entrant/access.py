@@ -138,7 +138,7 @@ def _role(cloud: Cloud, token: Callable[[str], tokens.Token], grant: Grant, scop
             raise Unknowable("a conditional assignment: Resource Manager does not list what a condition lets through")
         url = f"{cloud.resource_manager}{scope.id.rstrip('/')}/providers/Microsoft.Authorization/permissions"
         answer = http.get_json(url, token=token("arm").access_token, params={"api-version": _PERMISSIONS_VERSION})
-        held = {_key(_block(entry)) for entry in answer.get("value", ())}
+        held = {_key(Permission.of(entry)) for entry in answer.get("value", ())}
         missing = [block for block in role.permissions if _key(block) not in held]
         if missing:
             raise RefusedError(
@@ -149,12 +149,6 @@ def _role(cloud: Cloud, token: Callable[[str], tokens.Token], grant: Grant, scop
         return "Resource Manager lists the role's permissions at the scope"
 
     return attempt
-
-
-def _block(entry: dict[str, list[str]]) -> Permission:
-    return Permission(
-        *(tuple(entry.get(part) or ()) for part in ("actions", "notActions", "dataActions", "notDataActions"))
-    )
 
 
 def _key(block: Permission) -> tuple[frozenset[str], ...]:

@@ -138,7 +138,7 @@ def _roles(environment: config.Environment, deployer: Deployer) -> Iterator[Find
         what = f"assign roles on {scope.name}"
         path = f"{scope.id.rstrip('/')}/providers/Microsoft.Authorization/permissions"
         try:
-            blocks = [_block(entry) for entry in deployer.listed(deployer.arm(path), "arm")]
+            blocks = [Permission.of(entry) for entry in deployer.listed(deployer.arm(path), "arm")]
         except RefusedError as error:
             gone = error.status == 404
             step = "check the scope's id, or create it first" if gone else error.next_step
@@ -149,12 +149,6 @@ def _roles(environment: config.Environment, deployer: Deployer) -> Iterator[Find
         else:
             step = "give the deployer Role Based Access Control Administrator there"
             yield Finding(what, "problem", f"no role allows {_WRITE} at {scope.id}", step)
-
-
-def _block(entry: Mapping[str, list[str]]) -> Permission:
-    return Permission(
-        *(tuple(entry.get(part) or ()) for part in ("actions", "notActions", "dataActions", "notDataActions"))
-    )
 
 
 def _consent(environment: config.Environment, deployer: Deployer) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ one role a line as `[name, id, [[actions, notActions, dataActions, notDataAction
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,6 +20,13 @@ class Permission:
     not_actions: tuple[str, ...] = ()
     data_actions: tuple[str, ...] = ()
     not_data_actions: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Sequence[str]]) -> "Permission":
+        """From the JSON that Resource Manager writes: `actions`, `notActions`, `dataActions`, `notDataActions`."""
+        return cls(
+            *(tuple(entry.get(part) or ()) for part in ("actions", "notActions", "dataActions", "notDataActions"))
+        )
 
     def permits(self, action: str, *, data: bool = False) -> bool:
         """Whether this block grants `action`: matched by an action and by no notAction (dataActions when `data`)."""
