@@ -177,3 +177,15 @@ def test_admin_routes_need_the_key(state: Path) -> None:
     client = Client(own)
     assert client.session.get(f"{own.url}/_local/settings").status_code == 401
     assert client.call("GET", "/_local/settings").status_code == 401
+
+
+def test_answers_are_not_held_back(state: Path) -> None:
+    """Connections answer at once: the listening sockets are such that asyncio turns Nagle's algorithm off."""
+    from local_azure.server import _bind
+
+    made = _bind(0)
+    try:
+        assert {one.proto for one in made} == {socket.IPPROTO_TCP}
+    finally:
+        for one in made:
+            one.close()
