@@ -15,6 +15,7 @@ APPLICATION = "azuread:index/application:Application"
 PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
 ASSIGNMENT = "azure-native:authorization:RoleAssignment"
+DEFINITION = "azure-native:authorization:RoleDefinition"
 COMPONENT = "entrant:index:AppIdentity"
 
 
@@ -77,12 +78,27 @@ class _Cloud(Mocks):
         if args.typ == ASSIGNMENT:
             kind = "providers/Microsoft.Authorization/roleAssignments"
             return f"{args.inputs['scope']}/{kind}/{args.inputs['roleAssignmentName']}", outputs
+        if args.typ == DEFINITION:
+            kind = "providers/Microsoft.Authorization/roleDefinitions"
+            return f"{args.inputs['scope']}/{kind}/{args.inputs['roleDefinitionId']}", outputs
         return guid("id"), outputs
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         if args.token == "azuread:index/getClientConfig:getClientConfig":
             return {"tenantId": TENANT, "clientId": TENANT, "objectId": TENANT, "id": "x"}, []
+        if args.token == "azuread:index/getUser:getUser":
+            return {"objectId": f"user-{args.args['userPrincipalName']}"}, []
+        if args.token == "azuread:index/getServicePrincipal:getServicePrincipal":
+            return self._service_principal(args.args["clientId"])
         raise AssertionError(f"unexpected call of {args.token}")
+
+    def _service_principal(self, client_id: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        """An API of the tenant, which offers two app roles and a scope; one of all f is in no tenant."""
+        if set(client_id) == {"f", "-"}:
+            return {}, [("clientId", "no service principal was found")]
+        roles = {name: f"role-{name}-{client_id}" for name in ("Things.Read", "Data.Read")}
+        scopes = {"user_impersonation": "scope"}
+        return {"objectId": f"sp-{client_id}", "appRoleIds": roles, "oauth2PermissionScopeIds": scopes}, []
 
 
 class _Monitor(MockMonitor):

@@ -1,0 +1,397 @@
+"""Each block of the vocabulary as the resources and inputs it becomes, under mocks."""
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.output import Unknown
+
+import config
+from components import AppIdentity, declare, stack_outputs
+from config.values import custom_role_id, permission_id
+from facts.scopes import parse_scope
+
+from .mocked import APPLICATION, ASSIGNMENT, COMPONENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy
+
+RG = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631/resourceGroups/rg"
+GUID = "00000000-0000-0000-0000-00000000000a"
+GRAPH = "00000003-0000-0000-c000-000000000000"
+ROOT = Path(__file__).parents[2]
+
+
+def azuread(name: str) -> str:
+    return f"azuread:index/{name[0].lower()}{name[1:]}:{name}"
+
+
+def up(tmp_path: Path, text: str, **options: Any) -> Deployment:
+    (tmp_path / "x.yaml").write_text(text)
+    environment = config.load("x.yaml", root=tmp_path)
+    return deploy(lambda: stack_outputs(environment, declare(environment, now="2026-11-20")), **options)
+
+
+def app(tmp_path: Path, *lines: str, **options: Any) -> Deployment:
+    """An environment with one app `a`, which has these lines."""
+    return up(
+        tmp_path, "\n".join(["apps:", "  a:", "    display_name: A", *(f"    {line}" for line in lines)]), **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "inputs"),
+    [
+        ("description: what it is for", {"description": "what it is for"}),
+        ("notes: ours", {"notes": "ours"}),
+        ("sign_in_audience: AzureADMultipleOrgs", {"signInAudience": "AzureADMultipleOrgs"}),
+        ('identifier_uris: ["api://{tenant_id}/a"]', {"identifierUris": [f"api://{TENANT}/a"]}),
+        ("web: {redirect_uris: [https://x.example.com/cb]}", {"web": {"redirectUris": ["https://x.example.com/cb"]}}),
+        ("web: {logout_url: https://x.example.com/out}", {"web": {"logoutUrl": "https://x.example.com/out"}}),
+        (
+            "web: {implicit_grant: {id_tokens: true}}",
+            {"web": {"implicitGrant": {"idTokenIssuanceEnabled": True, "accessTokenIssuanceEnabled": False}}},
+        ),
+        (
+            "spa: {redirect_uris: [https://x.example.com/]}",
+            {"singlePageApplication": {"redirectUris": ["https://x.example.com/"]}},
+        ),
+        (
+            "public_client: {redirect_uris: ['my.app://auth'], fallback: true}",
+            {"publicClient": {"redirectUris": ["my.app://auth"]}, "fallbackPublicClientEnabled": True},
+        ),
+        ("links: {homepage: https://x.example.com}", {"web": {"homepageUrl": "https://x.example.com"}}),
+        ("links: {marketing: https://x.example.com}", {"marketingUrl": "https://x.example.com"}),
+        ("links: {support: https://x.example.com}", {"supportUrl": "https://x.example.com"}),
+        ("links: {terms_of_service: https://x.example.com}", {"termsOfServiceUrl": "https://x.example.com"}),
+        ("links: {privacy_statement: https://x.example.com}", {"privacyStatementUrl": "https://x.example.com"}),
+        (
+            "app_roles: {R.Do: {description: d}}",
+            {
+                "appRoles": [
+                    {
+                        "id": permission_id("a", "app role", "R.Do"),
+                        "value": "R.Do",
+                        "displayName": "R.Do",
+                        "description": "d",
+                        "allowedMemberTypes": ["User", "Application"],
+                        "enabled": True,
+                    }
+                ]
+            },
+        ),
+        (
+            f"api: {{scopes: {{S.Do: {{description: d, type: User, id: {GUID}}}}}}}",
+            {
+                "api": {
+                    "requestedAccessTokenVersion": 2,
+                    "mappedClaimsEnabled": False,
+                    "oauth2PermissionScopes": [
+                        {
+                            "id": GUID,
+                            "value": "S.Do",
+                            "adminConsentDisplayName": "S.Do",
+                            "adminConsentDescription": "d",
+                            "type": "User",
+                            "enabled": True,
+                        }
+                    ],
+                }
+            },
+        ),
+        (
+            "optional_claims: {id_token: [{name: upn, essential: true}]}",
+            {"optionalClaims": {"idTokens": [{"name": "upn", "essential": True, "additionalProperties": []}]}},
+        ),
+        ("group_claims: [SecurityGroup]", {"groupMembershipClaims": ["SecurityGroup"]}),
+        ("tags: [one]", {"tags": ["one", "entrant"]}),
+        (
+            "feature_tags: {hide: true, enterprise: true}",
+            {"tags": ["WindowsAzureActiveDirectoryIntegratedApp", "HideApp", "entrant"]},
+        ),
+        ("service_management_reference: CMDB-1", {"serviceManagementReference": "CMDB-1"}),
+        (f"owners: [{GUID}]", {"owners": [GUID]}),
+        ("owners: [deployer]", {"owners": [TENANT]}),
+        ("owners: [ada@example.com]", {"owners": ["user-ada@example.com"]}),
+        (
+            "permissions: [{api: Microsoft Graph, application: [User.Read.All], delegated: [openid]}]",
+            {
+                "requiredResourceAccesses": [
+                    {
+                        "resourceAppId": GRAPH,
+                        "resourceAccesses": [
+                            {"id": "df021288-bdef-4463-88db-98f22de89214", "type": "Role"},
+                            {"id": "37f7f235-527c-4136-accd-4a02d197296e", "type": "Scope"},
+                        ],
+                    }
+                ]
+            },
+        ),
+    ],
+)
+def test_a_line_of_the_registration_becomes_the_providers_input(
+    tmp_path: Path, line: str, inputs: dict[str, Any]
+) -> None:
+    plain = {"displayName": "A", "preventDuplicateNames": True, "tags": ["entrant"]}
+    assert app(tmp_path, line).one(APPLICATION).inputs == plain | inputs
+
+
+def test_a_logo_is_read_from_beside_its_file(tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert app(tmp_path, "logo: logo.png").one(APPLICATION).inputs["logoImage"] == "iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    ("line", "inputs"),
+    [
+        ("enabled: false", {"accountEnabled": False}),
+        ("assignment_required: true", {"appRoleAssignmentRequired": True}),
+        ("description: d", {"description": "d"}),
+        ("notes: ours", {"notes": "ours"}),
+        ("notification_emails: [a@example.com]", {"notificationEmailAddresses": ["a@example.com"]}),
+        ("login_url: https://x.example.com", {"loginUrl": "https://x.example.com"}),
+        ("tags: [mine]", {"tags": ["mine", "entrant"]}),
+        (
+            "feature_tags: {gallery: true}",
+            {"tags": ["WindowsAzureActiveDirectoryGalleryApplicationNonPrimaryV1", "entrant"]},
+        ),
+        (f"owners: [{GUID}]", {"owners": [GUID]}),
+    ],
+)
+def test_a_line_of_the_service_principal_becomes_the_providers_input(
+    tmp_path: Path, line: str, inputs: dict[str, Any]
+) -> None:
+    made = app(tmp_path, "tags: [app]", f"service_principal: {{{line}}}").one(PRINCIPAL).inputs
+    plain = {
+        "accountEnabled": True,
+        "appRoleAssignmentRequired": False,
+        "useExisting": False,
+        "tags": ["app", "entrant"],
+    }
+    assert {key: value for key, value in made.items() if key != "clientId"} == plain | inputs
+
+
+def test_an_existing_service_principal_keeps_its_tags_and_its_life(tmp_path: Path) -> None:
+    made = app(tmp_path, "tags: [app]", "service_principal: {use_existing: true}")
+    principal = made.one(PRINCIPAL)
+    assert "tags" not in principal.inputs
+    assert principal.request.retainOnDelete
+    assert not made.one(APPLICATION).request.retainOnDelete
+
+
+def test_a_certificate_is_declared_with_the_end_it_carries(tmp_path: Path) -> None:
+    (tmp_path / "c.pem").write_bytes((ROOT / "examples" / "batch.pem").read_bytes())
+    made = app(tmp_path, "certificates: {batch: {path: c.pem}}")
+    certificate = made.one(azuread("ApplicationCertificate"), "a-batch")
+    assert certificate.inputs["endDate"] == "2036-01-01T00:00:00Z"
+    assert certificate.inputs["type"] == "AsymmetricX509Cert"
+    assert made.result["identities"].value["a"]["credentials"][0]["kind"] == "certificate"
+
+
+def test_a_federated_credential_is_named_and_described_in_the_outputs(tmp_path: Path) -> None:
+    made = app(tmp_path, "federated: [{github: {repository: contoso/obs, branch: main}, description: d}]")
+    key = "github-repo-contoso-obs-ref-refs-heads-main"
+    credential = made.one(azuread("ApplicationFederatedIdentityCredential"), f"a-{key}")
+    assert credential.inputs["displayName"] == key
+    assert credential.inputs["audiences"] == ["api://AzureADTokenExchange"]
+    assert credential.inputs["description"] == "d"
+    [described] = made.result["identities"].value["a"]["credentials"]
+    assert (described["kind"], described["subject"], described["ends"]) == (
+        "federated",
+        "repo:contoso/obs:ref:refs/heads/main",
+        None,
+    )
+    assert made.all(PASSWORD) == []
+
+
+def test_claims_make_a_flexible_federated_credential(tmp_path: Path) -> None:
+    line = "federated: [{name: any, issuer: https://token.actions.githubusercontent.com, claims: \"claims['sub'] matches 'x'\"}]"
+    credential = app(tmp_path, line).one(azuread("ApplicationFlexibleFederatedIdentityCredential"), "a-any")
+    assert credential.inputs["claimsMatchingExpression"] == "claims['sub'] matches 'x'"
+    assert credential.inputs["audience"] == "api://AzureADTokenExchange"
+
+
+CONSENT = (
+    "permissions: [{api: Microsoft Graph, application: [User.Read.All], delegated: [openid, email], consent: true}]"
+)
+
+
+def test_consent_assigns_app_roles_and_grants_scopes(tmp_path: Path) -> None:
+    made = app(tmp_path, CONSENT)
+    principal = made.result["identities"].value["a"]["service_principal_id"]
+    assignment = made.one(azuread("AppRoleAssignment"), "a-microsoft-graph-User.Read.All").inputs
+    assert assignment == {
+        "appRoleId": "df021288-bdef-4463-88db-98f22de89214",
+        "principalObjectId": principal,
+        "resourceObjectId": f"sp-{GRAPH}",
+    }
+    grant = made.one(azuread("ServicePrincipalDelegatedPermissionGrant"), "a-microsoft-graph").inputs
+    assert grant["claimValues"] == ["email", "openid"]
+    assert grant["servicePrincipalObjectId"] == principal
+
+
+def test_without_consent_nothing_is_granted(tmp_path: Path) -> None:
+    made = app(tmp_path, CONSENT.replace("consent: true", "consent: false"))
+    assert made.all(azuread("AppRoleAssignment")) == made.all(azuread("ServicePrincipalDelegatedPermissionGrant")) == []
+
+
+def test_permissions_of_an_api_that_is_not_known_here_are_asked_of_the_tenant(tmp_path: Path) -> None:
+    made = app(tmp_path, f"permissions: [{{api: {GUID}, application: [Things.Read]}}]")
+    [access] = made.one(APPLICATION).inputs["requiredResourceAccesses"]
+    assert access == {"resourceAppId": GUID, "resourceAccesses": [{"id": f"role-Things.Read-{GUID}", "type": "Role"}]}
+
+
+def test_a_permission_the_tenants_api_does_not_offer_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(
+        pulumi.RunError, match=r"does not offer Things\.Write\. It offers: Data\.Read, Things\.Read, user_impersonation"
+    ):
+        app(tmp_path, f"permissions: [{{api: {GUID}, application: [Things.Write]}}]")
+
+
+def test_an_api_without_a_service_principal_stops_the_run_with_the_remedy(tmp_path: Path) -> None:
+    missing = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+    with pytest.raises(pulumi.RunError, match=f"az ad sp create --id {missing}"):
+        app(tmp_path, f"permissions: [{{api: {missing}, application: [Things.Write]}}]")
+
+
+PAIR = """
+apps:
+  portal:
+    permissions: [{api: log-api, delegated: [Logs.Read], application: [Read.All], consent: true}]
+  log-api:
+    app_roles: {Read.All: {description: d}}
+    api:
+      scopes: {Logs.Read: {description: d}}
+      known_clients: [portal]
+      pre_authorized: [{client: portal, scopes: [Logs.Read]}, {client: 04b07795-8ddb-461a-bbee-02f9e1bf7b46, scopes: [Logs.Read]}]
+"""
+
+
+def test_an_api_and_its_client_know_each_other(tmp_path: Path) -> None:
+    made = up(tmp_path, PAIR)
+    ids = {name: identity["client_id"] for name, identity in made.result["identities"].value.items()}
+    [access] = made.one(APPLICATION, "portal").inputs["requiredResourceAccesses"]
+    assert access["resourceAppId"] == ids["log-api"]
+    assert made.one(azuread("ApplicationKnownClients"), "log-api").inputs["knownClientIds"] == [ids["portal"]]
+    assert made.one(azuread("ApplicationPreAuthorized"), "log-api-portal").inputs == {
+        "applicationId": made.one(azuread("ApplicationKnownClients")).inputs["applicationId"],
+        "authorizedClientId": ids["portal"],
+        "permissionIds": [permission_id("log-api", "scope", "Logs.Read")],
+    }
+    assert list(made.result["identities"].value) == ["portal", "log-api"], "the file's order, whatever needs what"
+
+
+def test_known_clients_are_put_again_whenever_the_registration_changes(tmp_path: Path) -> None:
+    """An update of the registration sends an empty list of known clients."""
+    made = up(tmp_path, PAIR)
+    request = made.one(azuread("ApplicationKnownClients")).request
+    assert request.HasField("replacement_trigger")
+    assert request.deleteBeforeReplace
+    assert list(made.one(APPLICATION, "log-api").request.ignoreChanges) == ["api.knownClientApplications"]
+    assert list(made.one(APPLICATION, "portal").request.ignoreChanges) == []
+
+
+def test_ids_of_roles_and_scopes_depend_on_app_and_value_alone() -> None:
+    assert permission_id("a", "app role", "R") == permission_id("a", "app role", "R")
+    ids = {permission_id(app, kind, value) for app in "ab" for kind in ("app role", "scope") for value in "RS"}
+    assert len(ids) == 8
+    assert permission_id("log-api", "scope", "Logs.Read") == "a15bad6c-20d6-574f-a6be-078210185fd5", "else all change"
+
+
+def test_a_custom_role_is_declared_and_its_assignments_wait_for_it(tmp_path: Path) -> None:
+    text = f"""
+role_definitions:
+  reader: {{name: Heartbeats, description: d, actions: ['*/read'], data_actions: [X/y/read], assignable_scopes: [{RG}]}}
+apps:
+  a: {{roles: [{{role: reader, scope: {RG}}}, {{role: Heartbeats, scope: {RG}/providers/X/y/z}}]}}
+"""
+    made = up(tmp_path, text)
+    definition = made.one("azure-native:authorization:RoleDefinition", "reader")
+    guid = custom_role_id("reader", parse_scope(RG))
+    assert definition.inputs == {
+        "scope": RG,
+        "roleDefinitionId": guid,
+        "roleName": "Heartbeats",
+        "roleType": "CustomRole",
+        "description": "d",
+        "permissions": [{"actions": ["*/read"], "notActions": [], "dataActions": ["X/y/read"], "notDataActions": []}],
+        "assignableScopes": [RG],
+    }
+    assert {a.inputs["roleDefinitionId"].rsplit("/", 1)[1] for a in made.all(ASSIGNMENT)} == {guid}
+    preview = up(tmp_path, text, preview=True)
+    assert all(isinstance(a.inputs["roleDefinitionId"], Unknown) for a in preview.all(ASSIGNMENT))
+
+
+def test_a_condition_comes_with_its_version(tmp_path: Path) -> None:
+    made = app(
+        tmp_path, f'roles: [{{role: Reader, scope: {RG}, description: d, condition: c, condition_version: "2.0"}}]'
+    )
+    inputs = made.one(ASSIGNMENT).inputs
+    assert (inputs["condition"], inputs["conditionVersion"], inputs["description"]) == ("c", "2.0", "d")
+
+
+def test_groups_and_directory_roles_are_given_to_the_service_principal(tmp_path: Path) -> None:
+    made = app(
+        tmp_path,
+        f"groups: [{GUID}]",
+        f"directory_roles: [{{role: Directory Readers}}, {{role: Printer Technician, administrative_unit: {GUID}}}]",
+    )
+    principal = made.result["identities"].value["a"]["service_principal_id"]
+    assert made.one(azuread("GroupMember")).inputs == {"groupObjectId": GUID, "memberObjectId": principal}
+    assert made.one(azuread("DirectoryRoleAssignment"), "a-directory-directory-readers").inputs == {
+        "principalObjectId": principal,
+        "roleId": "88d8e3e3-8f55-4a1e-953a-9b9898b8876b",
+    }
+    limited = made.one(azuread("DirectoryRoleAssignment"), f"a-directory-printer-technician-{GUID}").inputs
+    assert limited["directoryScopeId"] == f"/administrativeUnits/{GUID}"
+
+
+def test_adoption_imports_by_id_and_never_by_name(tmp_path: Path) -> None:
+    made = app(
+        tmp_path,
+        f"adopt: {{application: {GUID}, service_principal: {GUID}}}",
+        "on_remove: keep",
+        f"roles: [{{role: Reader, scope: {RG}, adopt: {GUID}, on_remove: keep}}]",
+    )
+    registration, principal, assignment = made.one(APPLICATION), made.one(PRINCIPAL), made.one(ASSIGNMENT)
+    assert registration.request.importId == f"/applications/{GUID}"
+    assert principal.request.importId == f"/servicePrincipals/{GUID}"
+    assert assignment.request.importId == f"{RG}/providers/Microsoft.Authorization/roleAssignments/{GUID}"
+    assert assignment.inputs["roleAssignmentName"] == GUID
+    assert all(resource.request.retainOnDelete for resource in (registration, principal, assignment))
+    assert "preventDuplicateNames" not in registration.inputs, "its name is taken, by itself"
+    assert "tags" not in registration.inputs, "an import must find things as they are"
+
+
+@pytest.mark.parametrize(
+    ("environment", "own", "kept"), [("delete", "", False), ("keep", "", True), ("keep", "delete", False)]
+)
+def test_what_is_removed_is_kept_if_the_app_or_the_environment_says_so(
+    tmp_path: Path, environment: str, own: str, kept: bool
+) -> None:
+    made = up(tmp_path, f"on_remove: {environment}\napps: {{a: {{{f'on_remove: {own}' if own else ''}}}}}\n")
+    assert {r.request.retainOnDelete for r in made.resources if r.type in (APPLICATION, PRINCIPAL)} == {kept}
+
+
+def test_apps_are_owned_by_service_principals_of_other_apps(tmp_path: Path) -> None:
+    made = up(tmp_path, "apps: {a: {owners: [b]}, b: {}}\n")
+    assert made.one(APPLICATION, "a").inputs["owners"] == [made.result["identities"].value["b"]["service_principal_id"]]
+
+
+def test_the_whole_example_is_declared(tmp_path: Path) -> None:
+    environment = config.load(ROOT / "examples" / "everything.yaml")
+    made = deploy(lambda: stack_outputs(environment, declare(environment, now="2026-11-20")))
+    assert len(made.all(COMPONENT)) == 3
+    assert len(made.resources) == 48
+    names = [(resource.type, resource.name) for resource in made.resources]
+    assert len(names) == len(set(names))
+
+
+def test_the_component_alone_takes_outputs_of_other_resources() -> None:
+    """Used in another program, without YAML: a scope that only another resource's creation tells."""
+
+    def program() -> None:
+        other = AppIdentity("other", {"display_name": "Other"})
+        scope = other.object_id.apply(lambda _: RG)
+        AppIdentity("mine", {"display_name": "Mine", "roles": {"reader": {"role": "Reader", "scope": scope}}})
+
+    assert deploy(program).one(ASSIGNMENT, "mine-reader").inputs["scope"] == RG
+    assert isinstance(deploy(program, preview=True).one(ASSIGNMENT).inputs["scope"], Unknown)
