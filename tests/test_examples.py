@@ -11,6 +11,7 @@ import local_azure
 from entrant import engine
 from entrant.rehearsal import environ
 from tests.conftest import Project
+from tests.local_azure.conftest import READER, Client
 
 EXAMPLE = Path("examples") / "everything.yaml"
 
@@ -76,3 +77,46 @@ def test_a_block_that_is_removed_takes_exactly_its_own_with_it(
 ) -> None:
     edit(block, replacement)
     assert {op: len(names) for op, names in preview(everything).items()} == gone
+
+
+def test_what_was_made_by_hand_is_taken_over_by_id_and_kept_on_removal(project: Project) -> None:
+    """Adoption is an import that a preview shows; with `on_remove: keep` the objects outlive their entry."""
+    plain = "apps:\n  other:\n    display_name: Other (adoption)\n    secret: false\n"
+    project.write("adoption", plain)
+    done = project.entrant("rehearse", "adoption", "--propagation", "0")
+    assert done.returncode == 0, done.stderr
+    azure = local_azure.start(project.rehearsal("adoption").azure)
+    deployer = Client(azure)
+    scope = f"/subscriptions/{azure.subscription_id}/resourceGroups/rg-adoption"
+    azure.ensure([scope])
+    app = deployer.graph("POST", "/applications", {"displayName": "Legacy reader"})
+    principal = deployer.graph("POST", "/servicePrincipals", {"appId": app["appId"]})
+    assignment = deployer.grant(READER, scope, principal["id"])
+    adopted = (
+        plain
+        + f"""\
+  legacy-reader:
+    display_name: Legacy reader
+    secret: false
+    adopt: {{application: {app["id"]}, service_principal: {principal["id"]}}}
+    on_remove: keep
+    roles:
+      - {{role: Reader, scope: {scope}, adopt: {assignment["name"]}, on_remove: keep}}
+"""
+    )
+    project.write("adoption", adopted)
+    shown = project.pulumi("adoption", "preview", "-s", "adoption")
+    assert shown.returncode == 0, shown.stdout
+    assert re.search(r"= 3 to import", shown.stdout), shown.stdout
+    for _ in range(2):
+        done = project.pulumi("adoption", "up", "--yes", "-s", "adoption")
+        assert done.returncode == 0, done.stdout
+    assert " unchanged" in done.stdout and "import" not in done.stdout.split("Resources:")[-1]
+    outputs = project.pulumi("adoption", "stack", "output", "legacy_reader_client_id", "-s", "adoption")
+    assert outputs.stdout.strip() == app["appId"]
+    project.write("adoption", plain)
+    done = project.pulumi("adoption", "up", "--yes", "-s", "adoption")
+    assert done.returncode == 0, done.stdout
+    assert deployer.graph("GET", f"/applications/{app['id']}")["displayName"] == "Legacy reader"
+    assert deployer.graph("GET", f"/servicePrincipals/{principal['id']}")["appId"] == app["appId"]
+    assert deployer.arm("GET", assignment["id"])["name"] == assignment["name"]
