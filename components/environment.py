@@ -12,7 +12,9 @@ from pulumi_azure_native import authorization
 from config import App, Environment, RoleGrant
 from config.access import Permission, offered_permissions
 from config.checks import order, output_name
-from config.values import Owner, Reference, custom_role_id, permission_id
+from config.problems import Refused
+from config.values import Api, Owner, Reference, custom_role_id, parse_moment, permission_id
+from facts.apis import FIRST_PARTY
 
 from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
 from .app_identity import AppIdentity, rfc3339, slug
@@ -86,13 +88,19 @@ def declare(environment: Environment, *, now: str | None = None) -> dict[str, Ap
         now: the moment that secret calendars are read at, RFC 3339. Default: the clock's.
 
     Raises:
-        pulumi.RunError: the login is for another tenant, or something that the file names does not exist there.
+        pulumi.RunError: `now` is malformed, the login is for another tenant, or something that the file names does not
+            exist there.
     """
     if environment.tenant is not None:
         signed_in = azuread.get_client_config().tenant_id
         if signed_in.lower() != environment.tenant:
             message = f"The environment belongs to tenant {environment.tenant}, but the login is for {signed_in}."
             raise pulumi.RunError(f"{message} Sign in to the former, or correct `tenant` in the file.")
+    if now is not None:
+        try:
+            parse_moment(now)
+        except Refused as error:
+            raise pulumi.RunError(f"entrant:now: {error}") from None
     declared = Declared(environment)
     for key in environment.role_definitions:
         declared.role_definitions[key] = _role_definition(environment, key)
@@ -136,7 +144,7 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
             for key, certificate in app.certificates.items()
         },
         "federated": _federated(environment, app),
-        "permissions": {slug(p.api.name): _permission(declared, p) for p in app.permissions},
+        "permissions": {api_key(p.api): _permission(declared, p) for p in app.permissions},
         "roles": {role_key(grant): _role(declared, grant) for grant in app.roles},
         "groups": {f"group-{group}": group for group in app.groups},
         "directory_roles": {
@@ -266,6 +274,13 @@ def _permission(declared: Declared, permission: Permission) -> PermissionArgs:
             else declared.api(cast(str, api.client_id)).object_id
         )
     return args
+
+
+def api_key(api: Api) -> str:
+    """An API's part of a resource name; an app that is called like one of Microsoft's APIs is told from it."""
+    if api.app is None:
+        return slug(api.name)
+    return f"app-{api.app}" if api.app in {slug(name) for name in FIRST_PARTY} else api.app
 
 
 def _role(declared: Declared, grant: RoleGrant) -> RoleAssignmentArgs:

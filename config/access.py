@@ -1,14 +1,15 @@
 """What an app may do, in the vocabulary: Azure roles, API permissions, groups, directory roles."""
 
 from functools import cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
 
 from facts import apis, limits
 
 from .problems import Refused, did_you_mean, shorten
-from .registration import Bool, distinct
+from .registration import distinct
+from .source import expected
 from .values import ApiRef, DirectoryRoleRef, Guid, Model, RoleRef, ScopeRef, Text
 
 OnRemove = Literal["keep", "delete"]
@@ -64,6 +65,16 @@ class RoleDefinition(Model):
     """Where it can be assigned; the first is where the definition is made and becomes part of its id."""
 
 
+def _consent(value: Any) -> bool:
+    if not isinstance(value, bool):
+        remedy = "; consent of single users is theirs to give" if isinstance(value, dict | str) else ""
+        raise Refused(expected("true or false", value) + remedy)
+    return value
+
+
+Consent = Annotated[bool, PlainValidator(_consent), WithJsonSchema({"type": "boolean"})]
+
+
 class Permission(Model):
     """Permissions of one API that the app asks for."""
 
@@ -73,7 +84,7 @@ class Permission(Model):
     """Application permissions (app roles) by name, such as `User.Read.All`: what the app may do as itself."""
     delegated: tuple[Text, ...] = ()
     """Delegated permissions (scopes) by name, such as `User.Read`: what it may do for a signed-in user."""
-    consent: Bool = False
+    consent: Consent = False
     """Give admin consent: for `application` by app-role assignments, for `delegated` for all users. Default false."""
 
     @model_validator(mode="after")

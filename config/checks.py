@@ -114,7 +114,7 @@ def _role_definitions(definitions: Mapping[str, RoleDefinition]) -> Iterator[Fin
         if first != key:
             yield Finding(at, f'"{name}" is the name of role_definitions.{first} already; names are unique in a tenant')
         if not definition.actions and not definition.data_actions:
-            yield Finding((*path, KEY), "the role allows nothing; list `actions` or `data_actions`")
+            yield Finding(path, "the role allows nothing; list `actions` or `data_actions`")
         for field in ("actions", "not_actions", "data_actions", "not_data_actions"):
             for index, action in enumerate(getattr(definition, field)):
                 if action != "*" and ("/" not in action or " " in action):

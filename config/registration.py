@@ -81,7 +81,7 @@ def distinct(values: tuple[Any, ...], what: str, *path: str) -> tuple[Any, ...]:
     for index, value in enumerate(values):
         key = value.lower() if isinstance(value, str) else value
         if (first := seen.setdefault(key, index)) != index:
-            raise Refused(f"{what} is there twice; entry {first} is the same", *path, index)
+            raise Refused(f"{what} is there twice; entry {first} is the same, keep one", *path, index)
     return values
 
 
