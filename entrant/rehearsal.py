@@ -382,13 +382,18 @@ def _plugins(rehearsal: Rehearsal, env: Mapping[str, str], which: str) -> dict[s
     return served
 
 
+def users_home() -> Path:
+    """The Pulumi home of whoever runs this, where Pulumi keeps the plugins it has downloaded; only ever read."""
+    return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+
+
 def _real_plugin(rehearsal: Rehearsal, env: Mapping[str, str], name: str, version: str) -> bool:
     if shutil.which(f"pulumi-resource-{name}", path=env["PATH"]):
         return True
     own = plugins.directory(rehearsal.home, name, version)
     if own.exists() and not plugins.is_stand_in(own):
         return True
-    users = plugins.directory(Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi"), name, version)
+    users = plugins.directory(users_home(), name, version)
     if users.is_dir():
         plugins.uninstall(rehearsal.home, [name])
         own.parent.mkdir(parents=True, exist_ok=True)

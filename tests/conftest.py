@@ -12,7 +12,8 @@ import pytest
 
 import local_azure
 from entrant import bootstrap, engine
-from entrant.rehearsal import Rehearsal, environ
+from entrant.rehearsal import Rehearsal, environ, users_home
+from local_azure import plugins
 
 ROOT = Path(__file__).resolve().parent.parent
 _PARTS = (
@@ -48,7 +49,8 @@ class Project:
         paths = [str(Path(sys.executable).parent), str(engine.find().parent), os.environ["PATH"]]
         foreign = ("ARM_", "AZURE_", "PULUMI_", "PIP_", "XDG_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        return kept | {"PATH": os.pathsep.join(paths), "HOME": str(self.root / "home")}
+        own = {"PATH": os.pathsep.join(paths), "HOME": str(self.root / "home"), "PULUMI_HOME": str(users_home())}
+        return kept | own
 
     def entrant(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
         """Run `python -m entrant` in the copy; `more` are further environment variables."""
@@ -70,6 +72,17 @@ class Project:
             text=True,
             stdin=subprocess.DEVNULL,
         )
+
+
+def pytest_report_header() -> list[str]:
+    """Which engine and which resource plugins the tests run with."""
+    found = bootstrap.find_pulumi()
+    served = []
+    for name in plugins.NAMES:
+        installed = plugins.directory(users_home(), name, plugins.sdk_version(name)).is_dir()
+        real = installed or shutil.which(f"pulumi-resource-{name}") is not None
+        served.append(f"{name} {'real' if real else 'stand-in'}")
+    return [f"pulumi: {found.version if found else 'none'}", f"plugins: {', '.join(served)}"]
 
 
 @pytest.fixture(scope="session", autouse=True)
