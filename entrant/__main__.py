@@ -1,21 +1,19 @@
 """`python3 -m entrant`: sets the project up as far as the command needs it, then runs it.
 
 Runs in the interpreter it was started with when that is a virtual environment that holds the requirements; otherwise in the
-project's own, `.entrant/venv`, which it makes. Standard library only.
+project's own, `.entrant/venv`, which it makes. Standard library only, and as little of it as a token from the cache needs.
 """
 
 import os
-import subprocess
 import sys
-from importlib.util import find_spec
-
-from entrant import bootstrap
 
 
 def _installed() -> bool:
     """Whether the active virtual environment was given the requirements by its owner (`pip install -r requirements.txt`)."""
     if sys.prefix == sys.base_prefix:
         return False
+    from importlib.util import find_spec
+
     return all(find_spec(name) for name in ("click", "pydantic", "yaml", "msal", "rich", "pulumi", "starlette"))
 
 
@@ -25,6 +23,15 @@ def main() -> int:
         print(f"entrant needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
     arguments = sys.argv[1:]
+    if arguments[:1] == ["token"]:
+        from entrant.warm import answer
+
+        text = answer(arguments[1:])
+        if text is not None:
+            print(text)
+            return 0
+    from entrant import bootstrap
+
     command = next((word for word in arguments if not word.startswith("-")), "")
     at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.STATE / "venv")
     tests = command == "test"
@@ -46,11 +53,15 @@ def main() -> int:
 
 
 def _again(python: str, arguments: list[str]) -> int:
+    from entrant import bootstrap
+
     command = [python, "-m", "entrant", *arguments]
     environment = dict(os.environ)
     paths = [str(bootstrap.ROOT), *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     if sys.platform == "win32":
+        import subprocess
+
         return subprocess.call(command, env=environment)
     os.execve(python, command, environment)
 

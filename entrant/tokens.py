@@ -98,9 +98,7 @@ def choose(app: App, environ: Mapping[str, str], using: str = "auto") -> Way:
             raise ConfigurationError(
                 f"{app.name} has no file with a federated token: AZURE_FEDERATED_TOKEN_FILE is not set"
             )
-        return _with_assertion(
-            app, kind, lambda: assertions.from_file(file), lambda: assertions.from_file(file).encode()
-        )
+        return _with_assertion(app, kind, lambda: assertions.from_file(file), lambda: _content(file))
     ask = (
         (lambda: assertions.from_github(app.cloud, environ))
         if kind == "github"
@@ -259,7 +257,8 @@ class Credential:
         self, scopes: tuple[str, ...], options: Mapping[str, Any], min_valid: float
     ) -> "AccessTokenInfo":
         store = self._store
-        if store is None or len(scopes) != 1 or _key(scopes, options) != _key(scopes, {}):
+        plain = len(scopes) == 1 and not options.get("claims") and _key(scopes, options) == _key(scopes, {})
+        if store is None or not plain:
             return self._asked(scopes, options)
         name = disk.token_key(self.app.tenant_id, self.app.client_id, self.cloud.authority, scopes[0])
         found = _stored(store, name, min_valid)

@@ -1,6 +1,7 @@
 """A token authority on this machine that answers as a test tells it to, and remembers what it was asked."""
 
 import contextlib
+import datetime as dt
 import json
 import socket
 import ssl
@@ -16,6 +17,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 
@@ -139,3 +143,23 @@ def serve(folder: Path) -> Iterator[Authority]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def certificate(password: bytes | None = None) -> tuple[bytes, bytes]:
+    """A self-signed certificate with its key as PEM, and the certificate as DER."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=9))
+        .sign(key, hashes.SHA256())
+    )
+    locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    return pem + made.public_bytes(serialization.Encoding.PEM), made.public_bytes(serialization.Encoding.DER)

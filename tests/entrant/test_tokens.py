@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import datetime as dt
 import logging
 import threading
 from collections.abc import Iterator
@@ -10,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 import entrant
 import entrant.aio
@@ -20,7 +16,7 @@ import local_azure
 from entrant import assertions, tokens
 from entrant.authority import TRIES, Transport
 from entrant.outputs import App
-from tests.entrant.authority import TENANT, Answer, Authority, refusal, serve
+from tests.entrant.authority import TENANT, Answer, Authority, certificate, refusal, serve
 from tests.local_azure.conftest import Client, Identity
 
 SCOPE = "https://api.loganalytics.io/.default"
@@ -352,26 +348,6 @@ def environ_of(azure: local_azure.LocalAzure, identity: Identity, **more: str) -
 
 def who(token: entrant.Token) -> Any:
     return token.claims["appid"]
-
-
-def certificate(password: bytes | None = None) -> tuple[bytes, bytes]:
-    """A self-signed certificate with its key as PEM, and the certificate as DER."""
-    key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=9))
-        .sign(key, hashes.SHA256())
-    )
-    locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
-    return pem + made.public_bytes(serialization.Encoding.PEM), made.public_bytes(serialization.Encoding.DER)
 
 
 @pytest.mark.parametrize("password", [None, "open sesame"])
