@@ -1,21 +1,47 @@
-"""Whose token: the options that many commands share, and the app they name."""
+"""Whose token, and how it is got: the options that many commands share, and the app they name."""
 
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
-from entrant import clouds, engine, outputs, tokens
+from entrant import cache, engine, outputs
 from entrant.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from entrant import tokens
+
 _F = TypeVar("_F", bound=Callable[..., Any])
+_KINDS = ("auto", "secret", "certificate", "file", "github", "azure-devops")
+_META = "entrant.credential"
 
 
 def source(command: _F) -> _F:
-    """Add the options that say whose token: a stack, a file of outputs, or the AZURE_* variables."""
+    """Add the options that say whose token (a stack, a file of outputs, or the AZURE_* variables) and how to get it.
+
+    `--credential` and `--cache` are not handed to the command: `token` and `credential` below know them.
+    """
+    command = click.option(
+        "--cache/--no-cache",
+        is_flag=True,
+        default=None,
+        expose_value=False,
+        callback=_remember,
+        help=f"Keep tokens on disk too, encrypted; by default as {cache.VARIABLE}=1 says.",
+    )(command)
+    command = click.option(
+        "--credential",
+        "using",
+        type=click.Choice(_KINDS),
+        default="auto",
+        show_default=True,
+        expose_value=False,
+        callback=_remember,
+        help="How the app proves itself; auto is the first that there is.",
+    )(command)
     command = click.option(
         "-s",
         "--stack",
@@ -33,6 +59,16 @@ def source(command: _F) -> _F:
     )(command)
 
 
+def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    ctx.meta.setdefault(_META, {})[parameter.name] = value
+
+
+def how() -> dict[str, Any]:
+    """What `--credential` and `--cache` said, as arguments for `tokens.token` and `tokens.credential`."""
+    found: dict[str, Any] = click.get_current_context().meta.get(_META, {})
+    return found
+
+
 def app_and(*names: str) -> Callable[[_F], _F]:
     """Add the arguments `[APP] NAME…`; the command gets them as one tuple, `words`, with None for an app left out."""
 
@@ -46,25 +82,61 @@ def app_and(*names: str) -> Callable[[_F], _F]:
     return click.argument("words", nargs=-1, metavar=" ".join(["[APP]", *names]), callback=arranged)
 
 
+def apps(stack: str | None, file: str | None, cwd: Path | None) -> outputs.Outputs | None:
+    """The apps of the source that a command's options name; None when they name none.
+
+    Raises:
+        ConfigurationError: two sources.
+    """
+    if stack and file:
+        raise ConfigurationError("--stack and --outputs are two sources", next_step="give one of them")
+    if file:
+        return outputs.from_text(sys.stdin.read(), "standard input") if file == "-" else outputs.from_file(Path(file))
+    return engine.stack_outputs(stack, cwd=cwd) if stack else None
+
+
 def app(name: str | None, stack: str | None, file: str | None, cwd: Path | None) -> outputs.App:
     """The app that a command's arguments name.
 
     Raises:
         ConfigurationError: two sources, none, or an app that is not there.
     """
-    if stack and file:
-        raise ConfigurationError("--stack and --outputs are two sources", next_step="give one of them")
-    if file:
-        found = outputs.from_text(sys.stdin.read(), "standard input") if file == "-" else outputs.from_file(Path(file))
+    found = apps(stack, file, cwd)
+    if found is not None:
         return found.app(name)
-    if stack:
-        return engine.stack_outputs(stack, cwd=cwd).app(name)
     if name is not None:
         raise ConfigurationError(f'"{name}" is an app of which stack?', next_step="name it with -s STACK")
     return outputs.from_environment(os.environ)
 
 
-def token(app: outputs.App, audience: str) -> tuple[tokens.Credential, tokens.Token]:
+def token(app: outputs.App, audience: str) -> "tuple[tokens.Credential, tokens.Token]":
     """A token for the app, and the credential it came from."""
-    credential = tokens.credential(app)
+    from entrant import clouds, tokens
+
+    credential = tokens.credential(app, **how())
     return credential, tokens.fetch(credential, app, clouds.scope(credential.cloud, audience))
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or minutes and hours as `10m` and `1h`."""
+
+    name = "duration"
+    _UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        number, unit = (value[:-1], value[-1]) if value[-1:] in self._UNITS else (value, "s")
+        if not number.isdecimal():
+            self.fail(f'"{value}" is no duration, such as 600, 10m or 1h', param, ctx)
+        return float(int(number) * self._UNITS[unit])
+
+
+min_valid = click.option(
+    "--min-valid",
+    type=Duration(),
+    default=0,
+    metavar="DURATION",
+    help="Renew a token that has less time left than this, such as 600, 10m or 1h; five minutes at least.",
+)

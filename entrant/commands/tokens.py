@@ -1,18 +1,44 @@
-"""`token`: a bearer token, in the form that its reader wants."""
+"""`token` and `run`: a bearer token in the form that its reader wants, or in the environment of a command."""
 
+import os
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from entrant import formats
 from entrant.commands import source
+from entrant.errors import ConfigurationError
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @click.command()
 @source.app_and("AUDIENCE")
 @source.source
-@click.option("--format", "form", type=click.Choice(["raw", "json", "header"]), default="raw", show_default=True)
-def token(words: tuple[str, ...], stack: str | None, file: str | None, cwd: Path | None, form: str) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(formats.FORMS)),
+    default="raw",
+    show_default=True,
+    help="; ".join(f"{form}: {what}" for form, what in formats.FORMS.items()) + ".",
+)
+@click.option(
+    "--name", metavar="NAME", help="The variable that some forms set; without it, such as ENTRANT_TOKEN_LOGS."
+)
+@source.min_valid
+def token(
+    words: tuple[str, ...],
+    stack: str | None,
+    file: str | None,
+    cwd: Path | None,
+    form: str,
+    name: str | None,
+    min_valid: float,
+) -> None:
     """Print a bearer token for AUDIENCE and nothing else: logs, metrics, arm, graph, …, a resource URL or a scope.
 
     APP may be left out where the stack has one, or with AZURE_* variables.
@@ -20,7 +46,104 @@ def token(words: tuple[str, ...], stack: str | None, file: str | None, cwd: Path
     \b
     python3 -m entrant token -s dev log-reader logs
     python3 -m entrant token -s dev metrics-writer metrics --format header
+    eval "$(python3 -m entrant token -s dev log-reader logs --format bash)"
+    ENTRANT_TOKEN_CACHE=1 python3 -m entrant token logs --min-valid 10m
     """
+    from entrant import tokens
+
     app, audience = words
-    _, found = source.token(source.app(app, stack, file, cwd), audience)
-    click.echo(formats.render(found, form))
+    variable = _checked(name or formats.variable(audience))
+    if form == "bazel" and file == "-":
+        raise ConfigurationError("standard input holds Bazel's request", next_step="give the outputs another way")
+    who = source.app(app, stack, file, cwd)
+    found = tokens.token(who, audience, min_valid=min_valid, **source.how())
+    if form == "bazel":
+        click.echo(formats.answer_bazel(found, sys.stdin.read()))
+    elif form.startswith("github"):
+        formats.give_github(found, form, variable, click.echo, os.environ)
+    else:
+        click.echo(formats.render(found, form, name=variable))
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(f'"{name}" is no name of a variable', next_step="use letters, digits and _")
+    return name
+
+
+class _Run(click.Command):
+    """Keeps what follows `--` apart, untouched."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.obj = args[at + 1 :]
+        return super().parse_args(ctx, args[:at])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "-- COMMAND…"]
+
+
+@click.command(cls=_Run)
+@click.argument("words", nargs=-1, metavar="[APP] [[NAME=]AUDIENCE]…")
+@source.source
+@click.option(
+    "--identity",
+    is_flag=True,
+    help="Give AZURE_TENANT_ID, AZURE_CLIENT_ID and the credential too; the default when no AUDIENCE is named.",
+)
+@click.option("--no-mask", is_flag=True, help="Become the command, with its output as it is.")
+@source.min_valid
+@click.pass_obj
+def run(
+    command: list[str],
+    words: tuple[str, ...],
+    stack: str | None,
+    file: str | None,
+    cwd: Path | None,
+    identity: bool,
+    no_mask: bool,
+    min_valid: float,
+) -> int:
+    """Run a command with tokens in its environment, and what is secret of them masked in its output.
+
+    A token is in ENTRANT_TOKEN_LOGS, …, or in NAME when NAME=AUDIENCE is given. Without an AUDIENCE the command gets the AZURE_*
+    variables instead, as azure-identity and the Azure CLI read them. Signals reach the command; its exit code is kept.
+
+    \b
+    python3 -m entrant run -s dev log-reader logs -- sh -c 'curl -H "Authorization: Bearer $ENTRANT_TOKEN_LOGS" …'
+    python3 -m entrant run -s dev log-reader TOKEN=arm --min-valid 30m -- ./report.sh
+    python3 -m entrant run -s dev log-reader -- python3 my_azure_program.py
+    """
+    from entrant import outputs, runner, tokens
+
+    if not command:
+        raise ConfigurationError("which command?", next_step="write it after --, such as: run -s dev app logs -- env")
+    found = source.apps(stack, file, cwd)
+    name, asked = _split(words, set(found.apps) if found else set())
+    who = found.app(name) if found else outputs.from_environment(os.environ)
+    how: dict[str, Any] = source.how()
+    given: dict[str, str] = {}
+    for variable, audience in asked:
+        given[variable] = tokens.token(who, audience, min_valid=min_valid, **how).access_token
+    secrets = [*given.values(), *filter(None, (who.secret, who.previous_secret))]
+    environ = dict(os.environ)
+    if identity or not asked:
+        shown = runner.identity(who, environ, using=how.get("using", "auto"))
+        environ = shown.environ
+        secrets += shown.secrets
+    environ |= given
+    if no_mask:
+        return runner.become(command, environ, cwd=cwd)
+    return runner.run(command, environ, secrets, cwd=cwd)
+
+
+def _split(words: tuple[str, ...], apps: set[str]) -> tuple[str | None, list[tuple[str, str]]]:
+    """The app and the audiences with their variables: the first word is the app if there is one of this name."""
+    name = words[0] if words and words[0] in apps else None
+    asked = []
+    for word in words[1:] if name else words:
+        variable, equals, audience = word.partition("=")
+        if not (equals and _NAME.fullmatch(variable)):
+            variable, audience = formats.variable(word), word
+        asked.append((_checked(variable), audience))
+    return name, asked

@@ -1,8 +1,16 @@
 """How tokens and tables are printed."""
 
+import dataclasses
+import datetime as dt
 import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
 
 from entrant import formats
+from entrant.errors import ConfigurationError
 from entrant.tokens import Token
 
 TOKEN = Token("aaa.bbb.ccc", 1_800_000_000, "https://api.loganalytics.io/.default", "t1", "c1")
@@ -19,10 +27,113 @@ def test_json_has_both_times_and_who_it_is_for() -> None:
         "token_type": "Bearer",
         "expires_on": 1_800_000_000,
         "expires_at": "2027-01-15T08:00:00Z",
+        "audience": "https://api.loganalytics.io",
         "scope": "https://api.loganalytics.io/.default",
         "tenant": "t1",
         "client_id": "c1",
     }
+
+
+@pytest.mark.parametrize(
+    ("form", "shell", "show"),
+    [("bash", "bash", 'printf %s "$T"'), ("bash", "sh", 'printf %s "$T"'), ("fish", "fish", 'printf %s "$T"')],
+)
+@pytest.mark.parametrize("secret", ["aaa.bbb.ccc", "a'b\"c\\d$e`f g"])
+def test_a_shell_reads_the_token_back(form: str, shell: str, show: str, secret: str) -> None:
+    if shutil.which(shell) is None:
+        assert shell == "fish", "every machine has a POSIX shell"
+        assert formats.render(TOKEN, "fish", name="T") == "set -gx T 'aaa.bbb.ccc'"
+        return
+    line = formats.render(dataclasses.replace(TOKEN, access_token=secret), form, name="T")
+    done = subprocess.run([shell, "-c", f"{line}\n{show}"], capture_output=True, text=True, check=True)
+    assert done.stdout == secret
+
+
+def test_powershell_quotes_as_its_single_quotes_need_it() -> None:
+    token = dataclasses.replace(TOKEN, access_token="a'b$c")
+    assert formats.render(token, "powershell", name="T") == "$env:T = 'a''b$c'"
+
+
+def test_the_form_of_az_is_read_as_az_itself_is() -> None:
+    """azure-identity's AzureCliCredential prefers `expires_on`, and older readers parse `expiresOn` as local time."""
+    from azure.identity._credentials.azure_cli import parse_token
+
+    text = formats.render(TOKEN, "az")
+    parsed = parse_token(text)
+    assert parsed is not None
+    assert (parsed.token, parsed.expires_on) == ("aaa.bbb.ccc", 1_800_000_000)
+    fields = json.loads(text)
+    assert dt.datetime.strptime(fields["expiresOn"], "%Y-%m-%d %H:%M:%S.%f").timestamp() == 1_800_000_000
+    assert (fields["tenant"], fields["tokenType"]) == ("t1", "Bearer")
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_kubernetes_is_answered_in_the_version_it_asks_for(version: str) -> None:
+    name = f"client.authentication.k8s.io/{version}"
+    info = json.dumps({"apiVersion": name, "kind": "ExecCredential", "spec": {"interactive": False}})
+    assert json.loads(formats.render(TOKEN, "kubernetes", environ={"KUBERNETES_EXEC_INFO": info})) == {
+        "apiVersion": name,
+        "kind": "ExecCredential",
+        "status": {"token": "aaa.bbb.ccc", "expirationTimestamp": "2027-01-15T08:00:00Z"},
+    }
+
+
+def test_kubernetes_is_answered_in_v1_when_it_does_not_ask() -> None:
+    assert (
+        json.loads(formats.render(TOKEN, "kubernetes", environ={}))["apiVersion"] == "client.authentication.k8s.io/v1"
+    )
+
+
+@pytest.mark.parametrize("info", ["{", "[]", '{"apiVersion": "client.authentication.k8s.io/v1alpha1"}'])
+def test_kubernetes_is_told_what_cannot_be_answered(info: str) -> None:
+    with pytest.raises(ConfigurationError):
+        formats.render(TOKEN, "kubernetes", environ={"KUBERNETES_EXEC_INFO": info})
+
+
+def test_bazel_gets_headers_that_expire_and_none_for_a_uri_in_clear() -> None:
+    assert json.loads(formats.answer_bazel(TOKEN, '{"uri": "https://cache.example.com/x"}')) == {
+        "headers": {"Authorization": ["Bearer aaa.bbb.ccc"]},
+        "expires": "2027-01-15T08:00:00Z",
+    }
+    assert json.loads(formats.answer_bazel(TOKEN, '{"uri": "http://cache.example.com/x"}')) == {"headers": {}}
+
+
+@pytest.mark.parametrize("request_", ["", "{}", "[1]", '{"uri": 3}'])
+def test_what_is_no_request_of_bazel_is_refused(request_: str) -> None:
+    with pytest.raises(ConfigurationError, match="not a credential helper's request"):
+        formats.answer_bazel(TOKEN, request_)
+
+
+@pytest.mark.parametrize(("form", "file"), [("github-env", "GITHUB_ENV"), ("github-output", "GITHUB_OUTPUT")])
+def test_github_masks_the_token_before_it_is_anywhere(tmp_path: Path, form: str, file: str) -> None:
+    path = tmp_path / "file"
+    path.write_text("BEFORE=1\n")
+    seen: list[tuple[str, str]] = []
+    formats.give_github(TOKEN, form, "T", lambda text: seen.append((text, path.read_text())), {file: str(path)})
+    assert seen == [("::add-mask::aaa.bbb.ccc", "BEFORE=1\n")]
+    assert path.read_text() == "BEFORE=1\nT=aaa.bbb.ccc\n"
+    with pytest.raises(ConfigurationError, match=f"{file} is not set"):
+        formats.give_github(TOKEN, form, "T", print, {})
+
+
+def test_azure_devops_keeps_the_variable_secret_and_its_value_whole() -> None:
+    start = "##vso[task.setvariable variable=T;issecret=true]"
+    assert formats.render(TOKEN, "azure-devops", name="T") == start + "aaa.bbb.ccc"
+    odd = dataclasses.replace(TOKEN, access_token="a%b\nc")
+    assert formats.render(odd, "azure-devops", name="T") == start + "a%AZP25b%0Ac"
+
+
+@pytest.mark.parametrize(
+    ("audience", "name"),
+    [
+        ("logs", "ENTRANT_TOKEN_LOGS"),
+        ("https://vault.azure.net/.default", "ENTRANT_TOKEN_VAULT_AZURE_NET"),
+        ("api://my-api", "ENTRANT_TOKEN_MY_API"),
+        ("6dae42f8-4368-4678-94ff-3960e28e3630", "ENTRANT_TOKEN_6DAE42F8_4368_4678_94FF_3960E28E3630"),
+    ],
+)
+def test_the_variable_is_named_after_the_audience(audience: str, name: str) -> None:
+    assert formats.variable(audience) == name
 
 
 def test_a_token_never_shows_itself_in_a_repr() -> None:

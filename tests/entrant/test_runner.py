@@ -1,0 +1,244 @@
+"""`run`: what a command gets, what of it is shown, and that it is otherwise as if run directly."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entrant import runner
+from entrant.outputs import App
+from tests.entrant.authority import TENANT, Answer, Authority, serve
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = App("log-reader", TENANT, "c1", secret="s3cret~v4lue")
+
+# ----------------------------------------------------------------------------------------------------------- masking
+
+
+def masked(secrets: list[str], chunks: list[bytes]) -> bytes:
+    masker = runner.Masker(secrets)
+    return b"".join([masker.feed(chunk) for chunk in chunks] + [masker.end()])
+
+
+@given(
+    text=st.lists(st.sampled_from([b"abcd", b"abcdef", b"bcde", b"ab", b"c", b"d", b"\n", b"x"]), max_size=30),
+    cuts=st.lists(st.integers(0, 100), max_size=8),
+)
+def test_a_secret_is_masked_wherever_the_stream_is_cut(text: list[bytes], cuts: list[int]) -> None:
+    secrets, whole = ["abcd", "abcdef", "bcde"], b"".join(text)
+    places = sorted({0, len(whole), *(cut % (len(whole) + 1) for cut in cuts)})
+    chunks = [whole[a:b] for a, b in itertools.pairwise(places)]
+    found = masked(secrets, chunks)
+    assert found == masked(secrets, [whole])
+    assert not any(secret.encode() in found for secret in secrets)
+
+
+@given(st.binary(max_size=300))
+def test_what_is_not_secret_is_untouched(data: bytes) -> None:
+    if b"s3cret" not in data:
+        assert masked(["s3cret"], [data[:7], data[7:]]) == data
+
+
+def test_nothing_is_held_back_that_cannot_become_a_secret() -> None:
+    masker = runner.Masker(["s3cret-value"])
+    assert masker.feed(b"line one\n") == b"line one\n"
+    assert masker.feed(b"password: s3cret-v") == b"password: "
+    assert masker.feed(b"!") == b"s3cret-v!"
+
+
+def test_a_secret_is_masked_as_urls_write_it_too() -> None:
+    assert masked(["a/b+c="], [b"x=a%2Fb%2Bc%3D&y=a/b+c="]) == b"x=***&y=***"
+
+
+def test_without_secrets_and_with_tiny_ones_nothing_is_masked() -> None:
+    assert masked([], [b"abc"]) == b"abc"
+    assert masked(["a", ""], [b"abc"]) == b"abc"
+
+
+# ----------------------------------------------------------------------------------------------------------- identity
+
+
+def test_a_command_becomes_the_app_and_nobody_else() -> None:
+    other = {
+        "PATH": "/bin",
+        "AZURE_CLIENT_CERTIFICATE_PATH": "/other.pem",
+        "AZURE_USERNAME": "u",
+        "AZURE_PASSWORD": "p",
+        "AZURE_CLIENT_ID": "other",
+    }
+    found = runner.identity(APP, other)
+    assert found.environ == {
+        "PATH": "/bin",
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": "c1",
+        "AZURE_CLIENT_SECRET": "s3cret~v4lue",
+    }
+    assert found.secrets == ["s3cret~v4lue"]
+
+
+def test_other_credentials_and_clouds_are_handed_on_as_azure_identity_reads_them() -> None:
+    app = App("a", TENANT, "c1", cloud="china", certificate="/c.pem")
+    found = runner.identity(app, {"AZURE_CLIENT_CERTIFICATE_PASSWORD": "open sesame"})
+    assert found.environ["AZURE_CLIENT_CERTIFICATE_PATH"] == "/c.pem"
+    assert found.environ["AZURE_AUTHORITY_HOST"] == "https://login.chinacloudapi.cn"
+    assert found.secrets == ["open sesame"]
+    file = runner.identity(App("a", TENANT, "c1"), {"AZURE_FEDERATED_TOKEN_FILE": "/token"})
+    assert file.environ["AZURE_FEDERATED_TOKEN_FILE"] == "/token"
+    assert file.secrets == []
+
+
+# --------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Iterator[Authority]:
+    with serve(tmp_path) as running:
+        yield running
+
+
+def start(authority: Authority, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+    foreign = ("AZURE_", "ARM_", "ENTRANT_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
+        "REQUESTS_CA_BUNDLE": str(authority.ca_file),
+        "AZURE_AUTHORITY_HOST": authority.url,
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": "c1",
+        "AZURE_CLIENT_SECRET": "s3cret~v4lue",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "entrant", "run", *arguments],
+        cwd=ROOT,
+        env=env | more,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def said(process: "subprocess.Popen[str]", given: str = "") -> tuple[int, str, str]:
+    out, err = process.communicate(given, timeout=60)
+    return process.returncode, out, err
+
+
+def test_a_command_gets_a_token_for_each_audience_and_nothing_secret_is_shown(authority: Authority) -> None:
+    script = 'env | grep -c "TOKEN.*=token-"; echo "$ENTRANT_TOKEN_LOGS $MINE_TOKEN $AZURE_CLIENT_SECRET" >&2'
+    code, out, err = said(start(authority, "logs", "MINE_TOKEN=arm", "--", "sh", "-c", script))
+    assert (code, out, err) == (0, "2\n", "*** *** ***\n")
+    assert [request.fields["scope"] for request in authority.requests] == [
+        "https://api.loganalytics.io/.default",
+        "https://management.azure.com/.default",
+    ]
+
+
+def test_without_an_audience_a_command_gets_the_identity(authority: Authority) -> None:
+    code, out, _ = said(start(authority, "--", "sh", "-c", 'echo "$AZURE_CLIENT_ID $AZURE_CLIENT_SECRET"'))
+    assert (code, out) == (0, "c1 ***\n")
+    assert not authority.requests
+
+
+@pytest.mark.parametrize("mask", [[], ["--no-mask"]])
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+)
+def test_the_exit_code_is_the_commands(authority: Authority, mask: list[str], script: str, code: int) -> None:
+    found = said(start(authority, "logs", *mask, "--", "sh", "-c", script))[0]
+    assert found % 256 == (code if not mask or code < 128 else 128 - code) % 256
+
+
+def test_no_mask_becomes_the_command(authority: Authority) -> None:
+    process = start(authority, "logs", "--no-mask", "--", "sh", "-c", 'echo "$$ $ENTRANT_TOKEN_LOGS"')
+    code, out, _ = said(process)
+    assert (code, out) == (0, f"{process.pid} token-1\n")
+
+
+def test_input_and_both_outputs_are_the_commands(authority: Authority) -> None:
+    code, out, err = said(start(authority, "logs", "--", "sh", "-c", "cat; echo problem >&2"), "hello\n")
+    assert (code, out, err) == (0, "hello\n", "problem\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_reaches_the_command_which_may_answer_it(authority: Authority, number: signal.Signals) -> None:
+    script = f"trap 'echo got it; exit 5' {number.name.removeprefix('SIG')}; echo ready; while :; do sleep 0.05; done"
+    process = start(authority, "logs", "--", "sh", "-c", script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    code, out, _ = said(process)
+    assert (code, out) == (5, "got it\n")
+
+
+def test_a_command_that_dies_of_a_signal_ends_in_128_and_its_number(authority: Authority) -> None:
+    process = start(authority, "logs", "--", "sh", "-c", "echo ready; exec sleep 60")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert said(process)[0] == 143
+
+
+def test_output_is_shown_as_it_comes(authority: Authority) -> None:
+    process = start(authority, "logs", "--", "sh", "-c", "echo first; read line; echo second")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "first\n"
+    assert said(process, "go on\n")[1] == "second\n"
+
+
+def test_a_reader_that_goes_away_ends_the_command(authority: Authority) -> None:
+    process = start(authority, "logs", "--", "sh", "-c", "trap '' PIPE; while echo line; do :; done; exit 9")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.returncode == 9
+    process.stderr.close()  # type: ignore[union-attr]
+    process.stdin.close()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["logs"], "which command?"),
+        (["logs", "--"], "which command?"),
+        (["logs", "--", "/no/such/command"], "/no/such/command could not be started: No such file or directory"),
+        (["logs", "--no-mask", "--", "/no/such"], "/no/such could not be started: No such file or directory"),
+        (["a-b", "--", "true"], '"a-b" is no audience'),
+    ],
+)
+def test_a_wrong_call_ends_in_a_sentence(authority: Authority, arguments: list[str], says: str) -> None:
+    code, out, err = said(start(authority, *arguments))
+    assert (code, out) == (2, "")
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_no_command_is_run_without_its_tokens(authority: Authority, tmp_path: Path) -> None:
+    authority.always = Answer(401, {"error": "invalid_client", "error_description": "AADSTS7000215: No."})
+    code, _, err = said(start(authority, "logs", "--", "touch", str(tmp_path / "ran")))
+    assert code == 3
+    assert "AADSTS7000215" in err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_app_is_the_first_word_if_there_is_one_of_this_name(authority: Authority, tmp_path: Path) -> None:
+    import json
+
+    from tests.entrant.test_outputs import stack_outputs
+
+    (tmp_path / "outputs.json").write_text(json.dumps(stack_outputs()))
+    for words in (["log-reader", "logs"], ["logs"]):
+        process = start(authority, "--outputs", str(tmp_path / "outputs.json"), *words, "--", "true")
+        assert said(process)[0] == 0
+    assert authority.requests[0].fields["client_secret"] == "s3cret-v4lue"
+    _, out, _ = said(start(authority, "--outputs", str(tmp_path / "outputs.json"), "logs", "--identity", "--", "env"))
+    assert "AZURE_CLIENT_SECRET=***\n" in out
