@@ -14,6 +14,7 @@ COMMANDS = {
     "rehearse": "rehearsing",
     "validate": "validating",
     "token": "tokens",
+    "run": "tokens",
     "wait": "proving",
     "check": "proving",
     "doctor": "proving",
