@@ -33,16 +33,13 @@ LOGO_BYTES: Final = 100 * 1024
 
 SECRET_LIFETIME: Final = timedelta(days=730)
 """Longest lifetime of a client secret that the portal and Microsoft Graph accept."""
-SECRETS: Final = 2
-"""Live secrets of one app that are safe to have: some tenants' policies and personal accounts take no more."""
 
 FEDERATED_CREDENTIALS: Final = 20
 FEDERATED_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}"
 FEDERATED_TEXT: Final = 600
 """Longest issuer, subject, audience or description of a federated credential."""
-EXCHANGE_AUDIENCE: Final = "api://AzureADTokenExchange"
 EXCHANGE_AUDIENCES: Final = {
-    "public": EXCHANGE_AUDIENCE,
+    "public": "api://AzureADTokenExchange",
     "usgovernment": "api://AzureADTokenExchangeUSGov",
     "china": "api://AzureADTokenExchangeChina",
 }
