@@ -9,6 +9,7 @@ what was made and not noted.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import secrets
@@ -167,8 +168,8 @@ def run(
             step.note = f"client ids and secrets of {len(declared.apps)} apps"
         trials = [
             trial
-            for app in declared.apps.values()
-            if app.secret
+            for app in (_with_assertion(rehearsal, azure, app) for app in declared.apps.values())
+            if app.secret or app.assertion
             for trial in _trials(app, clouds.resolve(app.cloud, settings))
         ]
         until = time.monotonic() + patience
@@ -437,6 +438,18 @@ class _Trial:
                     | result
                     | {"said": result["said"] + after}
                 )
+
+
+def _with_assertion(rehearsal: Rehearsal, azure: local_azure.LocalAzure, app: outputs.App) -> outputs.App:
+    """An app without a secret, with an assertion of a federated credential's issuer, which the local Azure plays too."""
+    if app.secret:
+        return app
+    for credential in app.credentials:
+        if credential["kind"] == "federated" and credential.get("issuer") and credential.get("subject"):
+            file = rehearsal.folder / f"{app.name}.assertion"
+            _write_private(file, azure.assertion(credential["subject"], issuer=credential["issuer"]))
+            return dataclasses.replace(app, assertion=str(file))
+    return app
 
 
 def _trials(app: outputs.App, cloud: Cloud) -> Iterator[_Trial]:

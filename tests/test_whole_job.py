@@ -192,6 +192,17 @@ def test_a_role_taken_out_of_the_yaml_is_gone_after_up(project: Project, up: dic
     assert "InsufficientAccessError" in refused.stderr
 
 
+def test_an_app_without_a_secret_is_tried_as_its_federated_credential(project: Project) -> None:
+    secretless = "    secret: false\n    federated: [{github: {repository: contoso/obs, environment: dev}}]\n"
+    text = READER.replace("    secret: {every: 90d, overlap: 7d}\n", secretless).replace("(job)", "(secretless)")
+    project.write("secretless", text)
+    done = project.entrant("rehearse", "secretless", "--json", "--propagation", "0")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["apps"]["log-reader"]["queries"][0]["rows"] >= 1
+    shown = project.pulumi("secretless", "stack", "output", "-s", "secretless", "--json").stdout
+    assert "log_reader_client_secret" not in shown
+
+
 def test_an_environment_with_problems_makes_nothing(project: Project) -> None:
     project.write("wrong", "apps:\n  one:\n    display_nam: One\n    roles: [{role: Raeder, scope: nowhere}]\n")
     done = project.entrant("rehearse", "wrong")
