@@ -38,8 +38,9 @@ FEDERATED_CREDENTIALS: Final = 20
 FEDERATED_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}"
 FEDERATED_TEXT: Final = 600
 """Longest issuer, subject, audience or description of a federated credential."""
+EXCHANGE_AUDIENCE: Final = "api://AzureADTokenExchange"
 EXCHANGE_AUDIENCES: Final = {
-    "public": "api://AzureADTokenExchange",
+    "public": EXCHANGE_AUDIENCE,
     "usgovernment": "api://AzureADTokenExchangeUSGov",
     "china": "api://AzureADTokenExchangeChina",
 }
