@@ -1,0 +1,110 @@
+"""The command line: its help, its documentation, its exit codes, its completion."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from entrant.cli import COMMANDS, Commands, cli
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def walk() -> dict[str, click.Command]:
+    """Every command that does something, by its words."""
+    found: dict[str, click.Command] = {}
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        if command.hidden:
+            continue
+        if isinstance(command, click.Group):
+            found |= {f"{name} {sub}": each for sub, each in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    import os
+
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "ARM_", "ENTRANT_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "entrant", *arguments],
+        cwd=ROOT,
+        env=kept | more,
+        capture_output=True,
+        text=True,
+        input="",
+    )
+
+
+def test_the_command_line_is_loaded_lazily() -> None:
+    assert isinstance(cli, Commands)
+
+
+def test_readme_lists_every_command_and_no_other() -> None:
+    """A row reads `entrant logs query [APP] QUERY`, or `entrant local start\\|stop` for several."""
+    rows = re.findall(r"^\| `entrant ([a-z]+(?: [a-z]+(?:\\\|[a-z]+)*)?)", README, re.M)
+    listed = [" ".join([*words[:-1], last]) for words in map(str.split, rows) for last in words[-1].split("\\|")]
+    assert sorted(listed) == sorted(walk())
+
+
+@pytest.mark.parametrize("name", walk())
+def test_help_of_a_command_says_what_it_does_and_shows_an_example(name: str) -> None:
+    command = walk()[name]
+    help_ = command.help or ""
+    assert re.search(rf"(python3 -m entrant|\| python3 -m entrant) {name}\b", help_) or name == "test", help_
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and "--help" not in parameter.opts and "--format" not in parameter.opts:
+            assert parameter.help or parameter.metavar or parameter.name in {"namespace"}, parameter.opts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["token", "logs"], 2, "no credential: AZURE_TENANT_ID, AZURE_CLIENT_ID"),
+        (["token", "log-reader", "logs"], 2, '"log-reader" is an app of which stack?'),
+        (["token", "--outputs", "/nowhere", "logs"], 2, "/nowhere cannot be read"),
+        (["token", "--outputs", "-", "logs"], 2, "standard input is not JSON"),
+        (["tokn"], 2, "No such command 'tokn'"),
+        (["validate", "nowhere"], 2, "1 environments checked, 1 with errors"),
+        (["explain", "nothing"], 1, "nothing in it is known"),
+    ],
+)
+def test_a_wrong_call_ends_in_a_sentence_and_its_exit_code(arguments: list[str], code: int, says: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    if code == 2 and "token" in arguments:
+        assert done.stdout == ""
+
+
+def test_explain_says_cause_and_next_step_on_standard_output() -> None:
+    done = run("explain", "AADSTS7000222", "-s", "dev")
+    assert done.returncode == 0
+    assert done.stdout.startswith("AADSTS7000222: the client secret has expired\n")
+    assert "pulumi up -s dev" in done.stdout
+
+
+def test_explain_runs_a_command_and_keeps_its_exit_code() -> None:
+    done = run("explain", "--", "sh", "-c", "echo AuthorizationFailed >&2; exit 3")
+    assert done.returncode == 3
+    assert "AuthorizationFailed: no role of the caller allows this" in done.stdout
+
+
+def test_bash_completes_commands(tmp_path: Path) -> None:
+    code = f"""
+    eval "$({sys.executable} -m entrant completion bash)"
+    COMP_WORDS=(entrant va) COMP_CWORD=1
+    _entrant_completion entrant va entrant
+    echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "validate", done.stderr
