@@ -22,6 +22,8 @@ COMMANDS = {
     "logs": "monitoring",
     "metrics": "monitoring",
     "test": "rehearsing",
+    "local": "local",
+    "completion": "completing",
     "about": "rehearsing",
 }
 """Command → the module of `entrant.commands` that holds it, in the order of the help text."""
