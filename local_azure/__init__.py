@@ -78,6 +78,13 @@ class LocalAzure:
         """Let new role assignments and client secrets take effect `seconds` after they are made."""
         self.admin("PATCH", "settings", {"propagation": seconds})
 
+    def faults(self, *rules: dict[str, Any], seed: int = 0) -> None:
+        """Let requests fail by these rules instead of any before (see `local_azure.faults.Rule` for their names); none ends all.
+
+        The same seed and the same requests give the same faults.
+        """
+        self.admin("PUT", "faults", {"seed": seed, "rules": list(rules)})
+
     def metrics(self, resource_id: str) -> list[dict[str, Any]]:
         """Every custom metric sample that a resource was sent."""
         found: list[dict[str, Any]] = self.admin("GET", f"metrics?resource={quote(resource_id)}")["value"]

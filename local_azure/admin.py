@@ -6,7 +6,7 @@ import hmac
 from typing import Any, Literal, NoReturn
 
 from facts.scopes import Scope, ScopeError, parse_scope
-from local_azure import arm
+from local_azure import arm, faults
 from local_azure.access import bearer
 from local_azure.graph import schema
 from local_azure.issuers import AUDIENCE, GITHUB
@@ -40,6 +40,17 @@ def handle(world: World, call: Call, key: str) -> Reply | None:
             with world.store.write():
                 _change(world, _body(call))
             return Reply(200, settings(world))
+        case "GET", ["faults"]:
+            return Reply(200, world.faults.describe())
+        case "PUT", ["faults"]:
+            try:
+                world.faults.set(*faults.read(_body(call)))
+            except ValueError as error:
+                _bad(str(error))
+            return Reply(200, world.faults.describe())
+        case "DELETE", ["faults"]:
+            world.faults.set([], 0)
+            return Reply(204)
         case "POST", ["ensure"]:
             with world.store.write():
                 return Reply(200, {"created": ensure(world, _body(call))})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import secrets
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -67,10 +69,38 @@ class App:
             {name.lower(): value for name, value in request.headers.items()},
             body,
         )
-        reply = self.answer(call)
+        reply: Reply | None
+        if self.world.faults.active and not call.path.startswith("/_local"):
+            reply = await self._faulty(call)
+            if reply is None:
+                log.info("%s %s reset by a fault rule", call.method, call.path[:300])
+                await _break(receive, send)
+                return
+        else:
+            reply = self.answer(call)
         milliseconds = (time.perf_counter() - began) * 1000
         log.info("%s %s %d %.1fms", call.method, call.path[:300], reply.status, milliseconds)
         await _response(reply)(scope, receive, send)
+
+    async def _faulty(self, call: Call) -> Reply | None:
+        """The answer while there are fault rules; `None` when the connection is to break."""
+        faults, store = self.world.faults, self.world.store
+        fault = faults.of(call)
+        if fault is not None:
+            log.info("fault: %s for %s %s", fault.rule.kind, call.method, call.path[:300])
+            if fault.rule.kind == "slow":
+                await asyncio.sleep(fault.rule.seconds)
+            elif not fault.rule.after:
+                return None if fault.reply is None else _dated(fault.reply, store.now())
+        hidden = faults.hidden(call, store.now())
+        if hidden is not None:
+            log.info("fault: not replicated yet: %s %s", call.method, call.path[:300])
+            return _dated(hidden, store.now())
+        reply = self.answer(call)
+        faults.created(call, reply, store.now())
+        if fault is not None and fault.rule.after:
+            return None if fault.reply is None else _dated(fault.reply, store.now())
+        return reply
 
     def answer(self, call: Call) -> Reply:
         """The answer to a request, errors included."""
@@ -95,6 +125,22 @@ class App:
                 return found
         text = f"There is nothing at {call.path[:200]}."
         raise Refused(Reply(404, {"error": {"code": "NotFound", "message": text}}), "NotFound", text)
+
+
+async def _break(receive: Receive, send: Send) -> None:
+    """Reset the connection of a request without an answer (RST, as from a load balancer that lost its backend).
+
+    ASGI has no word for this: uvicorn's `send` is a method of the object that holds the connection.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise RuntimeError("this server gives no access to the connection")
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _body_of(request: Request) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from local_azure.directory import Directory
+from local_azure.faults import Faults
 from local_azure.issuers import Issuers
 from local_azure.resources import Resources
 from local_azure.store import Store
@@ -23,6 +24,7 @@ class World:
     telemetry: Telemetry = field(init=False)
     signer: Signer = field(init=False)
     issuers: Issuers = field(init=False)
+    faults: Faults = field(init=False)
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.store)
@@ -30,6 +32,7 @@ class World:
         self.telemetry = Telemetry(self.store)
         self.signer = Signer(self.store)
         self.issuers = Issuers(self.store)
+        self.faults = Faults()
 
     @property
     def tenant_id(self) -> str:
