@@ -196,7 +196,12 @@ def down(rehearsal: Rehearsal, steps: Steps) -> None:
         with steps.step("Local Azure") as step:
             azure = local_azure.start(rehearsal.azure)
             step.note = azure.url
+        env = environ(rehearsal.settings(azure))
         with steps.step("pulumi destroy") as step:
+            # What `protect` keeps on a real tenant goes too: the rehearsal's directory is removed with it.
+            engine.run(
+                ["state", "unprotect", "--all", "--yes", "--stack", rehearsal.stack], cwd=rehearsal.root, environ=env
+            )
             summary = engine.operate(
                 [
                     "destroy",
@@ -208,7 +213,7 @@ def down(rehearsal: Rehearsal, steps: Steps) -> None:
                     str(rehearsal.stack_config),
                 ],
                 cwd=rehearsal.root,
-                environ=environ(rehearsal.settings(azure)),
+                environ=env,
                 on_event=_narrate(step.update),
             )
             step.note = _told(summary)

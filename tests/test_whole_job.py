@@ -269,6 +269,19 @@ def test_a_killed_rehearsal_goes_on_where_it_was(project: Project, after: float)
     assert json.loads(done.stdout)["apps"]["log-reader"]["queries"][0]["rows"] >= 1
 
 
+def test_a_protected_environment_goes_up_and_down_too(project: Project) -> None:
+    """On a real tenant `protect` keeps a destroy from deleting; a rehearsal is taken down all the same."""
+    project.write("guarded", "protect: true\n" + READER.replace("(job)", "(guarded)"))
+    done = project.entrant("rehearse", "guarded", "--propagation", "0")
+    assert done.returncode == 0, done.stderr
+    refused = project.pulumi("guarded", "destroy", "--yes", "-s", "guarded")
+    assert refused.returncode != 0
+    assert "protect" in refused.stdout + refused.stderr
+    done = project.entrant("rehearse", "guarded", "--down")
+    assert done.returncode == 0, done.stderr
+    assert not project.rehearsal("guarded").folder.exists()
+
+
 def test_down_removes_the_rehearsal(project: Project) -> None:
     rehearsal = project.rehearsal("killed")
     assert rehearsal.exists()
