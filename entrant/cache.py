@@ -6,7 +6,6 @@ another credential is no token: it is as if it were not there. Imports little, s
 """
 
 import contextlib
-import hmac
 import os
 import sys
 import time
@@ -14,6 +13,9 @@ from collections.abc import Iterator, Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 VARIABLE = "ENTRANT_TOKEN_CACHE"
 """Set to 1, it turns the cache on."""
@@ -65,9 +67,9 @@ class Cache:
 
     def __init__(self, proof: bytes, folder: str) -> None:
         self.folder = folder
-        # Client secrets are random and long (Entra ID makes them), so a single keyed hash derives good keys.
-        self._names = hmac.digest(proof, _FORMAT + b" names", "sha256")
-        self._box = AESGCM(hmac.digest(proof, _FORMAT + b" contents", "sha256"))
+        # HKDF is for what is random and long, as client secrets (Entra ID makes them) and private keys are.
+        keys = HKDF(SHA256(), 64, salt=None, info=_FORMAT).derive(proof)
+        self._names, self._box = keys[:32], AESGCM(keys[32:])
 
     def read(self, *key: str) -> list[str] | None:
         """What was written under a key; None when nothing was, or not by a holder of the same proof."""
@@ -122,7 +124,9 @@ class Cache:
             os.close(handle)
 
     def _name(self, key: tuple[str, ...]) -> str:
-        return hmac.digest(self._names, "\0".join(key).encode(), "sha256").hex()[:40]
+        name = HMAC(self._names, SHA256())
+        name.update("\0".join(key).encode())
+        return name.finalize().hex()[:40]
 
     def _prepare(self) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)

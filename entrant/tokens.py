@@ -278,7 +278,8 @@ class Credential:
         given: TokenRequestOptions = {key: value for key, value in options.items() if value is not None}  # type: ignore[assignment]
         common = {
             "authority": self.cloud.authority,
-            "disable_instance_discovery": not clouds.is_known_authority(self.cloud.authority),
+            # One request less: it would only confirm a host that is in our table, or that the user named.
+            "disable_instance_discovery": True,
             "retry_policy_class": Retries,
         }
         refused: AuthenticationError | None = None
