@@ -1,0 +1,369 @@
+"""Hostile requests: whatever is sent, the answer is a refusal, never a fault of the local Azure itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from local_azure import admin, seed
+from local_azure.server import App, _response
+from local_azure.store import Store
+from local_azure.wire import Call
+from local_azure.world import World
+
+URL = "https://localhost:1"
+TENANT_ROLE = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+
+
+class Bench:
+    """An application in this process, with a token for each API."""
+
+    def __init__(self, state: Path) -> None:
+        self.world = World(Store(state / "state.db"), URL)
+        self.deployer = seed.seed(self.world, state)
+        self.app = App(self.world, "key")
+        scope = f"/subscriptions/{self.deployer.subscription_id}/resourceGroups/rg/providers"
+        self.workspace = f"{scope}/Microsoft.OperationalInsights/workspaces/law"
+        with self.world.store.write():
+            admin.ensure(self.world, {"scopes": [self.workspace]})
+        self.customer = (self.world.resources.get(self.workspace) or {})["properties"]["customerId"]
+        self.application = self.world.directory.find("application", "appId", self.deployer.client_id)[0]["id"]
+        self.tokens = {
+            name: self._token(name) for name in ("https://monitoring.azure.com/", "https://monitor.azure.com", URL)
+        }
+
+    def _token(self, audience: str) -> str:
+        form = (
+            f"client_id={self.deployer.client_id}&client_secret={self.deployer.client_secret}"
+            f"&grant_type=client_credentials&scope={audience}/.default"
+        )
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        reply = self.app.answer(
+            Call("POST", f"/{self.deployer.tenant_id}/oauth2/v2.0/token", {}, headers, form.encode())
+        )
+        return str(reply.body["access_token"])
+
+    def ask(self, call: Call) -> None:
+        """Send a request and undo what it did; fails unless it is answered in order."""
+        store = self.world.store
+        store.db.execute("BEGIN IMMEDIATE")
+        try:
+            reply = self.app.answer(call)
+        finally:
+            store.db.execute("ROLLBACK")
+        assert 200 <= reply.status < 500, (call, reply)
+        assert b"LocalAzureFault" not in bytes(_response(reply).body), (call, reply)
+
+    def query(self, text: str) -> None:
+        """Ask the workspace for `text`."""
+        headers, body = {"authorization": f"Bearer {self.tokens[URL]}"}, json.dumps({"query": text}).encode()
+        self.ask(Call("POST", f"/v1/workspaces/{self.customer}/query", {}, headers, body))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """One for all examples."""
+    made = Bench(tmp_path_factory.mktemp("hostile"))
+    yield made
+    made.world.store.close()
+
+
+def words(text: str) -> st.SearchStrategy[str]:
+    """One of the words of a text."""
+    return st.sampled_from(text.split())
+
+
+TEXT = st.text(max_size=12)
+ODD = st.sampled_from(
+    [
+        "",
+        ".",
+        "..",
+        "%2e",
+        "\0",
+        "'",
+        '"',
+        "(",
+        ")",
+        "$ref",
+        "$count",
+        "$value",
+        "\ud800",
+        "é" * 300,
+        "x" * 5000,
+        "1e999",
+        "-1",
+        "null",
+        "[]",
+        "{}",
+        "🙂",
+        "a b",
+        "'; DROP TABLE object; --",
+        "NaN",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.9Z",
+    ]
+)
+GUID = st.sampled_from(
+    [TENANT_ROLE, "00000000-0000-0000-0000-000000000000", "{app}", "{principal}", "{tenant}", "{customer}"]
+)
+WORD = words(
+    """v1.0 beta v1 applications servicePrincipals groups users me organization directoryObjects deletedItems
+        $batch owners members federatedIdentityCredentials addPassword removePassword addKey appRoleAssignments
+        appRoleAssignedTo oauth2PermissionGrants getByIds checkMemberGroups getMemberGroups restore
+        microsoft.graph.application directory roleManagement roleDefinitions roleAssignments domains subscribedSkus
+        logo extensionProperties tokenLifetimePolicies applicationTemplates instantiate subscriptions providers
+        tenants locations resources resourcegroups Microsoft.Authorization Microsoft.Resources
+        Microsoft.OperationalInsights workspaces sharedKeys permissions register managementGroups metrics query
+        oauth2 v2.0 token .well-known openid-configuration discovery keys common metadata endpoints _local faults
+        settings ensure assertions github issuers log reset dataCollectionRules streams Custom-Rows_CL delta"""
+)
+SEGMENT = st.one_of(WORD, WORD, WORD, GUID, ODD, TEXT)
+START = st.sampled_from(
+    [
+        "/v1.0/applications/{app}",
+        "/v1.0/servicePrincipals/{principal}",
+        "/v1.0/applications(appId='{client}')",
+        "/beta",
+        "/v1.0",
+        "/v1/workspaces/{customer}/query",
+        "/v1/$batch",
+        "{workspace}",
+        "{workspace}/metrics",
+        "/subscriptions/{subscription}",
+        "/subscriptions/{subscription}/resourceGroups/rg",
+        "/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.Authorization/roleAssignments",
+        "/providers/Microsoft.Authorization/roleDefinitions",
+        "/{tenant}/oauth2/v2.0/token",
+        "/{tenant}/oauth2/token",
+        "/_local",
+        "",
+    ]
+)
+PATH = st.builds(lambda start, more: "/".join([start, *more]) or "/", START, st.lists(SEGMENT, max_size=4))
+METHOD = st.sampled_from(["GET", "GET", "POST", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"])
+VALUE = st.one_of(
+    ODD,
+    TEXT,
+    GUID,
+    WORD,
+    st.sampled_from(["displayName eq 'x'", "startswith(displayName,'a')", "atScope()", "1", "Heartbeat", "owners"]),
+)
+QUERY = st.dictionaries(
+    st.sampled_from(
+        [
+            "$filter",
+            "$select",
+            "$expand",
+            "$top",
+            "$skiptoken",
+            "$skip",
+            "$count",
+            "$search",
+            "$orderby",
+            "query",
+            "timespan",
+            "subject",
+            "audience",
+            "resource",
+            "limit",
+        ]
+    ),
+    VALUE,
+    max_size=3,
+)
+NAME = words(
+    """displayName appId id properties location tags value api identifierUris requiredResourceAccess appRoles
+        passwordCredential passwordCredentials keyCredentials keyId endDateTime startDateTime web spa redirectUris
+        optionalClaims info @odata.id @odata.type principalId resourceId appRoleId roleDefinitionId principalType
+        condition conditionVersion roleName permissions actions notActions dataActions assignableScopes type
+        requests url method body headers workspace query timespan time data baseData metric namespace dimNames
+        series dimValues min max sum count issuer subject audiences name ids clientId consentType scope
+        owners@odata.bind members@odata.bind sku features rules seed kind rate clock speed offset propagation scopes
+        groups users claims keys key customKeyIdentifier description"""
+)
+SCALAR = st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), VALUE)
+JSON = st.recursive(
+    SCALAR,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.one_of(NAME, NAME, TEXT), inner, max_size=5)
+    ),
+    max_leaves=10,
+)
+RAW = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([b"[" * 100_000, b'{"a":1e400}', b'"\\ud800"', b"\x1f\x8b\x08junk", b"{" * 9, b"9" * 5000]),
+)
+BODY = st.one_of(JSON, RAW, st.dictionaries(NAME, JSON, max_size=6))
+TOKEN = st.sampled_from(
+    [*[URL] * 15, "https://monitoring.azure.com/", "https://monitor.azure.com", "", "x.y.z", "eyJ.e30."]
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        ["prefer", "consistencylevel", "content-encoding", "content-type", "client-request-id", "if-match", "accept"]
+    ),
+    st.one_of(ODD, TEXT, st.just("gzip"), st.just("eventual"), st.just("application/json")),
+    max_size=2,
+)
+
+
+def whole(text: str) -> str:
+    """`text` as it comes out of a URL: percent-decoding leaves no lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def fill(bench: Bench, value: Any) -> Any:
+    """`value` with the names in braces replaced, at any depth."""
+    if isinstance(value, str):
+        known = {
+            "{app}": bench.application,
+            "{principal}": bench.deployer.object_id,
+            "{secret}": bench.deployer.client_secret,
+            "{client}": bench.deployer.client_id,
+            "{tenant}": bench.deployer.tenant_id,
+            "{customer}": bench.customer,
+            "{subscription}": bench.deployer.subscription_id,
+            "{workspace}": bench.workspace,
+        }
+        for name, text in known.items():
+            value = value.replace(name, text)
+        return value
+    if isinstance(value, list):
+        return [fill(bench, one) for one in value]
+    return {fill(bench, name): fill(bench, one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+LIMITS = settings(
+    max_examples=500, deadline=5000, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+
+
+@LIMITS
+@given(METHOD, PATH, QUERY, st.booleans(), HEADERS, TOKEN, BODY)
+def test_any_request_is_answered(
+    bench: Bench,
+    method: str,
+    path: str,
+    query: dict[str, str],
+    dated: bool,
+    headers: dict[str, str],
+    token: str,
+    body: Any,
+) -> None:
+    """Any method, path, query, headers and body, with and without a right token: 2xx to 4xx, and no fault in the log."""
+    path, content = (
+        whole(fill(bench, path)),
+        body if isinstance(body, bytes) else json.dumps(fill(bench, body)).encode(),
+    )
+    bearer = "key" if path.startswith("/_local") else bench.tokens.get(token, token)
+    version = {"api-version": "2022-04-01"} if dated else {}
+    bench.ask(
+        Call(
+            method,
+            path,
+            {name: whole(fill(bench, value)) for name, value in query.items()} | version,
+            headers | {"authorization": f"Bearer {bearer}"},
+            content,
+        )
+    )
+
+
+FORM = st.dictionaries(
+    words("client_id client_secret grant_type scope resource client_assertion client_assertion_type claims"),
+    st.one_of(
+        ODD,
+        TEXT,
+        st.sampled_from(
+            [
+                "{client}",
+                "client_credentials",
+                f"{URL}/.default",
+                "api://x/.default",
+                "a.b.c",
+                "eyJhbGciOiJub25lIn0.e30.",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                '{"access_token":[]}',
+                "[" * 50_000,
+            ]
+        ),
+    ),
+)
+
+
+@settings(LIMITS, max_examples=200)
+@given(
+    FORM,
+    st.booleans(),
+    st.sampled_from(["/{tenant}/oauth2/v2.0/token", "/{tenant}/oauth2/token", "/common/oauth2/token"]),
+)
+def test_any_form_is_answered(bench: Bench, form: dict[str, str], right: bool, path: str) -> None:
+    """Any form at the token endpoint."""
+    from urllib.parse import urlencode
+
+    if right:
+        form = {"client_id": "{client}", "client_secret": "{secret}", "grant_type": "client_credentials"} | form
+    content = urlencode({name: fill(bench, value) for name, value in form.items()}, errors="surrogatepass").encode()
+    bench.ask(Call("POST", fill(bench, path), {}, {"content-type": "application/x-www-form-urlencoded"}, content))
+
+
+WORDS = words(
+    """Heartbeat | where project extend summarize by count() take 5 sort order top join union on ago(1h) 1d ( ) [ ]
+        , = == ~ and or not in has contains bin(TimeGenerated,1h) datetime(2020) 1e999 99999999999999999999 'a' "b"
+        Computer TimeGenerated let x ; - + * / % print tolong tostring( iff( strcat( split( parse_json( matches
+        regex '(a+)+$' arg_max( percentile( make_list( range( .. dynamic([1]) mv-expand render distinct getschema
+        datatable evaluate externaldata @'\\' \ud800"""
+)
+
+
+@settings(LIMITS, max_examples=300)
+@example(["Heartbeat", "|", "take", "99999999999999999999"])
+@given(st.lists(WORDS, max_size=14))
+def test_any_query_is_answered(bench: Bench, words: list[str]) -> None:
+    """Any text as a query, most of it nearly KQL."""
+    bench.query(" ".join(words))
+
+
+LITERAL = words(
+    """1 0 -1 1.5 1e308 9223372036854775807 1d 99999999d 'a' '' true Computer CounterValue TimeGenerated datetime(2020-01-01)
+    datetime(9999-12-31) now() ago(1h) dynamic([1,2]) dynamic({}) long(null)"""
+)
+FUNCTION = words(
+    """tostring tolong todouble toint todatetime totimespan tobool not isnull isempty strlen toupper abs round floor exp log"""
+)
+BINARY = words("bin strcat split substring coalesce round pow min_of datetime_diff")
+SIGN = words("+ - * / % == != < >= and or contains has =~ startswith")
+EXPRESSION = st.recursive(
+    LITERAL,
+    lambda inner: st.one_of(
+        st.builds("({} {} {})".format, inner, SIGN, inner),
+        st.builds("{}({})".format, FUNCTION, inner),
+        st.builds("{}({}, {})".format, BINARY, inner, inner),
+        st.builds("iff({}, {}, {})".format, inner, inner, inner),
+    ),
+    max_leaves=5,
+)
+AGGREGATE = words("count sum avg min max dcount make_list make_set countif any")
+OPERATOR = st.one_of(
+    st.builds("where {}".format, EXPRESSION),
+    st.builds("extend x = {}".format, EXPRESSION),
+    st.builds("project {}, y = {}".format, words("Computer TimeGenerated *"), EXPRESSION),
+    st.builds("summarize {}({}) by {}".format, AGGREGATE, EXPRESSION, EXPRESSION),
+    st.builds("sort by {} {}".format, EXPRESSION, words("asc desc")),
+    st.builds("top {} by {}".format, LITERAL, EXPRESSION),
+    st.builds("take {}".format, LITERAL),
+    words("count distinct* getschema"),
+)
+
+
+@settings(LIMITS, max_examples=400)
+@example("Perf", ["extend x = (9223372036854775807 * 1e308)", "summarize avg(x)"])
+@given(words("Perf Heartbeat AzureActivity Usage AzureMetrics Nothing"), st.lists(OPERATOR, max_size=4))
+def test_any_operators_are_answered(bench: Bench, table: str, operators: list[str]) -> None:
+    """Well-formed queries with any values in them: rows, or what is wrong with them."""
+    bench.query(" | ".join([table, *operators]))
