@@ -106,7 +106,8 @@ def test(arguments: tuple[str, ...]) -> int:
     for check in checks:
         click.echo(f"$ {' '.join(check)}", err=True)
         failed |= subprocess.call([sys.executable, "-m", *check], cwd=bootstrap.ROOT)
-    code = subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=bootstrap.ROOT)
+    chosen = arguments or ("-n", "auto", "--dist", "loadfile")  # files side by side: each has an Azure of its own
+    code = subprocess.call([sys.executable, "-m", "pytest", *chosen], cwd=bootstrap.ROOT)
     return code or (1 if failed else 0)
 
 

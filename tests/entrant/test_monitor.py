@@ -10,18 +10,17 @@ from entrant import monitor
 from entrant.errors import ConfigurationError
 from facts.clouds import CLOUDS
 
-NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
-
 
 def test_samples_of_one_metric_and_second_travel_together() -> None:
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     samples = [
-        monitor.Sample("queue", 3, dimensions={"q": "mail"}, time=NOW),
-        monitor.Sample("queue", 5, dimensions={"q": "mail"}, time=NOW),
-        monitor.Sample("queue", 1, dimensions={"q": "fax"}, time=NOW),
-        monitor.Sample("depth", 9, time=NOW),
+        monitor.Sample("queue", 3, dimensions={"q": "mail"}, time=now),
+        monitor.Sample("queue", 5, dimensions={"q": "mail"}, time=now),
+        monitor.Sample("queue", 1, dimensions={"q": "fax"}, time=now),
+        monitor.Sample("depth", 9, time=now),
     ]
     queue, depth = monitor.metrics(samples)
-    assert queue["time"] == f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
+    assert queue["time"] == f"{now:%Y-%m-%dT%H:%M:%SZ}"
     assert queue["data"]["baseData"]["dimNames"] == ["q"]
     assert queue["data"]["baseData"]["series"] == [
         {"dimValues": ["mail"], "min": 3, "max": 5, "sum": 8, "count": 2},
@@ -52,7 +51,7 @@ def test_a_wrong_line_is_named(line: Any, says: str) -> None:
 
 @pytest.mark.parametrize("minutes", [-21, 6])
 def test_a_metric_that_azure_would_refuse_for_its_time_is_not_sent(minutes: int) -> None:
-    sample = monitor.Sample("q", 1, time=NOW + dt.timedelta(minutes=minutes))
+    sample = monitor.Sample("q", 1, time=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes))
     with pytest.raises(ConfigurationError, match="custom metrics are taken up to 20 minutes old and 5 ahead"):
         monitor.metrics([sample])
 
