@@ -429,7 +429,35 @@ def _workspace(world: World, doc: Doc, stored: Doc | None) -> Doc:
     return doc
 
 
-COMPUTED: dict[str, Callable[[World, Doc, Doc | None], Doc]] = {"microsoft.operationalinsights/workspaces": _workspace}
+def _collection_rule(world: World, doc: Doc, stored: Doc | None) -> Doc:
+    """The immutable id by which the Logs Ingestion API knows a data collection rule."""
+    held = (stored or {}).get("properties") or {}
+    immutable = held.get("immutableId") or f"dcr-{new_guid().replace('-', '')}"
+    doc["properties"]["immutableId"] = immutable
+    # A rule of kind Direct has an endpoint of its own (api-version 2023-03-11).
+    if doc.get("kind") == "Direct":
+        doc["properties"]["endpoints"] = {"logsIngestion": world.url, "metricsIngestion": world.url}
+    world.store.set_setting(f"dcr.{immutable}", doc["id"])
+    return doc
+
+
+def _collection_endpoint(world: World, doc: Doc, stored: Doc | None) -> Doc:
+    """The addresses of a data collection endpoint: all of them this server."""
+    held = (stored or {}).get("properties") or {}
+    doc["properties"] |= {
+        "immutableId": held.get("immutableId") or f"dce-{new_guid().replace('-', '')}",
+        "configurationAccess": {"endpoint": world.url},
+        "logsIngestion": {"endpoint": world.url},
+        "metricsIngestion": {"endpoint": world.url},
+    }
+    return doc
+
+
+COMPUTED: dict[str, Callable[[World, Doc, Doc | None], Doc]] = {
+    "microsoft.insights/datacollectionendpoints": _collection_endpoint,
+    "microsoft.insights/datacollectionrules": _collection_rule,
+    "microsoft.operationalinsights/workspaces": _workspace,
+}
 
 
 def _collection_or_action(world: World, call: Call, caller: Caller, segments: list[str]) -> Reply:

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from local_azure import admin, arm, entra, graph, logs, metadata, metrics, seed
+from local_azure import admin, arm, entra, graph, ingestion, logs, metadata, metrics, seed
 from local_azure.authority import server_certificate
 from local_azure.files import Held, lock, write_private
 from local_azure.store import Store
@@ -35,6 +35,7 @@ FAMILIES: tuple[Callable[[World, Call], Reply | None], ...] = (
     metadata.handle,
     graph.handle,
     logs.handle,
+    ingestion.handle,
     metrics.handle,
     arm.handle,
     entra.handle,

@@ -78,9 +78,9 @@ def refuse(status: int, code: str, message: str, *, headers: Mapping[str, str] |
 
 
 def parse_json(body: bytes) -> Any:
-    """JSON as RFC 8259 has it: no NaN, no lone surrogates, no nesting deeper than the interpreter can follow."""
+    """JSON as RFC 8259 has it: nothing infinite, no NaN, no lone surrogates, no nesting deeper than the interpreter follows."""
     try:
-        value = json.loads(body.removeprefix(b"\xef\xbb\xbf"), parse_constant=_no_constant)
+        value = json.loads(body.removeprefix(b"\xef\xbb\xbf"), parse_constant=_no_constant, parse_float=_finite)
         if b"\\u" in body:
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
@@ -90,6 +90,13 @@ def parse_json(body: bytes) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:40]} is out of range")
+    return value
 
 
 def is_guid(text: object) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from local_azure import admin, seed
 from local_azure.server import App, _response
 from local_azure.store import Store
-from local_azure.wire import Call
+from local_azure.wire import Call, parse_json
 from local_azure.world import World
 
 URL = "https://localhost:1"
@@ -367,3 +367,10 @@ OPERATOR = st.one_of(
 def test_any_operators_are_answered(bench: Bench, table: str, operators: list[str]) -> None:
     """Well-formed queries with any values in them: rows, or what is wrong with them."""
     bench.query(" | ".join([table, *operators]))
+
+
+def test_numbers_without_end_are_refused() -> None:
+    """A number that would become infinite, which JSON cannot say when it is sent back, is not accepted."""
+    assert parse_json(b"[1e300, -0.5]") == [1e300, -0.5]
+    with pytest.raises(ValueError, match="out of range"):
+        parse_json(b'{"a": [1e400]}')
