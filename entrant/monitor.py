@@ -47,7 +47,7 @@ def query_logs(
         | ({"timespan": timespan} if timespan else {})
         | ({"workspaces": list(others)} if others else {})
     )
-    answer = http.call("POST", f"{cloud.logs}/v1{path}/query", token=token, json=body)
+    answer = http.call("POST", f"{cloud.logs}/v1{path}/query", token=token, json=body, repeat=True)
     try:
         table = answer["tables"][0]
         columns = tuple(column["name"] for column in table["columns"])

@@ -117,6 +117,6 @@ def _missing(principals: list[str], deployer: Deployer) -> Iterator[str]:
     for start in range(0, len(principals), 1000):
         part = principals[start : start + 1000]
         url = f"{deployer.cloud.graph}/v1.0/directoryObjects/getByIds"
-        answer = http.call("POST", url, token=deployer.token("graph"), json={"ids": part})
+        answer = http.call("POST", url, token=deployer.token("graph"), json={"ids": part}, repeat=True)
         known = {entry["id"] for entry in answer["value"]}
         yield from (principal for principal in part if principal not in known)
