@@ -85,6 +85,16 @@ class LocalAzure:
         """
         self.admin("PUT", "faults", {"seed": seed, "rules": list(rules)})
 
+    def reset(self) -> None:
+        """Go back to the first start: same tenant, subscription, deployer and keys, nothing else; no faults, the usual clock."""
+        self.admin("POST", "reset")
+
+    def requests(self, *, after: int = 0) -> list[dict[str, Any]]:
+        """The newest 1,000 requests, oldest first, those numbered above `after`: number, time, method, path, status (`None` for a
+        broken connection), milliseconds, and of a refusal its code and message. Never a query, header or body."""
+        found: list[dict[str, Any]] = self.admin("GET", f"log?after={after}")["value"]
+        return found
+
     def metrics(self, resource_id: str) -> list[dict[str, Any]]:
         """Every custom metric sample that a resource was sent."""
         found: list[dict[str, Any]] = self.admin("GET", f"metrics?resource={quote(resource_id)}")["value"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import re
+from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from facts.scopes import Scope, ScopeError, parse_scope
@@ -18,8 +20,8 @@ from local_azure.world import World
 Doc = dict[str, Any]
 
 
-def handle(world: World, call: Call, key: str) -> Reply | None:
-    """Answer a request to ``/_local/…``; `None` for any other path."""
+def handle(world: World, call: Call, key: str, reset: Callable[[], None]) -> Reply | None:
+    """Answer a request to ``/_local/…``; `None` for any other path. `reset` brings the first start back."""
     segments = call.segments
     if not segments or segments[0] != "_local":
         return None
@@ -51,6 +53,12 @@ def handle(world: World, call: Call, key: str) -> Reply | None:
         case "DELETE", ["faults"]:
             world.faults.set([], 0)
             return Reply(204)
+        case "POST", ["reset"]:
+            reset()
+            return Reply(204)
+        case "GET", ["log"]:
+            after = int(text) if re.fullmatch(r"[0-9]{1,15}", text := call.query.get("after", "0")) else 0
+            return Reply(200, {"value": [one for one in world.requests if one["number"] > after]})
         case "POST", ["ensure"]:
             with world.store.write():
                 return Reply(200, {"created": ensure(world, _body(call))})

@@ -89,6 +89,18 @@ def seed(world: World, state: Path) -> Deployer:
     return deployer
 
 
+def reset(world: World, deployer: Deployer) -> None:
+    """Go back to the first start: same tenant, subscription, deployer and keys, and nothing else; clock and faults as at first.
+
+    Tokens of the deployer stay valid; those of other identities speak for nobody.
+    """
+    with world.store.write():
+        world.store.erase(settings=("issuer_key",))
+        _tenant(world, deployer)
+        world.store.set_clock(offset=0.0, speed=1.0)
+    world.faults.set([], 0)
+
+
 def _tenant(world: World, deployer: Deployer) -> None:
     store, directory, now = world.store, world.directory, world.store.now()
     store.set_setting("tenant_id", deployer.tenant_id)

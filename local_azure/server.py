@@ -49,8 +49,9 @@ class StartError(Exception):
 class App:
     """The ASGI application over one `World`."""
 
-    def __init__(self, world: World, admin_key: str) -> None:
-        self.world, self.admin_key = world, admin_key
+    def __init__(self, world: World, admin_key: str, deployer: seed.Deployer) -> None:
+        self.world, self.admin_key, self._deployer = world, admin_key, deployer
+        self._number = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -75,13 +76,40 @@ class App:
             reply = await self._faulty(call)
             if reply is None:
                 log.info("%s %s reset by a fault rule", call.method, call.path[:300])
+                self._note(call, None, began)
                 await _break(receive, send)
                 return
         else:
             reply = self.answer(call)
-        milliseconds = (time.perf_counter() - began) * 1000
+        milliseconds = self._note(call, reply, began)
         log.info("%s %s %d %.1fms", call.method, call.path[:300], reply.status, milliseconds)
         await _response(reply)(scope, receive, send)
+
+    def _note(self, call: Call, reply: Reply | None, began: float) -> float:
+        """Add a request to the log that can be read, unless it is the owner's own; how many milliseconds it took."""
+        milliseconds = (time.perf_counter() - began) * 1000
+        if call.path.startswith("/_local"):
+            return milliseconds
+        self._number += 1
+        entry: dict[str, Any] = {
+            "number": self._number,
+            "time": utc(self.world.store.now(), digits=3),
+            "method": call.method[:20],
+            "path": call.path[:300],
+            "status": reply.status if reply is not None else None,
+            "milliseconds": round(milliseconds, 1),
+        }
+        if reply is None:
+            entry["code"], entry["message"] = "ConnectionReset", "The connection was reset by a fault rule."
+        elif reply.status >= 400 and isinstance(reply.body, dict):
+            error = reply.body.get("error")
+            if isinstance(error, dict):
+                code, message = error.get("code"), error.get("message")
+            else:
+                code, message = error, reply.body.get("error_description")
+            entry["code"], entry["message"] = code, str(message)[:500]
+        self.world.requests.append(entry)
+        return milliseconds
 
     async def _faulty(self, call: Call) -> Reply | None:
         """The answer while there are fault rules; `None` when the connection is to break."""
@@ -117,7 +145,7 @@ class App:
             return Reply(400, {"error": {"code": "LocalAzureFault", "message": text}})
 
     def _answer(self, call: Call) -> Reply:
-        found = admin.handle(self.world, call, self.admin_key)
+        found = admin.handle(self.world, call, self.admin_key, lambda: seed.reset(self.world, self._deployer))
         if found is not None:
             return found
         for family in FAMILIES:
@@ -243,7 +271,7 @@ def _serve(state: Path, port: int | None, propagation: float | None) -> None:
         with store.write():
             for what in ("roles", "secrets"):
                 admin.set_propagation(world, what, propagation)
-    app = App(world, key_file.read_text("utf-8").strip())
+    app = App(world, key_file.read_text("utf-8").strip(), deployer)
     config = uvicorn.Config(
         app,
         ssl_certfile=certificate,

@@ -107,6 +107,15 @@ class Store:
         if not inner:
             self.db.execute("COMMIT")
 
+    def erase(self, *, settings: tuple[str, ...]) -> None:
+        """Remove everything but the signing keys and the settings named here."""
+        tables = self.rows("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        for (table,) in tables:
+            if table not in ("setting", "signing_key"):
+                self.run(f"DELETE FROM {table}")
+        marks = ",".join("?" * len(settings))
+        self.run(f"DELETE FROM setting WHERE name NOT IN ({marks})", *settings)
+
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         return self.db.execute(sql, values).fetchall()

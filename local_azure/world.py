@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from local_azure.directory import Directory
 from local_azure.faults import Faults
@@ -11,6 +13,8 @@ from local_azure.resources import Resources
 from local_azure.store import Store
 from local_azure.telemetry import Telemetry
 from local_azure.tokens import Signer
+
+MOST_REQUESTS = 1000
 
 
 @dataclass(slots=True)
@@ -26,6 +30,9 @@ class World:
     issuers: Issuers = field(init=False)
     faults: Faults = field(init=False)
 
+    requests: deque[dict[str, Any]] = field(init=False)
+    """The newest requests, oldest first, for ``/_local/log``: never their queries, headers or bodies."""
+
     def __post_init__(self) -> None:
         self.directory = Directory(self.store)
         self.resources = Resources(self.store)
@@ -33,6 +40,7 @@ class World:
         self.signer = Signer(self.store)
         self.issuers = Issuers(self.store)
         self.faults = Faults()
+        self.requests = deque(maxlen=MOST_REQUESTS)
 
     @property
     def tenant_id(self) -> str:

@@ -27,7 +27,7 @@ class Bench:
     def __init__(self, state: Path) -> None:
         self.world = World(Store(state / "state.db"), URL)
         self.deployer = seed.seed(self.world, state)
-        self.app = App(self.world, "key")
+        self.app = App(self.world, "key", self.deployer)
         scope = f"/subscriptions/{self.deployer.subscription_id}/resourceGroups/rg/providers"
         self.workspace = f"{scope}/Microsoft.OperationalInsights/workspaces/law"
         with self.world.store.write():
