@@ -107,5 +107,5 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     (root / "home").mkdir()
     made = Project(root)
     yield made
-    for azure in root.glob(".entrant/rehearsal/*/azure"):
+    for azure in (root / ".entrant" / "local-azure", *root.glob(".entrant/rehearsal/*/azure")):
         local_azure.stop(azure)

@@ -1,0 +1,89 @@
+"""Every example in the help texts is run, as it stands, in a shell with the settings of a rehearsal of `dev`."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import local_azure
+from tests.conftest import Project
+from tests.entrant.test_cli import walk
+
+ELSEWHERE = {"rehearse", "test"}
+"""Run by test_whole_job, and this very command."""
+PROGRAMS = {
+    "python3": f'exec {sys.executable} "$@"',
+    "curl": """echo '{"error": {"code": "InsufficientAccessError", "message": "no"}}'""",
+    "az": "echo 'ERROR: (AuthorizationFailed) The client has no authorization' >&2; exit 1",
+    "measure": """echo '{"name": "queue", "value": 3, "dimensions": {"queue": "mail"}}'""",
+}
+"""What the examples call besides us, in place of what a reader has there."""
+EXIT_CODES = {"python3 -m entrant explain -- az role assignment list": 1}
+
+
+def examples() -> list[str]:
+    """The example lines of all commands, in the order of the help."""
+    return [
+        line.strip()
+        for name, command in walk().items()
+        if name not in ELSEWHERE
+        for line in (command.help or "").splitlines()
+        if re.search(r"\bpython3 -m entrant\b", line)
+    ]
+
+
+@pytest.fixture(scope="module")
+def shell(project: Project) -> dict[str, str]:
+    """The variables of a shell in which `dev` is up."""
+    done = project.entrant("rehearse", "dev", "--propagation", "0")
+    assert done.returncode == 0, done.stderr
+    folder = project.root / "bin"
+    folder.mkdir()
+    for name, script in PROGRAMS.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    (project.root / "report.sh").write_text('#!/bin/sh\ntest -n "$TOKEN"\n')
+    (project.root / "report.sh").chmod(0o755)
+    program = """\
+        import os
+        assert os.environ["AZURE_CLIENT_ID"] and os.environ["AZURE_CLIENT_SECRET"]
+        """
+    (project.root / "my_azure_program.py").write_text(textwrap.dedent(program))
+    rehearsal = project.rehearsal("dev")
+    settings = rehearsal.settings(local_azure.start(rehearsal.azure))
+    outputs = json.loads(project.pulumi("dev", "stack", "output", "-s", "dev", "--json", "--show-secrets").stdout)
+    env = project.environ() | settings
+    return env | {
+        "PATH": f"{folder}:{env['PATH']}",
+        "PULUMI_SKIP_CONFIRMATIONS": "true",
+        "AZURE_TENANT_ID": outputs["tenant_id"],
+        "AZURE_CLIENT_ID": outputs["log_reader_client_id"],
+        "AZURE_CLIENT_SECRET": outputs["log_reader_client_secret"],
+    }
+
+
+def test_there_are_examples_to_run() -> None:
+    assert len(examples()) > 20
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_of_the_help_runs_as_it_stands(project: Project, shell: dict[str, str], line: str) -> None:
+    kind = "fish" if "fish" in line else "bash"
+    program = shutil.which(kind)
+    if program is None:
+        pytest.skip(f"there is no {kind} on this machine")
+    before = "python3 -m entrant local start && " if "entrant local" in line else ""
+    done = subprocess.run(
+        [program, "-c", before + line],
+        cwd=project.root,
+        env=shell,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == EXIT_CODES.get(line, 0), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
