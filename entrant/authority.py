@@ -7,6 +7,9 @@ from typing import Any
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
 from azure.core.pipeline.transport import RequestsTransport
+from azure.identity import CertificateCredential, ClientAssertionCredential, ClientSecretCredential
+
+__all__ = ["CertificateCredential", "ClientAssertionCredential", "ClientSecretCredential", "Retries", "Transport"]
 
 CONNECT, READ, ALL = 10, 30, 120
 """Seconds to connect, to wait for an answer, and for all tries of one request together (without the waits between them)."""

@@ -33,9 +33,8 @@ from facts.clouds import Cloud
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
-    from azure.identity import CertificateCredential, ClientAssertionCredential, ClientSecretCredential
 
-    from entrant.authority import Transport
+    from entrant.authority import CertificateCredential, ClientAssertionCredential, ClientSecretCredential, Transport
 
     _Client = ClientSecretCredential | CertificateCredential | ClientAssertionCredential
 
@@ -113,7 +112,7 @@ def _with_secret(app: App) -> Way:
     secrets = [secret for secret in (app.secret, app.previous_secret) if secret]
 
     def clients() -> Iterator[Callable[..., "_Client"]]:
-        from azure.identity import ClientSecretCredential
+        from entrant.authority import ClientSecretCredential
 
         return (partial(ClientSecretCredential, app.tenant_id, app.client_id, secret) for secret in secrets)
 
@@ -125,7 +124,7 @@ def _with_certificate(app: App, path: str | None, password: str | None) -> Way:
         raise ConfigurationError(f"{app.name} has no certificate: AZURE_CLIENT_CERTIFICATE_PATH is not set")
 
     def client(**common: Any) -> "_Client":
-        from azure.identity import CertificateCredential
+        from entrant.authority import CertificateCredential
 
         data = _content(path)
         try:
@@ -151,7 +150,7 @@ def _content(path: str) -> bytes:
 
 def _with_assertion(app: App, kind: str, ask: Callable[[], str], proof: Callable[[], bytes]) -> Way:
     def client(**common: Any) -> "_Client":
-        from azure.identity import ClientAssertionCredential
+        from entrant.authority import ClientAssertionCredential
 
         assertion = ask()
         return ClientAssertionCredential(app.tenant_id, app.client_id, lambda: assertion, **common)

@@ -12,7 +12,7 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
 
     >>> answer(["logs", "--format", "header"], {})
     """
-    audience, form = None, "raw"
+    audience, form, validity = None, "raw", "0"
     asked = environ.get("ENTRANT_TOKEN_CACHE") == "1"
     words = iter(arguments)
     for word in words:
@@ -20,6 +20,8 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
             asked = True
         elif word == "--format":
             form = next(words, "")
+        elif word == "--min-valid":
+            validity = next(words, "")
         elif word.startswith("-") or audience is not None:
             return None
         else:
@@ -36,9 +38,10 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
     store = cache.Cache(proof, cache.folder(environ)) if proof else None
     cloud = environ.get("ENTRANT_CLOUD", "public")
     known = store and store.read(*cache.asked_key(tenant, client, cloud, audience, environ))
-    if not (store and known):
+    min_valid = cache.seconds(validity)
+    if not (store and known) or min_valid is None:
         return None
-    found = cache.token(store, cache.token_key(tenant, client, *known))
+    found = cache.token(store, cache.token_key(tenant, client, *known), min_valid)
     return start + found[1] if found else None
 
 

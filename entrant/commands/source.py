@@ -2,9 +2,11 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -92,7 +94,17 @@ def apps(stack: str | None, file: str | None, cwd: Path | None) -> outputs.Outpu
         raise ConfigurationError("--stack and --outputs are two sources", next_step="give one of them")
     if file:
         return outputs.from_text(sys.stdin.read(), "standard input") if file == "-" else outputs.from_file(Path(file))
-    return engine.stack_outputs(stack, cwd=cwd) if stack else None
+    if not stack:
+        return None
+    if not _may_be_kept():
+        # Half of what a token costs is loading azure-identity; pulumi takes that long too.
+        threading.Thread(target=import_module, args=("entrant.authority",), daemon=True).start()
+    return engine.stack_outputs(stack, cwd=cwd)
+
+
+def _may_be_kept() -> bool:
+    asked = how().get("cache")
+    return cache.wanted(os.environ) if asked is None else asked
 
 
 def app(name: str | None, stack: str | None, file: str | None, cwd: Path | None) -> outputs.App:
@@ -121,16 +133,15 @@ class Duration(click.ParamType[float]):
     """Seconds, or minutes and hours as `10m` and `1h`."""
 
     name = "duration"
-    _UNITS: ClassVar = {"s": 1, "m": 60, "h": 3600}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds."""
         if isinstance(value, int | float):
             return float(value)
-        number, unit = (value[:-1], value[-1]) if value[-1:] in self._UNITS else (value, "s")
-        if not number.isdecimal():
+        found = cache.seconds(value)
+        if found is None:
             self.fail(f'"{value}" is no duration, such as 600, 10m or 1h', param, ctx)
-        return float(int(number) * self._UNITS[unit])
+        return float(found)
 
 
 min_valid = click.option(

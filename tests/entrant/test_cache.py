@@ -274,7 +274,7 @@ def test_a_warm_token_needs_no_msal_no_pulumi_and_no_set_up(authority: Authority
     out, err = cold.communicate()
     assert (cold.returncode, out) == (0, "token-1\n")
     assert "msal" in imported(err), "the test sees what is imported"
-    for arguments in (["token", SCOPE], ["token", "--cache", SCOPE, "--format", "header"]):
+    for arguments in (["token", SCOPE, "--min-valid", "10m"], ["token", "--cache", SCOPE, "--format", "header"]):
         warm = command("-X", "importtime", "-m", "entrant", *arguments)
         out, err = warm.communicate()
         assert out == ("Authorization: Bearer " if "header" in arguments else "") + "token-1\n"
@@ -296,7 +296,6 @@ def test_a_warm_token_needs_no_msal_no_pulumi_and_no_set_up(authority: Authority
     "arguments",
     [
         ["token", SCOPE, "--format", "json"],
-        ["token", SCOPE, "--min-valid", "10m"],
         ["token", "--credential", "secret", SCOPE],
     ],
 )
@@ -307,6 +306,17 @@ def test_other_warm_calls_need_no_msal_either(authority: Authority, arguments: l
     assert warm.returncode == 0, err
     assert "token-1" in out
     assert not imported(err) & {"msal", "azure", "pulumi", "requests"}
+
+
+def test_the_short_cut_gives_no_token_with_less_time_left_than_wanted(authority: Authority) -> None:
+    from entrant import warm
+
+    authority.lifetime = 900
+    entrant.token(entrant.from_environment(), SCOPE)
+    assert warm.answer([SCOPE, "--min-valid", "10m"]) == "token-1"
+    assert warm.answer([SCOPE, "--min-valid", "1h"]) is None
+    assert warm.answer([SCOPE, "--min-valid", "soon"]) is None
+    assert warm.answer([SCOPE, "--min-valid"]) is None
 
 
 @pytest.mark.parametrize(
