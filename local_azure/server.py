@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -59,7 +59,11 @@ class App:
             return
         request = Request(scope, receive)
         began = time.perf_counter()
-        body = await _body_of(request)
+        try:
+            body = await _body_of(request)
+        except ClientDisconnect:
+            log.info("%s %s: the client left before its request was whole", request.method, scope["path"][:300])
+            return
         if body is None:
             refused = {"error": {"code": "RequestEntityTooLarge", "message": "The request body is larger than 4 MB."}}
             await _response(Reply(413, refused, {"Connection": "close"}))(scope, receive, send)

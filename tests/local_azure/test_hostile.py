@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from local_azure import admin, seed
+from local_azure import LocalAzure, admin, seed
 from local_azure.server import App, _response
 from local_azure.store import Store
 from local_azure.wire import Call, parse_json
@@ -374,3 +377,58 @@ def test_numbers_without_end_are_refused() -> None:
     assert parse_json(b"[1e300, -0.5]") == [1e300, -0.5]
     with pytest.raises(ValueError, match="out of range"):
         parse_json(b'{"a": [1e400]}')
+
+
+END = b"\r\nHost: localhost\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x00\x01junk\r\n\r\n",
+        b"GET http://elsewhere/ HTTP/1.1" + END + b"\r\n",
+        b"OPTIONS * HTTP/1.1" + END + b"\r\n",
+        b"CONNECT a:1 HTTP/1.1" + END + b"\r\n",
+        b"GET /%ff%fe/%00?%ff=%zz&&=& HTTP/1.1" + END + b"\r\n",
+        b"GET nothing HTTP/1.1" + END + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: [::1\r\nConnection: close\r\n\r\n",
+        b"GET /subscriptions HTTP/1.1\r\nHost: a/b?c#d@e:99999999\r\nConnection: close\r\n\r\n",
+        b"GET /_local/settings HTTP/1.1" + END + b"Authorization: Bearer \xff\xfe\r\n\r\n",
+        b"GET /" + b"a" * 60_000 + b" HTTP/1.1" + END + b"\r\n",
+        b"POST /v1.0/a HTTP/1.1" + END + b"Content-Length: 99999999999\r\n\r\n",
+        b"POST /v1.0/a HTTP/1.1" + END + b"Content-Length: \xb2\r\n\r\n",
+        b"POST /v1.0/a HTTP/1.1" + END + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1.0/a HTTP/1.1" + END + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=lambda raw: repr(raw[:24]),
+)
+def test_any_bytes_are_answered(azure: LocalAzure, raw: bytes) -> None:
+    """Whatever comes over the connection is answered with 4xx, and without a fault in the server's log."""
+    log = azure.state / "server.log"
+    before = log.stat().st_size
+    context = ssl.create_default_context(cafile=str(azure.ca_file))
+    with (
+        socket.create_connection(("127.0.0.1", azure.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(raw)
+        assert connection.recv(12).startswith(b"HTTP/1.1 4")
+    assert b"Traceback" not in log.read_bytes()[before:]
+
+
+def test_client_that_leaves_in_the_middle(azure: LocalAzure) -> None:
+    """A client that goes away before its body is whole leaves one line in the log, no fault."""
+    log = azure.state / "server.log"
+    before = log.stat().st_size
+    context = ssl.create_default_context(cafile=str(azure.ca_file))
+    with (
+        socket.create_connection(("127.0.0.1", azure.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(b"POST /v1.0/left HTTP/1.1" + END + b"Content-Length: 9\r\n\r\nabc")
+    deadline = time.monotonic() + 10
+    while b"the client left" not in (written := log.read_bytes()[before:]):
+        assert time.monotonic() < deadline, written
+        time.sleep(0.01)
+    assert b"Traceback" not in written and azure.admin("GET", "settings")
