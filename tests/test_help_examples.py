@@ -9,8 +9,9 @@ import textwrap
 
 import pytest
 
+import entrant
 import local_azure
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 from tests.entrant.test_cli import walk
 
 ELSEWHERE = {"rehearse", "test"}
@@ -87,3 +88,27 @@ def test_an_example_of_the_help_runs_as_it_stands(project: Project, shell: dict[
     )
     assert done.returncode == EXIT_CODES.get(line, 0), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def blocks() -> list[str]:
+    """The Python blocks of the README and of the helper's page."""
+    pages = [ROOT / "README.md", ROOT / "docs" / "helper.md"]
+    return [
+        block for page in pages for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    ]
+
+
+@pytest.mark.parametrize("block", blocks(), ids=range(len(blocks())))
+def test_a_python_block_of_the_documentation_runs(project: Project, shell: dict[str, str], block: str) -> None:
+    command = [sys.executable, "-W", "error::SyntaxWarning", "-c", block]
+    done = subprocess.run(
+        command, cwd=project.root, env=shell, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stderr
+    assert shell["AZURE_CLIENT_SECRET"] not in done.stdout + done.stderr
+
+
+def test_every_public_function_is_in_the_documentation() -> None:
+    page = (ROOT / "docs" / "helper.md").read_text("utf-8")
+    functions = [name for name in entrant.__all__ if name[0].islower()]
+    assert [name for name in functions if f"entrant.{name}(" not in page] == []
