@@ -151,6 +151,14 @@ def test_wait_ends_soon_after_a_role_is_effective(
     assert time.monotonic() - started < propagation / speed + 2 + 3, "two seconds, and the calls of the proof"
 
 
+def test_a_clock_that_is_off_is_measured(azure: local_azure.LocalAzure, estate: Estate, cloud: Cloud) -> None:
+    azure.admin("PATCH", "settings", {"clock": {"offset": 600}})
+    credential = tokens.Credential(estate.app, cloud)
+    credential.get_token(clouds.scope(cloud, "arm"))
+    assert credential.skew is not None
+    assert abs(abs(credential.skew) - 600) < 5
+
+
 def test_wait_gives_up_at_once_on_what_waiting_cannot_change(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
     lost = Estate(azure, "lost")
     app = App(
