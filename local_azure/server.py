@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class App:
             return
         if body is None:
             refused = {"error": {"code": "RequestEntityTooLarge", "message": "The request body is larger than 4 MB."}}
-            await _response(Reply(413, refused, {"Connection": "close"}))(scope, receive, send)
+            await _response(Reply(413, refused, {"Connection": "close"}), self.world.store.now())(scope, receive, send)
             return
         call = Call(
             request.method,
@@ -87,7 +88,7 @@ class App:
             reply = self.answer(call)
         milliseconds = self._note(call, reply, began)
         log.info("%s %s %d %.1fms", call.method, call.path[:300], reply.status, milliseconds)
-        await _response(reply)(scope, receive, send)
+        await _response(reply, self.world.store.now())(scope, receive, send)
 
     def _note(self, call: Call, reply: Reply | None, began: float) -> float:
         """Add a request to the log that can be read, unless it is the owner's own; how many milliseconds it took."""
@@ -197,9 +198,11 @@ def _dated(reply: Reply, now: float) -> Reply:
     return reply
 
 
-def _response(reply: Reply) -> Response:
+def _response(reply: Reply, now: float) -> Response:
+    """The answer on the wire; `Date` follows the local Azure's own clock, by which clients measure theirs."""
     request_id = new_guid()
     headers = {
+        "date": formatdate(now, usegmt=True),
         "x-ms-request-id": request_id,
         "request-id": request_id,
         "x-content-type-options": "nosniff",
@@ -286,6 +289,7 @@ def _serve(state: Path, port: int | None, propagation: float | None) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,
         timeout_keep_alive=75,
         h11_max_incomplete_event_size=128 * 1024,
     )
