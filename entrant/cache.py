@@ -71,10 +71,12 @@ def token(store: "Cache", key: tuple[str, ...], min_valid: float = 0) -> tuple[i
 class Cache:
     """Short texts by key, for whoever holds the same `proof` (the bytes of a client secret, of a private key's file, …).
 
-    >>> cache = Cache(b"the client secret", "/tmp/tokens")
+    >>> import tempfile
+    >>> cache = Cache(b"the client secret", tempfile.mkdtemp())
     >>> cache.write(["1800000000", "eyJ0…"], "token", "tenant", "client", "https://login.microsoftonline.com", "scope")
     >>> cache.read("token", "tenant", "client", "https://login.microsoftonline.com", "scope")
     ['1800000000', 'eyJ0…']
+    >>> Cache(b"another", cache.folder).read("token", "tenant", "client", "https://login.microsoftonline.com", "scope")
     """
 
     def __init__(self, proof: bytes, folder: str) -> None:

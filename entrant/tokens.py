@@ -165,9 +165,9 @@ class Credential:
     turned over takes some seconds to be known everywhere. Throttling (429), 5xx and broken connections are tried again, at most
     three times; a `Retry-After` is kept to, up to a minute.
 
-    >>> credential = Credential(App("log-reader", tenant, client, secret=secret), clouds.resolve("public", {}))
-    >>> credential.get_token("https://api.loganalytics.io/.default").expires_on
-    1800000000
+        app = entrant.from_environment()
+        with Credential(app, clouds.resolve(app.cloud, os.environ)) as credential:
+            token = credential.get_token("https://api.loganalytics.io/.default")
     """
 
     def __init__(

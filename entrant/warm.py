@@ -10,7 +10,8 @@ from collections.abc import Mapping
 def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str | None:
     """What `entrant token` would print for these arguments, if a token on disk is good for it; else None.
 
-    >>> answer(["logs", "--format", "header"], {})
+    >>> answer(["logs", "--format", "json"], {"ENTRANT_TOKEN_CACHE": "1"}) is None
+    True
     """
     audience, form, validity = None, "raw", "0"
     asked = environ.get("ENTRANT_TOKEN_CACHE") == "1"

@@ -1,0 +1,13 @@
+"""The examples in docstrings give what they show."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["cache", "formats", "outputs", "runner", "warm"])
+def test_examples_in_docstrings_are_true(module: str) -> None:
+    done = doctest.testmod(import_module(f"entrant.{module}"))
+    assert done.attempted
+    assert not done.failed
