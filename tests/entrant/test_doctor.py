@@ -1,0 +1,75 @@
+"""What stands in the way of a `pulumi up`, seen before it, as the deployer."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import config
+import local_azure
+from entrant import deployer, doctor, engine
+from facts.clouds import Cloud
+from tests.entrant.test_access import Estate, azure, cloud, environ
+
+__all__ = ["azure", "cloud", "environ"]
+
+
+def environment(folder: Path, scope: str) -> config.Environment:
+    (folder / "config").mkdir()
+    (folder / "config" / "dev.yaml").write_text(f"""\
+apps:
+  reader:
+    display_name: Reader
+    secret: {{every: 90d, overlap: 7d}}
+    roles: [{{role: Reader, scope: {scope}}}]
+    permissions: [{{api: Microsoft Graph, application: [User.Read.All], consent: true}}]
+""")
+    return config.load("dev", root=folder)
+
+
+def examined(folder: Path, scope: str, who: deployer.Deployer | None, env: dict[str, str]) -> dict[str, doctor.Finding]:
+    pulumi = {
+        "PULUMI_BACKEND_URL": f"file://{folder}",
+        "PULUMI_HOME": str(folder / "home"),
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+    }
+    around = engine.environment(os.environ | env | pulumi)
+    found = doctor.examine(environment(folder, scope), who, cwd=folder, environ=around)
+    return {finding.what: finding for finding in found}
+
+
+def test_a_deployer_with_all_rights_is_told_so(
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    estate = Estate(azure, "doctored")
+    found = examined(tmp_path, estate.workspace, deployer.find(cloud, environ), environ)
+    assert azure.object_id in found["deployer"].evidence
+    fine = ("pulumi", "backend", "deployer", "create applications", "assign roles on law-doctored", "consent")
+    assert {what: found[what].state for what in fine} == dict.fromkeys(fine, "ok")
+    assert found[f"assignments in {azure.subscription_id}"].state == "ok"
+
+
+def test_a_deployer_without_rights_learns_which_to_ask_for(
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    poor = Estate(azure, "poor")
+    assert poor.app.secret is not None
+    who = deployer.find(cloud, environ | {"ARM_CLIENT_ID": poor.app.client_id, "ARM_CLIENT_SECRET": poor.app.secret})
+    found = examined(tmp_path, poor.workspace, who, environ)
+    assert found["create applications"].state != "ok"
+    assert found["assign roles on law-poor"].state == "problem"
+    assert found["consent"].state == "problem"
+    assert found["consent"].next_step is not None and "AppRoleAssignment.ReadWrite.All" in found["consent"].next_step
+    assert poor.app.secret not in str(found)
+
+
+def test_nobody_logged_in_is_said_with_what_to_do(tmp_path: Path) -> None:
+    found = examined(tmp_path, "/subscriptions/99999999-9999-4999-8999-999999999999/resourceGroups/rg-none", None, {})
+    assert found["deployer"].state == "problem"
+    assert found["deployer"].next_step is not None and "az login" in found["deployer"].next_step
+
+
+@pytest.mark.parametrize(("text", "days"), [("P180D", 180), ("P4DT12H", 4.5), ("P1Y", 365), ("P6M", 180)])
+def test_a_lifetime_of_a_policy_is_read(text: str, days: float) -> None:
+    assert doctor._duration(text) == timedelta(days=days)
