@@ -61,7 +61,7 @@ class Bench:
         finally:
             store.db.execute("ROLLBACK")
         assert 200 <= reply.status < 500, (call, reply)
-        assert b"LocalAzureFault" not in bytes(_response(reply).body), (call, reply)
+        assert b"LocalAzureFault" not in bytes(_response(reply, 0.0).body), (call, reply)
 
     def query(self, text: str) -> None:
         """Ask the workspace for `text`."""
