@@ -58,7 +58,7 @@ class Credential:
 def credential(app: App | str, name: str | None = None, **options: Any) -> Credential:
     """An asynchronous credential; the arguments, and what they raise, are those of `entrant.credential`.
 
-        async with entrant.aio.credential(entrant.from_environment()) as credential:
-            token = await credential.get_token("https://api.loganalytics.io/.default")
+    async with entrant.aio.credential(entrant.from_environment()) as credential:
+        token = await credential.get_token("https://api.loganalytics.io/.default")
     """
     return Credential(tokens.credential(app, name, **options))
