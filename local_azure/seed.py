@@ -27,6 +27,8 @@ DEPLOYER_PERMISSIONS = (
     "DelegatedPermissionGrant.ReadWrite.All",
     "Directory.ReadWrite.All",
     "Group.ReadWrite.All",
+    "Policy.Read.All",
+    "Policy.ReadWrite.ApplicationConfiguration",
     "RoleManagement.ReadWrite.Directory",
     "User.ReadWrite.All",
 )

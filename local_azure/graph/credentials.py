@@ -22,6 +22,7 @@ from local_azure.directory import new_secret
 from local_azure.graph import schema
 from local_azure.graph.context import Context, Kind, routes
 from local_azure.graph.errors import bad_request, refuse
+from local_azure.graph.policies import check_secret
 from local_azure.graph.rights import APPLICATION, PRINCIPAL, may_write
 from local_azure.tokens import SIGNATURE_ONLY
 from local_azure.wire import Reply, epoch_of, is_guid, new_guid, utc
@@ -45,6 +46,7 @@ def add_password(ctx: Context, doc: Doc, wanted: Doc) -> Doc:
             "Property passwordCredentials.endDateTime has an invalid value: the credential's end date is in the past."
         )
         bad_request(text, code="InvalidValue")
+    check_secret(ctx, epoch_of(ends) - epoch_of(starts), application="servicePrincipalType" not in doc)
     if len(doc["passwordCredentials"]) >= MOST_CREDENTIALS:
         bad_request(
             "The directory object quota limit for the property 'passwordCredentials' has been exceeded.",

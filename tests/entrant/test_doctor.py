@@ -70,6 +70,26 @@ def test_nobody_logged_in_is_said_with_what_to_do(tmp_path: Path) -> None:
     assert found["deployer"].next_step is not None and "az login" in found["deployer"].next_step
 
 
+def test_a_tenant_that_allows_shorter_secrets_only_is_seen_before_it_refuses(
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """The file asks for 97 days; the tenant's app management policy allows 30."""
+    estate = Estate(azure, "strict")
+    rule = {"restrictionType": "passwordLifetime", "maxLifetime": "P30D", "state": "enabled"}
+    policy = "/policies/defaultAppManagementPolicy"
+    limited = {"isEnabled": True, "applicationRestrictions": {"passwordCredentials": [rule]}}
+    estate.client.graph("PATCH", policy, limited)
+    try:
+        found = examined(tmp_path, estate.workspace, deployer.find(cloud, environ), environ)["secret lifetime"]
+        assert found.state == "problem"
+        assert found.evidence == "reader asks for 97 days; the tenant allows 30"
+        path = f"/applications/{estate.app.object_id}/addPassword"
+        refused = estate.client.graph("POST", path, {"passwordCredential": {"displayName": "long"}}, 400)
+        assert refused["error"]["code"] == "CredentialInvalidLifetimeAsPerAppPolicy"
+    finally:
+        estate.client.graph("PATCH", policy, {"isEnabled": False})
+
+
 @pytest.mark.parametrize(("text", "days"), [("P180D", 180), ("P4DT12H", 4.5), ("P1Y", 365), ("P6M", 180)])
 def test_a_lifetime_of_a_policy_is_read(text: str, days: float) -> None:
     assert doctor._duration(text) == timedelta(days=days)
