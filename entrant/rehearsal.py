@@ -502,8 +502,3 @@ def shell(rehearsal: Rehearsal) -> str:
     folders = [str(Path(sys.executable).parent), str(engine.find(os.environ).parent)]
     lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
     return "\n".join([*lines, f"export PATH={shlex.quote(os.pathsep.join(folders))}:$PATH"])
-
-
-def json_summary(summary: Mapping[str, Any]) -> str:
-    """The summary as one line of JSON."""
-    return json.dumps(summary)

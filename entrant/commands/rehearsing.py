@@ -59,7 +59,7 @@ def rehearse(environment: str, as_json: bool, as_env: bool, down: bool, propagat
         except config.ConfigError as error:
             raise _refused(error) from None
     if as_json:
-        click.echo(rehearsal.json_summary(summary))
+        click.echo(json.dumps(summary))
     for line in _closing(stack, summary):
         click.echo(line, err=True)
 
