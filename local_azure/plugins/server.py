@@ -357,13 +357,14 @@ def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, message: str, d
 
 def serve(plugin: Plugin, engine: str) -> None:
     """Serve ``plugin`` on a free loopback port, print the port as the protocol asks, and stay until the engine is gone."""
+    parent = os.getppid()  # before the port is printed: an engine that has read it may be killed at once
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(plugin, engine), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
     server.wait_for_termination()
 
 
