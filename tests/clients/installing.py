@@ -1,0 +1,89 @@
+"""Sets programs up for tests below `.entrant/tools/clients/NAME-VERSION`: once, under a lock, put in place whole by a rename."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from entrant import bootstrap
+
+CLIENTS = bootstrap.STATE / "tools" / "clients"
+
+
+def installed(name: str, version: str, make: Callable[[Path], None]) -> Path:
+    """The folder of a program, made by `make(folder)` unless it is there."""
+    folder = CLIENTS / f"{name}-{version}"
+    if folder.exists():
+        return folder
+    with bootstrap.locked(CLIENTS / f"{name}-{version}.lock"):
+        if not folder.exists():
+            making = Path(tempfile.mkdtemp(prefix=".making-", dir=CLIENTS))
+            try:
+                make(making)
+                making.chmod(0o755)
+                making.rename(folder)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
+    return folder
+
+
+def run(command: list[str], *, cwd: Path | None = None, env: Mapping[str, str] = os.environ) -> None:
+    """Run an installer; what it said is in the error if it fails."""
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def _needed(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"there is no {program} on PATH")
+    return found
+
+
+def npm(name: str, version: str, *, before: str) -> Path:
+    """The folder whose `node_modules` holds an npm package, with dependencies as they were on a day (`2026-11-20`).
+
+    No package's install script is run. Skips the test where there is no npm.
+    """
+    program = _needed("npm")
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", f"--before={before}"]
+
+    def make(folder: Path) -> None:
+        run([program, "install", *options, "--prefix", str(folder), f"{name}@{version}"], cwd=folder)
+
+    return installed(name.replace("/", "+"), version, make)
+
+
+def pip(name: str, version: str, *requirements: str) -> Path:
+    """A virtual environment of its own with a PyPI package and further exact requirements (`name==1.2.3`); nothing else comes.
+
+    Run what is written in Python as `bin/python -m MODULE`: the scripts beside it name the folder it was made in.
+    """
+
+    def make(folder: Path) -> None:
+        run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+        target = ["--prefix", str(folder), "--no-deps", "--ignore-installed", "--no-warn-script-location"]
+        options = ["--disable-pip-version-check", "--no-input", "--only-binary=:all:"]
+        uv = shutil.which("uv")
+        wanted = [f"{name}=={version}", *requirements]
+        if uv:
+            run([uv, "pip", "install", "--python", str(folder / "bin" / "python"), "--no-deps", *wanted])
+        else:
+            run([sys.executable, "-m", "pip", "install", *options, *target, *wanted])
+
+    return installed(name, version, make)
+
+
+def go(name: str, version: str, package: str) -> Path:
+    """The executable of a Go package at its module's version. Skips the test where there is no go."""
+    program = _needed("go")
+
+    def make(folder: Path) -> None:
+        run([program, "install", "-trimpath", f"{package}@{version}"], env=os.environ | {"GOBIN": str(folder)})
+
+    return installed(name, version, make) / name
