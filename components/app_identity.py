@@ -251,7 +251,10 @@ class AppIdentity(pulumi.ComponentResource):
 
     @property
     def credentials(self) -> list[Mapping[str, Any]]:
-        """What can prove this identity, without any secret value: kind, name, key id, start, end, whether it is current."""
+        """What can prove this identity, without any secret value: kind, name, key id, start, end, whether it is current.
+
+        A secret's `successor_starts` is the moment from which an `up` makes the next one.
+        """
         secrets = [
             {
                 "kind": "secret",
@@ -259,6 +262,7 @@ class AppIdentity(pulumi.ComponentResource):
                 "key_id": secret.key_id,
                 "starts": secret.start_date,
                 "ends": rfc3339(slot.ends),
+                "successor_starts": rfc3339(slot.successor),
                 "current": index == 0,
             }
             for index, (slot, secret) in enumerate(self.secrets)

@@ -1,8 +1,10 @@
 """From a checked environment to components, and from components to the stack's outputs."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, TypeVar, cast
 
 import pulumi
@@ -395,5 +397,12 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
             for kind, values in (("application", permission.application), ("delegated", permission.delegated))
             for value in values
         ],
-        "credentials": identity.credentials,
+        "credentials": [{**entry, **_read_from(app, entry)} for entry in identity.credentials],
     }
+
+
+def _read_from(app: App, credential: Mapping[str, Any]) -> dict[str, str]:
+    """The file of a certificate that has one, from where the program runs."""
+    certificate = app.certificates.get(credential["name"]) if credential["kind"] == "certificate" else None
+    file = certificate.public.file if certificate else None
+    return {"file": PurePath(os.path.relpath(file)).as_posix()} if file else {}

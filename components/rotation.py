@@ -6,10 +6,14 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One stretch of a calendar and its secret, valid from `starts` until `ends` (exclusive; UTC)."""
+    """One stretch of a calendar and its secret, valid from `starts` until `ends` (exclusive; UTC).
+
+    `successor` is when the next slot starts: from then on an `up` declares its secret.
+    """
 
     starts: datetime
     ends: datetime
+    successor: datetime
     generation: int = 1
 
     @property
@@ -35,7 +39,7 @@ def slots(
     after `now`.
     """
     begin = starts + (now - starts) // every * every
-    current = Slot(begin, begin + every + overlap, generation)
+    current = Slot(begin, begin + every + overlap, begin + every, generation)
     if now < begin + overlap:
-        return current, Slot(begin - every, begin + overlap, generation)
+        return current, Slot(begin - every, begin + overlap, begin, generation)
     return (current,)

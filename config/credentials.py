@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -21,7 +22,7 @@ from facts import limits
 
 from .problems import Refused, shorten
 from .source import expected
-from .values import Duration, Guid, HttpsUrl, Model, Moment, Shaped, Text, pem_blocks, read_file, text_of
+from .values import Duration, Guid, HttpsUrl, Model, Moment, Shaped, Text, path_of, pem_blocks, read_file, text_of
 
 # ------------------------------------------------------------------------------------------------------------------ secrets
 
@@ -63,12 +64,16 @@ SecretOrNot = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class PublicCertificate:
-    """An X.509 certificate: its PEM text, validity (UTC) and SHA-1 thumbprint in upper-case hex, as the portal shows it."""
+    """An X.509 certificate: its PEM text, validity (UTC) and SHA-1 thumbprint in upper-case hex, as the portal shows it.
+
+    `file` is where it was read from, if from a file.
+    """
 
     pem: str
     starts: datetime
     ends: datetime
     thumbprint: str
+    file: Path | None = None
 
 
 def parse_certificate(value: Any) -> PublicCertificate:
@@ -106,7 +111,7 @@ def _certificate_file(value: Any) -> PublicCertificate:
         raise Refused(
             f'"{shorten(str(value))}" is not in PEM form; convert it: openssl x509 -inform der -in …'
         ) from None
-    return parse_certificate(text or "-")
+    return replace(parse_certificate(text or "-"), file=path_of(value))
 
 
 _CertificateFile = Annotated[PublicCertificate, PlainValidator(_certificate_file), WithJsonSchema({"type": "string"})]

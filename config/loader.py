@@ -14,7 +14,7 @@ from .checks import Sound, findings
 from .models import App, Environment, Limits
 from .problems import ConfigError, Problem, Refused, Severity, did_you_mean, shorten
 from .source import MAX_VALUES, Entry, Node, Place, expected, read, total
-from .values import KEY, FileName, Known
+from .values import KEY, FileName, Known, path_of
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -30,6 +30,8 @@ class Report:
     problems: tuple[Problem, ...]
     files: tuple[str, ...]
     """The files that were read, as messages name them: the environment's own first, then what it extends."""
+    referred: tuple[Path, ...] = ()
+    """The files that these name, there or not: certificates, logos, what they extend."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -70,7 +72,7 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
         more = f"{len(ordered) - MAX_PROBLEMS} further problems are not listed"
         ordered = [*ordered[:MAX_PROBLEMS], Problem(ordered[MAX_PROBLEMS].file, 0, 0, more)]
     failed = any(problem.severity == "error" for problem in ordered)
-    return Report(None if failed else environment, tuple(ordered), tuple(reader.files))
+    return Report(None if failed else environment, tuple(ordered), tuple(reader.files), tuple(reader.referred))
 
 
 def environment_file(stack_or_path: str | Path, root: Path) -> Path:
@@ -106,6 +108,7 @@ class _Reader:
         self.root = root
         self.problems = problems
         self.files: list[str] = []
+        self.referred: list[Path] = []
 
     def tree(self, file: Path) -> Node | None:
         """The merged tree, or None when a file of the chain cannot be read."""
@@ -123,7 +126,7 @@ class _Reader:
             node = read(file, self._shown(file), self.problems)
             if node is None:
                 return None
-            _anchor_paths(node, file.parent)
+            self.referred += _anchor_paths(node, file.parent)
             chain.append(node)
             following = self._extended(file, node, seen)
             if following is None:
@@ -147,6 +150,7 @@ class _Reader:
         place, text = entry.node.place, entry.node.value
         target = file.parent / text
         message = None
+        self.referred.append(target)
         if "\0" in text or not target.is_file():
             others = sorted(other.name for other in file.parent.glob("*.yaml") if other.resolve() not in seen)
             hint = did_you_mean(text, others) or "; the path is relative to this file"
@@ -219,26 +223,21 @@ class _Reader:
         return Node(kept, node.place)
 
 
-def _anchor_paths(root: Node, directory: Path) -> None:
-    """Let the paths that a file holds start at its own directory, whichever file they end up in."""
+def _anchor_paths(root: Node, directory: Path) -> list[Path]:
+    """Let the paths that a file holds start at its own directory, whichever file they end up in; returns where they lead."""
 
     def below(node: Node | None, name: str) -> Iterator[Node]:
         if node is not None and type(node.value) is dict:
             yield from (entry.node for key, entry in node.value.items() if name in ("*", key))
 
     holders = [*below(root, "defaults"), *(app for apps in below(root, "apps") for app in below(apps, "*"))]
-    for holder in holders:
-        for logo in below(holder, "logo"):
-            _anchor(logo, directory)
-        for certificates in below(holder, "certificates"):
-            for certificate in below(certificates, "*"):
-                for path in below(certificate, "path"):
-                    _anchor(path, directory)
-
-
-def _anchor(node: Node, directory: Path) -> None:
-    if type(node.value) is str:
+    found = [logo for holder in holders for logo in below(holder, "logo")]
+    for certificates in (node for holder in holders for node in below(holder, "certificates")):
+        found += [path for certificate in below(certificates, "*") for path in below(certificate, "path")]
+    named = [node for node in found if type(node.value) is str]
+    for node in named:
         node.value = FileName.at(node.value, directory)
+    return [path_of(node.value) for node in named]
 
 
 def merge(base: Node, near: Node) -> Node:

@@ -22,15 +22,37 @@ def _command(problem: Problem) -> str:
     where = {"file": problem.file}
     if problem.line:
         where |= {"line": str(problem.line), "col": str(problem.column)}
-    properties = ",".join(
-        f"{name}={_escaped(value).replace(':', '%3A').replace(',', '%2C')}" for name, value in where.items()
+    return workflow_command(problem.severity, problem.message, **where)
+
+
+def workflow_command(command: str, message: str, **properties: str) -> str:
+    """A workflow command of GitHub Actions: `::warning file=config/dev.yaml,line=3::message`.
+
+    GitHub, "Workflow commands": %, CR and LF of a value are percent-encoded; `:` and `,` too in properties.
+    """
+    encoded = ",".join(
+        f"{name}={_escaped(value).replace(':', '%3A').replace(',', '%2C')}" for name, value in properties.items()
     )
-    return f"::{problem.severity} {properties}::{_escaped(problem.message)}"
+    return f"::{command}{' ' if encoded else ''}{encoded}::{_escaped(message)}"
 
 
 def _escaped(value: str) -> str:
-    """GitHub, "Workflow commands": %, CR and LF of a value are percent-encoded; `:` and `,` too in properties."""
     return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def logging_command(command: str, message: str, **properties: str) -> str:
+    """A logging command of Azure Pipelines: `##vso[task.logissue type=warning;]message`.
+
+    Azure DevOps, "Logging commands", Formatting commands: %, CR and LF of a value are encoded; `;` and `]` too in properties.
+    """
+
+    def escaped(value: str) -> str:
+        return value.replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A")
+
+    encoded = "".join(
+        f"{name}={escaped(value).replace(';', '%3B').replace(']', '%5D')};" for name, value in properties.items()
+    )
+    return f"##vso[{command} {encoded}]{escaped(message)}"
 
 
 def as_json(problems: Iterable[Problem]) -> str:

@@ -362,14 +362,18 @@ class FileName(str):
         return name
 
 
+def path_of(value: str) -> Path:
+    """The path that a text in a file means: a relative one starts at the file's directory."""
+    return (value.directory if isinstance(value, FileName) else Path()) / value
+
+
 def read_file(value: Any, limit: int) -> bytes:
     """The content of a file named in the environment; raises `Refused` when there is none or it is too large."""
     text = text_of(value)
-    directory = value.directory if isinstance(value, FileName) else Path()
     if "\0" in text:
         raise Refused("a path has no NUL character")
     try:
-        with (directory / text).open("rb") as file:
+        with path_of(value).open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
         reason = error.strerror or "it cannot be opened"

@@ -18,6 +18,7 @@ COMMANDS = {
     "wait": "proving",
     "check": "proving",
     "doctor": "proving",
+    "expiry": "watching",
     "explain": "proving",
     "logs": "monitoring",
     "metrics": "monitoring",

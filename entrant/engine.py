@@ -73,10 +73,13 @@ def failure(arguments: list[str], code: int, said: str) -> EngineError:
     return EngineError(f"pulumi {arguments[0]} ended with exit code {code}:\n{words[-4000:]}")
 
 
-def stack_outputs(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> outputs.Outputs:
-    """The outputs of a stack, secrets decrypted, read through `pulumi stack output`."""
-    asked = ["stack", "output", "--json", "--show-secrets", "--stack", stack]
-    return outputs.from_text(run(asked, cwd=cwd, environ=environ).stdout, f"the output of stack {stack}")
+def stack_outputs(
+    stack: str, *, secrets: bool = True, cwd: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> outputs.Outputs:
+    """The outputs of a stack, read through `pulumi stack output`; its secrets decrypted, or none of them read."""
+    asked = ["stack", "output", "--json", *(["--show-secrets"] if secrets else []), "--stack", stack]
+    said = run(asked, cwd=cwd, environ=environ).stdout
+    return outputs.from_text(said, f"the output of stack {stack}", secrets=secrets)
 
 
 @dataclass(frozen=True, slots=True)

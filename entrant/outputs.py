@@ -83,8 +83,9 @@ def output_name(app: str, what: str) -> str:
     return f"{app.replace('-', '_')}_{what}"
 
 
-def parse(outputs: Mapping[str, Any]) -> Outputs:
-    """Read stack outputs as `pulumi stack output --json --show-secrets` gives them.
+def parse(outputs: Mapping[str, Any], *, secrets: bool = True) -> Outputs:
+    """Read stack outputs as `pulumi stack output --json --show-secrets` gives them; without `secrets` no secret is read, so that
+    masked ones will do.
 
     Raises:
         ContractError: what is missing or of the wrong kind, by name and never by value.
@@ -104,11 +105,11 @@ def parse(outputs: Mapping[str, Any]) -> Outputs:
     if not isinstance(identities, Mapping):
         raise ContractError('the output "identities" is not a map')
     return Outputs(
-        tenant, cloud, {name: _app(name, entry, outputs, tenant, cloud) for name, entry in identities.items()}
+        tenant, cloud, {name: _app(name, entry, outputs, tenant, cloud, secrets) for name, entry in identities.items()}
     )
 
 
-def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: str) -> App:
+def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: str, secrets: bool) -> App:
     if not isinstance(entry, Mapping):
         raise ContractError(f"identities.{name} is not a map")
     client_id = _text(outputs, output_name(name, "client_id"))
@@ -122,8 +123,8 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
             object_id=entry["object_id"],
             service_principal_id=entry["service_principal_id"],
             display_name=entry["display_name"],
-            secret=_secret(outputs, output_name(name, "client_secret")),
-            previous_secret=_secret(outputs, output_name(name, "client_secret_previous")),
+            secret=_secret(outputs, output_name(name, "client_secret")) if secrets else None,
+            previous_secret=_secret(outputs, output_name(name, "client_secret_previous")) if secrets else None,
             grants=grants,
             credentials=tuple(entry["credentials"]),
             permissions=tuple(entry.get("permissions", ())),
@@ -160,8 +161,8 @@ def _secret(outputs: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def from_text(text: str, source: str) -> Outputs:
-    """Read outputs from JSON text; `source` names it in errors."""
+def from_text(text: str, source: str, *, secrets: bool = True) -> Outputs:
+    """Read outputs from JSON text; `source` names it in errors, and `secrets` is as for `parse`."""
     try:
         data = json.loads(text)
     except ValueError:
@@ -170,16 +171,16 @@ def from_text(text: str, source: str) -> Outputs:
         ) from None
     if not isinstance(data, dict):
         raise ContractError(f"{source} holds no JSON object")
-    return parse(data)
+    return parse(data, secrets=secrets)
 
 
-def from_file(path: Path) -> Outputs:
+def from_file(path: Path, *, secrets: bool = True) -> Outputs:
     """Read outputs from a file. Raises ConfigurationError if it cannot be read."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
-    return from_text(text, str(path))
+    return from_text(text, str(path), secrets=secrets)
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> App:

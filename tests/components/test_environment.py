@@ -1,6 +1,7 @@
 """From an environment file to declared components and the stack's outputs."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,16 @@ def test_identities_tell_grants_and_credentials_and_no_secret(tmp_path: Path) ->
     assert all("/roleAssignments/" in grant["assignment_id"] for grant in reader["grants"])
     assert identities["idle"]["credentials"] == []
     assert made.result["log_reader_client_secret"].value not in json.dumps(identities)
+
+
+def test_credentials_tell_when_a_secrets_successor_is_due_and_where_a_certificate_was_read(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[2] / "examples" / "batch.pem", tmp_path / "batch.pem")
+    made = up(tmp_path, FILE + "    certificates: {main: {path: batch.pem}}\n")
+    identities = made.result["identities"].value
+    [secret] = identities["log-reader"]["credentials"]
+    assert (secret["successor_starts"], secret["ends"]) == ("2027-01-30T00:00:00Z", "2027-02-06T00:00:00Z")
+    [certificate] = identities["idle"]["credentials"]
+    assert Path(certificate["file"]).resolve() == tmp_path / "batch.pem"
 
 
 def test_in_the_overlap_the_secret_before_is_an_output_of_its_own(tmp_path: Path) -> None:
