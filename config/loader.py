@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from facts.clouds import CLOUDS
@@ -76,17 +77,31 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
 
 
 def environment_file(stack_or_path: str | Path, root: Path) -> Path:
-    """The file of a stack, or the file itself when a path is given."""
+    """The file of a stack, or the file itself when a path is given.
+
+    It is `config/<stack>.yaml`, unless the stack's settings, `Pulumi.<stack>.yaml`, name another as `entrant:environment`.
+    """
     text = str(stack_or_path)
     if text.endswith((".yaml", ".yml")):
         return root / text
-    return root / "config" / f"{text}.yaml"
+    return root / (_set_file(root / f"Pulumi.{text}.yaml") or f"config/{text}.yaml")
+
+
+def _set_file(settings: Path) -> str | None:
+    """What a stack's settings say about its environment's file; Pulumi itself says what is wrong with them."""
+    if not settings.is_file():
+        return None
+    try:
+        found = yaml.safe_load(settings.read_bytes())["config"]["entrant:environment"]
+    except (yaml.YAMLError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) and found else None
 
 
 def environments(root: Path | None = None) -> tuple[str, ...]:
-    """The stacks that have a file in `config/`, by name.
+    """The stacks that have an environment, by name: a file in `config/`, or one that their settings name.
 
-    A file that another one there extends is a base, and counts only if there is a `Pulumi.<name>.yaml` for it.
+    A file that another one in `config/` extends is a base, and counts only if there is a `Pulumi.<name>.yaml` for it.
     """
     root = Path.cwd() if root is None else root
     files = sorted((root / "config").glob("*.yaml"))
@@ -96,9 +111,9 @@ def environments(root: Path | None = None) -> tuple[str, ...]:
         entry = tree.value.get("extends") if tree is not None else None
         if entry is not None and isinstance(entry.node.value, str):
             bases.add((file.parent / entry.node.value).resolve())
-    return tuple(
-        file.stem for file in files if file.resolve() not in bases or (root / f"Pulumi.{file.stem}.yaml").is_file()
-    )
+    named = {file.name.removeprefix("Pulumi.").removesuffix(".yaml"): file for file in root.glob("Pulumi.*.yaml")}
+    own = {file.stem for file in files if file.resolve() not in bases or file.stem in named}
+    return tuple(sorted(own | {name for name, file in named.items() if _set_file(file)}))
 
 
 class _Reader:

@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "proving",
     "doctor": "proving",
     "expiry": "watching",
+    "matrix": "watching",
     "explain": "proving",
     "logs": "monitoring",
     "metrics": "monitoring",

@@ -54,6 +54,9 @@ def shell(project: Project) -> dict[str, str]:
         assert os.environ["AZURE_CLIENT_ID"] and os.environ["AZURE_CLIENT_SECRET"]
         """
     (project.root / "my_azure_program.py").write_text(textwrap.dedent(program))
+    for command in (["init", "-q"], ["add", "config"], ["commit", "-q", "-m", "Start"]):
+        who = ["-c", "user.name=A", "-c", "user.email=a@contoso.com"]
+        subprocess.run(["git", *who, *command], cwd=project.root, check=True)
     rehearsal = project.rehearsal("dev")
     settings = rehearsal.settings(local_azure.start(rehearsal.azure))
     outputs = json.loads(project.pulumi("dev", "stack", "output", "-s", "dev", "--json", "--show-secrets").stdout)
