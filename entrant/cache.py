@@ -32,15 +32,15 @@ def wanted(environ: Mapping[str, str]) -> bool:
 
 
 def seconds(text: str) -> int | None:
-    """A duration such as 600, 10m or 1h in seconds; None if it is none.
+    """A duration such as 600, 10m, 1h or 90d in seconds; None if it is none.
 
     >>> seconds("10m")
     600
     """
-    number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h") else (text, "s")
+    number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h", "d") else (text, "s")
     if not (number.isascii() and number.isdigit()):
         return None
-    return int(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+    return int(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
 
 
 def folder(environ: Mapping[str, str]) -> str:

@@ -55,14 +55,8 @@ def render(token: "Token", form: str, *, name: str = "ENTRANT_TOKEN", environ: M
             return secret
         case "header":
             return f"Authorization: Bearer {secret}"
-        case "bash":
-            return f"export {name}={shlex.quote(secret)}"
-        case "fish":
-            quoted = secret.replace("\\", "\\\\").replace("'", "\\'")
-            return f"set -gx {name} '{quoted}'"
-        case "powershell":
-            quoted = secret.replace("'", "''")
-            return f"$env:{name} = '{quoted}'"
+        case "bash" | "fish" | "powershell":
+            return assignment(form, name, secret)
         case "azure-devops":
             # Escapes of logging commands: Azure DevOps, "Logging commands".
             escaped = secret.replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A")
@@ -74,6 +68,20 @@ def render(token: "Token", form: str, *, name: str = "ENTRANT_TOKEN", environ: M
         case "json":
             return json.dumps(_json(token))
     raise ValueError(f"no form of a token: {form}")
+
+
+def assignment(form: str, name: str, value: str) -> str:
+    """A line by which a shell (`bash`, `fish`, `powershell`) exports a variable, whatever is in its value."""
+    match form:
+        case "bash":
+            return f"export {name}={shlex.quote(value)}"
+        case "fish":
+            quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+            return f"set -gx {name} '{quoted}'"
+        case "powershell":
+            quoted = value.replace("'", "''")
+            return f"$env:{name} = '{quoted}'"
+    raise ValueError(f"no shell: {form}")
 
 
 def _json(token: "Token") -> dict[str, Any]:

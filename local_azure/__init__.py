@@ -1,7 +1,7 @@
 """A local Azure: Entra ID, Microsoft Graph, Resource Manager, Log Analytics and custom metrics on this machine.
 
 `start`, `find` and `stop` manage the server of a state directory as a background process; ``python -m local_azure serve`` is that
-server. Importing this module imports the standard library only.
+server. Importing this module imports the standard library and `facts` only.
 """
 
 from __future__ import annotations
@@ -16,19 +16,33 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from facts.roles import find_role
 from local_azure.files import Held, is_held, lock, write_public
 
-__all__ = ["LocalAzure", "LocalAzureError", "find", "start", "stop"]
+__all__ = ["Identity", "LocalAzure", "LocalAzureError", "find", "start", "stop"]
 
 
 class LocalAzureError(Exception):
     """The local Azure cannot be started or reached; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A service principal that a client of Azure can be: its application, and a client secret that works."""
+
+    tenant_id: str
+    client_id: str
+    application_id: str
+    object_id: str
+    name: str
+    client_secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,28 @@ class LocalAzure:
             "ARM_CLIENT_ID": self.client_id,
             "ARM_CLIENT_SECRET": self.client_secret,
             "AZURE_AUTHORITY_HOST": self.url,
+        }
+
+    def environment(self, identity: Identity | None = None) -> dict[str, str]:
+        """Every environment variable that a client of Azure reads to come here, as `identity` or as the deployer; secrets included.
+
+        `ARM_*` is read by Pulumi and Terraform, `AZURE_*` by azure-identity and its kin, the rest tells OpenSSL, Python, Go and
+        Node to trust this certificate authority besides the system's.
+        """
+        who = identity or self
+        bundle = str(self.ca_bundle())
+        return {
+            **self.settings(),
+            "ARM_CLIENT_ID": who.client_id,
+            "ARM_CLIENT_SECRET": who.client_secret,
+            "AZURE_TENANT_ID": self.tenant_id,
+            "AZURE_CLIENT_ID": who.client_id,
+            "AZURE_CLIENT_SECRET": who.client_secret,
+            "AZURE_SUBSCRIPTION_ID": self.subscription_id,
+            "SSL_CERT_FILE": bundle,
+            "REQUESTS_CA_BUNDLE": bundle,
+            "NODE_EXTRA_CA_CERTS": str(self.ca_file),
+            "ENTRANT_METRICS_ENDPOINT": self.url,
         }
 
     def ca_bundle(self) -> Path:
@@ -90,8 +126,11 @@ class LocalAzure:
         self.admin("POST", "reset")
 
     def requests(self, *, after: int = 0) -> list[dict[str, Any]]:
-        """The newest 1,000 requests, oldest first, those numbered above `after`: number, time, method, path, status (`None` for a
-        broken connection), milliseconds, and of a refusal its code and message. Never a query, header or body."""
+        """The newest 1,000 requests, oldest first, those numbered above `after`.
+
+        Each has number, time, method, path, status (`None` for a broken connection), milliseconds, where it is known the
+        principal (`client_id`, `object_id`, `name`), and of a refusal code and message. Never a query, header or body.
+        """
         found: list[dict[str, Any]] = self.admin("GET", f"log?after={after}")["value"]
         return found
 
@@ -106,6 +145,51 @@ class LocalAzure:
         value: str = self.admin("POST", "assertions", body)["value"]
         return value
 
+    def create_identity(self, name: str, *, roles: Iterable[tuple[str, str]] = ()) -> Identity:
+        """Register an application with a service principal and a client secret, as the deployer would through the APIs.
+
+        `roles` are pairs of a built-in role's name or GUID and the id of a scope, which is made when it is missing.
+
+        Raises:
+            LocalAzureError: when a role is unknown, a scope is none, or the local Azure refuses.
+        """
+        granted = list(roles)
+        found = {role: find_role(role) for role, _ in granted}
+        unknown = [role for role, definition in found.items() if definition is None]
+        if unknown:
+            raise LocalAzureError(f"There is no built-in role '{unknown[0]}'.")
+        self.ensure([scope for _, scope in granted])
+        application = self._graph("applications", {"displayName": name})
+        principal = self._graph("servicePrincipals", {"appId": application["appId"]})
+        secret = self._graph(f"applications/{application['id']}/addPassword", {"passwordCredential": {}})
+        for role, scope in granted:
+            definition = found[role]
+            assert definition is not None, "checked above"
+            where = f"{scope.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+            properties = {
+                "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{definition.id}",
+                "principalId": principal["id"],
+                "principalType": "ServicePrincipal",
+            }
+            self._ask("PUT", f"{where}?api-version=2022-04-01", self._token(), {"properties": properties})
+        return Identity(
+            self.tenant_id, application["appId"], application["id"], principal["id"], name, secret["secretText"]
+        )
+
+    def _graph(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._ask("POST", f"/v1.0/{path}", self._token(), body)
+
+    def _token(self) -> str:
+        """A token of the deployer for this server."""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "scope": f"{self.url}/.default",
+        }
+        path = f"/{self.tenant_id}/oauth2/v2.0/token"
+        return str(self._ask("POST", path, None, urlencode(form).encode())["access_token"])
+
     def github_settings(self, subject: str) -> dict[str, str]:
         """The variables by which a GitHub Actions job gets its OIDC token, for a job with this subject."""
         return {
@@ -116,9 +200,14 @@ class LocalAzure:
     def admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Call a ``/_local/…`` route and return its JSON; `LocalAzureError` when it refuses or does not answer."""
         key = (self.state / "admin.key").read_text("utf-8").strip()
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}/_local/{path}", data, headers, method=method)
+        return self._ask(method, f"/_local/{path}", key, body)
+
+    def _ask(self, method: str, path: str, token: str | None, body: dict[str, Any] | bytes | None) -> dict[str, Any]:
+        """One request, its body JSON or a form; the answer's JSON."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        kind = "application/x-www-form-urlencoded" if isinstance(body, bytes) else "application/json"
+        headers = {"Content-Type": kind} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(self.ca_file))),
@@ -127,12 +216,21 @@ class LocalAzure:
             with opener.open(request, timeout=30) as response:
                 content = response.read()
         except urllib.error.HTTPError as error:
-            message = json.loads(error.read() or b"{}").get("error", {}).get("message", str(error))
-            raise LocalAzureError(message) from None
+            raise LocalAzureError(_refusal(error)) from None
         except OSError as error:
             raise LocalAzureError(f"The local Azure at {self.url} does not answer ({error}).") from error
         result: dict[str, Any] = json.loads(content) if content else {}
         return result
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    """What an error answer says, in whichever of Azure's shapes."""
+    try:
+        body = json.loads(error.read())
+        inner = body["error"]
+        return str(inner["message"] if isinstance(inner, dict) else body.get("error_description", inner))
+    except (ValueError, KeyError, TypeError):
+        return str(error)
 
 
 def find(state: Path) -> LocalAzure | None:

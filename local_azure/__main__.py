@@ -1,9 +1,8 @@
-"""``python -m local_azure serve --state DIR``: run a local Azure in the foreground; ``… faults``: what goes wrong in it."""
+"""``python -m local_azure serve --state DIR``: run a local Azure in the foreground."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -30,16 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="SECONDS",
         help="delay before new role assignments and client secrets take effect",
     )
-    faults = commands.add_parser("faults", help="show, set or end the faults of the local Azure that runs")
-    faults.add_argument("--state", type=Path, required=True, metavar="DIR", help="the state directory it runs on")
-    change = faults.add_mutually_exclusive_group()
-    change.add_argument("--clear", action="store_true", help="end all faults")
-    change.add_argument(
-        "--set", type=Path, metavar="FILE", help='JSON such as {"seed": 7, "rules": [{"kind": "reset"}]}'
-    )
     options = parser.parse_args(arguments)
-    if options.command == "faults":
-        return _faults(options.state, options.set, options.clear)
     if options.port is not None and not 0 < options.port < 65536:
         parser.error(f"--port {options.port}: a port is 1 to 65535")
     if options.propagation is not None and not 0 <= options.propagation <= 86400:
@@ -64,28 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
-
-
-def _faults(state: Path, file: Path | None, clear: bool) -> int:
-    """Show, set (from a JSON file) or end the faults of a running local Azure; the exit code."""
-    import local_azure
-
-    try:
-        azure = local_azure.find(state)
-        if azure is None:
-            raise local_azure.LocalAzureError(f"No local Azure runs on {state}. Start it, or give another --state.")
-        if clear:
-            azure.faults()
-        elif file is not None:
-            azure.admin("PUT", "faults", json.loads(file.read_text("utf-8")))
-        print(json.dumps(azure.admin("GET", "faults"), indent=1))
-    except (local_azure.LocalAzureError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"error: {file} is not JSON: {error}", file=sys.stderr)
-        return 1
     return 0
 
 

@@ -38,8 +38,11 @@ def accepts(world: World, audience: str, *shorts: str) -> bool:
 
 
 def caller_of(world: World, claims: dict[str, Any]) -> Caller:
-    """The caller that a valid token speaks for."""
+    """The caller that a valid token speaks for, noted for the request log."""
     object_id = claims["oid"]
+    world.asking = {"client_id": claims.get("appid") or claims.get("azp", ""), "object_id": object_id}
+    if "app_displayname" in claims:
+        world.asking["name"] = claims["app_displayname"]
     return Caller(
         object_id,
         claims.get("appid") or claims.get("azp", ""),

@@ -173,6 +173,7 @@ def _token(world: World, call: Call, tenant: str, *, version: int) -> Reply:
     client_id, secret = _basic(call)
     client_id = client_id or form.get("client_id") or missing("client_id")
     secret = secret or form.get("client_secret")
+    world.asking = {"client_id": client_id[:100]}
     if version == 2 and form.get("resource"):
         no(400, "invalid_request", 901002, "The 'resource' request parameter is not supported.")
 
@@ -185,6 +186,7 @@ def _token(world: World, call: Call, tenant: str, *, version: int) -> Reply:
             "You may have sent your authentication request to the wrong tenant."
         )
         no(400, "unauthorized_client", 700016, text)
+    world.asking["name"] = (application or principal or {})["displayName"]
     owners = [owner["id"] for owner in (application, principal) if owner is not None]
     how = "1"
     if secret:

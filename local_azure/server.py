@@ -93,6 +93,7 @@ class App:
     def _note(self, call: Call, reply: Reply | None, began: float) -> float:
         """Add a request to the log that can be read, unless it is the owner's own; how many milliseconds it took."""
         milliseconds = (time.perf_counter() - began) * 1000
+        principal, self.world.asking = self.world.asking, None
         if call.path.startswith("/_local"):
             return milliseconds
         self._number += 1
@@ -104,6 +105,8 @@ class App:
             "status": reply.status if reply is not None else None,
             "milliseconds": round(milliseconds, 1),
         }
+        if principal is not None:
+            entry["principal"] = principal
         if reply is None:
             entry["code"], entry["message"] = "ConnectionReset", "The connection was reset by a fault rule."
         elif reply.status >= 400 and isinstance(reply.body, dict):

@@ -32,6 +32,9 @@ class World:
 
     requests: deque[dict[str, Any]] = field(init=False)
     """The newest requests, oldest first, for ``/_local/log``: never their queries, headers or bodies."""
+    asking: dict[str, str] | None = field(init=False, default=None)
+    """Who makes the request that is being answered, once that is known: `client_id` and, where the token has them, `object_id`
+    and `name`. At the token endpoint it is who the request says."""
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.store)

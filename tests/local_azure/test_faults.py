@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ import requests
 from azure.core.exceptions import ClientAuthenticationError
 
 from local_azure import LocalAzure, LocalAzureError
-from local_azure.__main__ import main
 from local_azure.faults import Faults, Rule, family_of, read
 from local_azure.wire import Call, Reply
 from tests.local_azure.conftest import Client
@@ -170,24 +167,3 @@ def test_refused_rules_reach_the_caller(faulty: LocalAzure) -> None:
     assert faulty.admin("GET", "faults")["seed"] == 3
     faulty.admin("DELETE", "faults")
     assert faulty.admin("GET", "faults") == {"seed": 0, "rules": []}
-
-
-def test_command(faulty: LocalAzure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m local_azure faults` sets them from a file, shows and ends them; a wrong file is one sentence."""
-    file, state = tmp_path / "faults.json", str(faulty.state)
-    file.write_text('{"seed": 5, "rules": [{"kind": "slow", "seconds": 0.5, "route": "/nothing"}]}')
-    assert main(["faults", "--state", state, "--set", str(file)]) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["seed"] == 5 and shown["rules"][0]["route"] == "/nothing" and shown["rules"][0]["hits"] == 0
-    assert main(["faults", "--state", state, "--clear"]) == 0
-    assert json.loads(capsys.readouterr().out)["rules"] == []
-    for content, told in (
-        ("{", "is not JSON"),
-        ('{"rules": [{"kind": "flood"}]}', "Rule 0"),
-        ("[]", "not a JSON object"),
-    ):
-        file.write_text(content)
-        assert main(["faults", "--state", state, "--set", str(file)]) == 1
-        assert told in capsys.readouterr().err
-    assert main(["faults", "--state", str(tmp_path)]) == 1
-    assert "No local Azure runs" in capsys.readouterr().err
