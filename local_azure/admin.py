@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 from facts.scopes import Scope, ScopeError, parse_scope
 from local_azure import arm, faults
 from local_azure.access import bearer
+from local_azure.directory import new_secret
 from local_azure.graph import schema
 from local_azure.issuers import AUDIENCE, GITHUB
 from local_azure.resources import key_of
@@ -222,7 +223,10 @@ def _make(world: World, scope: Scope, location: str) -> None:
         }
         world.resources.put(scope.id, scope.resource_type, doc)
     else:
-        arm.put_resource(world, scope, {"location": location}, None)
+        # A vault's secret cannot be without a value.
+        secret = scope.resource_type.lower() == "microsoft.keyvault/vaults/secrets"
+        body = {"properties": {"value": new_secret()}} if secret else {"location": location}
+        arm.put_resource(world, scope, body, None)
 
 
 def _body(call: Call) -> Doc:

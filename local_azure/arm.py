@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from facts.scopes import ROOT, Scope, ScopeError, parse_scope
-from local_azure import authorization
+from local_azure import authorization, keyvault
 from local_azure.access import Caller, authenticate, demand, permitted
 from local_azure.resources import key_of
 from local_azure.seed import REGIONS
@@ -110,6 +110,10 @@ def _route(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
         case ["providers", _, "register"] if call.method == "POST":
             demand(world, caller, f"{segments[3]}/register/action", parse_scope(subscription["id"]))
             return _providers(low[2:4], segments[1])
+        case ["providers", "microsoft.keyvault", *_]:
+            found = keyvault.at_subscription(world, call, caller, segments[1], segments[4:])
+            if found is not None:
+                return found
         case ["resources"]:
             return _get(call, lambda: _list(world, call, caller, subscription["id"], None))
         case ["resourcegroups"]:
@@ -456,6 +460,8 @@ def _collection_endpoint(world: World, doc: Doc, stored: Doc | None) -> Doc:
 COMPUTED: dict[str, Callable[[World, Doc, Doc | None], Doc]] = {
     "microsoft.insights/datacollectionendpoints": _collection_endpoint,
     "microsoft.insights/datacollectionrules": _collection_rule,
+    "microsoft.keyvault/vaults": keyvault.computed_vault,
+    "microsoft.keyvault/vaults/secrets": keyvault.computed_secret,
     "microsoft.operationalinsights/workspaces": _workspace,
 }
 

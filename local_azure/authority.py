@@ -12,7 +12,7 @@ import trustme
 
 from local_azure.files import write_private, write_public
 
-NAMES = ("localhost", "*.localhost", "127.0.0.1", "::1")
+NAMES = ("localhost", "*.localhost", "*.vault.localhost", "127.0.0.1", "::1")
 
 
 def server_certificate(state: Path) -> Path:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
-from local_azure import first_party
+from facts.apis import KEY_VAULT
+from local_azure import first_party, keyvault
 from local_azure.assertions import AssertionRefused, check_assertion
 from local_azure.directory import Doc
 from local_azure.tokens import LIFETIME, unique_id
@@ -288,7 +289,8 @@ def _resource(world: World, asked: str) -> Resource | None:
     if plain.lower() == world.url:
         graph = first_party.APIS[0]
         return Resource(next(iter(directory.find("servicePrincipal", "appId", graph.app_id)), None), asked)
-    api = first_party.by_audience().get(plain.lower())
+    vaults = plain.lower() == keyvault.resource(world)
+    api = first_party.by_app_id()[KEY_VAULT] if vaults else first_party.by_audience().get(plain.lower())
     if api is not None:
         return Resource(next(iter(directory.find("servicePrincipal", "appId", api.app_id)), None), asked)
     guid = plain.lower().removeprefix("api://")

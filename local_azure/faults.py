@@ -17,7 +17,7 @@ from typing import Any
 
 from local_azure.wire import Call, Reply, new_guid, utc
 
-FAMILIES = ("token", "graph", "arm", "logs", "metrics", "ingestion")
+FAMILIES = ("token", "graph", "arm", "logs", "metrics", "ingestion", "keyvault")
 KINDS = ("status", "reset", "slow", "replication")
 STATUSES = (429, 500, 502, 503, 504)
 LONGEST = 600.0
@@ -136,6 +136,8 @@ class Faults:
 def family_of(call: Call) -> str:
     """Which of `FAMILIES` a request is for; empty for none of them."""
     parts = [part.lower() for part in call.segments] or [""]
+    if parts[0] == "vaults" or ".vault.localhost" in call.headers.get("host", "").lower():
+        return "keyvault"
     if parts[0] in ("v1.0", "beta"):
         return "graph"
     if parts[0] == "v1":

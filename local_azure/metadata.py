@@ -43,7 +43,7 @@ def describe(url: str) -> dict[str, Any]:
             "azureDataLakeStoreFileSystem": host,
             "azureFrontDoorEndpointSuffix": host,
             "attestationEndpoint": host,
-            "keyVaultDns": host,
+            "keyVaultDns": f"vault.{host}",
             "mariadbServerEndpoint": host,
             "mhsmDns": host,
             "mysqlServerEndpoint": host,

@@ -52,9 +52,13 @@ class Resources:
         )
 
     def delete(self, resource_id: str) -> None:
-        """Remove a resource, all below it, and the role assignments there."""
+        """Remove a resource, all below it, and the role assignments there; key vaults are kept among the deleted ones."""
         key = key_of(resource_id)
         low, high = key + "/", key + "0"
+        self.store.run(
+            "UPDATE vault SET deleted = ? WHERE deleted IS NULL AND (key = ? OR (key >= ? AND key < ?))",
+            *(self.store.now(), key, low, high),
+        )
         for table, column in (
             ("resource", "key"),
             ("role_assignment", "scope_key"),

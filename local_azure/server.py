@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from local_azure import admin, arm, entra, graph, ingestion, logs, metadata, metrics, seed
+from local_azure import admin, arm, entra, graph, ingestion, keyvault, logs, metadata, metrics, seed
 from local_azure.authority import server_certificate
 from local_azure.files import Held, lock, write_private
 from local_azure.store import Store
@@ -33,6 +33,7 @@ LARGEST_BODY = 4 * 1024 * 1024
 log = logging.getLogger("local_azure")
 
 FAMILIES: tuple[Callable[[World, Call], Reply | None], ...] = (
+    keyvault.handle,
     metadata.handle,
     graph.handle,
     logs.handle,

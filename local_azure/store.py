@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
-
-SCHEMA = """
+SCHEMA = (
+    """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE signing_key (kid TEXT PRIMARY KEY, private_pem BLOB NOT NULL, created REAL NOT NULL);
 
@@ -66,7 +65,16 @@ CREATE INDEX log_row_table ON log_row (workspace, name, time);
 CREATE TABLE metric (seq INTEGER PRIMARY KEY AUTOINCREMENT, resource TEXT NOT NULL, namespace TEXT NOT NULL COLLATE NOCASE,
     name TEXT NOT NULL COLLATE NOCASE, time REAL NOT NULL, doc TEXT NOT NULL);
 CREATE INDEX metric_resource ON metric (resource, namespace, name, time);
-"""
+""",
+    """
+CREATE TABLE vault (name TEXT PRIMARY KEY, key TEXT NOT NULL, deleted REAL, doc TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX vault_key ON vault (key);
+CREATE TABLE vault_secret (seq INTEGER PRIMARY KEY AUTOINCREMENT, vault TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE,
+    version TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, deleted REAL, doc TEXT NOT NULL, value BLOB NOT NULL,
+    UNIQUE (vault, name, version));
+""",
+)
+"""The tables, step by step: a state of version n has the first n steps, and gets the rest when it is opened."""
 
 
 class Store:
@@ -74,17 +82,18 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self.path = path
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
         found = self.db.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            with self.write():
-                for statement in SCHEMA.split(";"):
-                    self.db.execute(statement)
-                self.db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        elif found != SCHEMA_VERSION:
+        if found > len(SCHEMA):
             raise StateVersionError(path, found)
+        if found < len(SCHEMA):
+            with self.write():
+                for statement in ";".join(SCHEMA[found:]).split(";"):
+                    self.db.execute(statement)
+                self.db.execute(f"PRAGMA user_version={len(SCHEMA)}")
         self._clock = json.loads(self.setting("clock") or '{"real": 0, "local": 0, "speed": 1}')
 
     def close(self) -> None:
@@ -159,10 +168,10 @@ class Store:
 
 
 class StateVersionError(Exception):
-    """The state was written by another version of the local Azure."""
+    """The state was written by a newer version of the local Azure."""
 
     def __init__(self, path: Path, found: int) -> None:
         super().__init__(
-            f"{path} has state of version {found}, this local Azure writes version {SCHEMA_VERSION}. "
+            f"{path} has state of version {found}, this local Azure reads versions up to {len(SCHEMA)}. "
             "Remove the state directory (and the Pulumi state that points at it) to start afresh."
         )

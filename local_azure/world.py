@@ -13,6 +13,7 @@ from local_azure.resources import Resources
 from local_azure.store import Store
 from local_azure.telemetry import Telemetry
 from local_azure.tokens import Signer
+from local_azure.vaults import Vaults
 
 MOST_REQUESTS = 1000
 
@@ -26,6 +27,7 @@ class World:
     directory: Directory = field(init=False)
     resources: Resources = field(init=False)
     telemetry: Telemetry = field(init=False)
+    vaults: Vaults = field(init=False)
     signer: Signer = field(init=False)
     issuers: Issuers = field(init=False)
     faults: Faults = field(init=False)
@@ -40,6 +42,7 @@ class World:
         self.directory = Directory(self.store)
         self.resources = Resources(self.store)
         self.telemetry = Telemetry(self.store)
+        self.vaults = Vaults(self.store)
         self.signer = Signer(self.store)
         self.issuers = Issuers(self.store)
         self.faults = Faults()

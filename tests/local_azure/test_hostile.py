@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from local_azure import LocalAzure, admin, seed
+from local_azure import LocalAzure, admin, keyvault, seed
+from local_azure.resources import Assignment
 from local_azure.server import App, _response
 from local_azure.store import Store
 from local_azure.wire import Call, parse_json
@@ -34,12 +35,27 @@ class Bench:
         scope = f"/subscriptions/{self.deployer.subscription_id}/resourceGroups/rg/providers"
         self.workspace = f"{scope}/Microsoft.OperationalInsights/workspaces/law"
         with self.world.store.write():
-            admin.ensure(self.world, {"scopes": [self.workspace]})
+            vaults = [f"{scope}/Microsoft.KeyVault/vaults/{name}" for name in ("safe", "gone-safe")]
+            admin.ensure(self.world, {"scopes": [self.workspace, *vaults]})
+            self._fill(vaults)
         self.customer = (self.world.resources.get(self.workspace) or {})["properties"]["customerId"]
         self.application = self.world.directory.find("application", "appId", self.deployer.client_id)[0]["id"]
         self.tokens = {
             name: self._token(name) for name in ("https://monitoring.azure.com/", "https://monitor.azure.com", URL)
         }
+
+    def _fill(self, vaults: list[str]) -> None:
+        """A vault that the deployer may use, with a secret and a deleted one, and a deleted vault."""
+        self.world.resources.delete(vaults[1])
+        kv = self.world.vaults.get("safe")
+        assert kv is not None
+        for name in ("kept", "gone"):
+            keyvault.set_secret(self.world, kv, name, "value", {})
+        self.world.vaults.set_deleted("safe", "gone", self.world.store.now())
+        officer = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+        self.world.resources.put_assignment(
+            Assignment(TENANT_ROLE, vaults[0], officer, self.deployer.object_id, 0.0, {"principalId": ""})
+        )
 
     def _token(self, audience: str) -> str:
         form = (
@@ -125,7 +141,9 @@ WORD = words(
         tenants locations resources resourcegroups Microsoft.Authorization Microsoft.Resources
         Microsoft.OperationalInsights workspaces sharedKeys permissions register managementGroups metrics query
         oauth2 v2.0 token .well-known openid-configuration discovery keys common metadata endpoints _local faults
-        settings ensure assertions github issuers log reset dataCollectionRules streams Custom-Rows_CL delta"""
+        vaults safe secrets deletedsecrets versions recover backup deletedVaults purge Microsoft.KeyVault
+        checkNameAvailability settings ensure assertions github issuers log reset dataCollectionRules
+        streams Custom-Rows_CL delta"""
 )
 SEGMENT = st.one_of(WORD, WORD, WORD, GUID, ODD, TEXT)
 START = st.sampled_from(
@@ -139,6 +157,11 @@ START = st.sampled_from(
         "/v1/$batch",
         "{workspace}",
         "{workspace}/metrics",
+        "/vaults/safe/secrets",
+        "/vaults/safe/secrets/kept",
+        "/vaults/safe/deletedsecrets/gone",
+        "/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/safe",
+        "/subscriptions/{subscription}/providers/Microsoft.KeyVault/locations/westeurope/deletedVaults/gone-safe",
         "/subscriptions/{subscription}",
         "/subscriptions/{subscription}/resourceGroups/rg",
         "/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.Authorization/roleAssignments",
@@ -176,6 +199,7 @@ QUERY = st.dictionaries(
             "audience",
             "resource",
             "limit",
+            "maxresults",
         ]
     ),
     VALUE,
@@ -187,7 +211,8 @@ NAME = words(
         optionalClaims info @odata.id @odata.type principalId resourceId appRoleId roleDefinitionId principalType
         condition conditionVersion roleName permissions actions notActions dataActions assignableScopes type
         requests url method body headers workspace query timespan time data baseData metric namespace dimNames
-        series dimValues min max sum count issuer subject audiences name ids clientId consentType scope
+        series dimValues min max sum count issuer subject audiences name ids value contentType attributes enabled
+        nbf exp accessPolicies createMode clientId consentType scope
         owners@odata.bind members@odata.bind sku features rules seed kind rate clock speed offset propagation scopes
         groups users claims keys key customKeyIdentifier description"""
 )

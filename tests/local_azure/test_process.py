@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import local_azure
+from local_azure import store
 from tests.local_azure.conftest import Client
 
 
@@ -189,3 +191,17 @@ def test_answers_are_not_held_back(state: Path) -> None:
     finally:
         for one in made:
             one.close()
+
+
+def test_state_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """A state with the first tables only gets the rest and keeps what it had; one from the future is refused."""
+    path = tmp_path / "state.db"
+    old = sqlite3.connect(path)
+    old.executescript(f"{store.SCHEMA[0]}; PRAGMA user_version=1; INSERT INTO setting VALUES ('kept', 'yes')")
+    old.close()
+    opened = store.Store(path)
+    assert opened.setting("kept") == "yes" and opened.rows("SELECT * FROM vault") == []
+    opened.run(f"PRAGMA user_version={len(store.SCHEMA) + 1}")
+    opened.close()
+    with pytest.raises(store.StateVersionError, match="reads versions up to"):
+        store.Store(path)
