@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from facts.scopes import ROOT, Scope, ScopeError, parse_scope
-from local_azure import authorization, keyvault
+from local_azure import authorization, keyvault, operations
 from local_azure.access import Caller, authenticate, demand, permitted
 from local_azure.resources import key_of
 from local_azure.seed import REGIONS
@@ -110,6 +110,10 @@ def _route(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
         case ["providers", _, "register"] if call.method == "POST":
             demand(world, caller, f"{segments[3]}/register/action", parse_scope(subscription["id"]))
             return _providers(low[2:4], segments[1])
+        case ["operationresults", name]:
+            return operations.show(world, call, name, outcome=True)
+        case ["providers", _, "operationstatuses", name]:
+            return operations.show(world, call, name, outcome=False)
         case ["providers", "microsoft.keyvault", *_]:
             found = keyvault.at_subscription(world, call, caller, segments[1], segments[4:])
             if found is not None:

@@ -172,11 +172,12 @@ def _put_assignment(
 def _principal_type(world: World, principal: str, kind: Any) -> str:
     """The principal's type, looked up; one that is unknown is believed when the request names its type (it may be too new)."""
     known = {"servicePrincipal": "ServicePrincipal", "user": "User", "group": "Group"}
-    found = known.get(world.directory.kind_of(principal) or "")
+    there = None if world.faults.unknown(principal, world.store.now()) else world.directory.kind_of(principal)
+    found = known.get(there or "")
     if kind is not None and kind not in PRINCIPAL_TYPES:
         refuse(400, "InvalidPrincipalType", f"The principal type '{kind}' is not valid.")
-    if found is None and kind == "ServicePrincipal" and world.directory.kind_of(principal) is None:
-        return "ServicePrincipal"
+    if found is None and kind is not None and there is None:
+        return str(kind)
     if found is None:
         text = (
             f"Principal {principal.replace('-', '')} does not exist in the directory {world.tenant_id}. Check that you have the "

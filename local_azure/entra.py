@@ -180,7 +180,8 @@ def _token(world: World, call: Call, tenant: str, *, version: int) -> Reply:
 
     application = next(iter(world.directory.find("application", "appId", client_id)), None)
     principal = next(iter(world.directory.find("servicePrincipal", "appId", client_id)), None)
-    if application is None and (principal is None or first_party.by_app_id().get(principal["appId"])):
+    known = application is not None or (principal is not None and principal["appId"] not in first_party.by_app_id())
+    if not known or world.faults.unknown(client_id, world.store.now()):
         text = (
             f"Application with identifier '{client_id}' was not found in the directory '{world.domain}'. This can happen if the "
             "application has not been installed by the administrator of the tenant or consented to by any user in the tenant. "

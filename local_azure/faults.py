@@ -11,6 +11,7 @@ Bodies and headers are those that clients decide by: Microsoft Graph, "Microsoft
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import asdict, dataclass, fields
 from http import HTTPStatus
 from typing import Any
@@ -18,11 +19,14 @@ from typing import Any
 from local_azure.wire import Call, Reply, new_guid, utc
 
 FAMILIES = ("token", "graph", "arm", "logs", "metrics", "ingestion", "keyvault")
-KINDS = ("status", "reset", "slow", "replication")
+KINDS = ("status", "reset", "slow", "replication", "operation")
 STATUSES = (429, 500, 502, 503, 504)
 LONGEST = 600.0
 MOST_RULES = 100
 MOST_HIDDEN = 10_000
+REFERRING = ("/serviceprincipals", "/$ref", "/approleassignedto", "/approleassignments", "/oauth2permissiongrants")
+"""Ends of the paths of Graph whose bodies refer to other objects."""
+GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,19 @@ class Rule:
 
     Attributes:
         kind: `status` answers with `status`; `reset` breaks the connection; `slow` answers `seconds` later; `replication` lets what
-            a request creates be unknown (404) for `seconds` of the local Azure's clock.
+            a request creates be unknown for `seconds` of the local Azure's clock; `operation` lets Resource Manager answer a PUT,
+            PATCH or DELETE of a resource at once, as work that ends `seconds` later.
         family: one of `FAMILIES`; empty for every one.
         route: what the path starts with, without regard to case; empty for every path.
         method: an HTTP method; empty for every one.
         status: for `status` alone: 429, 500, 502, 503 or 504.
-        retry_after: seconds for the `Retry-After` header of a `status`; no header when `None`.
-        seconds: for `slow` and `replication`.
+        retry_after: seconds for the `Retry-After` header of a `status` (no header when `None`) or an `operation` (1 when `None`).
+        seconds: for `slow`, `replication` and `operation`.
         rate: the share of the fitting requests that are hit, above 0 and at most 1.
         count: how many requests are hit at most; `None` for no end.
         after: for `status` and `reset`: the request is carried out and only its answer is lost.
+        unknown: for `replication`: by what a directory object is unknown, its `id` or its `appId`; by both when empty.
+        fails: for `operation`: it ends as failed, and what was to be deleted stays.
     """
 
     kind: str
@@ -53,6 +60,8 @@ class Rule:
     rate: float = 1.0
     count: int | None = None
     after: bool = False
+    unknown: str = ""
+    fails: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +95,55 @@ class Faults:
         """The fault for a request, or `None`; called once for each request while `active`."""
         family = family_of(call)
         for at, rule in enumerate(self.rules):
-            if rule.kind != "replication" and self._hits(at, rule, family, call):
+            if rule.kind == "replication" or (rule.kind == "operation" and not _takes_time(family, call)):
+                continue
+            if self._hits(at, rule, family, call):
                 reply = _failure(family, rule) if rule.kind == "status" else None
                 return Fault(rule, reply)
         return None
 
     def hidden(self, call: Call, now: float) -> Reply | None:
-        """The 404 for a request to something that is created but not yet replicated, or `None`."""
+        """The refusal of a request that needs something which is created but not yet replicated, or `None`."""
+        self._forget(now)
         if not self._hidden:
             return None
-        path = call.path.lower()
-        for name, until in list(self._hidden.items()):
-            if until <= now:
-                del self._hidden[name]
-            elif name.startswith("/"):
-                if path == name or path.startswith(name + "/"):
-                    return _unknown(name, call)
-            elif name in path.replace("'", "/").split("/"):
-                return _unknown(name, call)
+        path, family = call.path.lower(), family_of(call)
+        parts = set(path.replace("'", "/").split("/"))
+        for name in self._hidden:
+            if path == name or path.startswith(name + "/") if name.startswith("/") else name in parts:
+                return _unknown(name, family)
+        if family == "graph" and call.method == "POST" and (path.endswith(REFERRING) or b"@odata.bind" in call.body):
+            named = set(GUID.findall(call.body.decode("utf-8", "replace").lower()))
+            found = next((name for name in self._hidden if name in named), None)
+            if found is not None:
+                return _no_application(found) if path.endswith("/serviceprincipals") else _unknown(found, family)
         return None
+
+    def unknown(self, name: str, now: float) -> bool:
+        """Whether the directory does not know an object id or application id yet, though there is such an object."""
+        self._forget(now)
+        return name.lower() in self._hidden
+
+    def listed(self, call: Call, reply: Reply, now: float) -> Reply:
+        """A list of Graph without what is not yet replicated; any other answer as it is."""
+        self._forget(now)
+        body = reply.body
+        if not self._hidden or family_of(call) != "graph" or not isinstance(body, dict):
+            return reply
+        docs = body.get("value")
+        if reply.status != 200 or not isinstance(docs, list):
+            return reply
+        by = ("id", "appId") if "appid" in call.query.get("$filter", "").lower() else ("id",)
+        kept = [
+            doc
+            for doc in docs
+            if not isinstance(doc, dict) or not any(str(doc.get(name)).lower() in self._hidden for name in by)
+        ]
+        return Reply(reply.status, {**body, "value": kept}, reply.headers)
+
+    def _forget(self, now: float) -> None:
+        """Let what has been replicated by now be known."""
+        self._hidden = {name: until for name, until in self._hidden.items() if until > now}
 
     def created(self, call: Call, reply: Reply, now: float) -> bool:
         """Hide what a request has just created when a rule says so; whether one did."""
@@ -114,9 +153,11 @@ class Faults:
         family = family_of(call)
         for at, rule in enumerate(self.rules):
             if rule.kind == "replication" and self._hits(at, rule, family, call):
-                if len(self._hidden) >= MOST_HIDDEN:
-                    self._hidden.pop(next(iter(self._hidden)))
-                self._hidden[body["id"].lower()] = now + rule.seconds
+                wanted = (rule.unknown,) if rule.unknown and family == "graph" else ("id", "appId")
+                for name in [str(body[key]).lower() for key in wanted if isinstance(body.get(key), str)]:
+                    if len(self._hidden) >= MOST_HIDDEN:
+                        self._hidden.pop(next(iter(self._hidden)))
+                    self._hidden[name] = now + rule.seconds
                 return True
         return False
 
@@ -131,6 +172,13 @@ class Faults:
             return False
         self.hits[at] += 1
         return True
+
+
+def _takes_time(family: str, call: Call) -> bool:
+    """Whether a request is one that Resource Manager may answer before its work is done: not those of Microsoft.Authorization."""
+    if family != "arm" or call.method not in ("PUT", "PATCH", "DELETE"):
+        return False
+    return call.path.lower().startswith("/subscriptions/") and "microsoft.authorization" not in call.path.lower()
 
 
 def family_of(call: Call) -> str:
@@ -186,6 +234,8 @@ def _rule(at: int, given: Any) -> Rule:
         "rate": _number(rule.rate, 0, 1) and rule.rate > 0,
         "count": rule.count is None or _number(rule.count, 1, 1e9, whole=True),
         "after": isinstance(rule.after, bool) and (not rule.after or rule.kind in ("status", "reset")),
+        "unknown": rule.unknown in ("", "id", "appId") and (not rule.unknown or rule.kind == "replication"),
+        "fails": isinstance(rule.fails, bool) and (not rule.fails or rule.kind == "operation"),
     }
     wrong = [name for name, right in checks.items() if not right]
     if wrong:
@@ -221,9 +271,19 @@ def _error(family: str, code: str, text: str) -> dict[str, Any]:
     return {"error": error}
 
 
-def _unknown(name: str, call: Call) -> Reply:
+def _no_application(app_id: str) -> Reply:
+    """Graph's refusal of a service principal for an application that it does not know."""
+    error = _error(
+        "graph",
+        "NoBackingApplicationObject",
+        f"The appId '{app_id}' of the service principal does not reference a valid application object.",
+    )
+    return Reply(400, error)
+
+
+def _unknown(name: str, family: str) -> Reply:
     if name.startswith("/"):
         text = f"The Resource '{name.removeprefix('/')}' was not found."
         return Reply(404, _error("arm", "ResourceNotFound", text), {"x-ms-error-code": "ResourceNotFound"})
     text = f"Resource '{name}' does not exist or one of its queried reference-property objects are not present."
-    return Reply(404, _error(family_of(call), "Request_ResourceNotFound", text))
+    return Reply(404, _error(family, "Request_ResourceNotFound", text))

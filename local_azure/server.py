@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from local_azure import admin, arm, entra, graph, ingestion, keyvault, logs, metadata, metrics, seed
+from local_azure import admin, arm, entra, graph, ingestion, keyvault, logs, metadata, metrics, operations, seed
 from local_azure.authority import server_certificate
 from local_azure.files import Held, lock, write_private
 from local_azure.store import Store
@@ -128,13 +128,15 @@ class App:
             log.info("fault: %s for %s %s", fault.rule.kind, call.method, call.path[:300])
             if fault.rule.kind == "slow":
                 await asyncio.sleep(fault.rule.seconds)
+            elif fault.rule.kind == "operation":
+                return operations.begin(self.world, call, fault.rule, self.answer)
             elif not fault.rule.after:
                 return None if fault.reply is None else _dated(fault.reply, store.now())
         hidden = faults.hidden(call, store.now())
         if hidden is not None:
             log.info("fault: not replicated yet: %s %s", call.method, call.path[:300])
             return _dated(hidden, store.now())
-        reply = self.answer(call)
+        reply = faults.listed(call, self.answer(call), store.now())
         faults.created(call, reply, store.now())
         if fault is not None and fault.rule.after:
             return None if fault.reply is None else _dated(fault.reply, store.now())
@@ -143,6 +145,7 @@ class App:
     def answer(self, call: Call) -> Reply:
         """The answer to a request, errors included."""
         try:
+            self.world.operations.settle()
             return self._answer(call)
         except Refused as error:
             log.info("refused: %s: %s", error.code, error.message[:500])

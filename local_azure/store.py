@@ -73,6 +73,10 @@ CREATE TABLE vault_secret (seq INTEGER PRIMARY KEY AUTOINCREMENT, vault TEXT NOT
     version TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, deleted REAL, doc TEXT NOT NULL, value BLOB NOT NULL,
     UNIQUE (vault, name, version));
 """,
+    """
+CREATE TABLE operation (id TEXT PRIMARY KEY, due REAL NOT NULL, settled INTEGER NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX operation_due ON operation (settled, due);
+""",
 )
 """The tables, step by step: a state of version n has the first n steps, and gets the rest when it is opened."""
 

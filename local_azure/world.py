@@ -9,6 +9,7 @@ from typing import Any
 from local_azure.directory import Directory
 from local_azure.faults import Faults
 from local_azure.issuers import Issuers
+from local_azure.operations import Operations
 from local_azure.resources import Resources
 from local_azure.store import Store
 from local_azure.telemetry import Telemetry
@@ -30,6 +31,7 @@ class World:
     vaults: Vaults = field(init=False)
     signer: Signer = field(init=False)
     issuers: Issuers = field(init=False)
+    operations: Operations = field(init=False)
     faults: Faults = field(init=False)
 
     requests: deque[dict[str, Any]] = field(init=False)
@@ -45,6 +47,7 @@ class World:
         self.vaults = Vaults(self.store)
         self.signer = Signer(self.store)
         self.issuers = Issuers(self.store)
+        self.operations = Operations(self.store, self.resources)
         self.faults = Faults()
         self.requests = deque(maxlen=MOST_REQUESTS)
 

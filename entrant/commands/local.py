@@ -314,19 +314,23 @@ def _line(entry: dict[str, Any]) -> str:
 
 
 @local.command()
-@click.argument("kind", required=False, type=click.Choice(["status", "reset", "slow", "replication"]))
+@click.argument("kind", required=False, type=click.Choice(["status", "reset", "slow", "replication", "operation"]))
 @_where
-@click.option("--family", metavar="NAME", help="Only at: token, graph, arm, logs, metrics or ingestion.")
+@click.option("--family", metavar="NAME", help="Only at: token, graph, arm, logs, metrics, ingestion or keyvault.")
 @click.option("--route", metavar="PATH", help="Only where the path starts so.")
 @click.option("--method", metavar="METHOD", help="Only requests of this HTTP method.")
 @click.option("--status", type=int, metavar="CODE", help="What `status` answers: 429, 500, 502, 503 (default) or 504.")
-@click.option("--retry-after", type=int, metavar="SECONDS", help="The Retry-After header of `status`.")
+@click.option("--retry-after", type=int, metavar="SECONDS", help="The Retry-After header of `status` and `operation`.")
 @click.option(
-    "--seconds", type=float, help="How long `slow` waits, or `replication` hides what was created. Default: 1."
+    "--seconds",
+    type=float,
+    help="How long `slow` waits, `replication` hides what was created, or an `operation` takes. Default: 1.",
 )
 @click.option("--rate", type=float, metavar="SHARE", help="The share that is hit, such as 0.3; by default all.")
 @click.option("--count", type=int, help="How many are hit at most; by default no end.")
 @click.option("--after", is_flag=True, help="`status` and `reset` lose only the answer: what was asked for is done.")
+@click.option("--unknown", metavar="NAME", help="What `replication` hides an object by: id or appId; by default both.")
+@click.option("--fails", is_flag=True, help="An `operation` ends as failed.")
 @click.option(
     "--from", "file", type=click.File(encoding="utf-8"), help="Put the rules and the seed of a YAML file in force."
 )
@@ -337,8 +341,9 @@ def _line(entry: dict[str, Any]) -> str:
 def faults(state: Path, kind: str | None, file: TextIO | None, seed: int | None, clear: bool, **fields: Any) -> None:
     """Let requests fail: add a rule of a KIND, or put a file of them in force; prints what is, as such a file.
 
-    status answers with an error, reset breaks the connection, slow delays, replication lets what was just created be unknown. The
-    first rule that fits a request decides. Any change begins the seed's sequence anew.
+    status answers with an error, reset breaks the connection, slow delays, replication lets what was just created be unknown,
+    operation lets Resource Manager answer at once and finish its work later. The first rule that fits a request decides. Any change
+    begins the seed's sequence anew.
 
     \b
     python3 -m entrant local faults status --family graph --status 429 --retry-after 1 --rate 0.3 --seed 7
@@ -384,9 +389,10 @@ def _read(file: TextIO) -> dict[str, Any]:
 def _shown(held: dict[str, Any]) -> str:
     """Rules as YAML that `--from` takes: what was said of each, and as a comment how many requests it hit."""
     usual = {"family": "", "route": "", "method": "", "retry_after": None, "rate": 1, "count": None, "after": False}
+    usual |= {"unknown": "", "fails": False}
     lines = [f"seed: {held['seed']}", "rules:" if held["rules"] else "rules: []"]
     for rule in held["rules"]:
-        matters = {"status": ("status",), "slow": ("seconds",), "replication": ("seconds",)}.get(rule["kind"], ())
+        matters = {"status": ("status",), "reset": ()}.get(rule["kind"], ("seconds",))
         said = {
             name: value
             for name, value in rule.items()

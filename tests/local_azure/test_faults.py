@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
-from azure.core.exceptions import ClientAuthenticationError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.mgmt.resource.resources import ResourceManagementClient
 
+import local_azure
 from local_azure import LocalAzure, LocalAzureError
 from local_azure.faults import Faults, Rule, family_of, read
 from local_azure.wire import Call, Reply
-from tests.local_azure.conftest import Client
+from tests.local_azure.conftest import READER, Client
 from tests.local_azure.test_clients import credential
 
 SCOPE = "https://graph.microsoft.com/.default"
@@ -92,6 +96,144 @@ def test_replication(faulty: LocalAzure, deployer: Client, group_id: str) -> Non
         faulty.admin("PATCH", "settings", {"clock": {"offset": 0}})
 
 
+def test_new_principal_is_not_found_until_it_is_replicated(faulty: LocalAzure, deployer: Client, group_id: str) -> None:
+    """A role for a new principal is PrincipalNotFound during the delay, unless the request names the principal's type."""
+    apps = [deployer.graph("POST", "/applications", {"displayName": name}) for name in ("early", "late")]
+    faulty.faults({"kind": "replication", "seconds": 60, "route": "/v1.0/servicePrincipals"})
+    early, late = (deployer.graph("POST", "/servicePrincipals", {"appId": app["appId"]})["id"] for app in apps)
+    error = deployer.grant(READER, group_id, early, status=400, principalType=None)["error"]
+    assert error["code"] == "PrincipalNotFound" and early.replace("-", "") in error["message"]
+    deployer.grant(READER, group_id, early, status=201)
+    faulty.admin("PATCH", "settings", {"clock": {"offset": 61}})
+    try:
+        made = deployer.grant(READER, group_id, late, status=201, principalType=None)
+        assert made["properties"]["principalType"] == "ServicePrincipal"
+    finally:
+        faulty.admin("PATCH", "settings", {"clock": {"offset": 0}})
+
+
+def test_new_application_is_unknown_by_its_app_id(faulty: LocalAzure, deployer: Client) -> None:
+    """By object id an application is there at once; by appId it is no backing application, in no list, and gets no token."""
+    faulty.faults({"kind": "replication", "route": "/v1.0/applications", "seconds": 60, "unknown": "appId"})
+    app = deployer.graph("POST", "/applications", {"displayName": "half-there"})
+    app_id, query = app["appId"], f"?$filter=appId eq '{app['appId']}'"
+    assert deployer.graph("GET", f"/applications/{app['id']}")["appId"] == app_id
+    assert deployer.graph("GET", f"/applications{query}")["value"] == []
+    assert deployer.graph("GET", f"/applications(appId='{app_id}')", status=404)
+    error = deployer.graph("POST", "/servicePrincipals", {"appId": app_id}, status=400)["error"]
+    assert error["code"] == "NoBackingApplicationObject"
+    assert f"The appId '{app_id}' of the service principal does not reference a valid application" in error["message"]
+    secret = deployer.graph("POST", f"/applications/{app['id']}/addPassword", {})["secretText"]
+    assert "AADSTS700016" in Client(faulty, app_id, secret).ask_token(SCOPE).json()["error_description"]
+    faulty.faults()
+    deployer.graph("POST", "/servicePrincipals", {"appId": app_id})
+    assert Client(faulty, app_id, secret).ask_token(SCOPE).status_code == 200
+
+
+def test_new_object_is_unknown_by_its_id(faulty: LocalAzure, deployer: Client) -> None:
+    """By object id a new service principal is a 404, in paths and in bodies that refer to it; by appId it is found."""
+    app = deployer.graph("POST", "/applications", {"displayName": "hidden"})
+    graph = deployer.graph("GET", "/servicePrincipals?$filter=displayName eq 'Microsoft Graph'")["value"][0]
+    faulty.faults({"kind": "replication", "route": "/v1.0/servicePrincipals", "seconds": 60, "unknown": "id"})
+    made = deployer.graph("POST", "/servicePrincipals", {"appId": app["appId"]})
+    deployer.graph("GET", f"/servicePrincipals/{made['id']}", status=404)
+    deployer.graph("GET", f"/servicePrincipals(appId='{app['appId']}')")
+    grant = {"principalId": made["id"], "resourceId": graph["id"], "appRoleId": graph["appRoles"][0]["id"]}
+    error = deployer.graph("POST", f"/servicePrincipals/{graph['id']}/appRoleAssignedTo", grant, status=404)["error"]
+    assert error["code"] == "Request_ResourceNotFound" and made["id"] in error["message"]
+
+
+class TestOperations:
+    """Long-running answers of Resource Manager, polled by an unmodified client."""
+
+    @pytest.fixture
+    def arm(self, faulty: LocalAzure) -> ResourceManagementClient:
+        return ResourceManagementClient(
+            credential(faulty, faulty.client_id, faulty.client_secret),
+            faulty.subscription_id,
+            base_url=faulty.url,
+            credential_scopes=[f"{faulty.url}/.default"],
+            connection_verify=str(faulty.ca_file),
+            polling_interval=0,
+        )
+
+    @staticmethod
+    def begin(faulty: LocalAzure, **more: Any) -> None:
+        faulty.faults({"kind": "operation", "seconds": 60, "retry_after": 0, **more})
+
+    @staticmethod
+    def later(faulty: LocalAzure) -> None:
+        faulty.admin("PATCH", "settings", {"clock": {"offset": 120}})
+
+    @pytest.fixture(autouse=True)
+    def _clock(self, faulty: LocalAzure) -> Iterator[None]:
+        yield
+        faulty.admin("PATCH", "settings", {"clock": {"offset": 0}})
+
+    def test_put(self, faulty: LocalAzure, arm: ResourceManagementClient, deployer: Client, group_id: str) -> None:
+        """A PUT is answered with 201, the resource is there as Creating, and the poller ends with it when it is done."""
+        path = f"{group_id}/providers/Microsoft.Insights/components/slow"
+        self.begin(faulty)
+        poller = arm.resources.begin_create_or_update_by_id(path, {"location": "westeurope"}, api_version="2020-02-02")
+        assert deployer.arm("GET", path, version="2020-02-02")["properties"]["provisioningState"] == "Creating"
+        assert not poller.done()
+        self.later(faulty)
+        assert poller.result().properties == {"provisioningState": "Succeeded"}
+
+    def test_delete(
+        self, faulty: LocalAzure, arm: ResourceManagementClient, deployer: Client, workspace: Any, group_id: str
+    ) -> None:
+        """A DELETE is answered with 202; resource and group stay until it is done, and are gone then."""
+        self.begin(faulty)
+        by_id = arm.resources.begin_delete_by_id(workspace["id"], api_version="2023-09-01")
+        whole = arm.resource_groups.begin_delete(group_id.split("/")[-1])
+        state = deployer.arm("GET", workspace["id"])["properties"]["provisioningState"]
+        assert state == "Deleting" and not by_id.done() and not whole.done()
+        self.later(faulty)
+        by_id.result()
+        whole.result()
+        assert not arm.resource_groups.check_existence(group_id.split("/")[-1])
+
+    def test_failure(self, faulty: LocalAzure, arm: ResourceManagementClient, deployer: Client, group_id: str) -> None:
+        """An operation that fails reaches the client's caller as its error; what was to be deleted is there."""
+        path = f"{group_id}/providers/Microsoft.Insights/components/never"
+        self.begin(faulty, fails=True)
+        made = arm.resources.begin_create_or_update_by_id(path, {"location": "westeurope"}, api_version="2020-02-02")
+        self.later(faulty)
+        with pytest.raises(HttpResponseError, match="asked for by a fault rule"):
+            made.result()
+        assert deployer.arm("GET", path)["properties"]["provisioningState"] == "Failed"
+        self.begin(faulty, fails=True, seconds=0)
+        with pytest.raises(HttpResponseError):
+            arm.resources.begin_delete_by_id(path, api_version="2020-02-02").result()
+        assert deployer.arm("GET", path)["properties"]["provisioningState"] == "Failed"
+
+    def test_refusals_and_reads_are_at_once(self, faulty: LocalAzure, deployer: Client, group_id: str) -> None:
+        """Only what succeeds takes time: not a refusal, a read, or a role assignment."""
+        self.begin(faulty)
+        path = f"{group_id}/providers/Microsoft.Insights/components/none"
+        deployer.arm("PUT", path, {}, status=400)
+        deployer.arm("DELETE", path, status=204)
+        deployer.grant(READER, group_id, deployer.azure.object_id, status=201)
+
+    def test_survives_a_restart(self, state: Any) -> None:
+        """What was pending when the server was killed is done after the next start."""
+        own = local_azure.start(state)
+        own.ensure([f"/subscriptions/{own.subscription_id}/resourceGroups/rg"])
+        own.faults({"kind": "operation", "seconds": 60})
+        path = f"{own.url}/subscriptions/{own.subscription_id}/resourceGroups/rg?api-version=2024-03-01"
+        answer = Client(own).call("DELETE", path)
+        os.kill(own.pid, signal.SIGKILL)
+        while local_azure.find(state) is not None:
+            time.sleep(0.01)
+        own = local_azure.start(state)
+        assert Client(own).call("GET", path).json()["properties"]["provisioningState"] == "Deleting"
+        own.admin("PATCH", "settings", {"clock": {"offset": 61}})
+        assert Client(own).call("GET", path).status_code == 404
+        outcome = answer.headers["Location"].split(":", 2)[-1].split("/", 1)[1]
+        assert Client(own).call("GET", f"/{outcome}").status_code == 200
+
+
 def test_same_seed_same_faults() -> None:
     """A seed repeats the sequence of hits whatever other rules meet; another seed gives another; the rate is kept."""
 
@@ -150,6 +292,8 @@ def test_names_are_whole() -> None:
         {"kind": "reset", "colour": "red"},
         {"kind": ["reset"]},
         {"kind": "reset", "route": None},
+        {"kind": "slow", "fails": True},
+        {"kind": "replication", "unknown": "name"},
         "reset",
     ],
 )
