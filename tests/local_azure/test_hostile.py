@@ -142,7 +142,8 @@ WORD = words(
         Microsoft.OperationalInsights workspaces sharedKeys permissions register managementGroups metrics query
         oauth2 v2.0 token .well-known openid-configuration discovery keys common metadata endpoints _local faults
         vaults safe secrets deletedsecrets versions recover backup deletedVaults purge Microsoft.KeyVault
-        checkNameAvailability operationresults operationStatuses tags default tagNames settings ensure assertions github issuers log reset dataCollectionRules
+        checkNameAvailability operationresults operationStatuses tags default
+        tagNames settings ensure assertions github issuers log reset dataCollectionRules
         streams Custom-Rows_CL delta"""
 )
 SEGMENT = st.one_of(WORD, WORD, WORD, GUID, ODD, TEXT)
