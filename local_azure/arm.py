@@ -36,17 +36,29 @@ NEEDS_LOCATION = frozenset(
         "microsoft.storage/storageaccounts",
     }
 )
-PROVIDERS = (
-    "Microsoft.Authorization",
-    "Microsoft.Compute",
-    "Microsoft.Insights",
-    "Microsoft.KeyVault",
-    "Microsoft.ManagedIdentity",
-    "Microsoft.Network",
-    "Microsoft.OperationalInsights",
-    "Microsoft.Resources",
-    "Microsoft.Storage",
-)
+PROVIDERS: dict[str, dict[str, str]] = {
+    "Microsoft.Authorization": {"roleAssignments": "2022-04-01", "roleDefinitions": "2022-04-01"},
+    "Microsoft.Compute": {
+        "disks": "2024-03-02",
+        "virtualMachines": "2024-07-01",
+        "virtualMachineScaleSets": "2024-07-01",
+    },
+    "Microsoft.Insights": {
+        "actionGroups": "2023-01-01",
+        "components": "2020-02-02",
+        "dataCollectionEndpoints": "2023-03-11",
+        "dataCollectionRules": "2023-03-11",
+        "metricAlerts": "2018-03-01",
+    },
+    "Microsoft.KeyVault": {"vaults": "2023-07-01"},
+    "Microsoft.Management": {"managementGroups": "2021-04-01"},
+    "Microsoft.ManagedIdentity": {"userAssignedIdentities": "2023-01-31"},
+    "Microsoft.Network": {"networkSecurityGroups": "2024-05-01", "virtualNetworks": "2024-05-01"},
+    "Microsoft.OperationalInsights": {"workspaces": "2023-09-01"},
+    "Microsoft.Resources": {"deployments": "2024-03-01", "resourceGroups": "2024-03-01", "subscriptions": "2022-12-01"},
+    "Microsoft.Storage": {"storageAccounts": "2023-05-01"},
+}
+"""Resource providers and their main types, each with the api-version that clients are told; other types work as well."""
 
 
 def handle(world: World, call: Call) -> Reply | None:
@@ -212,9 +224,12 @@ def _providers(low: list[str], subscription: str | None) -> Reply:
             "namespace": name,
             "registrationPolicy": "RegistrationRequired",
             "registrationState": "Registered",
-            "resourceTypes": [],
+            "resourceTypes": [
+                {"resourceType": kind, "locations": list(REGIONS), "apiVersions": [version], "capabilities": "None"}
+                for kind, version in types.items()
+            ],
         }
-        for name in PROVIDERS
+        for name, types in PROVIDERS.items()
     ]
     if len(low) == 1:
         return _value(known)

@@ -41,11 +41,17 @@ def handle(world: World, call: Call, caller: Caller, scope: Scope, rest: list[st
 # Role assignments
 
 
-def shown(assignment: Assignment) -> Doc:
-    """A role assignment on the wire."""
+def shown(assignment: Assignment, seen_from: Scope | None = None) -> Doc:
+    """A role assignment on the wire; in a list, one that is inherited from above a subscription names its role as seen from there.
+
+    [?] No documented answer says the latter. azure-cli finds the names of inherited roles only so.
+    """
     prefix = "" if assignment.scope == "/" else assignment.scope
+    doc = assignment.doc
+    if seen_from is not None and doc["roleDefinitionId"].startswith("/providers/"):
+        doc = {**doc, "roleDefinitionId": role_definition_id(seen_from, assignment.role)}
     return {
-        "properties": assignment.doc,
+        "properties": doc,
         "id": f"{prefix}/providers/{NAMESPACE}/roleAssignments/{assignment.name}",
         "type": f"{NAMESPACE}/roleAssignments",
         "name": assignment.name,
@@ -82,7 +88,7 @@ def _list_assignments(world: World, call: Call, caller: Caller, scope: Scope) ->
             for one in world.resources.assignments_of(principals)
             if key_of(one.scope) in keys or (not at_scope and key_of(one.scope).startswith(below))
         ]
-    return Reply(200, {"value": [shown(one) for one in found_here]})
+    return Reply(200, {"value": [shown(one, scope) for one in found_here]})
 
 
 def _assignment(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> Reply:

@@ -15,6 +15,7 @@ from entrant import bootstrap, engine
 from entrant.rehearsal import Rehearsal, environ, users_home
 from local_azure import plugins
 
+pytest_plugins = ["tests.passes", "pytester"]
 ROOT = Path(__file__).resolve().parent.parent
 _PARTS = (
     "components",

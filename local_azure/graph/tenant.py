@@ -21,7 +21,8 @@ RESTORABLE = ("application", "servicePrincipal", "group", "user")
 
 
 @routes.add("GET", "me")
-def _me(ctx: Context) -> Reply:
+@routes.add("GET", "me/*")
+def _me(ctx: Context, *_: str) -> Reply:
     bad_request("/me request is only valid with delegated authentication flow.", code="BadRequest")
 
 
