@@ -1,0 +1,263 @@
+"""What a preview or refresh of a stack would change, read from the engine's events; never with a secret in it."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from entrant.engine import Event
+
+SECRET: Final = "[secret]"
+"""Stands for a value that is, or could be, secret."""
+UNKNOWN: Final = "[unknown]"
+"""Stands for a value that only the operation itself will tell, such as an id."""
+
+_SECRET_MARK = "4dabf18193072939515e22adb298388d"  # sdk/v3/go/common/resource/sig: the key of special values
+_UNKNOWN_MARKS = frozenset(
+    {
+        "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
+        "3eeb2bf0-c639-47a8-9e75-3b44932eb421",
+        "04da6b54-80e4-46f7-96ec-b56ff0331ba9",
+        "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",
+        "030794c1-ac77-496b-92df-f27374a8bd58",
+        "e48ece36-62e2-4504-bad9-02848725956a",
+        "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
+    }
+)  # sdk/v3/go/common/resource/plugin/rpc.go: what stands for a value that is not known yet
+_SECRET_NAME = re.compile(r"secret|password|private.?key|passphrase|token$", re.IGNORECASE)
+_HARMLESS = frozenset({"accessTokenAcceptedVersion", "requestedAccessTokenVersion", "idTokenIssuanceEnabled"})
+_IDENTITY = "entrant:index:AppIdentity"
+_CLIENTS = "entrant:index:ApiClients"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A resource before or after: its id and its properties, without what is secret."""
+
+    id: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, name: str) -> Any:
+        """A property: as asked for, else as the provider told it."""
+        return self.inputs.get(name, self.outputs.get(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A property that changes. `kind` is `add`, `update` or `delete`."""
+
+    path: str
+    kind: str
+    replaces: bool
+    """Whether the resource is replaced because of it."""
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A resource in a preview, changed or not."""
+
+    urn: str
+    type: str
+    name: str
+    app: str | None
+    """The app of the environment that it belongs to, if it is part of one."""
+    operation: str
+    """`same`, `create`, `update`, `replace`, `delete`, `import`, …, as Pulumi has them; `forget` when the resource stays and
+    Pulumi lets go of it."""
+    old: Side | None
+    new: Side | None
+    differences: tuple[Difference, ...] = ()
+    protected: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything happens to the resource."""
+        return self.operation not in ("same", "read")
+
+    @property
+    def replaces(self) -> tuple[str, ...]:
+        """The properties it is replaced for."""
+        return tuple(difference.path for difference in self.differences if difference.replaces)
+
+
+class Reading:
+    """Collects the events of one operation: give `on_event` to `engine.operate`, then read `planned` and `found`."""
+
+    def __init__(self) -> None:
+        self._planned: dict[str, Change] = {}
+        self._found: dict[str, Change] = {}
+        self._policies: list[Mapping[str, Any]] = []
+        self.errors: list[str] = []
+        """What the engine and the program said went wrong."""
+
+    @property
+    def planned(self) -> tuple[Change, ...]:
+        """What the operation would do to each resource, in a stable order."""
+        return tuple(self._planned[urn] for urn in sorted(self._planned))
+
+    @property
+    def found(self) -> tuple[Change, ...]:
+        """What a refresh found different in the cloud from the state; `old` is the state, `new` the cloud (None: gone)."""
+        return tuple(self._found[urn] for urn in sorted(self._found))
+
+    @property
+    def policies(self) -> tuple[Mapping[str, Any], ...]:
+        """The engine's policy events."""
+        return tuple(self._policies)
+
+    def on_event(self, event: Event) -> None:
+        """Take in one engine event."""
+        if diagnostic := event.get("diagnosticEvent"):
+            if diagnostic.get("severity") == "error":
+                urn = diagnostic.get("urn", "")
+                name = f"{urn.rsplit('::', 1)[-1]}: " if urn else ""
+                self.errors.append(name + diagnostic["message"].strip())
+        elif policy := event.get("policyEvent"):
+            self._policies.append(policy)
+        elif before := event.get("resourcePreEvent"):
+            self._before(before["metadata"])
+        elif after := event.get("resOutputsEvent"):
+            self._after(after["metadata"])
+
+    def _before(self, metadata: Mapping[str, Any]) -> None:
+        operation = metadata["op"]
+        if operation == "refresh":
+            return
+        change = _change(metadata, _operation(operation))
+        known = self._planned.get(change.urn)
+        # a replacement comes as several steps; the one that tells old and new together is the one to keep
+        if known is None or (operation in ("replace", "import-replacement") and known.operation == "replace"):
+            self._planned[change.urn] = change
+
+    def _after(self, metadata: Mapping[str, Any]) -> None:
+        """Results of a refresh: `refresh` in a preview, `update` or `delete` in a refresh of its own."""
+        if metadata["op"] == "refresh" or metadata["urn"] not in self._planned:
+            old, new = metadata.get("old"), metadata.get("new")
+            if old and not new:
+                self._found[metadata["urn"]] = _change(metadata, "delete")
+            elif old and metadata.get("detailedDiff"):
+                self._found[metadata["urn"]] = _change(metadata, "update")
+
+
+def read(events: Iterable[Event]) -> Reading:
+    """The changes in `events`."""
+    reading = Reading()
+    for event in events:
+        reading.on_event(event)
+    return reading
+
+
+def _operation(operation: str) -> str:
+    return {
+        "create-replacement": "replace",
+        "delete-replaced": "replace",
+        "read-replacement": "read",
+        "import-replacement": "import",
+        "discard": "delete",
+        "remove-pending-replace": "delete",
+    }.get(operation, operation)
+
+
+def _change(metadata: Mapping[str, Any], operation: str) -> Change:
+    urn = metadata["urn"]
+    states = [state for state in (metadata.get("old"), metadata.get("new")) if state]
+    old, new = (_side(metadata.get(side)) for side in ("old", "new"))
+    replaces = set(metadata.get("keys") or ())
+    retained = operation == "delete" and any(state.get("retainOnDelete") for state in states)
+    return Change(
+        urn=urn,
+        type=metadata["type"],
+        name=urn.rsplit("::", 1)[-1],
+        app=_app(urn, [state.get("parent", "") for state in states]),
+        operation="forget" if retained else operation,
+        old=old,
+        new=new,
+        differences=tuple(_differences(metadata.get("detailedDiff") or {}, replaces, old, new)),
+        protected=any(state.get("protect") for state in states[:1]),
+    )
+
+
+def _app(urn: str, parents: Iterable[str]) -> str | None:
+    for candidate in (urn, *parents):
+        kind, _, name = candidate.rpartition("::")
+        if kind.endswith((f"::{_IDENTITY}", f"::{_CLIENTS}")):
+            return name
+    return None
+
+
+def _side(state: Mapping[str, Any] | None) -> Side | None:
+    if not state:
+        return None
+    hidden = _hidden(state["type"])
+    return Side(
+        state.get("id") or "",
+        _properties(state.get("inputs") or {}, hidden),
+        _properties(state.get("outputs") or {}, hidden),
+    )
+
+
+def _hidden(type_: str) -> Callable[[str], bool]:
+    """Which property names of a type are secret whatever the provider marks."""
+    password = type_.endswith("Password")
+    return lambda name: (password and name == "value") or (name not in _HARMLESS and bool(_SECRET_NAME.search(name)))
+
+
+def _properties(properties: Mapping[str, Any], hidden: Callable[[str], bool]) -> dict[str, Any]:
+    return {name: _clean(name, value, hidden) for name, value in properties.items() if not name.startswith("__")}
+
+
+def _clean(name: str, value: Any, hidden: Callable[[str], bool]) -> Any:
+    if isinstance(value, Mapping):
+        if _SECRET_MARK in value:
+            return SECRET
+        return _properties(value, hidden)
+    if isinstance(value, list):
+        return [_clean(name, item, hidden) for item in value]
+    if isinstance(value, str):
+        if value in _UNKNOWN_MARKS:
+            return UNKNOWN
+        if value and hidden(name):
+            return SECRET
+    return value
+
+
+def _differences(
+    detailed: Mapping[str, Mapping[str, Any]], replaces: set[str], old: Side | None, new: Side | None
+) -> Iterator[Difference]:
+    for path in sorted(detailed):
+        if path.startswith("__"):
+            continue
+        kind = detailed[path]["diffKind"]
+        yield Difference(
+            path,
+            kind.removesuffix("-replace"),
+            kind.endswith("-replace") or path in replaces,
+            _at(old, path),
+            _at(new, path),
+        )
+
+
+_STEP = re.compile(r"""\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|\.?([^.\[\]]+)""")
+
+
+def _at(side: Side | None, path: str) -> Any:
+    """The value at a property path such as `web.redirectUris[0]` or `tags["a.b"]`; None where there is none."""
+    if side is None:
+        return None
+    for properties in (side.inputs, side.outputs):
+        value: Any = properties
+        for quoted, index, name in _STEP.findall(path):
+            if value in (SECRET, UNKNOWN):
+                break
+            if index:
+                value = value[int(index)] if isinstance(value, list) and int(index) < len(value) else None
+            else:
+                key = json.loads(f'"{quoted}"') if quoted else name
+                value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None:
+            return value
+    return None

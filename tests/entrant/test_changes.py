@@ -1,0 +1,94 @@
+"""What a preview would change, read from the engine's events."""
+
+from typing import Any
+
+from entrant import changes
+from entrant.changes import SECRET, UNKNOWN, Difference
+
+STACK = "urn:pulumi:dev::entrant::"
+APPLICATION = STACK + "entrant:index:AppIdentity$azuread:index/application:Application::log-reader"
+PARENT = STACK + "entrant:index:AppIdentity::log-reader"
+SECRET_VALUE = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "blue"}
+
+
+def state(urn: str = APPLICATION, **properties: Any) -> dict[str, Any]:
+    kind = urn.split("::")[2].split("$")[-1]
+    return {"type": kind, "urn": urn, "id": "1", "parent": PARENT, "inputs": properties, "outputs": {}}
+
+
+def event(operation: str, urn: str = APPLICATION, *, after: bool = False, **more: Any) -> dict[str, Any]:
+    metadata = {"op": operation, "urn": urn, "type": urn.split("::")[2].split("$")[-1], "detailedDiff": None} | more
+    return {"resOutputsEvent" if after else "resourcePreEvent": {"metadata": metadata}}
+
+
+def test_a_change_says_which_app_it_is_of_and_what_differs() -> None:
+    difference = {"web.redirectUris[1]": {"diffKind": "add", "inputDiff": True}}
+    old = state(web={"redirectUris": ["https://a"]})
+    new = state(web={"redirectUris": ["https://a", "https://b"]})
+    (change,) = changes.read([event("update", old=old, new=new, detailedDiff=difference)]).planned
+    assert (change.app, change.operation, change.changes) == ("log-reader", "update", True)
+    assert change.differences == (Difference("web.redirectUris[1]", "add", False, None, "https://b"),)
+
+
+def test_no_secret_is_kept_whether_marked_or_only_named_so() -> None:
+    password = STACK + "entrant:index:AppIdentity$azuread:index/applicationPassword:ApplicationPassword::log-reader-s"
+    old = state(
+        password, value="correct horse", clientSecret="battery", nested={"password": "staple"}, notes=SECRET_VALUE
+    )
+    reading = changes.read(
+        [event("update", password, old=old, new=old, detailedDiff={"value": {"diffKind": "update"}})]
+    )
+    said = repr(reading.planned)
+    assert not [word for word in ("horse", "battery", "staple", "blue") if word in said]
+    assert reading.planned[0].old
+    assert reading.planned[0].old.inputs == {
+        "value": SECRET,
+        "clientSecret": SECRET,
+        "nested": {"password": SECRET},
+        "notes": SECRET,
+    }
+
+
+def test_a_value_that_is_not_known_yet_is_told_apart() -> None:
+    made = state(clientId="04da6b54-80e4-46f7-96ec-b56ff0331ba9")
+    (change,) = changes.read([event("create", new=made)]).planned
+    assert change.new and change.new.get("clientId") == UNKNOWN
+
+
+def test_a_replacement_is_one_change_with_the_properties_it_is_for() -> None:
+    old, new = state(templateId="a"), state(templateId="b")
+    detail = {"templateId": {"diffKind": "update-replace", "inputDiff": True}}
+    steps = [
+        event("create-replacement", old=old, new=new, detailedDiff=detail, keys=["templateId"]),
+        event("replace", old=old, new=new, detailedDiff=detail, keys=["templateId"]),
+        event("delete-replaced", old=old),
+    ]
+    (change,) = changes.read(steps).planned
+    assert (change.operation, change.replaces) == ("replace", ("templateId",))
+
+
+def test_what_a_refresh_finds_is_told_apart_from_what_is_planned() -> None:
+    detail = {"displayName": {"diffKind": "update", "inputDiff": True}}
+    state_, cloud = state(displayName="a"), state(displayName="b")
+    for operation in ("refresh", "update"):  # in a preview that refreshes, and in a refresh by itself
+        reading = changes.read(
+            [
+                event("refresh", old=state_, new=state_),
+                event(operation, after=True, old=state_, new=cloud, detailedDiff=detail),
+            ]
+        )
+        assert reading.planned == ()
+        (found,) = reading.found
+        assert found.differences == (Difference("displayName", "update", False, "a", "b"),)
+    (gone,) = changes.read([event("refresh", after=True, old=state_, new=None)]).found
+    assert (gone.operation, gone.new) == ("delete", None)
+
+
+def test_a_resource_that_is_kept_when_removed_is_forgotten_and_not_deleted() -> None:
+    (change,) = changes.read([event("delete", old=state() | {"retainOnDelete": True, "protect": True})]).planned
+    assert (change.operation, change.protected) == ("forget", True)
+
+
+def test_errors_name_the_resource_they_are_of() -> None:
+    said = {"diagnosticEvent": {"severity": "error", "message": "refused\n", "urn": APPLICATION}}
+    assert changes.read([said]).errors == ["log-reader: refused"]
