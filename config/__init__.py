@@ -8,6 +8,7 @@ from .access import Permission, RoleDefinition, RoleGrant
 from .credentials import Certificate, Federated, Secret
 from .loader import Report, check, environment_file, environments, load
 from .models import App, Environment
+from .policy import Policy
 from .problems import ConfigError, Problem
 from .values import Role
 
@@ -18,6 +19,7 @@ __all__ = [
     "Environment",
     "Federated",
     "Permission",
+    "Policy",
     "Problem",
     "Report",
     "Role",

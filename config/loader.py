@@ -1,7 +1,7 @@
 """From a file name to a checked environment: `extends`, `defaults`, validation, and all problems at once."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -33,6 +33,14 @@ class Report:
     """The files that were read, as messages name them: the environment's own first, then what it extends."""
     referred: tuple[Path, ...] = ()
     """The files that these name, there or not: certificates, logos, what they extend."""
+    tree: Node | None = field(default=None, repr=False, compare=False)
+    """The merged tree, if the files could be read."""
+
+    def problem(self, path: tuple[Any, ...], message: str, severity: Severity = "error") -> Problem:
+        """A problem with the value at `path` (with `KEY` as its last step: with the key), where it stands in its file."""
+        assert self.tree is not None
+        place, taken = _at(self.tree, path)
+        return Problem(place.file, place.line, place.column, _breadcrumb(taken) + message, severity)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -73,7 +81,7 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
         more = f"{len(ordered) - MAX_PROBLEMS} further problems are not listed"
         ordered = [*ordered[:MAX_PROBLEMS], Problem(ordered[MAX_PROBLEMS].file, 0, 0, more)]
     failed = any(problem.severity == "error" for problem in ordered)
-    return Report(None if failed else environment, tuple(ordered), tuple(reader.files), tuple(reader.referred))
+    return Report(None if failed else environment, tuple(ordered), tuple(reader.files), tuple(reader.referred), tree)
 
 
 def environment_file(stack_or_path: str | Path, root: Path) -> Path:
@@ -406,7 +414,7 @@ def _fields(path: tuple[str | int, ...]) -> tuple[str, ...]:
         if model is not None and step in model.model_fields:
             annotation = model.model_fields[str(step)].annotation
     model = next(_models(annotation), None)
-    return tuple(model.model_fields) if model is not None else ()
+    return tuple(field.alias or name for name, field in model.model_fields.items()) if model is not None else ()
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -17,6 +17,7 @@ from facts.scopes import Scope
 
 from .access import DirectoryRoleGrant, OnRemove, Permission, RoleDefinition, RoleGrant
 from .credentials import Certificate, Federated, SecretOrNot
+from .policy import Policy
 from .problems import Refused
 from .registration import (
     Api,
@@ -189,6 +190,8 @@ class Environment(Model):
     """Names for scopes, so that apps need not repeat long ids."""
     limits: Limits = Field(default_factory=Limits)
     """Lifetimes that are allowed in this environment."""
+    policy: Policy = Field(default_factory=Policy)
+    """Which policy rules matter here, and how much."""
     role_definitions: dict[Name, RoleDefinition] = Field(default_factory=dict)
     """Custom Azure roles that this environment declares, by name."""
     defaults: App = Field(default_factory=App)

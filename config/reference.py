@@ -20,6 +20,23 @@ EXAMPLES: Final = (
     ROOT / "examples" / "adopt.yaml",
 )
 
+_PLAIN: Final = re.compile("true|false")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads booleans as YAML 1.2 has them: `off` is text."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes them so."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {
+        first: [(tag, _PLAIN if tag.endswith(":bool") else pattern) for tag, pattern in resolvers]
+        for first, resolvers in _class.yaml_implicit_resolvers.items()
+    }
+
 LONGEST_EXAMPLE: Final = 30
 """Lines; what is longer is shown by the sections of its parts."""
 
@@ -43,14 +60,14 @@ into its first line and an editor with the YAML language server completes, expla
   extend `dev.yaml` for its scopes.
 - **Text is text.** Write `"no"`, `"on"` and `"0755"` in quotes where they are meant as text; YAML readers disagree about them.
 - **What is dangerous** (roles that can give themselves any role, roles at whole subscriptions, permissions that can take
-  accounts over) is refused unless the app says `allow_privileged: true` with a `reason`, and is a warning then.
+  accounts over) is refused unless the app says `allow_privileged: true` with a `reason`; `policy` decides what it is then.
 """
 
 
 def text() -> str:
     """The page."""
     document = schema()
-    examples = [yaml.safe_load(file.read_text("utf-8")) for file in EXAMPLES]
+    examples = [yaml.load(file.read_text("utf-8"), Loader=_Loader) for file in EXAMPLES]
     parts = [_INTRODUCTION, *(_section(document, path, name, examples) for path, name in _sections(document))]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -141,7 +158,7 @@ def _form(value: Mapping[str, Any], places: Mapping[str, tuple[str, ...]]) -> st
 def _example(path: tuple[str, ...], examples: list[dict[str, Any]]) -> str | None:
     for example in examples:
         for found in _find(example, path):
-            shown: str = yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=110).rstrip()
+            shown: str = yaml.dump(found, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110).rstrip()
             return shown if shown.count("\n") < LONGEST_EXAMPLE else None
     return None
 
