@@ -397,6 +397,14 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
             for kind, values in (("application", permission.application), ("delegated", permission.delegated))
             for value in values
         ],
+        "owners": {
+            "registration": identity.application.owners.apply(lambda owners: sorted(owners or [])),
+            "service_principal": identity.service_principal.owners.apply(lambda owners: sorted(owners or [])),
+        },
+        "groups": list(app.groups),
+        "directory_roles": [
+            {"role_id": role.role.id, "administrative_unit": role.administrative_unit} for role in app.directory_roles
+        ],
         "credentials": [{**entry, **_read_from(app, entry)} for entry in identity.credentials],
     }
 

@@ -7,7 +7,7 @@ and the map `identities`, which holds no secret.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,12 @@ class App:
     grants: tuple[Grant, ...] = ()
     credentials: tuple[Mapping[str, Any], ...] = ()
     permissions: tuple[Mapping[str, Any], ...] = ()
+    owners: Mapping[str, Sequence[str]] | None = None
+    """Object ids of the owners of the `registration` and of the `service_principal`; None where the outputs do not tell."""
+    groups: Sequence[str] | None = None
+    """Object ids of the groups that it is a member of; None where the outputs do not tell."""
+    directory_roles: Sequence[Mapping[str, Any]] | None = None
+    """`role_id` and `administrative_unit` of each; None where the outputs do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,9 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
             grants=grants,
             credentials=tuple(entry["credentials"]),
             permissions=tuple(entry.get("permissions", ())),
+            owners=entry.get("owners"),
+            groups=entry.get("groups"),
+            directory_roles=entry.get("directory_roles"),
         )
     except KeyError as error:
         raise ContractError(f"identities.{name} has no {error}") from None

@@ -1,22 +1,34 @@
-"""What is there and not declared: secrets, certificates, federated credentials, roles and consents of an app, orphaned assignments.
+"""What is there and not declared: credentials, roles, consents, owners and memberships of an app, and orphaned assignments.
 
 Pulumi's state knows what Pulumi made; somebody with the portal open can add to it unseen. This looks at the directory and at
 Resource Manager themselves, as the deployer.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 from entrant.deployer import Deployer
-from entrant.outputs import App
+from entrant.errors import RefusedError
+from entrant.outputs import App, Outputs
+from facts.apis import FIRST_PARTY
+from facts.directory_roles import find_directory_role
 from facts.roles import find_role
 from facts.scopes import parse_scope
+
+_T = TypeVar("_T")
+
+AT_ONCE = 8
+"""Apps, and subscriptions, that are looked at side by side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unmanaged:
-    """Something undeclared. `kind` is `secret`, `certificate`, `federated credential`, `role`, `consent`, `owner` or `orphan`."""
+    """Something undeclared. `kind` is `secret`, `certificate`, `federated credential`, `role`, `consent`, `owner`, `group`,
+    `directory role` or `orphan`.
+    """
 
     app: str
     kind: str
@@ -28,65 +40,188 @@ class Unmanaged:
         return f"{self.app}: undeclared {self.kind}: {self.what} ({self.id})"
 
 
-def find(apps: Iterable[App], deployer: Deployer) -> Iterator[Unmanaged]:
-    """Everything undeclared about the apps.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found, app by app, and what could not be looked at and why."""
+
+    found: tuple[Unmanaged, ...]
+    unseen: tuple[str, ...]
+
+
+def look(outputs: Outputs, deployer: Deployer, apps: Sequence[App] | None = None) -> Look:
+    """Everything undeclared about a stack's apps, or about some of them.
+
+    What the deployer may not see is told in `unseen`. An app that is gone has nothing undeclared. Consent that single users gave
+    for themselves is theirs and not looked at.
 
     Raises:
-        RefusedError: the deployer may not read the directory or the role assignments.
+        RefusedError: an API answered with an error other than a refusal or "not found".
+        UnreachableError: no answer.
     """
-    chosen = list(apps)
-    for app in chosen:
-        yield from _credentials(app, deployer)
-        yield from _consents(app, deployer)
-    yield from _roles(chosen, deployer)
+    chosen = list(outputs.apps.values()) if apps is None else list(apps)
+    seeing = _Seeing(outputs, deployer)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = [item for items in pool.map(seeing.app, chosen) for item in items]
+        roles = seeing.guarded("role assignments", lambda: seeing.roles(chosen, pool))
+    return Look((*found, *roles), tuple(dict.fromkeys(seeing.unseen)))
 
 
-def _credentials(app: App, deployer: Deployer) -> Iterator[Unmanaged]:
-    shown = "id,passwordCredentials,keyCredentials"
-    found = deployer.graph(f"/applications/{app.object_id}", select=shown)
-    declared = {str(entry.get("key_id", "")).lower() for entry in app.credentials} - {""}
-    for kind, key in (("secret", "passwordCredentials"), ("certificate", "keyCredentials")):
-        for entry in found.get(key) or ():
-            if entry["keyId"].lower() not in declared:
-                name = entry.get("displayName") or "without a name"
-                until = str(entry.get("endDateTime"))[:10]
-                yield Unmanaged(app.name, kind, f'"{name}", valid until {until}', entry["keyId"])
-    names = {entry["name"] for entry in app.credentials if entry["kind"] == "federated"}
-    listed = deployer.graph(f"/applications/{app.object_id}/federatedIdentityCredentials")
-    for entry in deployer.listed(listed, "graph"):
-        if entry["name"] not in names:
-            what = f"{entry['name']}, {entry['issuer']} {entry.get('subject') or ''}".rstrip()
-            yield Unmanaged(app.name, "federated credential", what, entry["id"])
+class _Seeing:
+    """One look at the directory, with what it need not ask twice."""
 
+    def __init__(self, outputs: Outputs, deployer: Deployer) -> None:
+        self.outputs, self.deployer = outputs, deployer
+        self.unseen: list[str] = []
+        self._apis: dict[str, dict[str, Any]] = {}
+        self._lock = Lock()
 
-def _consents(app: App, deployer: Deployer) -> Iterator[Unmanaged]:
-    declared = {entry["name"] for entry in app.permissions if entry["kind"] == "application" and entry["consent"]}
-    path = f"/servicePrincipals/{app.service_principal_id}/appRoleAssignments"
-    names: dict[str, dict[str, str]] = {}
-    for entry in deployer.listed(deployer.graph(path), "graph"):
-        resource = entry["resourceId"]
-        if resource not in names:
-            roles = deployer.graph(f"/servicePrincipals/{resource}", select="appRoles")["appRoles"]
-            names[resource] = {role["id"]: role["value"] for role in roles}
-        name = names[resource].get(entry["appRoleId"], entry["appRoleId"])
-        if name not in declared:
-            yield Unmanaged(app.name, "consent", f"{name} at {entry['resourceDisplayName']}", entry["id"])
+    def guarded(self, what: str, part: Callable[[], Iterable[_T]]) -> list[_T]:
+        """What one part sees; nothing where the deployer may not look, which is noted, or where the object is gone."""
+        try:
+            return list(part())
+        except RefusedError as error:
+            if error.status not in (401, 403, 404):
+                raise
+            if error.status != 404:
+                self.unseen.append(f"{what}: {error.code or error.status}")
+            return []
 
+    def app(self, app: App) -> list[Unmanaged]:
+        """Everything about one app but its Azure roles."""
+        parts: dict[str, Callable[[App], Iterator[Unmanaged]]] = {
+            "credentials": self._credentials,
+            "credentials of service principals": self._principal_credentials,
+            "consents": self._consents,
+            "delegated consents": self._delegated,
+        }
+        later = {"owners": self._owners, "groups": self._groups, "directory roles": self._directory_roles}
+        for name, part in later.items():
+            if getattr(app, name.replace(" ", "_")) is None:
+                self.unseen.append(f"{name}: the outputs are of an earlier version; run `pulumi up`")
+            else:
+                parts[name] = part
+        return [item for what, part in parts.items() for item in self.guarded(what, lambda part=part: part(app))]  # type: ignore[misc]
 
-def _roles(apps: list[App], deployer: Deployer) -> Iterator[Unmanaged]:
-    """Undeclared roles of the apps in the subscriptions they are declared in, and orphans at the scopes they use."""
-    declared = {
-        (app.service_principal_id, grant.scope.lower(), grant.role_definition_id.lower())
-        for app in apps
-        for grant in app.grants
-    }
-    principals = {app.service_principal_id: app for app in apps}
-    scopes = {grant.scope.lower(): grant.scope for app in apps for grant in app.grants}
-    subscriptions = {scope.subscription for text in scopes.values() if (scope := parse_scope(text)).subscription}
-    foreign: dict[str, list[dict[str, Any]]] = {}
-    for subscription in sorted(filter(None, subscriptions)):
-        path = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleAssignments"
-        for entry in deployer.listed(deployer.arm(path), "arm"):
+    def _listed(self, path: str) -> Iterator[dict[str, Any]]:
+        return self.deployer.listed(self.deployer.graph(path), "graph")
+
+    def _credentials(self, app: App) -> Iterator[Unmanaged]:
+        found = self.deployer.graph(f"/applications/{app.object_id}", select="id,passwordCredentials,keyCredentials")
+        yield from _keys(app, found, "")
+        names = {entry["name"] for entry in app.credentials if entry["kind"] == "federated"}
+        for entry in self._listed(f"/applications/{app.object_id}/federatedIdentityCredentials"):
+            if entry["name"] not in names:
+                what = f"{entry['name']}, {entry['issuer']} {entry.get('subject') or ''}".rstrip()
+                yield Unmanaged(app.name, "federated credential", what, entry["id"])
+
+    def _principal_credentials(self, app: App) -> Iterator[Unmanaged]:
+        """The portal shows them nowhere, and they work."""
+        path = f"/servicePrincipals/{app.service_principal_id}"
+        yield from _keys(
+            app,
+            self.deployer.graph(path, select="id,passwordCredentials,keyCredentials"),
+            " (of the service principal)",
+        )
+
+    def _api(self, principal: str) -> dict[str, Any]:
+        """The service principal of an API: `appId`, `displayName`, `appRoles`."""
+        with self._lock:
+            if principal not in self._apis:
+                shown = "appId,displayName,appRoles"
+                self._apis[principal] = self.deployer.graph(f"/servicePrincipals/{principal}", select=shown)
+            return self._apis[principal]
+
+    def _declared(self, app: App, kind: str) -> set[tuple[str, str]]:
+        """The permissions that the app has consent for: client id of the API, name."""
+        return {
+            (self._client_id(entry), entry["name"])
+            for entry in app.permissions
+            if entry["kind"] == kind and entry["consent"]
+        }
+
+    def _client_id(self, permission: Any) -> str:
+        name = permission["api"]
+        other = self.outputs.apps.get(name)
+        return str(FIRST_PARTY.get(name) or (other.client_id if other else name)).lower()
+
+    def _consents(self, app: App) -> Iterator[Unmanaged]:
+        declared = self._declared(app, "application")
+        for entry in self._listed(f"/servicePrincipals/{app.service_principal_id}/appRoleAssignments"):
+            api = self._api(entry["resourceId"])
+            names = {role["id"]: role["value"] for role in api.get("appRoles") or ()}
+            name = names.get(entry["appRoleId"], entry["appRoleId"])
+            if (api["appId"].lower(), name) not in declared:
+                yield Unmanaged(app.name, "consent", f"{name} at {entry['resourceDisplayName']}", entry["id"])
+
+    def _delegated(self, app: App) -> Iterator[Unmanaged]:
+        declared = self._declared(app, "delegated")
+        for entry in self._listed(f"/servicePrincipals/{app.service_principal_id}/oauth2PermissionGrants"):
+            if entry["consentType"] != "AllPrincipals":
+                continue
+            api = self._api(entry["resourceId"])
+            for name in str(entry.get("scope") or "").split():
+                if (api["appId"].lower(), name) not in declared:
+                    what = f"{name} at {api['displayName']} (delegated, for every user)"
+                    yield Unmanaged(app.name, "consent", what, entry["id"])
+
+    def _owners(self, app: App) -> Iterator[Unmanaged]:
+        sides = {"registration": f"/applications/{app.object_id}"}
+        sides["service principal"] = f"/servicePrincipals/{app.service_principal_id}"
+        assert app.owners is not None
+        for side, path in sides.items():
+            declared = {owner.lower() for owner in app.owners[side.replace(" ", "_")]}
+            for entry in self._listed(f"{path}/owners"):
+                if entry["id"].lower() not in declared:
+                    name = entry.get("userPrincipalName") or entry.get("displayName") or entry["id"]
+                    yield Unmanaged(app.name, "owner", f"{name} (of the {side})", entry["id"])
+
+    def _groups(self, app: App) -> Iterator[Unmanaged]:
+        declared = {group.lower() for group in app.groups or ()}
+        for entry in self._listed(f"/servicePrincipals/{app.service_principal_id}/memberOf"):
+            if entry.get("@odata.type") == "#microsoft.graph.group" and entry["id"].lower() not in declared:
+                by_rule = " (by its rule)" if "DynamicMembership" in (entry.get("groupTypes") or ()) else ""
+                yield Unmanaged(app.name, "group", f"{entry.get('displayName') or entry['id']}{by_rule}", entry["id"])
+
+    def _directory_roles(self, app: App) -> Iterator[Unmanaged]:
+        declared = {
+            (role["role_id"].lower(), (role.get("administrative_unit") or "").lower())
+            for role in app.directory_roles or ()
+        }
+        path, mine = "/roleManagement/directory/roleAssignments", f"principalId eq '{app.service_principal_id}'"
+        for entry in self.deployer.listed(self.deployer.graph(path, filter=mine), "graph"):
+            scope = str(entry["directoryScopeId"])
+            unit = scope.removeprefix("/administrativeUnits/").strip("/")
+            if (entry["roleDefinitionId"].lower(), unit.lower()) not in declared:
+                known = find_directory_role(entry["roleDefinitionId"])
+                where = f" on {scope}" if unit else ""
+                what = f"{known.name if known else entry['roleDefinitionId']}{where}"
+                yield Unmanaged(app.name, "directory role", what, entry["id"])
+
+    def roles(self, apps: list[App], pool: ThreadPoolExecutor) -> Iterator[Unmanaged]:
+        """Undeclared roles of the apps in every subscription that the deployer sees, and orphans at the scopes that they use.
+
+        A subscription's list holds what is assigned above it too.
+        """
+        declared = {
+            (app.service_principal_id, grant.scope.lower(), grant.role_definition_id.lower())
+            for app in apps
+            for grant in app.grants
+        }
+        principals = {app.service_principal_id: app for app in apps}
+        scopes = {grant.scope.lower(): grant.scope for app in apps for grant in app.grants}
+        subscriptions = {scope.subscription for text in scopes.values() if (scope := parse_scope(text)).subscription}
+        listed = self.deployer.listed(self.deployer.arm("/subscriptions", version="2022-12-01"), "arm")
+        subscriptions |= {entry["subscriptionId"] for entry in listed}
+
+        def assignments(subscription: str) -> list[dict[str, Any]]:
+            path = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleAssignments"
+            what = f"role assignments in {subscription}"
+            return self.guarded(what, lambda: self.deployer.listed(self.deployer.arm(path), "arm"))
+
+        everywhere = pool.map(assignments, sorted({name.lower() for name in subscriptions if name}))
+        once = {entry["id"].lower(): entry for entries in everywhere for entry in entries}
+        foreign: dict[str, list[dict[str, Any]]] = {}
+        for entry in once.values():
             found = entry["properties"]
             role = str(found["roleDefinitionId"]).rsplit("/", 1)[-1].lower()
             app = principals.get(found["principalId"])
@@ -95,14 +230,24 @@ def _roles(apps: list[App], deployer: Deployer) -> Iterator[Unmanaged]:
                     foreign.setdefault(found["principalId"], []).append(entry)
             elif (found["principalId"], str(found["scope"]).lower(), role) not in declared:
                 yield Unmanaged(app.name, "role", f"{_name(role)} on {found['scope']}", entry["id"])
-    for principal in _missing(list(foreign), deployer):
-        for entry in foreign[principal]:
-            found = entry["properties"]
-            role = str(found["roleDefinitionId"]).rsplit("/", 1)[-1]
-            where = str(found["scope"])
-            owner = next(app.name for app in apps for grant in app.grants if grant.scope.lower() == where.lower())
-            what = f"{_name(role)} on {where} for {principal}, which is not in the directory"
-            yield Unmanaged(owner, "orphan", what, entry["id"])
+        for principal in _missing(list(foreign), self.deployer):
+            for entry in foreign[principal]:
+                found = entry["properties"]
+                role = str(found["roleDefinitionId"]).rsplit("/", 1)[-1]
+                where = str(found["scope"])
+                owner = next(app.name for app in apps for grant in app.grants if grant.scope.lower() == where.lower())
+                what = f"{_name(role)} on {where} for {principal}, which is not in the directory"
+                yield Unmanaged(owner, "orphan", what, entry["id"])
+
+
+def _keys(app: App, found: dict[str, Any], where: str) -> Iterator[Unmanaged]:
+    declared = {str(entry.get("key_id", "")).lower() for entry in app.credentials} - {""}
+    for kind, key in (("secret", "passwordCredentials"), ("certificate", "keyCredentials")):
+        for entry in found.get(key) or ():
+            if entry["keyId"].lower() not in declared:
+                name = entry.get("displayName") or "without a name"
+                until = str(entry.get("endDateTime"))[:10]
+                yield Unmanaged(app.name, kind, f'"{name}", valid until {until}{where}', entry["keyId"])
 
 
 def _name(role: str) -> str:

@@ -33,10 +33,7 @@ _probe = click.option(
 )
 
 
-def _declared(
-    stack: str, apps: tuple[str, ...], cwd: Path | None
-) -> tuple[list[outputs.App], Callable[[outputs.App], Cloud]]:
-    found = engine.stack_outputs(stack, cwd=cwd)
+def _chosen(found: outputs.Outputs, apps: tuple[str, ...]) -> tuple[list[outputs.App], Callable[[outputs.App], Cloud]]:
     chosen = [found.app(name) for name in apps] if apps else list(found.apps.values())
     cloud = clouds.resolve(found.cloud, os.environ)
     return chosen, lambda app: cloud
@@ -65,7 +62,7 @@ def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeou
     pulumi up -s dev && python3 -m entrant wait -s dev
     python3 -m entrant wait -s dev log-reader --timeout 600
     """
-    chosen, cloud = _declared(stack, apps, cwd)
+    chosen, cloud = _chosen(engine.stack_outputs(stack, cwd=cwd), apps)
     able = [app for app in chosen if _can(app)]
     for app in chosen:
         if app not in able:
@@ -117,7 +114,8 @@ def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form:
     """
     from entrant import unmanaged
 
-    chosen, cloud = _declared(stack, apps, cwd)
+    found = engine.stack_outputs(stack, cwd=cwd)
+    chosen, cloud = _chosen(found, apps)
     able = [app for app in chosen if _can(app)]
     deployer = deployers.find(cloud(chosen[0]), os.environ) if chosen else None
     proofs = access.check(able, cloud, deployer=deployer, write=probe == "write", stack=stack)
@@ -132,10 +130,10 @@ def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form:
             "undeclared access was not looked for: there is no deployer (az login, or ARM_* variables)", err=True
         )
     else:
-        try:
-            extra = list(unmanaged.find(chosen, deployer))
-        except RefusedError as error:
-            click.echo(f"undeclared access was not looked for: {error}", err=True)
+        seen = unmanaged.look(found, deployer, chosen)
+        extra = list(seen.found)
+        for unseen in seen.unseen:
+            click.echo(f"not looked at: {unseen}", err=True)
     click.echo(_REPORTS[form](stack, proofs, extra))
     if any(proof.state in ("pending", "denied") for proof in proofs):
         return RefusedError.exit_code

@@ -71,6 +71,9 @@ def test_identities_tell_grants_and_credentials_and_no_secret(tmp_path: Path) ->
         "service_principal_id",
         "grants",
         "permissions",
+        "owners",
+        "groups",
+        "directory_roles",
         "credentials",
     }
     assert {assignment.inputs["principalId"] for assignment in made.all(ASSIGNMENT)} == {reader["service_principal_id"]}

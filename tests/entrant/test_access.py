@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import local_azure
-from entrant import access, clouds, deployer, explain, tokens, unmanaged
+from entrant import access, clouds, deployer, explain, tokens
 from entrant.outputs import App, Grant
 from facts.clouds import Cloud
 from tests.local_azure.conftest import Client
@@ -163,36 +163,6 @@ def test_a_token_that_is_refused_is_explained(
     assert code in proof.evidence
     assert proof.next_step == f"{expected.cause}; {expected.next_step}"
     assert "n0t-th1s-0ne" not in proof.evidence
-
-
-def test_what_nobody_declared_is_found(azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str]) -> None:
-    estate = Estate(azure, "watched")
-    declared = estate.grant(READER, "Reader", estate.workspace)
-    app = estate.with_grants(declared)
-    who = deployer.find(cloud, environ)
-    assert who is not None
-    assert list(unmanaged.find([app], who)) == []
-    assignment = estate.client.grant(PUBLISHER, estate.machine, estate.identity.object_id)["id"]
-    added = estate.client.call(
-        "POST", f"/v1.0/applications/{app.object_id}/addPassword", {"passwordCredential": {"displayName": "by hand"}}
-    ).json()
-    found = {(item.kind, item.id): item.what for item in unmanaged.find([app], who)}
-    assert found.keys() == {("secret", added["keyId"]), ("role", assignment)}
-    assert found["secret", added["keyId"]].startswith('"by hand", valid until ')
-    assert found["role", assignment] == f"Monitoring Metrics Publisher on {estate.machine}"
-    assert added["secretText"] not in str(found)
-
-
-def test_an_assignment_whose_principal_is_gone_is_an_orphan(
-    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str]
-) -> None:
-    estate, other = Estate(azure, "kept"), Estate(azure, "left")
-    app = estate.with_grants(estate.grant(READER, "Reader", estate.workspace))
-    orphan = other.client.grant(READER, estate.workspace, other.identity.object_id)["id"]
-    other.client.call("DELETE", f"/v1.0/servicePrincipals/{other.identity.object_id}")
-    who = deployer.find(cloud, environ)
-    assert who is not None
-    assert [(item.kind, item.id) for item in unmanaged.find([app], who)] == [("orphan", orphan)]
 
 
 def test_an_error_body_is_explained_innermost_included() -> None:
