@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from facts.scopes import Scope, ScopeError, parse_scope
-from local_azure import arm, faults
+from local_azure import arm, faults, management_groups
 from local_azure.access import bearer
 from local_azure.directory import new_secret
 from local_azure.graph import schema
@@ -215,13 +215,7 @@ def _make(world: World, scope: Scope, location: str) -> None:
         }
         world.resources.put(scope.id, scope.resource_type, group)
     elif scope.kind == "management_group":
-        doc = {
-            "id": scope.id,
-            "type": "Microsoft.Management/managementGroups",
-            "name": scope.name,
-            "properties": {"tenantId": world.tenant_id, "displayName": scope.name, "details": {"version": 1}},
-        }
-        world.resources.put(scope.id, scope.resource_type, doc)
+        management_groups.make(world, scope.id, scope.name)
     else:
         # A vault's secret cannot be without a value.
         secret = scope.resource_type.lower() == "microsoft.keyvault/vaults/secrets"

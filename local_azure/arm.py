@@ -10,14 +10,15 @@ import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from facts.scopes import ROOT, Scope, ScopeError, parse_scope
-from local_azure import authorization, keyvault, operations
+from local_azure import authorization, keyvault, management_groups, operations, tags, workspaces
 from local_azure.access import Caller, authenticate, demand, permitted
 from local_azure.resources import key_of
 from local_azure.seed import REGIONS
-from local_azure.tree import body_of, no_method, no_resource, require
-from local_azure.wire import Call, Reply, new_guid, refuse, utc
+from local_azure.tree import body_of, no_method, no_resource, require, tags_of
+from local_azure.wire import Call, Reply, new_guid, refuse
 from local_azure.world import World
 
 Doc = dict[str, Any]
@@ -87,7 +88,7 @@ def _api_version(call: Call) -> None:
 
 def _route(world: World, call: Call, caller: Caller, segments: list[str]) -> Reply:
     low = [segment.lower() for segment in segments]
-    found = _authorization(world, call, caller, segments, low)
+    found = _extension(world, call, caller, segments, low)
     if found is not None:
         return found
     match low:
@@ -100,9 +101,9 @@ def _route(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
                 call,
                 lambda: _value([doc for doc in world.resources.subscriptions() if _sees(world, caller, doc["id"])]),
             )
-    scope = _scope(call.path)
     if low[0] == "providers":
-        return _management_group(world, call, caller, scope)
+        return management_groups.handle(world, call, caller, segments)
+    scope = _scope(call.path)
     subscription = world.resources.get(f"/subscriptions/{segments[1]}")
     if subscription is None:
         refuse(404, "SubscriptionNotFound", f"The subscription '{segments[1]}' could not be found.")
@@ -122,6 +123,8 @@ def _route(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
         case ["providers", _, "register"] if call.method == "POST":
             demand(world, caller, f"{segments[3]}/register/action", parse_scope(subscription["id"]))
             return _providers(low[2:4], segments[1])
+        case ["tagnames"]:
+            return _get(call, lambda: _value(tags.names(world, subscription["id"])))
         case ["operationresults", name]:
             return operations.show(world, call, name, outcome=True)
         case ["providers", _, "operationstatuses", name]:
@@ -147,19 +150,38 @@ def _route(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
     return _resource(world, call, caller, segments, low, scope)
 
 
-def _authorization(world: World, call: Call, caller: Caller, segments: list[str], low: list[str]) -> Reply | None:
-    """Requests to Microsoft.Authorization, which hangs below any scope."""
+def _extension(world: World, call: Call, caller: Caller, segments: list[str], low: list[str]) -> Reply | None:
+    """Requests to what hangs below any scope; `None` for any other."""
     for at in range(len(low) - 1, 0, -1):
-        if low[at] == "microsoft.authorization" and low[at - 1] == "providers":
-            scope = _scope("/" + "/".join(segments[: at - 1]))
-            if scope is None:
-                refuse(
-                    400,
-                    "MissingSubscription",
-                    "The request did not have a subscription or a valid tenant level resource provider.",
-                )
-            return authorization.handle(world, call, caller, scope, segments[at + 1 :])
+        if low[at - 1] != "providers":
+            continue
+        match low[at:]:
+            case ["microsoft.authorization", kind, *_] if kind != "register":
+                return authorization.handle(world, call, caller, _extended(segments, at), segments[at + 1 :])
+            case ["microsoft.resources", "tags", name]:
+                return tags.handle(world, call, caller, _extended(segments, at), name)
+            case ["microsoft.resources", "deployments", *rest]:
+                return _deployments(call, rest)
     return None
+
+
+def _extended(segments: list[str], at: int) -> Scope:
+    """The scope that a path extends with the provider at `at`."""
+    scope = _scope("/" + "/".join(segments[: at - 1]))
+    if scope is None:
+        text = "The request did not have a subscription or a valid tenant level resource provider."
+        refuse(400, "MissingSubscription", text)
+    return scope
+
+
+def _deployments(call: Call, rest: list[str]) -> Reply:
+    """Templates are not evaluated here, so there is never a deployment."""
+    if not rest:
+        return _get(call, lambda: _value([]))
+    if call.method in ("GET", "HEAD", "DELETE"):
+        refuse(404, "DeploymentNotFound", f"Deployment '{rest[0][:60]}' could not be found.")
+    text = "This local Azure evaluates no templates. Create the resources themselves, each by a PUT of its id."
+    refuse(400, "DeploymentsNotSupported", text)
 
 
 def _scope(path: str) -> Scope | None:
@@ -239,42 +261,6 @@ def _providers(low: list[str], subscription: str | None) -> Reply:
     return Reply(200, found)
 
 
-def _management_group(world: World, call: Call, caller: Caller, scope: Scope | None) -> Reply:
-    if scope is None or scope.kind != "management_group":
-        refuse(
-            404,
-            "InvalidResourceType",
-            f"The resource path '{call.path[:200]}' names no tenant level resource that is known here.",
-        )
-    stored = world.resources.get(scope.id)
-    if call.method == "PUT":
-        demand(world, caller, "Microsoft.Management/managementGroups/write", scope)
-        body = body_of(call)
-        name = scope.name
-        display = (
-            (body.get("properties") or {}).get("displayName") or name
-            if isinstance(body.get("properties"), dict)
-            else name
-        )
-        doc = {
-            "id": scope.id,
-            "type": "Microsoft.Management/managementGroups",
-            "name": name,
-            "properties": {"tenantId": world.tenant_id, "displayName": display, "details": {"version": 1}},
-        }
-        world.resources.put(scope.id, scope.resource_type, doc)
-        return Reply(200 if stored else 201, doc)
-    demand(
-        world, caller, f"Microsoft.Management/managementGroups/{'delete' if call.method == 'DELETE' else 'read'}", scope
-    )
-    if stored is None:
-        refuse(404, "NotFound", f"'{scope.id}' not found")
-    if call.method == "DELETE":
-        world.resources.delete(scope.id)
-        return Reply(200)
-    return _get(call, lambda: Reply(200, stored))
-
-
 # Resource groups
 
 
@@ -317,7 +303,7 @@ def _group(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
             "name": stored["name"] if stored else name,
             "type": "Microsoft.Resources/resourceGroups",
             "location": location,
-            "tags": _tags(body),
+            "tags": tags_of(body),
             "managedBy": body.get("managedBy"),
             "properties": {"provisioningState": "Succeeded"},
         }
@@ -327,7 +313,7 @@ def _group(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
     if stored is None:
         refuse(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
     if call.method == "PATCH":
-        stored["tags"] = _tags(body_of(call)) or {}
+        stored["tags"] = tags_of(body_of(call)) or {}
         world.resources.put(stored["id"], scope.resource_type, stored)
         return Reply(200, stored)
     if call.method == "DELETE":
@@ -337,21 +323,49 @@ def _group(world: World, call: Call, caller: Caller, segments: list[str]) -> Rep
 
 
 def _list(world: World, call: Call, caller: Caller, scope_id: str, kind: str | None) -> Reply:
-    after = int(token) if re.fullmatch(r"\d{1,15}", token := call.query.get("$skiptoken", "0")) else 0
-    filtered = re.fullmatch(r"\s*resourceType eq '([^']+)'\s*", call.query.get("$filter", ""), re.IGNORECASE)
-    wanted = kind or (filtered[1] if filtered else None)
-    rows = world.resources.below(scope_id, kind=wanted, after=after, limit=PAGE + 1)
+    query = call.query
+    after = int(token) if re.fullmatch(r"\d{1,15}", token := query.get("$skiptoken", "0"), re.ASCII) else 0
+    wanted = _filter(query.get("$filter", ""))
+    rows = world.resources.below(scope_id, kind=kind or wanted.get("resourcetype"), after=after, limit=PAGE + 1)
     docs = [
         doc
         for _, doc in rows[:PAGE]
-        if (kind is not None or doc["type"] != "Microsoft.Resources/resourceGroups") and _sees(world, caller, doc["id"])
+        if (kind is not None or doc["type"] != "Microsoft.Resources/resourceGroups")
+        and _fits(doc, wanted)
+        and _sees(world, caller, doc["id"])
     ]
     body: Doc = {"value": docs}
     if len(rows) > PAGE:
-        body["nextLink"] = (
-            f"{world.url}{call.path}?api-version={call.query['api-version']}&$skiptoken={rows[PAGE - 1][0]}"
-        )
+        kept = {name: value for name, value in query.items() if name in ("api-version", "$filter", "$expand")}
+        more = urlencode(kept | {"$skiptoken": rows[PAGE - 1][0]}, safe="$")
+        body["nextLink"] = f"{world.url}{quote(call.path)}?{more}"
     return Reply(200, body)
+
+
+def _filter(text: str) -> dict[str, str]:
+    """What a list is narrowed by: lower-case name → value."""
+    wanted: dict[str, str] = {}
+    for part in re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE) if text.strip() else []:
+        found = re.fullmatch(r"(\w+)\s+eq\s+'((?:[^']|'')*)'", part, re.IGNORECASE)
+        if found is None or found[1].lower() not in ("resourcetype", "name", "location", "tagname", "tagvalue"):
+            listed = "resourceType, name, location, tagName and tagValue, each with eq and joined by and"
+            refuse(400, "UnsupportedFilter", f"The filter '{part[:100]}' is not supported; what is: {listed}.")
+        wanted[found[1].lower()] = found[2].replace("''", "'")
+    return wanted
+
+
+def _fits(doc: Doc, wanted: dict[str, str]) -> bool:
+    held = {name.lower(): value for name, value in (doc.get("tags") or {}).items()}
+    for name, value in wanted.items():
+        if name == "tagname":
+            fits = value.lower() in held
+        elif name == "tagvalue":
+            fits = held.get(wanted.get("tagname", "").lower()) == value
+        else:
+            fits = str(doc.get("type" if name == "resourcetype" else name)).lower() == value.lower()
+        if not fits:
+            return False
+    return True
 
 
 # Generic resources
@@ -363,6 +377,9 @@ def _resource(
     if "providers" not in low:
         text = f"The resource path '{call.path[:200]}' is not valid: after the subscription comes 'resourceGroups' or 'providers'."
         refuse(404, "InvalidResourceType", text)
+    outer = _scope("/" + "/".join(segments[:8])) if low[8:9] == ["tables"] and len(low) < 11 else None
+    if outer is not None and outer.resource_type.lower() == workspaces.TYPE.lower():
+        return workspaces.tables(world, call, caller, outer, segments[9] if len(segments) > 9 else None)
     if scope is None:
         return _collection_or_action(world, call, caller, segments)
     kind = scope.resource_type
@@ -412,7 +429,7 @@ def put_resource(world: World, scope: Scope, body: Doc, stored: Doc | None) -> R
         "id": resource_id,
         "name": stored["name"] if stored else scope.name,
         "type": kind,
-        "tags": _tags(body),
+        "tags": tags_of(body),
         "location": location,
         "properties": {**properties, "provisioningState": "Succeeded"},
         "etag": f'"{hashlib.sha256(repr((now, resource_id)).encode()).hexdigest()[:16]}"',
@@ -423,33 +440,6 @@ def put_resource(world: World, scope: Scope, body: Doc, stored: Doc | None) -> R
         doc = compute(world, doc, stored)
     world.resources.put(resource_id, kind, doc)
     return Reply(200 if stored else 201, doc)
-
-
-def _workspace(world: World, doc: Doc, stored: Doc | None) -> Doc:
-    """What Microsoft.OperationalInsights computes for a workspace (api-version 2023-09-01); a new one gets seeded tables."""
-    held = (stored or {}).get("properties") or {}
-    customer, now = held.get("customerId") or new_guid(), utc(world.store.now(), digits=7)
-    given = doc["properties"]
-    sku = given.get("sku") if isinstance(given.get("sku"), dict) else {}
-    doc["properties"] = {
-        "source": "Azure",
-        "retentionInDays": 30,
-        "publicNetworkAccessForIngestion": "Enabled",
-        "publicNetworkAccessForQuery": "Enabled",
-        "workspaceCapping": {"dailyQuotaGb": -1.0, "quotaNextResetTime": now, "dataIngestionStatus": "RespectQuota"},
-        **given,
-        "features": {"legacy": 0, "searchVersion": 1, "enableLogAccessUsingOnlyResourcePermissions": True}
-        | (given.get("features") if isinstance(given.get("features"), dict) else {}),
-        "sku": {"name": "pergb2018", "lastSkuUpdate": held.get("createdDate", now)} | sku,
-        "customerId": customer,
-        "provisioningState": "Succeeded",
-        "createdDate": held.get("createdDate", now),
-        "modifiedDate": now,
-    }
-    if stored is None:
-        world.resources.set_workspace(customer, doc["id"])
-        world.telemetry.seed(key_of(doc["id"]), customer, doc["id"])
-    return doc
 
 
 def _collection_rule(world: World, doc: Doc, stored: Doc | None) -> Doc:
@@ -481,7 +471,7 @@ COMPUTED: dict[str, Callable[[World, Doc, Doc | None], Doc]] = {
     "microsoft.insights/datacollectionrules": _collection_rule,
     "microsoft.keyvault/vaults": keyvault.computed_vault,
     "microsoft.keyvault/vaults/secrets": keyvault.computed_secret,
-    "microsoft.operationalinsights/workspaces": _workspace,
+    "microsoft.operationalinsights/workspaces": workspaces.computed,
 }
 
 
@@ -512,16 +502,8 @@ def _collection_or_action(world: World, call: Call, caller: Caller, segments: li
     return _value([doc for _, doc in rows])
 
 
-def _shared_keys(world: World, doc: Doc) -> Reply:
-    """Keys of the old HTTP data collector, which is not served here: stable for a workspace and of no use elsewhere."""
-    import base64
-
-    keys = [base64.b64encode(hashlib.sha512(f"{doc['id']}/{name}".encode()).digest()).decode() for name in "ab"]
-    return Reply(200, {"primarySharedKey": keys[0], "secondarySharedKey": keys[1]})
-
-
 ACTIONS: dict[tuple[str, str], Callable[[World, Doc], Reply]] = {
-    ("microsoft.operationalinsights/workspaces", "sharedkeys"): _shared_keys,
+    ("microsoft.operationalinsights/workspaces", "sharedkeys"): workspaces.shared_keys,
 }
 
 
@@ -532,15 +514,6 @@ def _location_of(body: Doc) -> str | None:
     if not isinstance(location, str) or not re.fullmatch(r"[A-Za-z0-9 ]{1,60}", location):
         refuse(400, "InvalidRequestContent", "The request content was invalid: 'location' is not a region's name.")
     return location.replace(" ", "").lower()
-
-
-def _tags(body: Doc) -> dict[str, str] | None:
-    tags = body.get("tags")
-    if tags is None:
-        return None
-    if not isinstance(tags, dict) or len(tags) > 50 or not all(isinstance(value, str) for value in tags.values()):
-        refuse(400, "InvalidTags", "Tags must be at most 50 pairs of strings.")
-    return tags
 
 
 def _merged(stored: Doc, body: Doc) -> Doc:

@@ -78,7 +78,7 @@ def _list_assignments(world: World, call: Call, caller: Caller, scope: Scope) ->
                 "assignedTo('{id}')."
             )
             refuse(400, "UnsupportedQuery", text)
-    keys = [key_of(outer.id) for outer in scope.parents()]
+    keys = world.resources.enclosing(scope)
     if principals is None:
         found_here = world.resources.assignments(scope_keys=keys, below=None if at_scope else scope.id)
     else:
@@ -237,9 +237,10 @@ def _custom_shown(doc: Doc, scope: Scope) -> Doc:
     return {**doc, "id": role_definition_id(scope, doc["name"]), "type": f"{NAMESPACE}/roleDefinitions"}
 
 
-def _assignable(doc: Doc, scope: Scope) -> bool:
+def _assignable(world: World, doc: Doc, scope: Scope) -> bool:
     """Whether a custom role can be used at a scope: one of its assignable scopes contains it."""
-    return any(parse_scope(text).contains(scope) for text in doc["properties"]["assignableScopes"])
+    keys = world.resources.enclosing(scope)
+    return any(key_of(text) in keys for text in doc["properties"]["assignableScopes"])
 
 
 def _list_roles(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
@@ -258,7 +259,7 @@ def _list_roles(world: World, call: Call, caller: Caller, scope: Scope) -> Reply
     roles += [
         _custom_shown(doc, scope)
         for doc in world.resources.custom_roles()
-        if _assignable(doc, scope) and (name is None or doc["properties"]["roleName"].lower() == name)
+        if _assignable(world, doc, scope) and (name is None or doc["properties"]["roleName"].lower() == name)
     ]
     if kind is not None:
         roles = [role for role in roles if role["properties"]["type"].lower() == kind]

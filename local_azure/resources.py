@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from facts.roles import BuiltInRole, Permission, find_role, permits
-from facts.scopes import Scope, parse_scope
+from facts.scopes import Scope
 from local_azure.store import Store
 
 Doc = dict[str, Any]
+
+MANAGEMENT_GROUPS = "/providers/Microsoft.Management/managementGroups/"
+"""What the id of a management group begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Resources:
         )
         for table, column in (
             ("resource", "key"),
+            ("management", "child"),
             ("role_assignment", "scope_key"),
             ("workspace", "key"),
             ("metric", "resource"),
@@ -88,6 +91,48 @@ class Resources:
             "SELECT doc FROM resource WHERE parent = '' AND key LIKE '/subscriptions/%' ORDER BY seq"
         )
         return [json.loads(row[0]) for row in rows]
+
+    # Management groups
+
+    def management_groups(self) -> list[Doc]:
+        """Every management group that was made."""
+        low = key_of(MANAGEMENT_GROUPS)
+        rows = self.store.rows("SELECT doc FROM resource WHERE key > ? AND key < ? ORDER BY seq", low + "/", low + "0")
+        return [json.loads(row[0]) for row in rows]
+
+    def parent_group(self, child: str) -> str | None:
+        """The id of the management group right above a subscription or management group; `None` for the root."""
+        key, root = key_of(child), f"{MANAGEMENT_GROUPS}{self.store.setting('tenant_id')}"
+        if key == key_of(root):
+            return None
+        found = self.store.row("SELECT parent FROM management WHERE child = ?", key)
+        return root if found is None else str(found[0])
+
+    def set_parent_group(self, child: str, parent: str) -> None:
+        """Put a subscription or management group below a management group."""
+        self.store.run("INSERT OR REPLACE INTO management VALUES (?, ?)", key_of(child), parent)
+
+    def above(self, child: str) -> list[str]:
+        """The keys of the management groups above a subscription or management group, the nearest first."""
+        found: list[str] = []
+        parent = self.parent_group(child)
+        while parent is not None and key_of(parent) not in found:
+            found.append(key_of(parent))
+            parent = self.parent_group(parent)
+        return found
+
+    def children(self, group: str) -> list[Doc]:
+        """The management groups and subscriptions right below a management group."""
+        candidates = [*self.management_groups(), *self.subscriptions()]
+        return [doc for doc in candidates if key_of(self.parent_group(doc["id"]) or "") == key_of(group)]
+
+    def enclosing(self, scope: Scope) -> list[str]:
+        """The keys of a scope and of each that encloses it, management groups included, outward to the root."""
+        keys = [key_of(outer.id) for outer in scope.parents()]
+        top = f"/subscriptions/{scope.subscription}" if scope.subscription else scope.id
+        if scope.subscription or scope.kind == "management_group":
+            keys[-1:-1] = self.above(top)
+        return keys
 
     # Workspaces
 
@@ -183,11 +228,14 @@ class Resources:
 
     def effective(self, principals: Iterable[str], scope: Scope, *, delay: float) -> list[tuple[Permission, ...]]:
         """What principals may do at a scope through assignments, there and above, that are older than `delay` seconds."""
-        horizon, found = self.store.now() - delay, []
-        for held in self.assignments_of(principals):
-            if held.created <= horizon and _scope(held.scope).contains(scope):
-                found.append(self._permissions(held.role))
-        return found
+        return [self._permissions(held.role) for held in self.in_effect(principals, scope, delay=delay)]
+
+    def in_effect(self, principals: Iterable[str], scope: Scope, *, delay: float) -> list[Assignment]:
+        """The role assignments of principals that count at a scope: made there or above, more than `delay` seconds ago."""
+        horizon, keys = self.store.now() - delay, frozenset(self.enclosing(scope))
+        return [
+            held for held in self.assignments_of(principals) if held.created <= horizon and key_of(held.scope) in keys
+        ]
 
     def allowed(self, principals: Iterable[str], action: str, scope: Scope, *, data: bool, delay: float) -> bool:
         """Whether any role of the principals permits `action` at a scope: denied unless one does."""
@@ -223,8 +271,3 @@ def parent_of(resource_id: str) -> str:
     if outer.rsplit("/", 2)[-2:-1] == ["providers"]:
         outer = outer.rsplit("/", 2)[0]
     return outer
-
-
-@lru_cache(4096)
-def _scope(scope_id: str) -> Scope:
-    return parse_scope(scope_id)

@@ -77,6 +77,10 @@ CREATE TABLE vault_secret (seq INTEGER PRIMARY KEY AUTOINCREMENT, vault TEXT NOT
 CREATE TABLE operation (id TEXT PRIMARY KEY, due REAL NOT NULL, settled INTEGER NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX operation_due ON operation (settled, due);
 """,
+    """
+CREATE TABLE management (child TEXT PRIMARY KEY, parent TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX management_parent ON management (parent);
+""",
 )
 """The tables, step by step: a state of version n has the first n steps, and gets the rest when it is opened."""
 

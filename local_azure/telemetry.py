@@ -78,6 +78,11 @@ class Telemetry:
         merged = (json.loads(found[0]) if found else dict(COMMON)) | columns
         self.store.run("INSERT OR REPLACE INTO log_table VALUES (?, ?, ?)", workspace, name, json.dumps(merged))
 
+    def drop_table(self, workspace: str, name: str) -> None:
+        """Remove a table and its rows."""
+        for table in ("log_table", "log_row"):
+            self.store.run(f"DELETE FROM {table} WHERE workspace = ? AND name = ?", workspace, name)
+
     def add_rows(self, workspace: str, name: str, rows: list[tuple[float, Row]]) -> None:
         """Append rows, each with its time."""
         self.store.db.executemany(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from facts.scopes import Scope
+from local_azure.resources import MANAGEMENT_GROUPS, key_of
 from local_azure.wire import Call, refuse
 from local_azure.world import World
 
@@ -12,7 +13,11 @@ Doc = dict[str, Any]
 
 
 def require(world: World, scope: Scope) -> None:
-    """404 unless the subscription, the group and the outermost resource of a scope exist."""
+    """404 unless the management group, or the subscription, the group and the outermost resource of a scope exist."""
+    if scope.kind == "management_group":
+        root = key_of(scope.id) == key_of(f"{MANAGEMENT_GROUPS}{world.tenant_id}")
+        if not root and world.resources.get(scope.id) is None:
+            refuse(404, "ManagementGroupNotFound", f"The management group '{scope.name}' cannot be found.")
     if scope.subscription is None:
         return
     if world.resources.get(f"/subscriptions/{scope.subscription}") is None:
@@ -51,3 +56,13 @@ def body_of(call: Call) -> Doc:
     if not isinstance(value, dict) or not isinstance(value.get("properties") or {}, dict):
         refuse(400, "InvalidRequestContent", "The request content was invalid: an object is expected.")
     return value
+
+
+def tags_of(body: Doc) -> dict[str, str] | None:
+    """The tags in a body, or `None` when it has none; 400 when they are not what tags may be."""
+    tags = body.get("tags")
+    if tags is None:
+        return None
+    if not isinstance(tags, dict) or len(tags) > 50 or not all(isinstance(value, str) for value in tags.values()):
+        refuse(400, "InvalidTags", "Tags must be at most 50 pairs of strings.")
+    return tags

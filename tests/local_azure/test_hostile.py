@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from local_azure import LocalAzure, admin, keyvault, seed
+from local_azure import LocalAzure, admin, keyvault, management_groups, seed
 from local_azure.resources import Assignment
 from local_azure.server import App, _response
 from local_azure.store import Store
@@ -45,7 +45,8 @@ class Bench:
         }
 
     def _fill(self, vaults: list[str]) -> None:
-        """A vault that the deployer may use, with a secret and a deleted one, and a deleted vault."""
+        """A management group; a vault that the deployer may use, with a secret and a deleted one; a deleted vault."""
+        management_groups.make(self.world, "/providers/Microsoft.Management/managementGroups/top", "Top")
         self.world.resources.delete(vaults[1])
         kv = self.world.vaults.get("safe")
         assert kv is not None
@@ -142,7 +143,7 @@ WORD = words(
         Microsoft.OperationalInsights workspaces sharedKeys permissions register managementGroups metrics query
         oauth2 v2.0 token .well-known openid-configuration discovery keys common metadata endpoints _local faults
         vaults safe secrets deletedsecrets versions recover backup deletedVaults purge Microsoft.KeyVault
-        checkNameAvailability operationresults operationStatuses tags default
+        checkNameAvailability operationresults operationStatuses tags default tables Rows_CL descendants deployments
         tagNames settings ensure assertions github issuers log reset dataCollectionRules
         streams Custom-Rows_CL delta"""
 )
@@ -159,6 +160,12 @@ START = st.sampled_from(
         "{workspace}",
         "{workspace}/metrics",
         "/vaults/safe/secrets",
+        "{workspace}/tables",
+        "{workspace}/tables/Rows_CL",
+        "/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.Resources/tags/default",
+        "/providers/Microsoft.Management/managementGroups",
+        "/providers/Microsoft.Management/managementGroups/top",
+        "/providers/Microsoft.Management/managementGroups/{tenant}/subscriptions/{subscription}",
         "/vaults/safe/secrets/kept",
         "/vaults/safe/deletedsecrets/gone",
         "/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/safe",
@@ -201,6 +208,7 @@ QUERY = st.dictionaries(
             "resource",
             "limit",
             "maxresults",
+            "$recurse",
         ]
     ),
     VALUE,
@@ -213,7 +221,8 @@ NAME = words(
         condition conditionVersion roleName permissions actions notActions dataActions assignableScopes type
         requests url method body headers workspace query timespan time data baseData metric namespace dimNames
         series dimValues min max sum count issuer subject audiences name ids value contentType attributes enabled
-        nbf exp accessPolicies createMode clientId consentType scope
+        nbf exp accessPolicies createMode schema columns plan retentionInDays details parent displayName parentGroupId
+        operation clientId consentType scope
         owners@odata.bind members@odata.bind sku features rules seed kind rate clock speed offset propagation scopes
         groups users claims keys key customKeyIdentifier description"""
 )
