@@ -6,6 +6,7 @@ problem of every file, each with file, line and column. `check` returns the same
 
 from .access import Permission, RoleDefinition, RoleGrant
 from .credentials import Certificate, Federated, Secret
+from .drift import Drift, Ignored
 from .loader import Report, check, environment_file, environments, load
 from .models import App, Environment
 from .policy import Policy
@@ -16,8 +17,10 @@ __all__ = [
     "App",
     "Certificate",
     "ConfigError",
+    "Drift",
     "Environment",
     "Federated",
+    "Ignored",
     "Permission",
     "Policy",
     "Problem",

@@ -12,6 +12,7 @@ from facts.scopes import Scope, is_guid
 
 from .access import RoleDefinition, RoleGrant, unknown_permission
 from .credentials import Federated
+from .drift import Ignored
 from .models import App, Environment, Limits
 from .problems import Severity, did_you_mean, shorten
 from .registration import PERSONAL
@@ -39,6 +40,7 @@ class Sound:
     cloud: str
     on_remove: str | None
     """What the file says about removal; None when it says nothing."""
+    ignored: tuple[Ignored, ...] = ()
 
     @classmethod
     def of(cls, environment: Environment) -> "Sound":
@@ -50,12 +52,17 @@ class Sound:
             environment.limits,
             environment.cloud,
             environment.on_remove if "on_remove" in environment.model_fields_set else None,
+            environment.drift.ignore,
         )
 
 
 def findings(sound: Sound) -> Iterator[Finding]:
     """Every finding about an environment, warnings included."""
     yield from _names(sound.names)
+    for index, ignored in enumerate(sound.ignored):
+        if ignored.app is not None and ignored.app not in sound.names:
+            hint = did_you_mean(ignored.app, sound.names) or "; take the entry out when the app is gone"
+            yield Finding(("drift", "ignore", index, "app"), f'no app is called "{shorten(ignored.app)}"{hint}')
     yield from _cycles(sound.apps)
     yield from _role_definitions(sound.role_definitions)
     for name, app in sound.apps.items():

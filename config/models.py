@@ -17,6 +17,7 @@ from facts.scopes import Scope
 
 from .access import DirectoryRoleGrant, OnRemove, Permission, RoleDefinition, RoleGrant
 from .credentials import Certificate, Federated, SecretOrNot
+from .drift import Drift
 from .policy import Policy
 from .problems import Refused
 from .registration import (
@@ -192,6 +193,8 @@ class Environment(Model):
     """Lifetimes that are allowed in this environment."""
     policy: Policy = Field(default_factory=Policy)
     """Which policy rules matter here, and how much."""
+    drift: Drift = Field(default_factory=Drift)
+    """Differences from the file that are known, and that `drift` need not report."""
     role_definitions: dict[Name, RoleDefinition] = Field(default_factory=dict)
     """Custom Azure roles that this environment declares, by name."""
     defaults: App = Field(default_factory=App)
