@@ -81,3 +81,81 @@ def _index() -> dict[str, BuiltInRole]:
 def find_role(name_or_guid: str) -> BuiltInRole | None:
     """The built-in role with this name or role definition GUID, compared without regard to case; None if there is none."""
     return _index().get(name_or_guid.strip().lower())
+
+
+_BOILERPLATE = (
+    "microsoft.authorization/*/read",
+    "microsoft.insights/alertrules/*",
+    "microsoft.resources/deployments/*",
+    "microsoft.resources/subscriptions/resourcegroups/read",
+    "microsoft.resourcehealth/availabilitystatuses/read",
+    "microsoft.support/*",
+)
+"""What nearly every built-in role has beside what it is for."""
+
+ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+"""The action that lets a principal give roles, to itself as well."""
+
+_NAMED = 3
+
+
+def describe(permissions: Iterable[Permission]) -> str:
+    """What a role lets its holder do at its scope, in words, such as `reads everything in it`.
+
+    Made from the permission blocks: `…/read` reads, `…/write` changes, `…/delete` deletes, `…/action` is an operation of its own,
+    `*` at the end manages; data actions are told apart. notActions count where they decide whether roles can be given.
+    """
+    blocks = tuple(permissions)
+    said: list[str] = []
+    everything = any("*" in block.actions for block in blocks)
+    assigns = permits(blocks, ASSIGN)
+    if everything:
+        said.append("does everything in it" if assigns else "does everything in it except giving access")
+    elif any("*/read" in block.actions for block in blocks):
+        said.append("reads everything in it")
+    if assigns:
+        said.append("gives itself and others any role")
+    verbs: dict[str, dict[str, None]] = {}
+    for block in blocks:
+        for data, granted in ((False, block.actions), (True, block.data_actions)):
+            for pattern in granted:
+                if not data and (everything or pattern == "*/read" or pattern.lower() in _BOILERPLATE):
+                    continue
+                verb, subject = _verb(pattern, data=data)
+                verbs.setdefault(verb, {})[subject] = None
+    managed = verbs.get("manages", {})
+    for verb in ("manages", "reads", "changes", "deletes", "may", "works on data of", "reads data of", "writes data of",
+                 "deletes data of", "may, on data,"):  # fmt: skip
+        subjects = [subject for subject in verbs.get(verb, ()) if verb == "manages" or subject not in managed]
+        if subjects:
+            more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
+            said.append(f"{verb} {', '.join(subjects[:_NAMED])}{more}")
+    if not said:
+        return "does nothing by itself" if not any(b.actions for b in blocks) else "reads what surrounds it"
+    return "; ".join(said)
+
+
+def _verb(pattern: str, *, data: bool) -> tuple[str, str]:
+    parts = [part for part in pattern.split("/") if part]
+    last = parts[-1].lower()
+    if pattern == "*":
+        return ("works on data of" if data else "manages"), "everything in it"
+    if last == "read":
+        return ("reads data of" if data else "reads"), _subject(parts[:-1])
+    if last == "write":
+        return ("writes data of" if data else "changes"), _subject(parts[:-1])
+    if last == "delete":
+        return ("deletes data of" if data else "deletes"), _subject(parts[:-1])
+    if last == "action" and re.match("get|read|list", parts[-2], re.IGNORECASE) and data:
+        return "reads data of", _subject(parts[:-2])
+    if last == "action":
+        return ("may, on data," if data else "may"), f"{parts[-2]} ({_subject(parts[:-2])})"
+    return ("works on data of" if data else "manages"), _subject(parts)
+
+
+def _subject(parts: Sequence[str]) -> str:
+    words = [part for part in parts if part != "*"]
+    if not words:
+        return "everything in it"
+    namespace = words[0].removeprefix("Microsoft.").removeprefix("microsoft.")
+    return f"{namespace} {words[-1]}" if len(words) > 1 else namespace

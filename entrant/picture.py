@@ -1,0 +1,386 @@
+"""Who may do what: the apps of an environment and what each has, from its YAML or from a preview's resources.
+
+Both give the same `Picture`, so that two of them can be compared wherever they come from.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any, Literal
+
+from config import App, Environment, Federated, Permission
+from entrant.changes import UNKNOWN, Change, Side
+from facts.apis import FIRST_PARTY, GRAPH, graph_permissions
+from facts.directory_roles import find_directory_role
+from facts.roles import Permission as Block
+from facts.roles import find_role
+from facts.scopes import Scope, ScopeError, parse_scope
+
+Kind = Literal[
+    "role", "directory role", "consent", "permission", "group", "owner", "secret", "certificate", "federated credential"
+]
+
+GRANTS: tuple[Kind, ...] = ("role", "directory role", "consent", "group")
+"""The kinds that let an app do something."""
+CREDENTIALS: tuple[Kind, ...] = ("secret", "certificate", "federated credential")
+"""The kinds that let somebody be the app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One thing that an app has.
+
+    `key` tells holdings of a kind apart and is the same wherever the picture comes from; `name` is what people call it.
+    """
+
+    app: str
+    kind: Kind
+    key: str
+    name: str
+    scope: str = ""
+    """Role: the scope id. Consent and permission: the API. Directory role: the administrative unit. Else empty."""
+    ends: str = ""
+    """Credentials that end: when (RFC 3339, UTC)."""
+    detail: str = ""
+    """What else is to be known: a condition, issuer and subject, a calendar; in words."""
+    permissions: tuple[Block, ...] | None = field(default=None, compare=False)
+    """Role: what it allows, where that is known."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """App, kind and key."""
+        return self.app, self.kind, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An app registration with its service principal, as far as a reviewer cares."""
+
+    app: str
+    display_name: str
+    client_id: str = ""
+    """Empty where it is not known."""
+    protected: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Its other settings by property path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Every app and what it has."""
+
+    registrations: Mapping[str, Registration] = field(default_factory=dict)
+    holdings: Mapping[tuple[str, str, str], Holding] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, registrations: Iterable[Registration], holdings: Iterable[Holding]) -> "Picture":
+        """A picture of these."""
+        return cls(
+            {registration.app: registration for registration in registrations},
+            {holding.identity: holding for holding in holdings},
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------------ from YAML
+
+_REGISTRATION = (
+    "description",
+    "notes",
+    "sign_in_audience",
+    "logo",
+    "service_management_reference",
+    "group_claims",
+    "tags",
+    "web",
+    "spa",
+    "public_client",
+    "links",
+    "optional_claims",
+    "feature_tags",
+    "identifier_uris",
+    "app_roles",
+    "api",
+    "service_principal",
+)
+
+
+def of_environment(environment: Environment) -> Picture:
+    """What the environment declares."""
+    apps = environment.apps
+    return Picture.of(
+        (_declared_registration(environment, name, app) for name, app in apps.items()),
+        (holding for name, app in apps.items() for holding in _declared(environment, name, app)),
+    )
+
+
+def _declared_registration(environment: Environment, name: str, app: App) -> Registration:
+    shown = app.model_dump(mode="json", exclude_defaults=True, include=set(_REGISTRATION))
+    return Registration(
+        name,
+        app.display_name or name,
+        protected=environment.protect if app.protect is None else app.protect,
+        settings=dict(_flat(shown)),
+    )
+
+
+def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding]:
+    for grant in app.roles:
+        custom = environment.role_definitions.get(grant.role.declared or "")
+        known = find_role(grant.role.guid)
+        permissions = known.permissions if known else None
+        if custom is not None:
+            permissions = (Block(custom.actions, custom.not_actions, custom.data_actions, custom.not_data_actions),)
+        yield _role(name, grant.role.guid, grant.role.name, grant.scope.id, grant.condition or "", permissions)
+    for role in app.directory_roles:
+        yield _directory_role(name, role.role.id, role.administrative_unit or "")
+    for permission in app.permissions:
+        yield from _asked(name, permission)
+    for group in app.groups:
+        yield Holding(name, "group", group, group)
+    for owner in app.all_owners:
+        yield Holding(name, "owner", owner.value.lower(), owner.value)
+    if app.secret:
+        every, overlap = app.secret.every, app.secret.overlap
+        generation = f", generation {app.secret.generation}" if app.secret.generation > 1 else ""
+        rule = f"a new one every {_days(every)}, the one before valid {_days(overlap)} more{generation}"
+        yield Holding(name, "secret", "calendar", "client secret", detail=rule)
+    for key, certificate in app.certificates.items():
+        ends = certificate.public.ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        yield Holding(name, "certificate", key, key, ends=ends, detail=f"thumbprint {certificate.public.thumbprint}")
+    for credential in app.federated:
+        yield _federated(name, environment, credential)
+
+
+def _days(span: Any) -> str:
+    hours = round(span.total_seconds() / 3600)
+    return f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours"
+
+
+def _asked(name: str, permission: Permission) -> Iterator[Holding]:
+    for kind, values in (("application", permission.application), ("delegated", permission.delegated)):
+        for value in values:
+            yield _permission(name, "permission", permission.api.name, value, kind)
+            if permission.consent:
+                yield _permission(name, "consent", permission.api.name, value, kind)
+
+
+def _federated(name: str, environment: Environment, credential: Federated) -> Holding:
+    trust = credential.trust(environment.cloud)
+    return Holding(
+        name,
+        "federated credential",
+        credential.key,
+        credential.key,
+        detail=_trust(trust.issuer, trust.subject or trust.claims),
+    )
+
+
+def _trust(issuer: str, subject: str | None) -> str:
+    return f"{subject} of {issuer.removeprefix('https://').rstrip('/')}"
+
+
+def _role(app: str, guid: str, name: str, scope: str, condition: str, permissions: tuple[Block, ...] | None) -> Holding:
+    detail = f"under the condition {condition}" if condition else ""
+    return Holding(app, "role", f"{guid}|{scope}".lower(), name, scope, detail=detail, permissions=permissions)
+
+
+def _directory_role(app: str, role_id: str, unit: str) -> Holding:
+    known = find_directory_role(role_id)
+    return Holding(app, "directory role", f"{role_id}|{unit}".lower(), known.name if known else role_id, unit)
+
+
+def _permission(app: str, kind: Literal["permission", "consent"], api: str, value: str, how: str) -> Holding:
+    return Holding(app, kind, f"{api}|{value}|{how}".lower(), value, api, detail=how)
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flat(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+        for item in value:
+            yield f"{path}[{item}]", item
+    elif value is not None:
+        yield path, value
+
+
+# ----------------------------------------------------------------------------------------------------------- from a preview
+
+_APPLICATION = "azuread:index/application:Application"
+_PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
+_ASSIGNMENT = "azure-native:authorization:RoleAssignment"
+_DEFINITION = "azure-native:authorization:RoleDefinition"
+_PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
+_CERTIFICATE = "azuread:index/applicationCertificate:ApplicationCertificate"
+_FEDERATED = (
+    "azuread:index/applicationFederatedIdentityCredential:ApplicationFederatedIdentityCredential",
+    "azuread:index/applicationFlexibleFederatedIdentityCredential:ApplicationFlexibleFederatedIdentityCredential",
+)
+_APP_ROLE = "azuread:index/appRoleAssignment:AppRoleAssignment"
+_DELEGATED = "azuread:index/servicePrincipalDelegatedPermissionGrant:ServicePrincipalDelegatedPermissionGrant"
+_GROUP = "azuread:index/groupMember:GroupMember"
+_DIRECTORY_ROLE = "azuread:index/directoryRoleAssignment:DirectoryRoleAssignment"
+
+
+def of_changes(changes: Iterable[Change], side: Literal["old", "new"], environment: Environment | None) -> Picture:
+    """What the resources of a preview are before (`old`) or after (`new`) it.
+
+    `environment` lends the names that resources do not carry: of custom roles, and of permissions of other APIs.
+    """
+    found = [(change, state) for change in changes if (state := _state(change, side)) is not None]
+    names = _Names(environment, found)
+    registrations = [
+        Registration(
+            change.app,
+            str(state.get("displayName") or change.app),
+            _known(state.outputs.get("clientId")),
+            change.protected,
+            dict(_flat({key: value for key, value in state.inputs.items() if key not in _ELSEWHERE})),
+        )
+        for change, state in found
+        if change.type == _APPLICATION and change.app
+    ]
+    holdings = [
+        holding for change, state in found if change.app for holding in names.holdings(change.app, change, state)
+    ]
+    return Picture.of(registrations, holdings)
+
+
+_ELSEWHERE = frozenset({"displayName", "owners", "requiredResourceAccesses", "preventDuplicateNames"})
+
+
+def _state(change: Change, side: Literal["old", "new"]) -> Side | None:
+    if side == "new" and change.operation in ("delete", "forget"):
+        return None
+    if side == "old" and change.operation in ("create", "import"):
+        return None
+    return change.old if side == "old" else change.new
+
+
+def _known(value: Any) -> str:
+    return "" if value in (None, UNKNOWN) else str(value)
+
+
+class _Names:
+    """Names for what resources hold as ids."""
+
+    def __init__(self, environment: Environment | None, found: Iterable[tuple[Change, Side]]) -> None:
+        self._custom = {
+            str(state.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower(): (
+                str(state.get("roleName") or change.name),
+                tuple(Block.of(block) for block in state.get("permissions") or () if isinstance(block, Mapping)),
+            )
+            for change, state in found
+            if change.type == _DEFINITION
+        }
+        self._asked: dict[str, tuple[str, str]] = {}
+        self._owners: dict[str, str] = {}
+        for name, app in (environment.apps if environment else {}).items():
+            for permission in app.permissions:
+                for value in (*permission.application, *permission.delegated):
+                    self._asked[f"{name}-{_slug(permission.api.name)}-{value}"] = (permission.api.name, value)
+                self._asked[f"{name}-{_slug(permission.api.name)}"] = (permission.api.name, "")
+        self._roles = {guid: name for name, guid in graph_permissions().application.items()}
+        self._scopes = {entry.id: name for name, entry in graph_permissions().delegated.items()}
+        self._apis = {client_id: name for name, client_id in FIRST_PARTY.items()}
+
+    def holdings(self, app: str, change: Change, state: Side) -> Iterator[Holding]:
+        match change.type:
+            case t if t == _ASSIGNMENT:
+                yield self._assignment(app, state)
+            case t if t == _PASSWORD:
+                name = _known(state.get("displayName")) or change.name
+                yield Holding(
+                    app, "secret", change.name, name.removeprefix("entrant "), ends=_known(state.get("endDate"))
+                )
+            case t if t == _CERTIFICATE:
+                key = change.name.removeprefix(f"{app}-")
+                yield Holding(app, "certificate", key, key, ends=_known(state.get("endDate")))
+            case t if t in _FEDERATED:
+                subject = _known(state.get("subject")) or _known(state.get("claimsMatchingExpression"))
+                name = _known(state.get("displayName"))
+                detail = _trust(_known(state.get("issuer")), subject)
+                yield Holding(app, "federated credential", name, name, detail=detail)
+            case t if t == _APP_ROLE:
+                api, value = self._application_permission(app, change, state)
+                yield _permission(app, "consent", api, value, "application")
+            case t if t == _DELEGATED:
+                api = self._api(change, state)
+                for value in state.get("claimValues") or ():
+                    yield _permission(app, "consent", api, str(value), "delegated")
+            case t if t == _GROUP:
+                group = _known(state.get("groupObjectId"))
+                yield Holding(app, "group", group.rsplit("/", 1)[-1], group.rsplit("/", 1)[-1])
+            case t if t == _DIRECTORY_ROLE:
+                unit = _known(state.get("directoryScopeId")).removeprefix("/administrativeUnits/").strip("/")
+                yield _directory_role(app, _known(state.get("roleId")), unit)
+            case t if t in (_APPLICATION, _PRINCIPAL):
+                for owner in state.inputs.get("owners") or ():
+                    if owner != UNKNOWN:
+                        yield Holding(app, "owner", str(owner).lower(), str(owner))
+                if change.type == _APPLICATION:
+                    yield from self._required(app, state)
+
+    def _assignment(self, app: str, state: Side) -> Holding:
+        guid = _known(state.get("roleDefinitionId")).rsplit("/", 1)[-1].lower()
+        scope = _known(state.get("scope"))
+        scope = scope if scope.startswith("/") else f"/{scope}"
+        known = find_role(guid)
+        if known is not None:
+            name, permissions = known.name, known.permissions
+        else:
+            name, permissions = self._custom.get(guid, (f"role {guid}" if guid else "a role that is not known yet", ()))
+        return _role(app, guid, name, scope, _known(state.get("condition")), permissions or None)
+
+    def _application_permission(self, app: str, change: Change, state: Side) -> tuple[str, str]:
+        role_id = _known(state.get("appRoleId"))
+        if asked := self._asked.get(change.name):
+            return asked
+        if name := self._roles.get(role_id):
+            return "Microsoft Graph", name
+        api = _known(state.get("resourceDisplayName"))
+        rest = change.name.removeprefix(f"{app}-")
+        return (api or rest.rpartition("-")[0]), rest.removeprefix(f"{_slug(api)}-") if api else rest.rpartition("-")[2]
+
+    def _api(self, change: Change, state: Side) -> str:
+        asked = self._asked.get(change.name)
+        return asked[0] if asked else change.name.removeprefix(f"{change.app}-")
+
+    def _required(self, app: str, state: Side) -> Iterator[Holding]:
+        """Permissions of Microsoft Graph that the registration asks for; of other APIs only ids are known here."""
+        for entry in state.inputs.get("requiredResourceAccesses") or ():
+            client_id = _known(entry.get("resourceAppId"))
+            api = self._apis.get(client_id, client_id or "an API of this environment")
+            for access in entry.get("resourceAccesses") or ():
+                access_id = _known(access.get("id"))
+                how = "application" if access.get("type") == "Role" else "delegated"
+                table = self._roles if how == "application" else self._scopes
+                name = table.get(access_id, access_id) if client_id == GRAPH else access_id
+                yield _permission(app, "permission", api, name, how)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+# ---------------------------------------------------------------------------------------------------------------------- words
+
+
+def scope_words(text: str) -> str:
+    """A scope as people say it: `workspace law-dev`, `resource group rg-obs`, `the whole tenant`."""
+    try:
+        scope = parse_scope(text)
+    except ScopeError:
+        return text or "a scope that is not known yet"
+    return f"{scope_kind(scope)} {scope.name}" if scope.kind != "root" else "the whole tenant"
+
+
+def scope_kind(scope: Scope) -> str:
+    """The kind of a scope in words: `workspace`, `storage account`, `subscription`."""
+    if scope.kind != "resource":
+        return scope.kind.replace("_", " ")
+    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", scope.types[-1].rsplit("/", 1)[-1]).lower()
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    return word.removesuffix("es") if word.endswith("sses") else word.removesuffix("s")
