@@ -1,0 +1,93 @@
+"""Markdown for comments on pull requests: values that cannot become markup, and texts that fit.
+
+GitHub, GitLab and Azure DevOps render it; all three take HTML in it, turn `@name` into a mention and `#1` into a link. Values from
+files and clouds go through `code` or `text`, so that none of that happens.
+"""
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+LIMIT = 64_000
+"""Characters of a comment; GitHub takes 65,536 and other writers stop at this."""
+
+
+def code(value: object) -> str:
+    """A value in a code span, on one line, whatever is in it."""
+    words = " ".join(str(value).split()) or " "
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
+    pad = " " if words.startswith("`") or words.endswith("`") else ""
+    return f"{fence}{pad}{words}{pad}{fence}"
+
+
+def text(value: object) -> str:
+    """Words that somebody wrote, on one line, with markup, mentions and links taken apart."""
+    words = html.escape(" ".join(str(value).split()), quote=False)
+    words = re.sub(r"([\\`*_\[\]{}|~!#$^=+-])", r"\\\1", words)
+    return re.sub(r"(@|://|www\.)", lambda found: found[0][:1] + "\u200b" + found[0][1:], words)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a comment: a heading and lines that may be left out one by one, or one block that stays whole."""
+
+    title: str = ""
+    lines: Sequence[str] = ()
+    whole: bool = False
+    """Whether `lines` are one block (a code fence, a table, `<details>`), to be shown entirely or not at all."""
+
+    def render(self, most: int) -> tuple[str, int]:
+        """The section in at most `most` characters, and how many lines had to be left out."""
+        head = f"#### {self.title}\n\n" if self.title else ""
+        full = head + "\n".join(self.lines) + "\n"
+        if len(full) <= most:
+            return full, 0
+        if self.whole:
+            return "", 1
+        shown: list[str] = []
+        room = most - len(head) - 80
+        for line in self.lines:
+            if len(line) + 1 > room:
+                break
+            shown.append(line)
+            room -= len(line) + 1
+        left = len(self.lines) - len(shown)
+        return (head + "\n".join([*shown, f"- … and {left} more"]) + "\n", left) if shown else ("", left)
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment: what always stands first, then sections, the important ones before the others."""
+
+    head: str
+    sections: Sequence[Section] = field(default_factory=tuple)
+
+    def render(self, most: int = LIMIT, *, rest: str = "") -> tuple[str, bool]:
+        """The text, and whether something had to be left out; then `rest` says where it is.
+
+        A section gets at most half of the room that is left, so that a long one hides none behind it.
+        """
+        parts = [self.head]
+        room = most - len(self.head) - len(rest) - 2
+        cut = False
+        for section in self.sections:
+            rendered, left = section.render(room)
+            if left:
+                rendered, left = section.render(room // 2)
+            cut = cut or bool(left)
+            if rendered:
+                parts.append(rendered)
+                room -= len(rendered) + 1
+        if cut and rest:
+            parts.append(rest)
+        return "\n".join(parts), cut
+
+    def complete(self) -> str:
+        """Everything, however long."""
+        return self.render(1 << 40)[0]
+
+
+def details(summary: str, lines: Iterable[str]) -> list[str]:
+    """The lines of a fold."""
+    return ["<details>", f"<summary>{html.escape(summary)}</summary>", "", *lines, "", "</details>"]
