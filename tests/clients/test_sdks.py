@@ -1,0 +1,167 @@
+"""The libraries of Azure for Python, Node and Go, each told by its documented settings where Azure is."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from local_azure import LocalAzure
+from tests.clients import installing
+from tests.local_azure.conftest import Client, Identity
+from tests.passes import Passes
+
+HERE = Path(__file__).parent
+MSGRAPH_SDK = "1.65.0"
+AZURE_IDENTITY_NODE, NODE_DAY = "4.13.1", "2026-11-20"
+OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+SUBJECT = "repo:contoso/obs:environment:dev"
+
+
+@dataclass(frozen=True)
+class App:
+    """An app registration with a secret, a certificate and a federated credential."""
+
+    identity: Identity
+    settings: Mapping[str, str]
+    """The environment variables of `azure-identity` and its like, and those of the programs here."""
+
+
+def certificate_of(app: Identity, deployer: Client) -> bytes:
+    """A certificate and its key as PEM; the certificate is the app's from here on."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    data = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
+    entry = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": data}
+    deployer.graph("PATCH", f"/applications/{app.application_id}", {"keyCredentials": [entry]}, status=204)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def app(azure: LocalAzure, deployer: Client, tmp_path_factory: pytest.TempPathFactory) -> App:
+    """An app that can prove in every way who it is."""
+    folder = tmp_path_factory.mktemp("app")
+    identity = deployer.new_identity()
+    (folder / "certificate.pem").write_bytes(certificate_of(identity, deployer))
+    trust = {
+        "name": "github",
+        "issuer": "https://token.actions.githubusercontent.com",
+        "subject": SUBJECT,
+        "audiences": ["api://AzureADTokenExchange"],
+    }
+    deployer.graph("POST", f"/applications/{identity.application_id}/federatedIdentityCredentials", trust)
+    (folder / "token").write_text(azure.assertion(SUBJECT), "utf-8")
+    settings = {
+        "AZURE_TENANT_ID": azure.tenant_id,
+        "AZURE_CLIENT_ID": identity.client_id,
+        "AZURE_AUTHORITY_HOST": azure.url,
+        "AZURE_FEDERATED_TOKEN_FILE": str(folder / "token"),
+        "SECRET": identity.secret,
+        "CERTIFICATE_FILE": str(folder / "certificate.pem"),
+    }
+    return App(identity, settings)
+
+
+def run(azure: LocalAzure, passes: Passes, command: list[str], settings: Mapping[str, str], client: str = "") -> None:
+    """Run a program that prints what has worked: an operation a line, after `client` and a tab unless that is given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARM_", "AZURE_"))}
+    bundle = str(azure.ca_bundle())
+    trust = {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "NODE_EXTRA_CA_CERTS": str(azure.ca_file)}
+    ran = subprocess.run(
+        command,
+        env={**kept, **trust, **settings},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+    )
+    for line in ran.stdout.splitlines():
+        name, _, operation = line.rpartition("\t")
+        passes(client or name, operation)
+    assert ran.returncode == 0 and ran.stdout, f"{ran.stdout}\n{ran.stderr}"
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """A Python with msgraph-sdk, azure-identity, MSAL and aiohttp."""
+    pins = (HERE / "msgraph-sdk.txt").read_text("utf-8").split()
+    return str(installing.pip("msgraph-sdk", MSGRAPH_SDK, *pins) / "bin" / "python")
+
+
+def test_azure_identity_and_msal_get_tokens(azure: LocalAzure, app: App, python: str, passes: Passes) -> None:
+    run(azure, passes, [python, str(HERE / "programs" / "identity.py")], app.settings)
+
+
+def test_msgraph_sdk_manages_the_directory(azure: LocalAzure, python: str, passes: Passes) -> None:
+    settings = {
+        "AZURE_TENANT_ID": azure.tenant_id,
+        "AZURE_CLIENT_ID": azure.client_id,
+        "AZURE_CLIENT_SECRET": azure.client_secret,
+        "AZURE_AUTHORITY_HOST": azure.url,
+        "GRAPH_ENDPOINT": azure.url,
+    }
+    run(azure, passes, [python, str(HERE / "programs" / "graph.py")], settings, "msgraph-sdk")
+
+
+def test_node_gets_tokens(azure: LocalAzure, app: App, passes: Passes) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no node on PATH")
+    modules = installing.npm("@azure/identity", AZURE_IDENTITY_NODE, before=NODE_DAY) / "node_modules"
+    run(azure, passes, [node, str(HERE / "programs" / "node.cjs")], {**app.settings, "NODE_PATH": str(modules)})
+
+
+def test_go_gets_tokens_and_assigns_a_role(azure: LocalAzure, deployer: Client, app: App, passes: Passes) -> None:
+    program = go_program()
+    deployer.grant(OWNER, f"/subscriptions/{azure.subscription_id}", app.identity.object_id)
+    more = {
+        "AZURE_SUBSCRIPTION_ID": azure.subscription_id,
+        "PRINCIPAL_ID": app.identity.object_id,
+        "ASSIGNMENT_NAME": str(uuid.uuid4()),
+    }
+    run(azure, passes, [str(program)], {**app.settings, **more})
+
+
+def go_program() -> Path:
+    """The built program; skips the test where there is no go that is new enough for its modules."""
+    source = HERE / "programs" / "go"
+    wanted = re.search(r"^go (\d+)\.(\d+)", (source / "go.mod").read_text("utf-8"), re.MULTILINE)
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("there is no go on PATH")
+    said = subprocess.run([go, "version"], capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+    found = re.search(r"go(\d+)\.(\d+)", said)
+    assert wanted and found
+    if tuple(map(int, found.groups())) < tuple(map(int, wanted.groups())):
+        pytest.skip(f"the go on PATH is {found[0]}; the modules of Azure need {wanted[0]}")
+
+    def make(folder: Path) -> None:
+        installing.run([go, "build", "-trimpath", "-o", str(folder / "program"), "."], cwd=source)
+
+    content = b"".join(file.read_bytes() for file in sorted(source.iterdir()))
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(content)
+    return installing.installed("azidentity", digest.finalize().hex()[:16], make) / "program"
