@@ -60,11 +60,11 @@ class Project:
             command, cwd=self.root, env=self.environ() | more, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
 
-    def pulumi(self, stack: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run `pulumi` in the copy with a rehearsal's settings, as a person would after `--env`."""
+    def pulumi(self, stack: str, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Run `pulumi` in the copy with a rehearsal's settings, as a person would after `--env`; `more` are further variables."""
         rehearsal = self.rehearsal(stack)
         azure = local_azure.start(rehearsal.azure)
-        env = environ(rehearsal.settings(azure)) | {"HOME": str(self.root / "home")}
+        env = environ(rehearsal.settings(azure)) | more | {"HOME": str(self.root / "home")}
         return subprocess.run(
             [str(engine.find()), *arguments],
             cwd=self.root,
