@@ -25,7 +25,7 @@ import yaml
 
 import config
 import local_azure
-from entrant import bootstrap, clouds, engine, monitor, outputs, tokens
+from entrant import bootstrap, clouds, engine, locks, monitor, outputs, tokens
 from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError
 from entrant.progress import Step, Steps
 from facts.clouds import Cloud
@@ -230,9 +230,9 @@ def _interrupted(rehearsal: Rehearsal, steps: Steps) -> bool:
     killed = mark.exists()
     for lock in (rehearsal.folder / "state" / ".pulumi" / "locks").rglob("*.json"):
         pid = int(json.loads(lock.read_text())["pid"])
-        if _alive(pid):  # somebody's own, or what a killed run left running
+        if locks.alive(pid):  # somebody's own, or what a killed run left running
             with steps.step(f"Waiting for pulumi (process {pid}), which is at work on this rehearsal"):
-                while _alive(pid):
+                while locks.alive(pid):
                     time.sleep(0.2)
         lock.unlink(missing_ok=True)
         killed = True
@@ -242,17 +242,6 @@ def _interrupted(rehearsal: Rehearsal, steps: Steps) -> bool:
     exported = engine.run(asked, cwd=rehearsal.root, environ=environ(rehearsal.backend()))
     mark.unlink(missing_ok=True)
     return bool(json.loads(exported.stdout)["deployment"].get("pending_operations"))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's process
-        return True
-    status = Path(f"/proc/{pid}/stat")  # on Linux: a dead process that nobody has asked after is no living one
-    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def _change(operation: str, rehearsal: Rehearsal, env: Mapping[str, str], step: Step) -> engine.Summary:

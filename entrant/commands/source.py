@@ -151,3 +151,15 @@ min_valid = click.option(
     metavar="DURATION",
     help="Renew a token that has less time left than this, such as 600, 10m or 1h; five minutes at least.",
 )
+
+
+class WithCommand(click.Command):
+    """A command that is handed what follows `--`, untouched, as its object."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.obj = args[at + 1 :]
+        return super().parse_args(ctx, args[:at])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "-- COMMAND…"]

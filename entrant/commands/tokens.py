@@ -71,19 +71,7 @@ def _checked(name: str) -> str:
     return name
 
 
-class _Run(click.Command):
-    """Keeps what follows `--` apart, untouched."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        at = args.index("--") if "--" in args else len(args)
-        ctx.obj = args[at + 1 :]
-        return super().parse_args(ctx, args[:at])
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return [*super().collect_usage_pieces(ctx), "-- COMMAND…"]
-
-
-@click.command(cls=_Run)
+@click.command(cls=source.WithCommand)
 @click.argument("words", nargs=-1, metavar="[APP] [[NAME=]AUDIENCE]…")
 @source.source
 @click.option(

@@ -1,0 +1,77 @@
+"""`comment`, `hold`, `assertion`: what a pipeline does around a review and an `up`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from entrant import engine, forge
+from entrant.commands.source import WithCommand
+from entrant.errors import ConfigurationError
+
+_stack = click.option("-s", "--stack", required=True, metavar="STACK", help="The Pulumi stack.")
+
+
+@click.command()
+@_stack
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def comment(stack: str, file: Path) -> None:
+    """Make the Markdown of FILE, written by `review` or `drift`, the one comment of STACK on this pull request.
+
+    On GitHub, GitLab and Azure DevOps, found from the pipeline's variables; with GITHUB_TOKEN, GITLAB_TOKEN or SYSTEM_ACCESSTOKEN.
+    A comment that is there is changed in place; others' comments are left alone.
+
+    \b
+    python3 -m entrant review -s dev --format markdown > review.md
+    python3 -m entrant comment -s dev review.md
+    """
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}") from None
+    done, where = forge.post(stack, text)
+    click.echo(f"{where}: the comment of {stack} {done}", err=True)
+
+
+@click.command(cls=WithCommand)
+@_stack
+@click.option("-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here.")
+@click.pass_obj
+def hold(command: list[str], stack: str, cwd: Path | None) -> int:
+    """Run a command that changes STACK, after taking away the lock that a killed run of the same pipeline left on it.
+
+    For pipelines that let one job at a time work on a stack. A lock that anybody else made, or a process that still works, is left
+    alone, and nothing is run. `pulumi` is found as the other commands find it; signals reach the command; its exit code is kept.
+
+    \b
+    python3 -m entrant hold -s dev -- pulumi up --yes --skip-preview -s dev
+    """
+    from entrant import locks, runner
+
+    if not command:
+        raise ConfigurationError(
+            "which command?", next_step="write it after --, such as: hold -s dev -- pulumi up -s dev"
+        )
+
+    def tell(text: str) -> None:
+        click.echo(text, err=True)
+
+    environ = engine.environment(os.environ)
+    with locks.hold(stack, locks.Job.here(*(forge.pipeline() or ())), cwd=cwd, environ=environ, tell=tell):
+        return runner.run(command, environ, [], cwd=cwd)
+
+
+@click.command()
+@click.option("--cloud", type=click.Choice(["public", "usgovernment", "china"]), default="public", show_default=True)
+def assertion(cloud: str) -> None:
+    """Ask this job's forge for an assertion of who it is, and print it: what Entra ID takes instead of a secret.
+
+    In a GitHub job with `id-token: write`, or a step of Azure Pipelines with a service connection. Each is good for minutes.
+
+    \b
+    ARM_OIDC_TOKEN="$(python3 -m entrant assertion)" pulumi up -s dev
+    """
+    from entrant import assertions
+
+    in_github = assertions.in_github(os.environ)
+    click.echo(assertions.from_github(cloud, os.environ) if in_github else assertions.from_azure_devops(os.environ))
