@@ -69,7 +69,8 @@ def assertion(cloud: str) -> None:
     In a GitHub job with `id-token: write`, or a step of Azure Pipelines with a service connection. Each is good for minutes.
 
     \b
-    ARM_OIDC_TOKEN="$(python3 -m entrant assertion)" pulumi up -s dev
+    (umask 077 && python3 -m entrant assertion > "$RUNNER_TEMP/assertion")
+    AZURE_FEDERATED_TOKEN_FILE="$RUNNER_TEMP/assertion" pulumi login azblob://state
     """
     from entrant import assertions
 
