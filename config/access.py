@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
 
 from facts import apis, limits
+from facts.roles import Permission as RolePermission
 
 from .problems import Refused, did_you_mean, shorten
 from .registration import distinct
@@ -63,6 +64,11 @@ class RoleDefinition(Model):
     """Operations taken out of `data_actions`."""
     assignable_scopes: Annotated[tuple[ScopeRef, ...], Field(min_length=1)]
     """Where it can be assigned; the first is where the definition is made and becomes part of its id."""
+
+    @property
+    def permissions(self) -> tuple[RolePermission, ...]:
+        """What it allows."""
+        return (RolePermission(self.actions, self.not_actions, self.data_actions, self.not_data_actions),)
 
 
 def _consent(value: Any) -> bool:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from facts import apis, limits
-from facts.roles import Permission as RolePermission
+from facts import apis, limits, risks
 from facts.roles import find_role
 from facts.scopes import Scope, is_guid
 
@@ -192,11 +191,6 @@ def _registration(app: App) -> Iterator[Finding]:
             yield Finding(("app_roles", value, KEY), message)
     if len(app.group_claims) > 1 and {"None", "All"} & set(app.group_claims):
         yield Finding(("group_claims",), "`None` and `All` stand alone; list the kinds you want instead")
-    if app.web and app.web.implicit_grant and app.web.implicit_grant.access_tokens:
-        message = (
-            "the implicit grant for access tokens is deprecated; use `spa.redirect_uris` (authorization code with PKCE)"
-        )
-        yield Finding(("web", "implicit_grant", "access_tokens"), message, "warning")
 
 
 def _names_owner(uri: str) -> bool:
@@ -344,51 +338,36 @@ def _covers(assignable: Scope, scope: Scope) -> bool:
 
 
 def _privileges(app: App, sound: Sound) -> Iterator[Finding]:
-    """What is dangerous: errors, or warnings where the app says that it is meant and why."""
+    """What is dangerous is refused, unless the app says that it is meant and why; policy judges it then."""
     if app.allow_privileged and app.reason is None:
         yield Finding(("allow_privileged",), "`allow_privileged` needs a `reason` beside it, for those who review it")
     if app.reason is not None and not app.allow_privileged:
         yield Finding(
             ("reason",), "`reason` goes with `allow_privileged: true`; without it there is nothing to explain"
         )
-    found = False
-    for path, what in _dangers(app, sound):
-        found = True
-        if app.allow_privileged:
-            yield Finding(path, f"privileged: {what}", "warning")
-        else:
-            remedy = "narrow it, or say `allow_privileged: true` with a `reason`"
-            yield Finding(path, f"{what}; {remedy}")
+    found = tuple(_dangers(app, sound))
     if app.allow_privileged and not found:
         yield Finding(("allow_privileged",), "nothing here needs `allow_privileged`; take it away", "warning")
-
-
-_WIDE = {"root": "the whole tenant", "management_group": "a management group", "subscription": "a whole subscription"}
+    if not app.allow_privileged:
+        for path, what in found:
+            yield Finding(path, f"{what}; narrow it, or say `allow_privileged: true` with a `reason`")
 
 
 def _dangers(app: App, sound: Sound) -> Iterator[tuple[tuple[Any, ...], str]]:
     for index, grant in enumerate(app.roles):
         definition = sound.role_definitions.get(grant.role.declared or "")
-        if grant.role.guid in limits.PRIVILEGED_ROLES and grant.condition is None:
-            yield ("roles", index, "role"), f"{grant.role.name} can give itself any role"
-        elif definition is not None and _can_assign_roles(definition) and grant.condition is None:
-            yield (
-                ("roles", index, "role"),
-                f"{grant.role.name} allows role assignments, and so can give itself any role",
-            )
-        if grant.scope.kind in _WIDE:
-            yield ("roles", index, "scope"), f"{grant.role.name} at {_WIDE[grant.scope.kind]} reaches everything in it"
+        permissions = definition.permissions if definition else ()
+        role = risks.of_role(grant.role.name, grant.role.guid, permissions)
+        if role and grant.condition is None:
+            yield ("roles", index, "role"), role
+        if scope := risks.of_scope(grant.role.name, grant.scope):
+            yield ("roles", index, "scope"), scope
     for index, permission in enumerate(app.permissions):
         if permission.api.client_id == apis.GRAPH:
             for kind in ("application", "delegated"):
                 for position, name in enumerate(getattr(permission, kind)):
-                    if name in limits.PRIVILEGED_PERMISSIONS:
-                        yield ("permissions", index, kind, position), f"{name} can take over accounts or the directory"
-    for index, role in enumerate(app.directory_roles):
-        if role.role.privileged:
-            yield ("directory_roles", index, "role"), f"{role.role.name} is a privileged directory role"
-
-
-def _can_assign_roles(definition: RoleDefinition) -> bool:
-    block = RolePermission(definition.actions, definition.not_actions)
-    return block.permits("Microsoft.Authorization/roleAssignments/write")
+                    if what := risks.of_permission(name):
+                        yield ("permissions", index, kind, position), what
+    for index, granted in enumerate(app.directory_roles):
+        if what := risks.of_directory_role(granted.role):
+            yield ("directory_roles", index, "role"), what

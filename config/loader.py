@@ -36,11 +36,12 @@ class Report:
     tree: Node | None = field(default=None, repr=False, compare=False)
     """The merged tree, if the files could be read."""
 
-    def problem(self, path: tuple[Any, ...], message: str, severity: Severity = "error") -> Problem:
+    def problem(self, path: tuple[Any, ...], message: str, severity: Severity = "error", rule: str = "") -> Problem:
         """A problem with the value at `path` (with `KEY` as its last step: with the key), where it stands in its file."""
         assert self.tree is not None
-        place, taken = _at(self.tree, path)
-        return Problem(place.file, place.line, place.column, _breadcrumb(taken) + message, severity)
+        node, key, taken = self.tree.walk(path)
+        place = key if path[-1] is KEY else node.place
+        return Problem(place.file, place.line, place.column, _breadcrumb(taken) + message, severity, rule)
 
     @property
     def errors(self) -> tuple[Problem, ...]:

@@ -21,6 +21,8 @@ class Problem:
     column: int
     message: str
     severity: Severity = field(default="error")
+    rule: str = field(default="")
+    """The policy rule that it breaks, if it breaks one."""
 
     @property
     def place(self) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema, field_validator
 
-from facts import limits
+from facts import limits, risks
 
 from .problems import Refused, shorten
 from .source import expected
@@ -17,8 +17,6 @@ SignInAudience = Literal[
 ]
 PERSONAL = ("AzureADandPersonalMicrosoftAccount", "PersonalMicrosoftAccount")
 
-_LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/|$)")
-
 
 def _redirect(value: Any, *, public: bool) -> str:
     text = text_of(value)
@@ -29,7 +27,7 @@ def _redirect(value: Any, *, public: bool) -> str:
     parse_url(text, "https", "http", *(() if public else ("ms-appx-web", "brk-multihub")))
     if "#" in text:
         raise Refused(f'a redirect URI has no fragment; remove what follows # in "{shorten(text)}"')
-    if text.startswith("http:") and not _LOOPBACK.match(text):
+    if risks.is_unencrypted(text):
         raise Refused(f'"{shorten(text)}" is not encrypted; use https, or http for localhost alone')
     if not public and re.fullmatch(r"[a-z-]+://[^/?]+", text):
         raise Refused(f'a redirect URI without a path ends with a slash: write "{shorten(text)}/"')

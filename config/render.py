@@ -22,6 +22,8 @@ def _command(problem: Problem) -> str:
     where = {"file": problem.file}
     if problem.line:
         where |= {"line": str(problem.line), "col": str(problem.column)}
+    if problem.rule:
+        where |= {"title": problem.rule}
     return workflow_command(problem.severity, problem.message, **where)
 
 
@@ -56,7 +58,10 @@ def logging_command(command: str, message: str, **properties: str) -> str:
 
 
 def as_json(problems: Iterable[Problem]) -> str:
-    """A JSON array of objects with `file`, `line`, `column` (0 where there is none), `severity` and `message`."""
+    """A JSON array of objects with `file`, `line`, `column` (0 where there is none), `severity` and `message`.
+
+    What breaks a policy rule has its name as `rule`.
+    """
     return json.dumps(
         [
             {
@@ -65,6 +70,7 @@ def as_json(problems: Iterable[Problem]) -> str:
                 "column": problem.column,
                 "severity": problem.severity,
                 "message": problem.message,
+                **({"rule": problem.rule} if problem.rule else {}),
             }
             for problem in problems
         ],

@@ -24,6 +24,7 @@ _PARTS = (
     "entrant",
     "facts",
     "local_azure",
+    "policy",
     "Pulumi.yaml",
     "__main__.py",
     "requirements.txt",

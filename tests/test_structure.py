@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "facts": set(),
     "config": {"facts"},
     "components": {"config", "facts"},
-    "entrant": {"config", "facts"},
+    "policy": {"config", "facts"},
+    "entrant": {"config", "facts", "policy"},
     "local_azure": {"facts"},
 }
 STARTS_THE_LOCAL_AZURE = {"entrant/rehearsal.py", "entrant/commands/local.py"}
@@ -43,7 +44,7 @@ def test_a_package_imports_only_what_lies_before_it_in_the_flow(package: str) ->
 def test_only_the_program_reads_pulumi_config() -> None:
     readers = [
         file.relative_to(ROOT).as_posix()
-        for package in ("components", "config", "facts", "entrant")
+        for package in ("components", "config", "facts", "policy", "entrant")
         for file in (ROOT / package).rglob("*.py")
         if "pulumi.Config" in file.read_text("utf-8")
     ]

@@ -7,6 +7,9 @@ from config import render
 from entrant import bootstrap
 from entrant.errors import ConfigurationError
 
+BROKEN_RULES = 5
+"""Exit code when rules of severity error are broken and nothing else is wrong; Pulumi's for policy."""
+
 
 @click.command()
 @click.argument("environments", nargs=-1)
@@ -14,18 +17,35 @@ from entrant.errors import ConfigurationError
 def validate(environments: tuple[str, ...], form: str) -> int:
     """Check environments (all of config/, or those named, by stack or file) without any cloud.
 
-    Every problem of every file is reported at once, with file, line and column; `github` shows them beside the lines of a pull
-    request. Exit code 2 if there is an error, 0 if there are warnings only.
+    Every problem of every file is reported at once, with file, line and column, and every policy rule that an environment
+    breaks, with its remedy; `github` shows them beside the lines of a pull request. Exit code 2 if there is an error, 5 if only
+    policy rules of severity error are broken, 0 if there are warnings only.
 
     \b
     python3 -m entrant validate
     python3 -m entrant validate dev examples/everything.yaml --format github
     """
+    import policy
+
     names = environments or tuple(config.environments(root=bootstrap.ROOT))
     reports = [config.check(name, root=bootstrap.ROOT) for name in names]
-    problems = list(dict.fromkeys(problem for report in reports for problem in report.problems))
+    broken = [
+        finding.problem
+        for report in reports
+        if report.environment is not None
+        for finding in policy.evaluate(report.environment, report)
+        if finding.problem is not None
+    ]
+    found = [problem for report in reports for problem in report.problems]
+    problems = sorted(
+        dict.fromkeys((*found, *broken)), key=lambda problem: (problem.file, problem.line, problem.column)
+    )
     if problems or form == "json":
         click.echo(render.FORMATS[form](problems))
     wrong = sum(report.environment is None for report in reports)
-    click.echo(f"{len(reports)} environments checked, {wrong} with errors, {len(problems)} problems", err=True)
-    return ConfigurationError.exit_code if wrong else 0
+    rules = len(dict.fromkeys(broken))
+    summary = f"{len(reports)} environments checked, {wrong} with errors, {len(problems)} problems"
+    click.echo(f"{summary}, {rules} of them of policy" if rules else summary, err=True)
+    if wrong:
+        return ConfigurationError.exit_code
+    return BROKEN_RULES if any(problem.severity == "error" for problem in broken) else 0
