@@ -232,13 +232,21 @@ def _differences(
         if path.startswith("__"):
             continue
         kind = detailed[path]["diffKind"]
-        yield Difference(
-            path,
-            kind.removesuffix("-replace"),
-            kind.endswith("-replace") or path in replaces,
-            _at(old, path),
-            _at(new, path),
-        )
+        replaced = kind.endswith("-replace") or path in replaces
+        yield from _leaves(path, kind.removesuffix("-replace"), replaced, _at(old, path), _at(new, path))
+
+
+def _leaves(path: str, kind: str, replaces: bool, old: Any, new: Any) -> Iterator[Difference]:
+    """A difference of two mappings as the differences in them; what is empty and what is not there are the same."""
+    if isinstance(old or {}, Mapping) and isinstance(new or {}, Mapping) and (old or new):
+        before, after = old or {}, new or {}
+        for name in sorted(before.keys() | after.keys()):
+            was, will_be = before.get(name), after.get(name)
+            if (was or None) != (will_be or None):
+                inner = "add" if not was else "delete" if not will_be else "update"
+                yield from _leaves(f"{path}.{name}", inner, replaces, was, will_be)
+    else:
+        yield Difference(path, kind, replaces, old, new)
 
 
 _STEP = re.compile(r"""\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|\.?([^.\[\]]+)""")

@@ -24,6 +24,7 @@ COMMANDS = {
     "hold": "commenting",
     "assertion": "commenting",
     "explain": "proving",
+    "review": "reviewing",
     "logs": "monitoring",
     "metrics": "monitoring",
     "test": "rehearsing",
