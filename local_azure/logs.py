@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from facts.scopes import Scope, ScopeError, parse_scope
 from local_azure.access import Caller, authenticate, permitted
-from local_azure.kql import Columns, KqlError, Row, Source, evaluate, python_value, wire_value
+from local_azure.kql import Columns, KqlError, Row, Source, answer, python_value
 from local_azure.resources import Doc, key_of
 from local_azure.wire import Call, Reply, epoch_of, is_guid, new_guid, refuse
 from local_azure.world import World
@@ -100,22 +100,21 @@ def run(world: World, caller: Caller, workspace: Doc | str, query: str, timespan
     since, until = _span(timespan, world.store.now())
     source = _Workspace(world, caller, scope, since, until)
     try:
-        table = evaluate(query, source, datetime.fromtimestamp(world.store.now(), UTC))
-        rows = [[wire_value(row.get(name), kind) for name, kind in table.columns.items()] for row in table.rows]
+        columns, rows = answer(query, source, datetime.fromtimestamp(world.store.now(), UTC))
     except KqlError as error:
         outer = {
             "SyntaxError": "A recognition error occurred in the query.",
             "SemanticError": "A semantic error occurred.",
         }[error.kind]
-        line = query.count("\n", 0, error.position) + 1
-        column = error.position - (query.rfind("\n", 0, error.position) + 1)
-        where = f" on line [{line},{column}]" if error.kind == "SyntaxError" else ""
-        detail: dict[str, Any] = {"code": error.code, "message": error.message + where}
-        if error.kind == "SyntaxError":
-            detail |= {"line": line, "pos": column, "token": error.token}
+        detail: dict[str, Any] = {"code": error.code, "message": error.message}
+        if error.position >= 0:
+            line = query.count("\n", 0, error.position) + 1
+            column = error.position - (query.rfind("\n", 0, error.position) + 1)
+            where = f" on line [{line},{column}]" if error.kind == "SyntaxError" else ""
+            detail |= {"message": error.message + where, "line": line, "pos": column, "token": error.token}
         _bad_argument(error.message, {"code": error.kind, "message": outer, "innererror": detail})
-    columns = [{"name": name, "type": kind} for name, kind in table.columns.items()]
-    return {"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]}
+    named = [{"name": name, "type": kind} for name, kind in columns.items()]
+    return {"tables": [{"name": "PrimaryResult", "columns": named, "rows": rows}]}
 
 
 class _Workspace(Source):
@@ -123,6 +122,9 @@ class _Workspace(Source):
         self.world, self.caller, self.scope, self.since, self.until = world, caller, scope, since, until
         self.key = key_of(scope.id)
         self.tables = world.telemetry.tables(self.key)
+
+    def names(self) -> Iterable[str]:
+        return self.tables
 
     def columns(self, name: str) -> Columns | None:
         return self.tables.get(name)
