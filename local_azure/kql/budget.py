@@ -22,8 +22,8 @@ SECONDS = 10.0
 class Budget:
     """What is left for one query; each method raises `KqlError` when it is used up."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self._until = time.monotonic() + seconds
+    def __init__(self) -> None:
+        self._until = time.monotonic() + SECONDS
         self._cells, self._text = MOST_CELLS, MOST_TEXT
 
     def step(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from local_azure.kql.budget import Budget
 from local_azure.kql.functions import (
     AGGREGATES,
+    EARLY,
     FUNCTIONS,
     KINDS,
     ORDERED,
@@ -57,6 +58,8 @@ class Group:
 
     columns: Columns
     folds: list[tuple[str, Callable[[list[Row]], Any]]] = field(default_factory=list)
+    starred: list[Expr] = field(default_factory=list)
+    """What a ``*`` stands for: all columns but those that the groups are made by."""
 
     def add(self, kind: str, fold: Callable[[list[Row]], Any], name: str) -> Expr:
         """An expression that stands for an aggregate."""
@@ -600,6 +603,9 @@ class Expressions(Reader):
             def get(row: Row) -> Any:
                 return run(*[one(row) for one in getters])
 
+        if name in EARLY and arguments[EARLY[name][0]].constant:
+            at, check = EARLY[name]
+            check(text(arguments[at].get({})))
         constant = all(argument.constant for argument in arguments) and name not in ("rand", "new_guid")
         named = arguments[0].name if function.keeps and arguments else ""
         named = f"strlen_{arguments[0].name}" if name == "strlen" and arguments[0].name else named
@@ -674,40 +680,35 @@ class Expressions(Reader):
         self.need("(")
         self.group = None
         given: list[tuple[str | None, Expr]] = []
+        stars: list[bool] = []
         while not self.is_next(")"):
             if self.take("*"):
                 taken = {value.name for _, value in given[:1]} if name.startswith("arg") else set()
                 given += [(None, column(one, kind)) for one, kind in group.columns.items() if one not in taken]
             else:
                 given.append(self.called(group.columns))
+                stars += [False] * (len(given) - len(stars))
+            stars += [True] * (len(given) - len(stars))
             if not self.take(","):
                 break
         self.need(")")
         self.group = group
         if not given:
             self._miscounted(name, 1, 64, 0, token)
-        prefix = "any_" if name == "any" else ""
+        made: list[tuple[str | None, Expr]] = []
         if name in ("any", "take_any"):
-            return [
-                (title, group.add(value.type, _first(value.get), f"{prefix}{value.name}" if value.name else ""))
-                for title, value in given
-            ]
-        best = given[0][1]
-        self._checked(name, 0, "o", best, token)
-
-        def picked(get: Getter) -> Callable[[list[Row]], Any]:
-            def fold(rows: list[Row]) -> Any:
-                row = fold_row(rows, best.get, name == "arg_max")
-                return None if row is None else get(row)
-
-            return fold
-
-        largest = best.name or ("max_" if name == "arg_max" else "min_")
-        titles = [largest, *(value.name or f"{largest}_arg{at}" for at, (_, value) in enumerate(given[1:], 1))]
-        return [
-            (title, group.add(value.type, picked(value.get), shown))
-            for (title, value), shown in zip(given, titles, strict=True)
-        ]
+            for title, value in given:
+                shown = f"any_{value.name}" if name == "any" and value.name else value.name
+                made.append((title, group.add(value.type, _first(value.get), shown)))
+        else:
+            best = given[0][1]
+            self._checked(name, 0, "o", best, token)
+            largest = best.name or ("max_" if name == "arg_max" else "min_")
+            for at, (title, value) in enumerate(given):
+                shown = value.name or (f"{largest}_arg{at}" if at else largest)
+                made.append((title, group.add(value.type, _picked(best.get, value.get, name == "arg_max"), shown)))
+        group.starred += [value for (_, value), star in zip(made, stars, strict=True) if star]
+        return made
 
     def _percentiles(self, name: str, group: Group, token: Token) -> list[tuple[str | None, Expr]]:
         arguments = self._arguments(group)
@@ -734,7 +735,7 @@ class Expressions(Reader):
         ]
 
 
-_FOLDS = ("arg_max", "arg_min", "argmax", "argmin", "any", "take_any", "percentile", "percentiles", "percentiles_array")
+_FOLDS = ("arg_max", "arg_min", "any", "take_any", "percentile", "percentiles", "percentiles_array")
 
 
 def is_fold(name: str) -> bool:
@@ -744,6 +745,14 @@ def is_fold(name: str) -> bool:
 
 def _plain(value: Any) -> Any:
     return text(value) if isinstance(value, datetime | timedelta) else value
+
+
+def _picked(best: Getter, get: Getter, largest: bool) -> Callable[[list[Row]], Any]:
+    def fold(rows: list[Row]) -> Any:
+        row = fold_row(rows, best, largest)
+        return None if row is None else get(row)
+
+    return fold
 
 
 def _first(get: Getter) -> Callable[[list[Row]], Any]:

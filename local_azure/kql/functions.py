@@ -133,7 +133,8 @@ def _extract_all(pattern: Any, *rest: Any) -> Values | None:
 def _replace_regex(source: Any, pattern: Any, new: Any) -> str:
     compiled, string, rewrite = regex(text(pattern)), text(source), text(new)
     if len(string) * max(len(rewrite), 1) > LONGEST_STRING * 4:
-        matches = sum(1 for _ in compiled.finditer(string))
+        most = LONGEST_STRING // max(len(rewrite), 1) + 1
+        matches = sum(1 for _ in itertools.islice(compiled.finditer(string), most))
         _fits("replace_regex", len(string) * (1 + rewrite.count("\\")) + matches * len(rewrite))
     try:
         return str(compiled.sub(rewrite, string))
@@ -578,7 +579,8 @@ def _bag(*pairs: Any) -> dict[str, Any]:
 def _merged(*bags: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for bag in bags:
-        found = {**bag, **found} if isinstance(bag, dict) else found
+        for name, value in bag.items() if isinstance(bag, dict) else ():
+            found.setdefault(name, value)
     return found
 
 
@@ -681,10 +683,10 @@ FUNCTIONS: dict[str, Function] = {
     "todatetime": _F("x", "datetime", _as("datetime"), True),
     "todecimal": _F("x", "real", _as("real"), True),
     "todouble": _F("x", "real", _as("real"), True),
-    "todynamic": _F("x", "dynamic", _as("dynamic"), True),
-    "parse_json": _F("x", "dynamic", _as("dynamic"), True),
-    "toobject": _F("x", "dynamic", _as("dynamic"), True),
-    "toguid": _F("x", "guid", _as("guid"), True),
+    "todynamic": _F("s", "dynamic", _as("dynamic"), True),
+    "parse_json": _F("s", "dynamic", _as("dynamic"), True),
+    "toobject": _F("s", "dynamic", _as("dynamic"), True),
+    "toguid": _F("s", "guid", _as("guid"), True),
     "toint": _F("x", "int", _as("int"), True),
     "tolong": _F("x", "long", _as("long"), True),
     "toreal": _F("x", "real", _as("real"), True),
@@ -815,6 +817,19 @@ FUNCTIONS: dict[str, Function] = {
     "zip": _F("yy*", "dynamic", lambda *arrays: [list(one) for one in itertools.zip_longest(*map(_array, arrays))]),
 }
 """Scalar functions that need only their arguments' values."""
+
+
+EARLY: dict[str, tuple[int, Callable[[str], Any]]] = {
+    "datetime_add": (0, _unit),
+    "datetime_diff": (0, _unit),
+    "extract": (0, regex),
+    "extract_all": (0, regex),
+    "replace_regex": (1, regex),
+    "trim": (0, regex),
+    "trim_start": (0, regex),
+    "trim_end": (0, regex),
+}
+"""Function → which argument is checked when the query is read, if it is constant, and how."""
 
 
 def result_type(function: Function, kinds: list[str]) -> str | None:

@@ -91,7 +91,13 @@ def _evaluate(query: str, source: Source, now: datetime, budget: Budget) -> Tabl
             semantic("The query is nested too deeply.")
 
     try:
-        table = _Statements(query, source, now, budget).query()
+        reader = _Statements(query, source, now, budget)
+        try:
+            table = reader.query()
+        except KqlError as error:
+            if error.position < 0 and error.code.startswith("SEM"):
+                error.position = reader.peek(-1).at if reader.at else 0
+            raise
     except RecursionError:
         semantic("The query is nested too deeply.")
     return Table(table.columns, guarded(table.rows))
@@ -106,6 +112,8 @@ class _Statements(Expressions):
         self.views: dict[str, Table] = {}
         self.functions: dict[str, _Function] = {}
         self.operators = 0
+        self.calls = 0
+        """How many functions' bodies are being read, one in another."""
 
     # Statements
 
@@ -148,7 +156,19 @@ class _Statements(Expressions):
             self.views[name] = Table(view.columns, self.held(view))
         else:
             value = self.expression({})
-            self.scalars[name] = replace(literal(value.type, value.get({})), name=name)
+            if value.constant or not self.calls:
+                self.scalars[name] = replace(literal(value.type, value.get({})), name=name)
+            else:
+                self.scalars[name] = replace(self.metered(value), name=name)
+
+    def metered(self, value: Expr) -> Expr:
+        """A value that a function's parameter or `let` stands for: each use costs a step, as uses may double at each level."""
+
+        def get(row: Row) -> Any:
+            self.budget.step()
+            return value.get(row)
+
+        return replace(value, get=get)
 
     def held(self, table: Table) -> list[Row]:
         """All rows of a table, kept."""
@@ -289,7 +309,7 @@ class _Statements(Expressions):
             else:
                 value = self.expression(columns, depth + 1)
                 # A function may be called for every row: its parameter is then what the argument is in that row.
-                scalars[parameter] = replace(_cast(value, kind), name="")
+                scalars[parameter] = replace(self.metered(_cast(value, kind)), name="")
                 views.pop(parameter, None)
         if not self.is_next(")"):
             self.semantic(
@@ -298,11 +318,13 @@ class _Statements(Expressions):
         self.need(")")
         known, back = (self.scalars, self.views, self.functions), self.at
         self.scalars, self.views, self.functions, self.at = scalars, views, dict(function.functions), function.body
+        self.calls += 1
         try:
             found = run({}, depth)
             self.take(";")
             self.need("}")
         finally:
+            self.calls -= 1
             (self.scalars, self.views, self.functions), self.at = known, back
         return found
 
@@ -505,11 +527,11 @@ class _Statements(Expressions):
             self.budget.step()
             yield row
 
-    def hints(self) -> dict[str, str]:
-        """Take ``name=value`` and ``hint.name=value`` before an operator's arguments."""
+    def hints(self, *names: str) -> dict[str, str]:
+        """Take ``name=value`` of these names, and ``hint.name=value``, before an operator's arguments."""
         found = {}
         while self.peek().kind == "name" and (
-            self.peek(1).text == "=" or (self.is_next("hint") and self.peek(1).text == ".")
+            (self.is_next(*names) and self.peek(1).text == "=") or (self.is_next("hint") and self.peek(1).text == ".")
         ):
             name = self.next().text
             while self.take("."):
@@ -693,6 +715,9 @@ class _Statements(Expressions):
             given = self.aggregates(group)
             self.group = None
         keys = self.call_list(table.columns) if self.take("by") else []
+        known = {value.name for _, value in keys if value.name in table.columns}
+        starred = [id(value) for value in group.starred if value.name in known]
+        given = [(name, value) for name, value in given if id(value) not in starred]
         values = self.unique([*keys, *given])
         by, folded = values[: len(keys)], values[len(keys) :]
         self.scalar_keys(by)
@@ -752,7 +777,7 @@ class _Statements(Expressions):
 
     def union(self, before: list[tuple[str, Table]], depth: int) -> Table:
         """Take the tables of a union, after those that stand before it."""
-        options = self.hints()
+        options = self.hints("kind", "withsource", "with_source", "isfuzzy")
         if options.get("kind", "outer") not in ("inner", "outer"):
             self.semantic("'union' operator: kind is inner or outer.", "SEM0219")
         tables = list(before)
@@ -768,7 +793,7 @@ class _Statements(Expressions):
     def members(self, at: int, depth: int, *, fuzzy: bool) -> list[tuple[str, Table]]:
         """Take one member of a union: a table, several by a wildcard, or a pipeline in parentheses."""
         token = self.peek()
-        if token.text == "(" or self.starts_table():
+        if (token.text == "(" or self.starts_table()) and self.peek(1).text != "*":
             name = token.text if token.kind == "name" else f"union_arg{at}"
             return [(name, self.origin(depth + 1))]
         back = self.at
@@ -812,7 +837,7 @@ class _Statements(Expressions):
         return self.union([("union_arg0", table)], depth)
 
     def join(self, table: Table, depth: int) -> Table:
-        kind = self.hints().get("kind", "innerunique")
+        kind = self.hints("kind").get("kind", "innerunique")
         kind = {"leftantisemi": "leftanti", "anti": "leftanti", "rightantisemi": "rightanti"}.get(kind, kind)
         if kind not in JOINS:
             self.semantic(f"kind is one of {', '.join(JOINS)}, not '{kind[:40]}'.", "SEM0219")
@@ -820,7 +845,7 @@ class _Statements(Expressions):
         return self.joined(table, right, self.conditions(table.columns, right.columns), kind)
 
     def lookup(self, table: Table, depth: int) -> Table:
-        kind = self.hints().get("kind", "leftouter")
+        kind = self.hints("kind").get("kind", "leftouter")
         if kind not in ("leftouter", "inner"):
             self.semantic("kind is leftouter or inner.", "SEM0219")
         right = self.origin(depth + 1)
@@ -924,7 +949,7 @@ class _Statements(Expressions):
     # Values that hold several
 
     def mv_expand(self, table: Table, depth: int) -> Table:
-        options = self.hints()
+        options = self.hints("kind", "bagexpansion", "with_itemindex")
         bags_as_pairs = "array" in (options.get("kind"), options.get("bagexpansion"))
         index = options.get("with_itemindex")
         parts: list[tuple[str, str, Expr]] = []
@@ -969,7 +994,7 @@ class _Statements(Expressions):
 
     def parsed(self, table: Table, *, keep: bool) -> Table:
         """Take ``source with "text" Name:type * …``; with `keep`, rows that do not fit stay, their new columns empty."""
-        options = self.hints()
+        options = self.hints("kind", "flags")
         mode = options.get("kind", "simple")
         if mode not in ("simple", "relaxed", "regex"):
             self.semantic("kind is simple, relaxed or regex.", "SEM0219")

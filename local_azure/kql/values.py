@@ -111,7 +111,10 @@ def whole(value: Any, bits: int = 64) -> int | None:
         value = value.strip()
         if len(value) > 400:
             return None
-        found = float(value) if "." in value or ("e" in value.lower() and "x" not in value.lower()) else int(value, 0)
+        if value.lower().lstrip("+-").startswith("0x"):
+            found: int | float = int(value, 16)
+        else:
+            found = int(value) if value.lstrip("+-").isdecimal() else float(value)
     else:
         found = value
     number = int(found)
@@ -175,7 +178,7 @@ def text(value: Any) -> str:
         fraction = f".{span.microseconds:06d}0" if span.microseconds else ""
         return f"{sign}{f'{span.days}.' if span.days else ''}{clock}{fraction}"
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=text)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=text)
     return str(value)
 
 
