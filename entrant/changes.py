@@ -139,7 +139,7 @@ class Reading:
             old, new = metadata.get("old"), metadata.get("new")
             if old and not new:
                 self._found[metadata["urn"]] = _change(metadata, "delete")
-            elif old and metadata.get("detailedDiff"):
+            elif old and (metadata.get("detailedDiff") or metadata["op"] == "update"):
                 self._found[metadata["urn"]] = _change(metadata, "update")
 
 

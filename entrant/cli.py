@@ -18,6 +18,7 @@ COMMANDS = {
     "wait": "proving",
     "check": "proving",
     "doctor": "proving",
+    "drift": "watching",
     "expiry": "watching",
     "matrix": "watching",
     "comment": "commenting",

@@ -82,6 +82,17 @@ def stack_outputs(
     return outputs.from_text(said, f"the output of stack {stack}", secrets=secrets)
 
 
+def setting(stack: str, key: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
+    """A value of a stack's configuration; None when it has none of that name."""
+    asked = ["config", "get", key, "--stack", stack]
+    done = run(asked, cwd=cwd, environ=environ, check=False)
+    if done.returncode == 0:
+        return done.stdout.rstrip("\n")
+    if "not found" in done.stderr and key in done.stderr:
+        return None
+    raise failure(asked, done.returncode, done.stderr or done.stdout)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What an operation did: the number of resources for each kind of change (`create`, `update`, `same`, …)."""

@@ -1,4 +1,4 @@
-"""`expiry`, `matrix`: what a pipeline asks before it does anything: what ends soon, and which stacks a change concerns."""
+"""`drift`, `expiry`, `matrix`: what pipelines ask: what differs, what ends soon, which stacks a change concerns."""
 
 import datetime as dt
 import json
@@ -16,6 +16,8 @@ from entrant import expiry as endings
 from entrant import matrix as matrices
 from entrant.errors import ConfigurationError
 
+DRIFT = 7
+"""Exit code of `drift` when something differs."""
 ENDING = 5
 """Exit code of `expiry` when something ends within the time asked about."""
 
@@ -218,3 +220,47 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
         limit = f"GitHub runs {matrices.MOST_JOBS} jobs of a matrix at most"
         click.echo(f"{len(found.stacks)} stacks: {limit}; divide them into stages with --order", err=True)
     return 0
+
+
+@click.command()
+@click.option("-s", "--stack", required=True, metavar="STACK", help="The Pulumi stack.")
+@click.option(
+    "-C",
+    "--cwd",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="The project's folder, if not this.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What is found is looked for again after so long, and counts when it is still there.",
+)
+@_now
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
+def drift(stack: str, cwd: Path | None, settle: float, now: dt.datetime | None, form: str) -> int:
+    """Where the cloud differs from what was put up: what changed or went, and what came by hand and no refresh sees.
+
+    Neither the stack's state nor its history is written. `drift.ignore` in the environment's file lists what is known, with a
+    reason and a day. Exit code 7 if something differs.
+
+    \b
+    python3 -m entrant drift -s dev
+    python3 -m entrant drift -s dev --format markdown > drift.md
+    """
+    import config
+    from entrant import drift as drifts
+
+    root = cwd or bootstrap.ROOT
+    try:
+        environment = config.load(engine.setting(stack, "entrant:environment", cwd=root) or stack, root=root)
+    except config.ConfigError as error:
+        raise ConfigurationError(
+            str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
+        ) from None
+    moment = now or dt.datetime.now(dt.UTC)
+    report = drifts.look(stack, environment.drift.ignore, now=moment, settle=settle, cwd=root)
+    click.echo(drifts.FORMATS[form](report), nl=form != "markdown")
+    return DRIFT if report.findings else 0
