@@ -4,11 +4,12 @@ Source of the table (`builtin_roles.json`): Microsoft's list of built-in role de
 one role a line as `[name, id, [[actions, notActions, dataActions, notDataActions], …]]`.
 """
 
+import fnmatch
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 
@@ -45,9 +46,10 @@ class BuiltInRole:
     permissions: tuple[Permission, ...]
 
 
-@cache
+@lru_cache(8192)
 def _pattern(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.lower().split("*")))
+    # Of a run of wildcards fnmatch makes a pattern that never goes back; `?` and `[` are none of ours.
+    return re.compile(fnmatch.translate(pattern.lower().replace("[", "[[]").replace("?", "[?]")))
 
 
 def matches(pattern: str, action: str) -> bool:
@@ -55,7 +57,7 @@ def matches(pattern: str, action: str) -> bool:
 
     `*` stands for any run of characters, slashes included (Azure role definitions documentation, "Actions format").
     """
-    return pattern == "*" or _pattern(pattern).fullmatch(action.lower()) is not None
+    return pattern == "*" or _pattern(pattern).match(action.lower()) is not None
 
 
 def permits(permissions: Iterable[Permission], action: str, *, data: bool = False) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from facts.scopes import Scope
 from local_azure import first_party
+from local_azure.resources import Allowed
 from local_azure.tokens import TokenError
 from local_azure.wire import Call, refuse, utc
 from local_azure.world import World
+
+Attributes = Mapping[tuple[str, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +99,29 @@ def authenticate(world: World, call: Call, *shorts: str, wrong_audience: int = 4
 
 def permitted(world: World, caller: Caller, action: str, scope: Scope, *, data: bool = False) -> bool:
     """Whether a caller's roles permit an action at a scope now."""
+    return _allowed(world, caller, action, scope, data, {}) == "yes"
+
+
+def _allowed(world: World, caller: Caller, action: str, scope: Scope, data: bool, attributes: Attributes) -> Allowed:
+    now = {("environment", "utcnow"): utc(world.store.now())}
     delay = world.propagation("roles")
-    return world.resources.allowed(caller.principals, action, scope, data=data, delay=delay)
+    return world.resources.allowed(
+        caller.principals, action, scope, data=data, delay=delay, attributes={**now, **attributes}
+    )
 
 
-def demand(world: World, caller: Caller, action: str, scope: Scope) -> None:
-    """Refuse as Resource Manager does (403 AuthorizationFailed) unless the caller may do `action` at `scope`."""
-    if permitted(world, caller, action, scope):
+def demand(world: World, caller: Caller, action: str, scope: Scope, attributes: Attributes | None = None) -> None:
+    """Refuse as Resource Manager does (403 AuthorizationFailed) unless the caller may do `action` at `scope`.
+
+    `attributes` of the request are what conditions of role assignments may look at.
+    """
+    found = _allowed(world, caller, action, scope, False, attributes or {})
+    if found == "yes":
         return
+    unfulfilled = " or an ABAC condition not fulfilled" if found == "conditional" else ""
     text = (
-        f"The client '{caller.app_id}' with object id '{caller.object_id}' does not have authorization to perform action "
-        f"'{action}' over scope '{scope.id}' or the scope is invalid. If access was recently granted, please refresh your "
+        f"The client '{caller.app_id}' with object id '{caller.object_id}' does not have authorization{unfulfilled} to perform "
+        f"action '{action}' over scope '{scope.id}' or the scope is invalid. If access was recently granted, please refresh your "
         "credentials."
     )
     refuse(403, "AuthorizationFailed", text)

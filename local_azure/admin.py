@@ -104,6 +104,7 @@ def settings(world: World) -> Doc:
     return {
         "propagation": {what: world.propagation(what) for what in ("roles", "secrets")},
         "clock": {"now": world.store.now(), "speed": world.store.clock_speed},
+        "directory_quota": world.directory_quota,
     }
 
 
@@ -131,6 +132,8 @@ def _change(world: World, body: Doc) -> None:
             ):
                 _bad("The clock takes 'offset' in seconds and a 'speed' above 0.")
             world.store.set_clock(offset=numbers.get("offset"), speed=numbers.get("speed"))
+        elif name == "directory_quota" and type(value) is int and 0 < value <= 10**9:
+            world.store.set_setting(name, str(value))
         else:
             _bad(f"'{name}' is no setting, or its value is not valid.")
 

@@ -132,6 +132,20 @@ class Directory:
         found = self.store.row("SELECT count(*) FROM object WHERE kind = ? AND deleted IS NULL", kind)
         return 0 if found is None else int(found[0])
 
+    def used(self) -> int:
+        """How much of the directory's size quota is used: each object, and of the deleted ones a quarter."""
+        found = self.store.row(
+            "SELECT sum(deleted IS NULL), sum(deleted > ?) FROM object WHERE kind IN (?, ?, ?, ?)",
+            *(self.store.now() - RETENTION, "application", "servicePrincipal", "group", "user"),
+        )
+        live, deleted = found or (0, 0)
+        return int(live or 0) + int(deleted or 0) // 4
+
+    def is_full(self, quota: int) -> bool:
+        """Whether no further object fits; quick as long as fewer have ever been made."""
+        made = self.store.row("SELECT coalesce(max(seq), 0) FROM object")
+        return made is not None and made[0] >= quota and self.used() >= quota
+
     def update(self, doc: Doc) -> None:
         """Replace a live object by `doc`."""
         self.store.run("UPDATE object SET doc = ? WHERE id = ?", json.dumps(doc), doc["id"].lower())

@@ -88,9 +88,7 @@ def run(world: World, caller: Caller, workspace: Doc | str, query: str, timespan
     """The answer to one query, or the refusal."""
     if isinstance(workspace, str):
         # [?] What the API says of a workspace that does not exist; a caller without any access must not learn the difference.
-        if not world.resources.allowed(
-            caller.principals, f"{WORKSPACE}/query/read", parse_scope("/"), data=False, delay=world.propagation("roles")
-        ):
+        if not permitted(world, caller, f"{WORKSPACE}/query/read", parse_scope("/")):
             _insufficient()
         text = f"The workspace could not be found: {workspace[:100]}"
         refuse(404, "WorkspaceNotFoundError", text, correlationId=new_guid())

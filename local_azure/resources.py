@@ -6,15 +6,17 @@ Ids compare without regard to case, so every row is found by its lower-case `key
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from facts.roles import BuiltInRole, Permission, find_role, permits
 from facts.scopes import Scope
+from local_azure.conditions import Facts, fulfilled
 from local_azure.store import Store
 
 Doc = dict[str, Any]
+Allowed = Literal["yes", "no", "conditional"]
 
 MANAGEMENT_GROUPS = "/providers/Microsoft.Management/managementGroups/"
 """What the id of a management group begins with."""
@@ -237,9 +239,29 @@ class Resources:
             held for held in self.assignments_of(principals) if held.created <= horizon and key_of(held.scope) in keys
         ]
 
-    def allowed(self, principals: Iterable[str], action: str, scope: Scope, *, data: bool, delay: float) -> bool:
-        """Whether any role of the principals permits `action` at a scope: denied unless one does."""
-        return any(permits(blocks, action, data=data) for blocks in self.effective(principals, scope, delay=delay))
+    def allowed(
+        self,
+        principals: Iterable[str],
+        action: str,
+        scope: Scope,
+        *,
+        data: bool,
+        delay: float,
+        attributes: Mapping[tuple[str, str], Any] | None = None,
+    ) -> Allowed:
+        """Whether any role of the principals permits `action` at a scope: `no` unless one does.
+
+        `attributes` are what conditions may look at (`local_azure.conditions`); `conditional` means that only a condition was
+        in the way.
+        """
+        facts = Facts(action, attributes or {})
+        found: Allowed = "no"
+        for held in self.in_effect(principals, scope, delay=delay):
+            if permits(self._permissions(held.role), action, data=data):
+                if not held.doc.get("condition") or fulfilled(held.doc["condition"], facts):
+                    return "yes"
+                found = "conditional"
+        return found
 
     def _permissions(self, role: str) -> tuple[Permission, ...]:
         found = self.role(role)

@@ -17,6 +17,8 @@ from local_azure.tokens import Signer
 from local_azure.vaults import Vaults
 
 MOST_REQUESTS = 1000
+DIRECTORY_QUOTA = 50_000
+"""Objects of a tenant without a verified domain of its own (Microsoft Entra service limits)."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,11 @@ class World:
     def domain(self) -> str:
         """The tenant's verified domain."""
         return f"local-{self.tenant_id[:8]}.onmicrosoft.com"
+
+    @property
+    def directory_quota(self) -> int:
+        """How many objects the directory may have."""
+        return int(self.store.setting("directory_quota") or DIRECTORY_QUOTA)
 
     def propagation(self, what: str) -> float:
         """Seconds until something new takes effect; `what` is `roles` or `secrets`."""

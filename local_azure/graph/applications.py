@@ -35,6 +35,7 @@ def make_application(ctx: Context, changes: Doc) -> Doc:
         APPLICATION.of("beta"),
     )
     check_application(ctx, doc, None)
+    ctx.make_room()
     ctx.world.directory.create("application", doc)
     return doc
 
@@ -52,6 +53,7 @@ def make_principal(ctx: Context, application: Doc, changes: Doc) -> Doc:
         PRINCIPAL.of("beta"),
     )
     doc = reflect(application, doc)
+    ctx.make_room()
     ctx.world.directory.create("servicePrincipal", doc)
     return doc
 

@@ -108,6 +108,15 @@ class Context:
                 found |= DIRECTORY_ROLES.get(one["roleDefinitionId"], frozenset())
         return frozenset(found)
 
+    def make_room(self) -> None:
+        """403 when the directory has as many objects as it may."""
+        if self.world.directory.is_full(self.world.directory_quota):
+            text = (
+                "The directory object quota limit for the Tenant has been exceeded. Please ask your administrator to increase the "
+                "quota limit or delete objects to reduce the used quota."
+            )
+            refuse(403, "Directory_QuotaExceeded", text)
+
     def get(self, kind: Kind, object_id: str) -> Doc:
         """The object, or 404."""
         found = self.world.directory.get(object_id, kind.name)

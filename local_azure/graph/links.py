@@ -66,11 +66,14 @@ def may_link(ctx: Context, kind: Kind, object_id: str, relation: str) -> None:
         may_write(ctx, kind, object_id)
 
 
-def list_links(ctx: Context, kind: Kind, object_id: str, relation: str) -> Reply:
-    """Owners, members, or what an object is a member of."""
+def list_links(ctx: Context, kind: Kind, object_id: str, relation: str, only: Kind | None = None) -> Reply:
+    """Owners, members, or what an object is a member of; `only` those of a kind."""
     may_read(ctx, kind)
     ctx.get(kind, object_id)
-    return ctx.many(linked(ctx, object_id, relation), "directoryObjects")
+    found = linked(ctx, object_id, relation)
+    if only is None:
+        return ctx.many(found, "directoryObjects")
+    return ctx.many([one for one in found if one["@odata.type"] == only.odata_type], only.plural, only)
 
 
 def list_refs(ctx: Context, kind: Kind, object_id: str, relation: str) -> Reply:
@@ -94,7 +97,11 @@ def _register(kind: Kind, relation: str) -> None:
 
 def _register_membership(kind: Kind) -> None:
     for name in ("memberOf", "transitiveMemberOf"):
-        routes.add("GET", f"{kind.plural}/*/{name}")(lambda ctx, one: list_links(ctx, kind, one, "memberOf"))
+        path = f"{kind.plural}/*/{name}"
+        routes.add("GET", path)(lambda ctx, one, name=name: list_links(ctx, kind, one, name))
+        routes.add("GET", f"{path}/microsoft.graph.group")(
+            lambda ctx, one, name=name: list_links(ctx, kind, one, name, GROUP)
+        )
 
 
 for _kind in (APPLICATION, PRINCIPAL, GROUP):

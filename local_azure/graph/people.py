@@ -50,6 +50,7 @@ def create_group(ctx: Context) -> Reply:
     )
     if doc["mailEnabled"]:
         doc["mail"] = f"{doc['mailNickname']}@{ctx.world.domain}"
+    ctx.make_room()
     ctx.world.directory.create("group", doc)
     for relation, targets in (("owners", owners), ("members", members)):
         for target in targets:
@@ -87,6 +88,7 @@ def create_user(ctx: Context) -> Reply:
         {name: value for name, value in changes.items() if value is not None},
         USER.of("beta"),
     )
+    ctx.make_room()
     ctx.world.directory.create("user", doc)
     return ctx.one(shown(ctx, doc, USER), USER, status=201)
 

@@ -137,9 +137,16 @@ def _expanded(ctx: Context, doc: Doc, object_id: str) -> Doc:
 
 
 def linked(ctx: Context, object_id: str, relation: str) -> list[Doc]:
-    """The objects in a relation of an object (`owners`, `members`, `memberOf`), typed."""
+    """The objects in a relation of an object (`owners`, `members`, `memberOf`, `transitiveMemberOf`), typed."""
     directory = ctx.world.directory
-    ids = directory.sources(object_id, "members") if relation == "memberOf" else directory.targets(object_id, relation)
+    if relation == "transitiveMemberOf":
+        ids = sorted(directory.groups_of(object_id))
+    else:
+        ids = (
+            directory.sources(object_id, "members")
+            if relation == "memberOf"
+            else directory.targets(object_id, relation)
+        )
     return [found for found in (typed(ctx, one) for one in ids) if found is not None]
 
 

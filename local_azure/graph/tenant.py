@@ -51,6 +51,7 @@ def _tenant(ctx: Context) -> Doc:
         "country": None,
         "countryLetterCode": "NL",
         "createdDateTime": utc(float(ctx.world.store.setting("created") or 0)),
+        "directorySizeQuota": {"used": ctx.world.directory.used(), "total": ctx.world.directory_quota},
         "displayName": "Local directory",
         "tenantType": "AAD",
         "technicalNotificationMails": [],

@@ -91,7 +91,7 @@ def test_new_role_takes_effect_after_the_propagation_delay(state: Any) -> None:
 def test_role_of_a_group_counts_for_its_members(
     azure: LocalAzure, deployer: Client, app: Identity, group_id: str
 ) -> None:
-    """A role given to a group counts for members of the group and of groups in it."""
+    """A role given to a group counts for members of the group and of groups in it, as long as these are there."""
     ids = []
     for name in ("outer", "inner"):
         body = {"displayName": name, "mailNickname": name, "mailEnabled": False, "securityEnabled": True}
@@ -100,7 +100,16 @@ def test_role_of_a_group_counts_for_its_members(
     deployer.graph("POST", f"/groups/{ids[0]}/members/$ref", {"@odata.id": link + ids[1]})
     deployer.graph("POST", f"/groups/{ids[1]}/members/$ref", {"@odata.id": link + app.object_id})
     deployer.grant(READER, group_id, ids[0], principalType="Group")
-    Client(azure, app.client_id, app.secret).arm("GET", group_id)
+    client = Client(azure, app.client_id, app.secret)
+    client.arm("GET", group_id)
+    path = f"/servicePrincipals/{app.object_id}"
+    assert [one["id"] for one in deployer.graph("GET", f"{path}/memberOf")["value"]] == [ids[1]]
+    assert {one["id"] for one in deployer.graph("GET", f"{path}/transitiveMemberOf")["value"]} == set(ids)
+    cast = deployer.graph("GET", f"{path}/transitiveMemberOf/microsoft.graph.group?$select=id,displayName")["value"]
+    assert {one["displayName"] for one in cast} == {"outer", "inner"}
+    deployer.graph("DELETE", f"/groups/{ids[1]}")
+    assert deployer.graph("GET", f"{path}/transitiveMemberOf")["value"] == []
+    client.arm("GET", group_id, status=403)
 
 
 def test_custom_role(azure: LocalAzure, deployer: Client, app: Identity, group_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -657,3 +658,30 @@ class TestRights:
         assert client.call("POST", "/v1.0/applications", {"displayName": "x"}).status_code == 403
         body = {"displayName": "g", "mailNickname": "g", "mailEnabled": False, "securityEnabled": True}
         assert client.call("POST", "/v1.0/groups", body).status_code == 403
+
+
+def test_directory_size_quota(state: Path) -> None:
+    """The organization tells how full the directory is, a deleted object counts a quarter, and a full one takes no more."""
+    own = local_azure.start(state)
+    client = Client(own)
+
+    def used() -> int:
+        return int(client.graph("GET", "/organization")["value"][0]["directorySizeQuota"]["used"])
+
+    before = used()
+    made = [client.graph("POST", "/applications", {"displayName": f"a{number}"})["id"] for number in range(8)]
+    assert used() == before + 8
+    for one in made[:4]:
+        client.graph("DELETE", f"/applications/{one}")
+    assert used() == before + 5
+    own.admin("PATCH", "settings", {"directory_quota": before + 6})
+    client.graph("POST", "/applications", {"displayName": "last"})
+    for path, body in (
+        ("/applications", {"displayName": "no"}),
+        ("/groups", {"displayName": "no", "mailNickname": "no", "mailEnabled": False, "securityEnabled": True}),
+    ):
+        assert client.graph("POST", path, body, status=403)["error"]["code"] == "Directory_QuotaExceeded"
+    client.graph("DELETE", f"/directory/deletedItems/{made[0]}")
+    for one in made[4:7]:
+        client.graph("DELETE", f"/applications/{one}")
+    client.graph("POST", "/applications", {"displayName": "room again"})
