@@ -36,7 +36,7 @@ def main() -> int:
     at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.STATE / "venv")
     tests = command == "test"
     own = tests or at_home or not _installed()
-    engine = tests or (command in ("rehearse", "hold") and not {"--help", "-h"} & set(arguments))
+    engine = tests or (command in ("rehearse", "review", "drift", "hold") and not {"--help", "-h"} & set(arguments))
     try:
         bootstrap.prepare(venv=own, tests=tests, pulumi=engine)
         if own and not at_home:

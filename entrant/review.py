@@ -29,6 +29,7 @@ from facts.scopes import ScopeError, parse_scope
 SOON = dt.timedelta(days=30)
 """Credentials that end within this are mentioned."""
 
+_SECRET = "azuread:index/applicationPassword:ApplicationPassword"
 _WIDE = ("root", "management_group", "subscription")
 
 
@@ -238,6 +239,26 @@ def of_commits(
         settings=settings,
         findings=_findings(environment),
     )
+
+
+def turns_secrets_only(reading: Reading, now: dt.datetime) -> bool:
+    """Whether a preview does nothing but what the calendars of secrets ask for.
+
+    That is: a secret more for an app that has one, and secrets taken away that have ended. Nobody gains or loses access by it.
+    """
+    held = {change.app for change in reading.planned if change.type == _SECRET and change.old is not None}
+    for change in reading.planned:
+        if not change.changes or change.type.startswith(("pulumi:", "entrant:")):
+            continue
+        if change.type != _SECRET or change.app not in held:
+            return False
+        if change.operation == "delete":
+            ends = dt.datetime.fromisoformat(str(change.old.get("endDate"))) if change.old else now
+            if ends > now:
+                return False
+        elif change.operation != "create":
+            return False
+    return True
 
 
 def at_commit(stack: str, ref: str, root: Path) -> Environment | None:

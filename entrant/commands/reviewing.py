@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import config
+from config.values import parse_moment
 from entrant import bootstrap, engine, review_page
 from entrant import review as reviews
 from entrant.changes import Reading
@@ -32,6 +33,16 @@ OTHER_PLAN = 7
     help="With markdown: append the whole review here when it is too long for a comment ($GITHUB_STEP_SUMMARY).",
 )
 @click.option("--expect", metavar="DIGEST", help="Exit with 7 when the plan is not the one with this digest.")
+@click.option(
+    "--only",
+    type=click.Choice(["secrets"]),
+    help="Exit with 7 when the plan does more than turn secrets over by their calendar.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append `digest=…` and `changes=true` or `false` here, for the jobs that follow ($GITHUB_OUTPUT, a dotenv file).",
+)
 @click.option("-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here.")
 def review(
     stack: str,
@@ -41,6 +52,8 @@ def review(
     form: str,
     summary: Path | None,
     expect: str | None,
+    only: str | None,
+    output: Path | None,
     cwd: Path | None,
 ) -> int:
     """Say what a change means: who gains and loses which access, which credentials change, what breaks.
@@ -51,7 +64,7 @@ def review(
 
     \b
     Exit codes: 0, also when there are changes; 5 a policy rule of severity error is not kept; 7 the plan is not the one
-    with the digest of --expect; else as pulumi preview.
+    of --expect, or does more than --only allows; else as pulumi preview.
 
     \b
     python3 -m entrant review -s dev
@@ -64,25 +77,43 @@ def review(
     now = dt.datetime.now(dt.UTC)
     before = reviews.at_commit(stack, base, root) if base else None
     report = config.check(stack, root=root) if config.environment_file(stack, root=root).exists() else None
+    reading = Reading()
     code = 0
     if no_cloud:
+        if only:
+            raise ConfigurationError(
+                "--only is about a plan, and --no-cloud makes none", next_step="leave one of them out"
+            )
         if report is not None and report.environment is None:
             raise ConfigurationError("\n".join(map(str, report.errors)))
         after = report.environment if report else None
         made = reviews.of_commits(stack, before, after, base_name=base or "", now=now)
     else:
-        made, code = _previewed(stack, report.environment if report else None, before, base, not no_refresh, cwd, now)
+        desired = report.environment if report else None
+        made, code = _previewed(stack, reading, desired, before, base, not no_refresh, cwd, now)
     click.echo(_shown(made, form, summary))
     if code:
         return code
+    if output is not None:
+        _append(output, f"digest={made.digest}\nchanges={str(bool(made.resources)).lower()}")
+    if only and not reviews.turns_secrets_only(reading, _program_time(stack, cwd) or now):
+        click.echo("entrant: the plan does more than turn secrets over by their calendar", err=True)
+        return OTHER_PLAN
     if expect is not None and expect != made.digest:
         click.echo(f"entrant: the plan is {made.digest}, not {expect}, which was reviewed; review it again", err=True)
         return OTHER_PLAN
     return POLICY if any(finding.severity == "error" for finding in made.findings) else 0
 
 
+def _program_time(stack: str, cwd: Path | None) -> dt.datetime | None:
+    """The moment that the stack's configuration says it is."""
+    said = engine.setting(stack, "entrant:now", cwd=cwd)
+    return parse_moment(said) if said else None
+
+
 def _previewed(
     stack: str,
+    reading: Reading,
     environment: config.Environment | None,
     before: config.Environment | None,
     base: str | None,
@@ -90,7 +121,6 @@ def _previewed(
     cwd: Path | None,
     now: dt.datetime,
 ) -> tuple[reviews.Review, int]:
-    reading = Reading()
     arguments = ["preview", "--stack", stack, *(["--refresh"] if refresh else [])]
     errors: tuple[str, ...] = ()
     code = 0
@@ -114,9 +144,13 @@ def _shown(made: reviews.Review, form: str, summary: Path | None) -> str:
     where = "in the job's summary" if summary else "in `entrant review` itself"
     shown, cut = comment.render(rest=f"_This is not all: the whole review is {where}._")
     if cut and summary:
-        try:
-            with summary.open("a", encoding="utf-8") as file:
-                file.write(comment.complete() + "\n")
-        except OSError as error:
-            raise EntrantError(f"the summary cannot be written: {error}") from None
+        _append(summary, comment.complete())
     return shown
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise EntrantError(f"{path} cannot be written: {error}") from None
