@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from facts import errors
 from facts.errors import EXPLANATIONS, Retry
 
 
@@ -41,7 +41,7 @@ def next_step(code: str | None, *, stack: str = "STACK", app: str = "APP") -> st
 def _codes(text: str) -> Iterator[str]:
     with contextlib.suppress(ValueError):  # not JSON: codes are looked for among the words alone
         yield from _in_body(json.loads(text))
-    yield from re.findall(r"AADSTS\d+|[A-Z][A-Za-z_]{5,}", text)
+    yield from errors.codes(text)
 
 
 def _in_body(body: Any) -> Iterator[str]:

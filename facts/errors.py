@@ -4,6 +4,7 @@ Sources: "Microsoft Entra authentication and authorization error codes", "Troubl
 responses", "Azure Monitor Log Analytics API errors", and the messages themselves.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -235,3 +236,8 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
     }
 )
 """Error code → explanation. Codes compare as they are written."""
+
+
+def codes(text: str) -> list[str]:
+    """The words of a text that look like an error code, in their order, known or not."""
+    return re.findall(r"AADSTS\d+|[A-Z][A-Za-z_]{5,}", text)

@@ -72,14 +72,14 @@ class LocalAzure:
             "AZURE_AUTHORITY_HOST": self.url,
         }
 
-    def environment(self, identity: Identity | None = None) -> dict[str, str]:
+    def environment(self, identity: Identity | None = None, *, bundle: Path | None = None) -> dict[str, str]:
         """Every environment variable that a client of Azure reads to come here, as `identity` or as the deployer; secrets included.
 
         `ARM_*` is read by Pulumi and Terraform, `AZURE_*` by azure-identity and its kin, the rest tells OpenSSL, Python, Go and
-        Node to trust this certificate authority besides the system's.
+        Node to trust this certificate authority besides the system's. `bundle` is the file for it, else what `ca_bundle` writes.
         """
         who = identity or self
-        bundle = str(self.ca_bundle())
+        authorities = str(bundle or self.ca_bundle())
         return {
             **self.settings(),
             "ARM_CLIENT_ID": who.client_id,
@@ -88,8 +88,8 @@ class LocalAzure:
             "AZURE_CLIENT_ID": who.client_id,
             "AZURE_CLIENT_SECRET": who.client_secret,
             "AZURE_SUBSCRIPTION_ID": self.subscription_id,
-            "SSL_CERT_FILE": bundle,
-            "REQUESTS_CA_BUNDLE": bundle,
+            "SSL_CERT_FILE": authorities,
+            "REQUESTS_CA_BUNDLE": authorities,
             "NODE_EXTRA_CA_CERTS": str(self.ca_file),
             "ENTRANT_METRICS_ENDPOINT": self.url,
         }
@@ -133,6 +133,10 @@ class LocalAzure:
         """
         found: list[dict[str, Any]] = self.admin("GET", f"log?after={after}")["value"]
         return found
+
+    def page(self) -> str:
+        """A link to the page in the browser: good once and for two minutes. The code in it is never sent by following it."""
+        return f"{self.url}/#visit={self.admin('POST', 'visits')['code']}"
 
     def metrics(self, resource_id: str) -> list[dict[str, Any]]:
         """Every custom metric sample that a resource was sent."""

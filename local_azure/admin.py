@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from facts.scopes import Scope, ScopeError, parse_scope
-from local_azure import arm, faults, management_groups
+from local_azure import arm, faults, management_groups, page
 from local_azure.access import bearer
 from local_azure.directory import new_secret
 from local_azure.graph import schema
 from local_azure.issuers import AUDIENCE, GITHUB
 from local_azure.resources import key_of
 from local_azure.seed import add_subscription
+from local_azure.visits import ROUTES, refuse_strangers
 from local_azure.wire import Call, Reply, is_guid, new_guid, refuse, utc
 from local_azure.world import World
 
@@ -26,9 +28,22 @@ def handle(world: World, call: Call, key: str, reset: Callable[[], None]) -> Rep
     segments = call.segments
     if not segments or segments[0] != "_local":
         return None
-    if not hmac.compare_digest((bearer(call) or "").encode(), key.encode()):
-        refuse(401, "AdminKeyRequired", "Send the content of the state directory's admin.key as bearer token.")
+    refuse_strangers(call)
+    if (call.method, segments[1:]) == ("POST", ["visits", "redeem"]):
+        return Reply(200, {"key": _redeemed(world, _body(call))})
+    given = bearer(call) or ""
+    if not hmac.compare_digest(given.encode(), key.encode()):
+        if not world.visits.holds(given):
+            refuse(401, "AdminKeyRequired", "Send the content of the state directory's admin.key as bearer token.")
+        if (call.method, "/".join(segments[1:])) not in ROUTES:
+            refuse(403, "OwnerRequired", "The page in the browser may not do this; the key in admin.key may.")
     match call.method, segments[1:]:
+        case "POST", ["visits"]:
+            return Reply(201, {"code": world.visits.invite()})
+        case "GET", ["overview"]:
+            return Reply(200, page.overview(world))
+        case "GET", ["news"]:
+            return Reply(200, page.news(world, _after(call), settings(world)))
         case "POST", ["assertions"]:
             return Reply(200, {"value": _assertion(world, _body(call))})
         case "GET", ["github", "token"]:
@@ -58,7 +73,7 @@ def handle(world: World, call: Call, key: str, reset: Callable[[], None]) -> Rep
             reset()
             return Reply(204)
         case "GET", ["log"]:
-            after = int(text) if re.fullmatch(r"[0-9]{1,15}", text := call.query.get("after", "0")) else 0
+            after = _after(call)
             return Reply(200, {"value": [one for one in world.requests if one["number"] > after]})
         case "POST", ["ensure"]:
             with world.store.write():
@@ -70,6 +85,19 @@ def handle(world: World, call: Call, key: str, reset: Callable[[], None]) -> Rep
                 world.signer.rotate()
             return Reply(204)
     refuse(404, "NotFound", f"There is no {call.method} {call.path[:100]}.")
+
+
+def _after(call: Call) -> int:
+    """The number of the last request that is known already."""
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text := call.query.get("after", "0")) else 0
+
+
+def _redeemed(world: World, body: Doc) -> str:
+    """The key of a visit for the code in a link."""
+    key = world.visits.redeem(code) if isinstance(code := body.get("code"), str) else None
+    if key is None:
+        refuse(401, "LinkUsed", "The link was used already, or is older than two minutes.")
+    return key
 
 
 def _assertion(world: World, body: Doc) -> str:
@@ -103,7 +131,11 @@ def settings(world: World) -> Doc:
     """What can be changed, as it is now."""
     return {
         "propagation": {what: world.propagation(what) for what in ("roles", "secrets")},
-        "clock": {"now": world.store.now(), "speed": world.store.clock_speed},
+        "clock": {
+            "now": world.store.now(),
+            "offset": round(world.store.now() - time.time(), 3),
+            "speed": world.store.clock_speed,
+        },
         "directory_quota": world.directory_quota,
     }
 

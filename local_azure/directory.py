@@ -127,6 +127,13 @@ class Directory:
         for seq, doc in cursor:
             yield seq, json.loads(doc)
 
+    def newest(self, kind: Kind, limit: int) -> list[Doc]:
+        """The live objects of a kind that were created last, newest first."""
+        rows = self.store.rows(
+            "SELECT doc FROM object WHERE kind = ? AND deleted IS NULL ORDER BY seq DESC LIMIT ?", kind, limit
+        )
+        return [json.loads(row[0]) for row in rows]
+
     def count(self, kind: Kind) -> int:
         """How many live objects of a kind there are."""
         found = self.store.row("SELECT count(*) FROM object WHERE kind = ? AND deleted IS NULL", kind)
@@ -273,6 +280,10 @@ class Directory:
                 found.append(Secret(key_id, starts, ends, created, hmac.compare_digest(digest, _hash(salt, value))))
         return found
 
+    def secret_times(self, owner: str) -> dict[str, float]:
+        """When each client secret of an owner was made, by key id."""
+        return dict(self.store.rows("SELECT key_id, created FROM secret WHERE owner = ?", owner.lower()))
+
     def remove_secret(self, owner: str, key_id: str) -> bool:
         """Forget a client secret; `False` when there is none with this key id."""
         return self.store.run("DELETE FROM secret WHERE owner = ? AND key_id = ?", owner.lower(), key_id.lower()) == 1
@@ -351,6 +362,13 @@ class Directory:
             str(value).lower(),
         )
         return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    def delegated(self, client: str) -> list[tuple[str, list[str]]]:
+        """The delegated permissions that a service principal was given: (API's service principal, permissions)."""
+        rows = self.store.rows(
+            "SELECT resource, doc FROM permission_grant WHERE client = ? ORDER BY id", client.lower()
+        )
+        return [(row[0], (json.loads(row[1]).get("scope") or "").split()) for row in rows]
 
     def unassign_app_role(self, assignment_id: str) -> bool:
         """Take an app role assignment away; `False` when there is none with this id."""

@@ -193,6 +193,15 @@ class Resources:
         ids = [principal.lower() for principal in principals]
         return list(self._assignments(f"principal IN ({','.join('?' * len(ids))})", *ids))
 
+    def newest_assignments(self, limit: int) -> list[Assignment]:
+        """The role assignments that were made last, anywhere, oldest first."""
+        newest = "SELECT name FROM role_assignment ORDER BY created DESC, name LIMIT ?"
+        return list(self._assignments(f"name IN ({newest})", limit))
+
+    def count_assignments(self) -> int:
+        """How many role assignments there are."""
+        return int((self.store.row("SELECT count(*) FROM role_assignment") or (0,))[0])
+
     def has_assignments(self, role: str) -> bool:
         """Whether a role is assigned anywhere."""
         return self.store.row("SELECT 1 FROM role_assignment WHERE role = ?", role.lower()) is not None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import struct
@@ -22,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from local_azure import admin, arm, entra, graph, ingestion, keyvault, logs, metadata, metrics, operations, seed
+from local_azure import admin, arm, entra, graph, ingestion, keyvault, logs, metadata, metrics, operations, page, seed
 from local_azure.authority import server_certificate
 from local_azure.files import Held, lock, write_private
 from local_azure.store import Store
@@ -30,6 +31,8 @@ from local_azure.wire import Call, Refused, Reply, new_guid, utc
 from local_azure.world import World
 
 LARGEST_BODY = 4 * 1024 * 1024
+CONFIDENTIAL = re.compile(r"eyJ[\w-]{8,}[\w.-]*|\w{3}8Q~[\w.~-]{31,37}")
+"""What looks like a token, or like a client secret of Entra ID."""
 log = logging.getLogger("local_azure")
 
 FAMILIES: tuple[Callable[[World, Call], Reply | None], ...] = (
@@ -78,36 +81,49 @@ class App:
             body,
         )
         reply: Reply | None
-        if self.world.faults.active and not call.path.startswith("/_local"):
-            reply = await self._faulty(call)
+        if self.world.faults.active and not _own(call):
+            reply, fault = await self._faulty(call)
             if reply is None:
                 log.info("%s %s reset by a fault rule", call.method, call.path[:300])
-                self._note(call, None, began)
+                self._note(call, None, began, fault)
                 await _break(receive, send)
                 return
         else:
-            reply = self.answer(call)
-        milliseconds = self._note(call, reply, began)
-        log.info("%s %s %d %.1fms", call.method, call.path[:300], reply.status, milliseconds)
+            reply, fault = self.answer(call), None
+        milliseconds = self._note(call, reply, began, fault)
+        quiet = call.method == "GET" and reply.status < 400 and _own(call)  # the page asks every second
+        log.log(
+            logging.DEBUG if quiet else logging.INFO,
+            "%s %s %d %.1fms",
+            call.method,
+            call.path[:300],
+            reply.status,
+            milliseconds,
+        )
         await _response(reply, self.world.store.now())(scope, receive, send)
 
-    def _note(self, call: Call, reply: Reply | None, began: float) -> float:
-        """Add a request to the log that can be read, unless it is the owner's own; how many milliseconds it took."""
+    def _note(self, call: Call, reply: Reply | None, began: float, fault: str | None = None) -> float:
+        """Add a request to the log that can be read, unless it is the owner's own; how many milliseconds it took.
+
+        `fault` is the kind of fault that it met. What looks like a token or a client secret is left out wherever it was written.
+        """
         milliseconds = (time.perf_counter() - began) * 1000
         principal, self.world.asking = self.world.asking, None
-        if call.path.startswith("/_local"):
+        if _own(call):
             return milliseconds
         self._number += 1
         entry: dict[str, Any] = {
             "number": self._number,
             "time": utc(self.world.store.now(), digits=3),
             "method": call.method[:20],
-            "path": call.path[:300],
+            "path": _discreet(call.path[:300]),
             "status": reply.status if reply is not None else None,
             "milliseconds": round(milliseconds, 1),
         }
         if principal is not None:
-            entry["principal"] = principal
+            entry["principal"] = {name: _discreet(value) for name, value in principal.items()}
+        if fault is not None:
+            entry["fault"] = fault
         if reply is None:
             entry["code"], entry["message"] = "ConnectionReset", "The connection was reset by a fault rule."
         elif reply.status >= 400 and isinstance(reply.body, dict):
@@ -116,31 +132,32 @@ class App:
                 code, message = error.get("code"), error.get("message")
             else:
                 code, message = error, reply.body.get("error_description")
-            entry["code"], entry["message"] = code, str(message)[:500]
+            entry["code"], entry["message"] = code, _discreet(str(message)[:500])
         self.world.requests.append(entry)
         return milliseconds
 
-    async def _faulty(self, call: Call) -> Reply | None:
-        """The answer while there are fault rules; `None` when the connection is to break."""
+    async def _faulty(self, call: Call) -> tuple[Reply | None, str | None]:
+        """The answer while there are fault rules (`None` when the connection is to break), and the kind of fault that it is."""
         faults, store = self.world.faults, self.world.store
         fault = faults.of(call)
+        kind = None if fault is None else fault.rule.kind
         if fault is not None:
             log.info("fault: %s for %s %s", fault.rule.kind, call.method, call.path[:300])
             if fault.rule.kind == "slow":
                 await asyncio.sleep(fault.rule.seconds)
             elif fault.rule.kind == "operation":
-                return operations.begin(self.world, call, fault.rule, self.answer)
+                return operations.begin(self.world, call, fault.rule, self.answer), kind
             elif not fault.rule.after:
-                return None if fault.reply is None else _dated(fault.reply, store.now())
+                return None if fault.reply is None else _dated(fault.reply, store.now()), kind
         hidden = faults.hidden(call, store.now())
         if hidden is not None:
             log.info("fault: not replicated yet: %s %s", call.method, call.path[:300])
-            return _dated(hidden, store.now())
+            return _dated(hidden, store.now()), "replication"
         reply = faults.listed(call, self.answer(call), store.now())
         faults.created(call, reply, store.now())
         if fault is not None and fault.rule.after:
-            return None if fault.reply is None else _dated(fault.reply, store.now())
-        return reply
+            return None if fault.reply is None else _dated(fault.reply, store.now()), kind
+        return reply, kind
 
     def answer(self, call: Call) -> Reply:
         """The answer to a request, errors included."""
@@ -157,6 +174,9 @@ class App:
             return Reply(400, {"error": {"code": "LocalAzureFault", "message": text}})
 
     def _answer(self, call: Call) -> Reply:
+        shown = page.handle(call)
+        if shown is not None:
+            return shown
         found = admin.handle(self.world, call, self.admin_key, lambda: seed.reset(self.world, self._deployer))
         if found is not None:
             return found
@@ -166,6 +186,15 @@ class App:
                 return found
         text = f"There is nothing at {call.path[:200]}."
         raise Refused(Reply(404, {"error": {"code": "NotFound", "message": text}}), "NotFound", text)
+
+
+def _own(call: Call) -> bool:
+    """Whether a request is the owner's own: it meets no faults and is not in the log."""
+    return call.path.startswith("/_local") or page.is_page(call)
+
+
+def _discreet(text: str) -> str:
+    return CONFIDENTIAL.sub("…", text)
 
 
 async def _break(receive: Receive, send: Send) -> None:

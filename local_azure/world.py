@@ -15,6 +15,7 @@ from local_azure.store import Store
 from local_azure.telemetry import Telemetry
 from local_azure.tokens import Signer
 from local_azure.vaults import Vaults
+from local_azure.visits import Visits
 
 MOST_REQUESTS = 1000
 DIRECTORY_QUOTA = 50_000
@@ -35,6 +36,7 @@ class World:
     issuers: Issuers = field(init=False)
     operations: Operations = field(init=False)
     faults: Faults = field(init=False)
+    visits: Visits = field(init=False)
 
     requests: deque[dict[str, Any]] = field(init=False)
     """The newest requests, oldest first, for ``/_local/log``: never their queries, headers or bodies."""
@@ -51,6 +53,7 @@ class World:
         self.issuers = Issuers(self.store)
         self.operations = Operations(self.store, self.resources)
         self.faults = Faults()
+        self.visits = Visits()
         self.requests = deque(maxlen=MOST_REQUESTS)
 
     @property

@@ -156,6 +156,19 @@ def status(state: Path, as_json: bool) -> int:
 
 @local.command()
 @_where
+def page(state: Path) -> None:
+    """Print a link to its page in the browser: apps, grants as a picture, requests as they come, and a switch for faults.
+
+    The link is good once and for two minutes. The browser will not know the certificate: it is the local Azure's own.
+
+    \b
+    python3 -m entrant local page
+    """
+    click.echo(_running(state).page())
+
+
+@local.command()
+@_where
 @_form
 def env(state: Path, form: str) -> None:
     """Print the settings that point Azure's clients at it, as its deployer, which may do everything.

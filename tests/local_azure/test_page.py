@@ -1,0 +1,446 @@
+"""The page in the browser, in a real one; and who may see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, expect
+
+import local_azure
+from local_azure import visits
+from local_azure.visits import Visits
+from tests.clients.browser import chromium
+from tests.local_azure.conftest import METRICS_PUBLISHER, READER, Client
+
+HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
+GRAPH = "00000003-0000-0000-c000-000000000000"
+READ_ALL = "df021288-bdef-4463-88db-98f22de89214"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalAzure]:
+    """The local Azure of this module: three apps with roles, one of them with a hostile name and federated."""
+    azure = local_azure.start(tmp_path_factory.mktemp("page") / "state")
+    client, subscription = Client(azure), f"/subscriptions/{azure.subscription_id}"
+    logs = f"{subscription}/resourceGroups/rg-obs/providers/Microsoft.OperationalInsights/workspaces/law-dev"
+    machine = f"{subscription}/resourceGroups/rg-app/providers/Microsoft.Compute/virtualMachines/vm1"
+    azure.ensure([logs, machine])
+    reader, writer, hostile = (client.new_identity(name) for name in ("log-reader", "metrics-writer", HOSTILE))
+    client.grant(READER, logs, reader.object_id)
+    client.grant(METRICS_PUBLISHER, machine, writer.object_id)
+    client.grant(READER, f"{subscription}/resourceGroups/rg-obs", hostile.object_id)
+    needs = [{"resourceAppId": GRAPH, "resourceAccess": [{"id": READ_ALL, "type": "Role"}]}]
+    client.graph("PATCH", f"/applications/{reader.application_id}", {"requiredResourceAccess": needs})
+    trusted = {"issuer": "https://issuer.example", "subject": HOSTILE, "audiences": ["a"], "name": "github"}
+    client.graph("POST", f"/applications/{hostile.application_id}/federatedIdentityCredentials", trusted)
+    yield azure
+    local_azure.stop(azure.state)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for this module."""
+    with chromium() as running:
+        yield running
+
+
+class Tab:
+    """A tab of a fresh profile, and all that it asked for and complained about."""
+
+    def __init__(self, browser: Browser, **look: Any) -> None:
+        self.context = browser.new_context(ignore_https_errors=True, **look)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+
+    def open(self, azure: local_azure.LocalAzure) -> Page:
+        """Follow a fresh link, and wait until the page shows something."""
+        self.page.goto(azure.page())
+        self.page.locator("#picture svg").wait_for()
+        return self.page
+
+
+@pytest.fixture
+def tab(browser: Browser, own: local_azure.LocalAzure) -> Iterator[Tab]:
+    """A tab that, in the end, has asked nobody else for anything and has nothing to complain about."""
+    made = Tab(browser, viewport={"width": 1280, "height": 800})
+    yield made
+    made.context.close()
+    own.faults()
+    own.admin("PATCH", "settings", {"propagation": 0, "clock": {"offset": 0, "speed": 1}})
+    assert made.complaints == []
+    assert {url for url in made.asked if not url.startswith((own.url + "/", "data:"))} == set()
+
+
+# ------------------------------------------------------------------------------------------------------- what it shows
+
+
+def test_tenant_apps_and_grants(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """With a link the page shows the tenant, how to reach it, each app with credentials and permissions, and each grant."""
+    page = tab.open(own)
+    tenant = page.locator("#tenant")
+    for text in (own.tenant_id, own.subscription_id, f"local env --state '{own.state}'"):
+        expect(tenant).to_contain_text(text)
+    page.get_by_text("What this sets").click()
+    expect(page.locator("#variables")).to_contain_text(f"AZURE_AUTHORITY_HOST={own.url}")
+    expect(page.locator("#variables")).not_to_contain_text("SECRET")
+    app = page.locator(".app").filter(has_text="log-reader")
+    app.locator("summary").click()
+    expect(app).to_contain_text("secret, ends in")
+    expect(app).to_contain_text("User.Read.All")
+    expect(app).to_contain_text("declared, no consent")
+    picture = page.locator("#picture svg")
+    expect(picture.get_by_role("button", name="log-reader: Reader at law-dev")).to_be_visible()
+    for text in ("metrics-writer", "Monitoring Metrics Publisher", "vm1", "virtual machine in rg-app"):
+        expect(picture.get_by_text(text, exact=True)).to_be_visible()
+    page.get_by_role("button", name="Table").click()
+    row = page.get_by_role("row").filter(has_text="metrics-writer")
+    expect(row).to_contain_text("effective")
+    assert own.client_secret not in page.content()
+
+
+def test_what_changes_is_seen(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """An app that is made and given a role appears by itself: still propagating, then effective."""
+    page = tab.open(own)
+    own.admin("PATCH", "settings", {"propagation": {"roles": 3600}})
+    client = Client(own)
+    late = client.new_identity("late-comer")
+    client.grant(READER, f"/subscriptions/{own.subscription_id}", late.object_id)
+    node = page.locator("#picture g.principal").filter(has_text="late-comer")
+    expect(node.locator("text.soon")).to_have_text(re.compile(r"in 3[56]\d\d s"))
+    expect(page.locator("#grants-count")).to_contain_text("still propagating")
+    assert page.locator("#picture path.pending").count() >= 1
+    own.admin("PATCH", "settings", {"clock": {"offset": 7200}})
+    expect(node).not_to_contain_text("in ")
+    expect(page.locator("#picture path.pending")).to_have_count(0)
+    expect(page.locator("#clock")).to_contain_text("2 hours ahead")
+
+
+def test_hostile_names_are_only_text(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """Names with markup, of apps and in requests, are shown as they are written and do nothing."""
+    page = tab.open(own)
+    Client(own).session.get(f"{own.url}/v1.0/{HOSTILE}")
+    page.locator("#log").get_by_text("onerror").wait_for()
+    app = page.locator(".app").filter(has_text=HOSTILE)
+    app.locator("summary").click()
+    expect(app.locator("b")).to_have_text(HOSTILE)
+    expect(app).to_contain_text(f"https://issuer.example {HOSTILE}")
+    page.get_by_role("button", name="Table").click()
+    expect(page.locator("#table")).to_contain_text(HOSTILE)
+    assert page.locator("img").count() == 0 and page.title() == "Local Azure"
+
+
+OVERLAPS = """() => {
+  const boxes = [...document.querySelectorAll("#picture svg text")].filter((one) => one.textContent).map((one) => {
+    const {left, right, top, bottom} = one.getBoundingClientRect();
+    return {left, right, top: top + 1, bottom: bottom - 1, text: one.textContent};
+  });
+  const edge = document.querySelector("#picture svg").getBoundingClientRect();
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  const found = boxes.flatMap((a, at) => boxes.slice(at + 1).filter((b) => meet(a, b)).map((b) => [a.text, b.text]));
+  const outside = boxes.filter((a) => a.left < edge.left || a.right > edge.right || a.bottom > edge.bottom);
+  return {count: boxes.length, found, outside, page: document.documentElement.scrollWidth - innerWidth};
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_text_in_the_picture_never_overlaps(tab: Tab, own: local_azure.LocalAzure, width: int) -> None:
+    """With few apps and with sixty, on a wide screen and on a phone; and the page never scrolls sideways."""
+    tab.page.set_viewport_size({"width": width, "height": 800})
+    few = tab.open(own).evaluate(OVERLAPS)
+    assert few["count"] >= 10 and few["found"] == few["outside"] == [] and few["page"] <= 0
+    client, subscription = Client(own), f"/subscriptions/{own.subscription_id}"
+    own.admin("PATCH", "settings", {"propagation": {"roles": 3600}})
+    held = {one["displayName"] for one in client.graph("GET", "/applications?$top=999")["value"]}
+    for number in range(60):
+        name = f"a service of team {number % 7} with a name that is long, number {number}"
+        if name not in held:
+            made = client.new_identity(name)
+            client.grant(READER, f"{subscription}/resourceGroups/{('rg-obs', 'rg-app')[number % 2]}", made.object_id)
+            client.grant(METRICS_PUBLISHER, subscription, made.object_id)
+    expect(tab.page.locator(".app").filter(has_text="number 59")).to_be_visible(timeout=15_000)
+    expect(tab.page.locator("#grants-count")).to_contain_text("still propagating")
+    many = tab.page.evaluate(OVERLAPS)
+    assert many["count"] > 120 and many["found"] == many["outside"] == [] and many["page"] <= 0
+
+
+# ------------------------------------------------------------------------------------------------- requests and faults
+
+
+def test_a_refusal_appears_with_its_explanation(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """A refused request is seen as it comes: who, what, how long, the cause and what to do; never a secret or token."""
+    page = tab.open(own)
+    app = Client(own).new_identity("asker")
+    client = Client(own, app.client_id, app.secret)
+    client.call("GET", f"/subscriptions/{own.subscription_id}/resourceGroups/rg-obs?api-version=2024-03-01")
+    client.session.get(f"{own.url}/v1.0/{client.token()}")
+    Client(own, app.secret, "x").ask_token("https://graph.microsoft.com/.default")
+    line = page.locator("#log li").filter(has_text="AuthorizationFailed")
+    expect(line).to_contain_text("no role of the caller allows this")
+    expect(line).to_contain_text("python3 -m entrant check")
+    expect(line).to_contain_text("asker")
+    expect(line.locator(".about")).to_contain_text(" s")
+    wrong = page.locator("#log li").filter(has_text="AADSTS700016")
+    expect(wrong).to_contain_text("the tenant has no such application")
+    assert app.secret not in page.content() and "eyJ" not in page.content()
+    page.get_by_role("button", name="Refused").click()
+    assert "200" not in page.locator("#log .status").all_inner_texts()
+
+
+def test_a_fault_is_switched_on_and_off(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """The switch makes the next token call 429, the page says so, and off ends it."""
+    page, client = tab.open(own), Client(own)
+    switch = page.get_by_role("switch", name="Tokens throttled")
+    switch.click()
+    expect(switch).to_be_checked()
+    expect(page.locator("#rules")).to_contain_text("429, Retry-After 2: tokens")
+    assert client.ask_token("https://graph.microsoft.com/.default").status_code == 429
+    expect(page.locator("#log li").first).to_contain_text("a fault rule of this local Azure did this on purpose")
+    expect(page.locator("#rules")).to_contain_text("hit 1")
+    switch.click()
+    expect(switch).not_to_be_checked()
+    assert client.ask_token("https://graph.microsoft.com/.default").status_code == 200
+
+
+def test_a_rule_of_ones_own_and_delays(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """Kind, API, route, method, share and number of a rule are set in a form, as are delays and the clock, and all end."""
+    page = tab.open(own)
+    page.get_by_text("Another rule").click()
+    page.get_by_label("What happens").select_option("503")
+    page.get_by_label("To requests for").select_option(label="Microsoft Graph")
+    page.get_by_label("Whose path begins").fill("/v1.0/groups")
+    page.get_by_label("By method").select_option("GET")
+    page.get_by_label("Seconds, or Retry-After").fill("3")
+    page.get_by_label("Share that is hit").fill("50")
+    page.get_by_label("At most").fill("4")
+    page.get_by_role("button", name="Switch on").click()
+    expect(page.locator("#rules")).to_contain_text(
+        "503, Retry-After 3: Microsoft Graph GET /v1.0/groups, 50 %, at most 4"
+    )
+    rule = own.admin("GET", "faults")["rules"][0]
+    wanted = {"status": 503, "family": "graph", "route": "/v1.0/groups", "method": "GET", "rate": 0.5, "count": 4}
+    assert wanted | {"retry_after": 3} == {name: rule[name] for name in (*wanted, "retry_after")}
+    page.get_by_role("button", name="All off").click()
+    expect(page.locator("#rules li")).to_have_count(0)
+    assert own.admin("GET", "faults")["rules"] == []
+    page.get_by_text("Delays and clock").click()
+    page.get_by_label("New roles work after").fill("12")
+    page.get_by_label("Clock is ahead by").fill("86400")
+    page.get_by_role("button", name="Set", exact=True).click()
+    expect(page.locator("#propagation")).to_contain_text("roles after 12 s")
+    expect(page.locator("#clock")).to_contain_text("24 hours ahead")
+    settings = own.admin("GET", "settings")
+    assert settings["propagation"]["roles"] == 12 and round(settings["clock"]["offset"]) == 86400
+    page.get_by_role("button", name="Back to none").click()
+    expect(page.locator("#clock")).to_contain_text("as this machine's")
+
+
+def test_the_page_itself_meets_no_faults_and_is_in_no_log(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """When everything fails the page can still be opened anew and end it; what it asks for is not among the requests."""
+    page = tab.open(own)
+    last = max((one["number"] for one in own.requests()), default=0)
+    own.faults({"kind": "status", "status": 503})
+    page.reload()
+    page.get_by_role("button", name="All off").click()
+    expect(page.locator("#rules li")).to_have_count(0)
+    assert own.requests(after=last) == []
+
+
+def test_the_log_on_the_page_is_bounded(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """However many requests come, the newest 300 are shown and the gap is named; a pause holds them back."""
+    page, session = tab.open(own), Client(own).session
+    page.get_by_role("button", name="Pause").click()
+    for number in range(700):
+        session.get(f"{own.url}/none/{number}")
+    expect(page.locator("#log-note")).to_have_text("300 new")
+    assert page.locator("#log li").count() <= 300
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#log li").first).to_contain_text("/none/699")
+    assert page.locator("#log li").count() == 300
+
+
+# ----------------------------------------------------------------------------------------------------- for all who look
+
+
+def test_everything_by_keyboard(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """Tab reaches the switches and the picture, Space switches, arrows go through the apps, Enter opens one."""
+    page = tab.open(own)
+    switch = page.get_by_role("switch", name="Tokens throttled")
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        if switch.evaluate("one => one === document.activeElement"):
+            break
+    page.keyboard.press("Space")
+    expect(switch).to_be_checked()
+    nodes = page.locator("#picture g.principal")
+    nodes.first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(nodes.nth(1)).to_be_focused()
+    expect(nodes.nth(1)).to_have_class("node principal on")
+    name = (nodes.nth(1).get_attribute("aria-label") or "").partition(":")[0]
+    page.keyboard.press("Enter")
+    expect(page.locator(".app[open] b")).to_have_text(name)
+
+
+def test_everything_has_a_name(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """Whatever can be used has a name for those who do not see it."""
+    page = tab.open(own)
+    for details in page.locator("details > summary").all():
+        details.click()
+    tree = tab.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    usable = {
+        "button",
+        "switch",
+        "textbox",
+        "searchbox",
+        "spinbutton",
+        "combobox",
+        "checkbox",
+        "link",
+        "DisclosureTriangle",
+    }
+    found = [
+        (node["role"]["value"], node["name"]["value"]) for node in tree if node.get("role", {}).get("value") in usable
+    ]
+    assert len(found) > 30 and [one for one in found if not one[1].strip()] == []
+
+
+def test_light_and_dark(browser: Browser, own: local_azure.LocalAzure) -> None:
+    """The page is light or dark as the reader's other programs are."""
+    grounds = {}
+    for scheme in ("light", "dark"):
+        tab = Tab(browser, color_scheme=scheme)
+        colour = tab.open(own).evaluate("getComputedStyle(document.body).backgroundColor")
+        grounds[scheme] = sum(int(part) for part in colour.strip("rgb()").split(","))
+        tab.context.close()
+    assert grounds["dark"] < 150 < 600 < grounds["light"]
+
+
+# --------------------------------------------------------------------------------------------------- who may look at it
+
+
+def test_a_link_is_good_once(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """The link's code leaves the address, a reload goes on, a second tab with the same link only learns how to get one."""
+    link = own.page()
+    tab.page.goto(link)
+    tab.page.locator("#picture svg").wait_for()
+    assert tab.page.url == f"{own.url}/"
+    tab.page.reload()
+    tab.page.locator("#picture svg").wait_for()
+    key = tab.page.evaluate("sessionStorage.getItem('key')")
+    assert key not in (link, (own.state / "admin.key").read_text())
+    other = tab.context.new_page()
+    other.goto(link)
+    expect(other.locator("#door")).to_contain_text("used already")
+    expect(other.locator("#door")).to_contain_text("python3 -m entrant local page")
+    other.goto("about:blank")
+    other.goto(own.url)
+    expect(other.locator("#door")).to_contain_text("It needs a key")
+    expect(other.locator("#console")).to_be_hidden()
+
+
+def test_the_key_of_a_visit_opens_only_what_the_page_needs(own: local_azure.LocalAzure) -> None:
+    """It reads and switches faults; it makes no assertions, no links and no reset, and nothing opens without a key."""
+    session = Client(own).session
+    code = own.page().partition("#visit=")[2]
+    key = session.post(f"{own.url}/_local/visits/redeem", json={"code": code}).json()["key"]
+    again = session.post(f"{own.url}/_local/visits/redeem", json={"code": code})
+    assert again.status_code == 401 and again.json()["error"]["code"] == "LinkUsed"
+    headers = {"Authorization": f"Bearer {key}"}
+    assert session.get(f"{own.url}/_local/news", headers=headers).status_code == 200
+    for method, path in (
+        ("POST", "assertions"),
+        ("POST", "reset"),
+        ("POST", "visits"),
+        ("GET", "log"),
+        ("PUT", "issuers"),
+    ):
+        assert session.request(method, f"{own.url}/_local/{path}", headers=headers, json={}).status_code == 403
+    for method, path in (("GET", "overview"), ("GET", "news"), ("POST", "visits"), ("DELETE", "faults")):
+        assert session.request(method, f"{own.url}/_local/{path}").status_code == 401
+
+
+def test_links_and_keys_end() -> None:
+    """A code is forgotten after two minutes and after use; only so many codes and keys are remembered."""
+    time = [0.0]
+    held = Visits(lambda: time[0])
+    late, early = held.invite(), held.invite()
+    key = held.redeem(early)
+    assert key and held.holds(key) and held.redeem(early) is None and not held.holds("") and not held.holds(key + "é")
+    time[0] = visits.LINK_SECONDS + 1
+    assert held.redeem(late) is None
+    codes = [held.invite() for _ in range(visits.MOST + 1)]
+    assert held.redeem(codes[0]) is None
+    for _ in range(visits.MOST):
+        assert held.redeem(held.invite())
+    assert not held.holds(key)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:443", "a.localhost"]
+)
+def test_a_wrong_host_is_refused(own: local_azure.LocalAzure, host: str) -> None:
+    """A name that is pointed at this machine opens neither the page nor its data, whatever the key."""
+    key = (own.state / "admin.key").read_text()
+    headers = {"Host": host, "Accept": "text/html", "Authorization": f"Bearer {key}"}
+    for path in ("/", "/_local/news", "/_local/settings"):
+        assert requests.get(own.url + path, headers=headers, verify=str(own.ca_file)).status_code == 421
+
+
+def test_another_site_is_refused(own: local_azure.LocalAzure) -> None:
+    """What another site makes a browser ask for is refused, and no answer allows another origin; a link to the page works."""
+    key = (own.state / "admin.key").read_text()
+    session = Client(own).session
+    for site in ("cross-site", "same-site"):
+        headers = {"Authorization": f"Bearer {key}", "Sec-Fetch-Site": site, "Origin": "https://evil.example"}
+        for method in ("GET", "OPTIONS", "DELETE"):
+            answer = session.request(method, f"{own.url}/_local/faults", headers=headers)
+            assert answer.status_code == 403 and not [
+                name for name in answer.headers if "access-control" in name.lower()
+            ]
+        page = {"Accept": "text/html", "Sec-Fetch-Site": site}
+        assert session.get(own.url, headers=page | {"Sec-Fetch-Mode": "no-cors"}).status_code == 403
+        assert session.get(own.url, headers=page | {"Sec-Fetch-Mode": "navigate"}).status_code == 200
+
+
+def test_root_for_other_clients(own: local_azure.LocalAzure) -> None:
+    """Without `Accept: text/html` the root stays a JSON 404; with it comes the page, with a policy that names one script."""
+    session = Client(own).session
+    for accept in ("*/*", "application/json"):
+        answer = session.get(own.url, headers={"Accept": accept})
+        assert answer.status_code == 404 and answer.json()["error"]["code"] == "NotFound"
+    answer = session.get(own.url, headers={"Accept": "text/html,*/*;q=0.8"})
+    policy = answer.headers["Content-Security-Policy"]
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert (
+        "default-src 'none'; script-src 'sha256-" in policy
+        and "unsafe" not in policy
+        and "frame-ancestors 'none'" in policy
+    )
+    assert (
+        own.tenant_id not in answer.text and session.post(own.url, headers={"Accept": "text/html"}).status_code == 404
+    )
+
+
+def test_injected_script_does_not_run(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """Even if text became markup, the browser would not run it."""
+    page = tab.open(own)
+    markup = "document.body.insertAdjacentHTML('beforeend', '<b></b>')"
+    outcome = page.evaluate(f"() => {{ try {{ {markup}; return 'taken' }} catch (error) {{ return error.name }} }}")
+    assert outcome == "TypeError" and len(tab.complaints) == 1 and "TrustedHTML" in tab.complaints[0]
+    tab.complaints.clear()
+
+
+def test_page_is_small() -> None:
+    """One file, of a size that nobody waits for."""
+    assert (Path(local_azure.__file__).with_name("page.html")).stat().st_size < 60_000
