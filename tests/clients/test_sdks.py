@@ -40,8 +40,8 @@ class App:
     """The environment variables of `azure-identity` and its like, and those of the programs here."""
 
 
-def certificate_of(app: Identity, deployer: Client) -> bytes:
-    """A certificate and its key as PEM; the certificate is the app's from here on."""
+def self_signed() -> tuple[bytes, bytes]:
+    """A certificate and its key, each as PEM."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
@@ -51,13 +51,10 @@ def certificate_of(app: Identity, deployer: Client) -> bytes:
         .not_valid_after(now + timedelta(days=30))
         .sign(key, hashes.SHA256())
     )
-    data = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
-    entry = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": data}
-    deployer.graph("PATCH", f"/applications/{app.application_id}", {"keyCredentials": [entry]}, status=204)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return private + certificate.public_bytes(serialization.Encoding.PEM)
+    return certificate.public_bytes(serialization.Encoding.PEM), private
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +62,10 @@ def app(azure: LocalAzure, deployer: Client, tmp_path_factory: pytest.TempPathFa
     """An app that can prove in every way who it is."""
     folder = tmp_path_factory.mktemp("app")
     identity = deployer.new_identity()
-    (folder / "certificate.pem").write_bytes(certificate_of(identity, deployer))
+    certificate, key = self_signed()
+    (folder / "certificate.pem").write_bytes(key + certificate)
+    entry = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": base64.b64encode(certificate).decode()}
+    deployer.graph("PATCH", f"/applications/{identity.application_id}", {"keyCredentials": [entry]}, status=204)
     trust = {
         "name": "github",
         "issuer": "https://token.actions.githubusercontent.com",

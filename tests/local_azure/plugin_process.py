@@ -45,10 +45,13 @@ class Refused(Exception):
 class Plugin:
     """One plugin process."""
 
-    def __init__(self, home: Path, name: str, env: Mapping[str, str]) -> None:
-        plugins.install(home, sys.executable, ROOT, [name])
-        version = plugins.sdk_version(name)
-        self.executable = plugins.directory(home, name, version) / f"pulumi-resource-{name}"
+    def __init__(self, home: Path, name: str, env: Mapping[str, str], executable: Path | None = None) -> None:
+        """Start the stand-in, or another executable that speaks the protocol."""
+        if executable is None:
+            plugins.install(home, sys.executable, ROOT, [name])
+            version = plugins.sdk_version(name)
+            executable = plugins.directory(home, name, version) / f"pulumi-resource-{name}"
+        self.executable = executable
         self.process = subprocess.Popen(
             [self.executable, "127.0.0.1:1"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=home
         )
