@@ -141,8 +141,10 @@ def _once(
     reading = changes.Reading()
     with ThreadPoolExecutor(1) as pool:
         beside = pool.submit(unmanaged.look, outputs, who) if who else None
-        asked = ["refresh", "--preview-only", "--stack", stack]
-        engine.operate(asked, cwd=cwd, environ=environ, on_event=reading.on_event)
+        # Pulumi takes this variable for `--yes`, which it refuses beside `--preview-only`.
+        asking = {name: value for name, value in environ.items() if name != "PULUMI_SKIP_CONFIRMATIONS"}
+        command = ["refresh", "--preview-only", "--stack", stack]
+        engine.operate(command, cwd=cwd, environ=asking, on_event=reading.on_event)
         seen = (
             beside.result()
             if beside
@@ -523,7 +525,7 @@ def text(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """A document of `docs/drift.schema.json`."""
+    """A document of `entrant/drift.schema.json`."""
 
     def record(finding: Finding) -> dict[str, Any]:
         names = ("app", "kind", "what", "state", "id", "old", "new", "next_step")

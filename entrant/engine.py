@@ -83,14 +83,10 @@ def stack_outputs(
 
 
 def setting(stack: str, key: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """A value of a stack's configuration; None when it has none of that name."""
-    asked = ["config", "get", key, "--stack", stack]
-    done = run(asked, cwd=cwd, environ=environ, check=False)
-    if done.returncode == 0:
-        return done.stdout.rstrip("\n")
-    if "not found" in done.stderr and key in done.stderr:
-        return None
-    raise failure(asked, done.returncode, done.stderr or done.stdout)
+    """A value of a stack's configuration that is no secret; None when it has none of that name."""
+    found = json.loads(run(["config", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout)
+    value = found.get(key, {}).get("value")
+    return str(value) if value is not None else None
 
 
 @dataclass(frozen=True, slots=True)
