@@ -3,10 +3,10 @@
     python3 -m entrant test tests/test_structure.py         # once: sets up the virtual environment
     .entrant/venv/bin/python -m benchmarks.local_azure [ROUNDS]
 
-The server has one core for itself, this program another. Four connections ask at once, each the next as soon as it has its answer.
-An app is an application, its service principal, a client secret and a role assignment. The directory grows from one size to the next
-by itself; at each size every kind of request is made in turn, round after round, so that a slow moment of the machine meets all alike.
-The ratios are to the smallest size, of the medians of one run.
+The server has one core for itself, this program another. Four connections ask at once, each the next as soon as it has
+its answer. An app is an application, its service principal, a client secret and a role assignment. The directory grows
+from one size to the next by itself; at each size every kind of request is made in turn, round after round, so that a slow
+moment of the machine meets all alike. The ratios are to the smallest size, of the medians of one run.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from urllib.parse import quote, urlencode
 import local_azure
 from facts.roles import find_role
 
-SIZES = (10, 100, 1_000)
+SIZES = (10, 100, 1_000, 10_000)
 CONNECTIONS = 4
 REQUESTS = 200
 """How many requests of a kind are made in a round."""
@@ -189,7 +189,9 @@ def measure(azure: local_azure.LocalAzure, rounds: int) -> tuple[dict[str, list[
     deployer = Connection(azure)
     deployer.bearer = deployer.token(azure.client_id, azure.client_secret)
     connections = [Connection(azure, deployer.bearer) for _ in range(CONNECTIONS)]
-    deployer.ask("PUT", f"/subscriptions/{azure.subscription_id}/resourceGroups/rg?api-version=2024-03-01", {"location": "x"})
+    deployer.ask(
+        "PUT", f"/subscriptions/{azure.subscription_id}/resourceGroups/rg?api-version=2024-03-01", {"location": "x"}
+    )
     world = World(azure)
     found: dict[str, list[float]] = {"make a whole app": []}
     memory = []

@@ -54,7 +54,7 @@ CREATE TABLE role_definition (id TEXT PRIMARY KEY, name TEXT NOT NULL COLLATE NO
 CREATE TABLE role_assignment (name TEXT PRIMARY KEY, scope_key TEXT NOT NULL, scope TEXT NOT NULL, role TEXT NOT NULL,
     principal TEXT NOT NULL, created REAL NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX role_assignment_scope ON role_assignment (scope_key);
-CREATE INDEX role_assignment_principal ON role_assignment (principal);
+CREATE INDEX role_assignment_same ON role_assignment (principal, scope_key, role);
 CREATE INDEX role_assignment_role ON role_assignment (role);
 
 CREATE TABLE log_table (workspace TEXT NOT NULL, name TEXT NOT NULL, columns TEXT NOT NULL,
@@ -102,6 +102,10 @@ class Store:
                 for statement in ";".join(SCHEMA[found:]).split(";"):
                     self.db.execute(statement)
                 self.db.execute(f"PRAGMA user_version={len(SCHEMA)}")
+        # A state made before this index was there gets it; without it, each assignment looked at all others at its scope.
+        self.db.execute(
+            "CREATE INDEX IF NOT EXISTS role_assignment_same ON role_assignment (principal, scope_key, role)"
+        )
         self._clock = json.loads(self.setting("clock") or '{"real": 0, "local": 0, "speed": 1}')
 
     def close(self) -> None:

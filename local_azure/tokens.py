@@ -19,6 +19,8 @@ SIGNATURE_ONLY: Any = {f"verify_{name}": False for name in ("aud", "exp", "nbf",
 """For PyJWT: check the signature and nothing else; times go by the local Azure's clock."""
 PUBLISHED = 2
 """How many of the newest signing keys are published, so that a token from before a rotation still validates."""
+REMEMBERED = 1000
+"""How many tokens whose signature was found good are kept, so that a client's next request costs no second check."""
 
 
 class TokenError(Exception):
@@ -49,7 +51,13 @@ class Signer:
         return jwt.encode(claims, self._private, algorithm="RS256", headers={"kid": self._kid, "x5t": self._kid})
 
     def verify(self, token: str) -> dict[str, Any]:
-        """The claims of a token that this tenant signed and that is valid now; `TokenError` otherwise."""
+        """The claims (not to be changed) of a token that this tenant signed and that is valid now; `TokenError` otherwise."""
+        claims = self._good.get(token) or self._checked(token)
+        if claims["exp"] <= self.store.now():
+            raise TokenError("expired", expired_at=claims["exp"])
+        return claims
+
+    def _checked(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
             key = self._public.get(str(header.get("kid")))
@@ -58,8 +66,9 @@ class Signer:
             claims: dict[str, Any] = jwt.decode(token, key, algorithms=["RS256"], options=SIGNATURE_ONLY)
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise TokenError("not a token of this tenant") from error
-        if claims["exp"] <= self.store.now():
-            raise TokenError("expired", expired_at=claims["exp"])
+        if len(self._good) >= REMEMBERED:
+            del self._good[next(iter(self._good))]
+        self._good[token] = claims
         return claims
 
     def jwks(self) -> dict[str, Any]:
@@ -101,6 +110,7 @@ class Signer:
         keys = {kid: key for kid, key in loaded.items() if isinstance(key, rsa.RSAPrivateKey)}
         self._kid, self._private = next(iter(keys.items()))
         self._public = {kid: key.public_key() for kid, key in keys.items()}
+        self._good: dict[str, dict[str, Any]] = {}
 
 
 def unique_id() -> str:

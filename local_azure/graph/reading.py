@@ -17,7 +17,8 @@ Doc = dict[str, Any]
 
 def shown(ctx: Context, doc: Doc, kind: Kind) -> Doc:
     """An object as this version of the API shows it: first-party permissions added, keys without their bytes."""
-    result = {name: value for name, value in doc.items() if name in kind.of(ctx.version)}
+    known = kind.of(ctx.version)
+    result = {name: value for name, value in doc.items() if name in known}
     if kind is PRINCIPAL and doc.get("appId") in first_party.by_app_id():
         result["appRoles"] = first_party.app_roles(doc["appId"])
         result["oauth2PermissionScopes"] = first_party.permission_scopes(doc["appId"])
