@@ -110,6 +110,31 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "the request carries no secret, certificate or assertion", "no", "give the app a credential"
         ),
         "AADSTS700025": _E("the app is a public client and takes no secret", "no", "turn off `fallback_public_client`"),
+        "AADSTS1000502": _E(
+            "the certificate that signed the request is outside its validity", "no", "sign with one that is valid today"
+        ),
+        "AADSTS50027": _E("the signed request is no valid JWT", "no", "send the token as it was issued, whole"),
+        "AADSTS50013": _E(
+            "the signature of the assertion cannot be verified with its issuer's keys",
+            "no",
+            "check that the token is of the declared issuer, and that the issuer publishes its keys",
+        ),
+        "AADSTS700021": _E(
+            "the signed request is another application's than `client_id` says",
+            "no",
+            "its iss and sub are the client id",
+        ),
+        "AADSTS50059": _E(
+            "a client cannot sign in by itself at common, organizations or consumers",
+            "no",
+            "name the tenant in the URL",
+        ),
+        "AADSTS70003": _E("no such grant type", "no", "an app without a user uses client_credentials"),
+        "AADSTS28000": _E("the scope names more than one resource", "no", "ask for a token for each"),
+        "AADSTS901002": _E(
+            "the v2.0 endpoint takes no `resource`", "no", "send `scope`: the resource followed by /.default"
+        ),
+        "AADSTS900561": _E("the token endpoint was called by GET", "no", "send a POST with a form"),
         "AADSTS53003": _E(
             "a Conditional Access policy blocks this sign-in", "no", "ask who owns the policy for workload identities"
         ),
@@ -128,6 +153,15 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "no such object in the directory: deleted, or made seconds ago and not replicated yet",
             "later",
             "try again in some seconds",
+        ),
+        "NoBackingApplicationObject": _E(
+            "the application of the new service principal is unknown: deleted, or made seconds ago and not replicated yet",
+            "later",
+            "try again in some seconds",
+        ),
+        "Request_BadRequest": _E("a property or the query is not valid", "no", "the message names it"),
+        "Request_MultipleObjectsWithSameKeyValue": _E(
+            "another object has this value where only one may", "no", "the message names it: choose another value"
         ),
         "CredentialInvalidLifetimeAsPerAppPolicy": _E(
             "the tenant's app management policy allows no secret of this lifetime",
@@ -181,6 +215,16 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "no",
             "assign to groups or at wider scopes; remove orphans",
         ),
+        "RoleAssignmentNotFound": _E("no role assignment of this name at this scope", "no", "check name and scope"),
+        "UnmatchedPrincipalType": _E(
+            "the principal is of another type than `principalType` says", "no", "set the type it has, or none"
+        ),
+        "RoleDefinitionHasAssignments": _E(
+            "the custom role is still assigned", "no", "delete its assignments first, at every scope"
+        ),
+        "RoleDefinitionWithSameNameExists": _E(
+            "the tenant has a custom role of this name", "no", "choose another name: it is unique in the tenant"
+        ),
         "PrincipalNotFound": _E(
             "the principal is not in the directory: not replicated yet, or an application's id in place of its service principal's",
             "later",
@@ -215,6 +259,14 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         ),
         "ResourceGroupNotFound": _E("no such resource group", "no", "check its name"),
         "ResourceNotFound": _E("no such resource", "no", "check the scope in the environment's file"),
+        "MissingApiVersionParameter": _E(
+            "the request has no api-version", "no", "add ?api-version=, such as 2022-04-01 for role assignments"
+        ),
+        "InvalidApiVersionParameter": _E("no such api-version", "no", "the message names those that are known"),
+        "InvalidResourceType": _E("the provider has no such resource type", "no", "check the path's spelling"),
+        "InvalidRequestContent": _E("the body is not what this request takes", "no", "the message says what is wrong"),
+        "LocationRequired": _E("a new resource has no location", "no", "add `location`"),
+        "UnsupportedQuery": _E("the list has no such filter", "no", "use one that the message names"),
         "ScopeLocked": _E("a lock on the scope forbids changes", "no", "remove the lock, or ask who set it"),
         "RequestDisallowedByPolicy": _E("an Azure Policy forbids this", "no", "the message names the policy"),
         "MissingSubscriptionRegistration": _E(
@@ -223,6 +275,13 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "az provider register --namespace <name>",
         ),
         "TooManyRequests": _E("too many calls in a short time", "later", "wait as long as Retry-After says"),
+        # ----------------------------------------------------------------------------------------------------- Key Vault
+        "SecretNotFound": _E("the vault has no such secret, or it was deleted", "no", "check its name; recover it"),
+        "VaultAlreadyExists": _E(
+            "the name is taken: names of vaults are unique in all of Azure, deleted ones included",
+            "no",
+            "choose another, or purge the deleted vault",
+        ),
         # ------------------------------------------------------------------------------------------------- Azure Monitor
         "InsufficientAccessError": _E(
             "no effective role lets the caller query this workspace: none is given, or elsewhere, or it is new (up to an hour)",

@@ -25,8 +25,8 @@ from local_azure.world import World
 
 Doc = dict[str, Any]
 
-MOST_APPS = 500
-MOST_GRANTS = 3000
+MOST_APPS = 300
+MOST_GRANTS = 1000
 MOST_NEWS = 300
 ON_PURPOSE = {
     "cause": "a fault rule of this local Azure did this on purpose",

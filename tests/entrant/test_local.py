@@ -87,6 +87,13 @@ def test_env_for_github_is_masked(azure: local_azure.LocalAzure, tmp_path: Path)
         raise local(azure, "env", "--format", "github", GITHUB_ENV="").exception or AssertionError
 
 
+def test_page_prints_a_link(azure: local_azure.LocalAzure) -> None:
+    """Each call prints another link to the page, without the key of the owner."""
+    first, second = (said(azure, "page").strip() for _ in range(2))
+    assert re.fullmatch(re.escape(azure.url) + r"/#visit=[\w-]{43}", first) and first != second
+    assert (azure.state / "admin.key").read_text() not in first
+
+
 def test_log_explains_refusals(azure: local_azure.LocalAzure) -> None:
     """The log says who asked what, and of a refusal the code, the cause and what to do; `--refused` leaves the rest out."""
     app = Client(azure).new_identity("asker")
