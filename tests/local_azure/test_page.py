@@ -426,6 +426,7 @@ def test_root_for_other_clients(own: local_azure.LocalAzure) -> None:
         and "unsafe" not in policy
         and "frame-ancestors 'none'" in policy
     )
+    assert "require-trusted-types-for 'script'; trusted-types 'none'" in policy
     assert (
         own.tenant_id not in answer.text and session.post(own.url, headers={"Accept": "text/html"}).status_code == 404
     )
