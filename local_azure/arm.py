@@ -342,13 +342,16 @@ def _list(world: World, call: Call, caller: Caller, scope_id: str, kind: str | N
     return Reply(200, body)
 
 
+FILTERS = frozenset({"resourcetype", "resourcegroup", "name", "location", "tagname", "tagvalue"})
+
+
 def _filter(text: str) -> dict[str, str]:
     """What a list is narrowed by: lower-case name → value."""
     wanted: dict[str, str] = {}
     for part in re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE) if text.strip() else []:
         found = re.fullmatch(r"(\w+)\s+eq\s+'((?:[^']|'')*)'", part, re.IGNORECASE)
-        if found is None or found[1].lower() not in ("resourcetype", "name", "location", "tagname", "tagvalue"):
-            listed = "resourceType, name, location, tagName and tagValue, each with eq and joined by and"
+        if found is None or found[1].lower() not in FILTERS:
+            listed = "resourceType, resourceGroup, name, location, tagName and tagValue, each with eq and joined by and"
             refuse(400, "UnsupportedFilter", f"The filter '{part[:100]}' is not supported; what is: {listed}.")
         wanted[found[1].lower()] = found[2].replace("''", "'")
     return wanted
@@ -361,6 +364,8 @@ def _fits(doc: Doc, wanted: dict[str, str]) -> bool:
             fits = value.lower() in held
         elif name == "tagvalue":
             fits = held.get(wanted.get("tagname", "").lower()) == value
+        elif name == "resourcegroup":
+            fits = f"/resourcegroups/{value.lower()}/" in key_of(doc["id"])
         else:
             fits = str(doc.get("type" if name == "resourcetype" else name)).lower() == value.lower()
         if not fits:

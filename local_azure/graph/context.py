@@ -254,6 +254,9 @@ def dispatch(ctx: Context) -> Reply:
         if not found:
             not_found(keyed["value"])
         segments = [keyed["collection"], found[0][1]["id"], *segments[1:]]
+    if len(segments) > 1 and segments[0].lower() == "users" and "@" in segments[1]:
+        named = ctx.world.directory.find("user", "userPrincipalName", segments[1])
+        segments = [segments[0], named[0]["id"] if named else not_found(segments[1]), *segments[2:]]
     handler, ids = routes.find(ctx.call.method, segments)
     if ctx.call.method == "GET":
         return handler(ctx, *ids)

@@ -263,6 +263,60 @@ def test_create_for_rbac_makes_what_signs_in(az: Az, azure: LocalAzure, group: s
     assert stranger("account list") == []
 
 
+def test_a_federated_token_signs_in(az: Az, azure: LocalAzure, stranger: Az) -> None:
+    app = az("ad app create", "--display-name", "az federated")["appId"]
+    az("ad sp create", "--id", app)
+    trust = {
+        "name": "github",
+        "issuer": "https://token.actions.githubusercontent.com",
+        "subject": "repo:contoso/obs:environment:dev",
+        "audiences": ["api://AzureADTokenExchange"],
+    }
+    az("ad app federated-credential create", "--id", app, "--parameters", json.dumps(trust))
+    who = ["--username", app, "--tenant", azure.tenant_id, "--allow-no-subscriptions"]
+    login = ["login --service-principal", *who, "--federated-token"]
+    with pytest.raises(AzError, match="AADSTS7002"):
+        stranger(*login, azure.assertion("repo:mallory/obs:environment:dev"))
+    (account,) = stranger(*login, azure.assertion("repo:contoso/obs:environment:dev"), how="--federated-token")
+    assert account["user"]["name"] == app
+    token = stranger("account get-access-token", "--resource", "https://api.loganalytics.io")
+    assert token["tenant"] == azure.tenant_id
+
+
+def test_groups_and_users_of_the_directory(az: Az, azure: LocalAzure) -> None:
+    group = az("ad group create", "--display-name", "az group", "--mail-nickname", "az-group")
+    assert az("ad group show", "--group", "az group")["id"] == group["id"]
+    assert group["id"] in [one["id"] for one in az("ad group list", "--filter", "startswith(displayName,'az')")]
+    member = ["--group", group["id"], "--member-id", azure.object_id]
+    az("ad group member add", *member)
+    assert az("ad group member check", *member) == {"value": True}
+    assert [one["id"] for one in az("ad group member list", "--group", group["id"])] == [azure.object_id]
+    az("ad group member remove", *member)
+    assert az("ad group owner list", "--group", group["id"]) == []
+    az("ad group delete", "--group", group["id"])
+
+    domain = az("rest", "--url", f"{azure.url}/v1.0/domains")["value"][0]["id"]
+    name = f"az-user@{domain}"
+    az("ad user create", "--display-name", "az user", "--user-principal-name", name, secret="Aa1!azure-cli")
+    az("ad user update", "--id", name, "--display-name", "az user, renamed")
+    assert az("ad user show", "--id", name)["displayName"] == "az user, renamed"
+    az("ad user delete", "--id", name)
+    assert name not in [one["userPrincipalName"] for one in az("ad user list")]
+
+
+def test_management_groups(az: Az) -> None:
+    """Without `--no-register` az sleeps ten seconds in each of these commands."""
+    group = ["--name", "az-teams", "--no-register"]
+    made = az("account management-group create", *group, "--display-name", "Teams")
+    assert az("account management-group show", *group)["id"] == made["id"]
+    assert "az-teams" in [one["name"] for one in az("account management-group list", "--no-register")]
+    app = az("ad sp create-for-rbac", "--name", "az of teams", "--role", "Reader", "--scopes", made["id"])["appId"]
+    (held,) = az("role assignment list", "--assignee", app, "--scope", made["id"])
+    assert held["roleDefinitionName"] == "Reader"
+    az("role assignment delete", "--ids", held["id"])
+    az("account management-group delete", *group)
+
+
 def test_role_assignments(az: Az, group: str) -> None:
     app = az("ad sp create-for-rbac", "--name", "az roles")["appId"]
     principal = az("ad sp show", "--id", app)["id"]

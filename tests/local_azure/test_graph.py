@@ -685,3 +685,19 @@ def test_directory_size_quota(state: Path) -> None:
     for one in made[4:7]:
         client.graph("DELETE", f"/applications/{one}")
     client.graph("POST", "/applications", {"displayName": "room again"})
+
+
+def test_a_user_is_found_by_the_user_principal_name_in_the_path(deployer: Client) -> None:
+    domain = deployer.graph("GET", "/domains")["value"][0]["id"]
+    name = f"u{uuid.uuid4().hex[:8]}"
+    body = {
+        "displayName": name,
+        "userPrincipalName": f"{name}@{domain}",
+        "mailNickname": name,
+        "accountEnabled": True,
+        "passwordProfile": {"password": str(uuid.uuid4())},
+    }
+    made = deployer.graph("POST", "/users", body)
+    assert deployer.graph("GET", f"/users/{name.upper()}@{domain}")["id"] == made["id"]
+    deployer.graph("DELETE", f"/users/{name}@{domain}", status=204)
+    assert deployer.graph("GET", f"/users/{name}@{domain}", status=404)["error"]["code"] == "Request_ResourceNotFound"
