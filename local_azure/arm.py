@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from facts.scopes import ROOT, Scope, ScopeError, parse_scope
-from local_azure import authorization, keyvault, management_groups, operations, tags, workspaces
+from local_azure import authorization, collection, keyvault, management_groups, metrics, operations, tags, workspaces
 from local_azure.access import Caller, authenticate, demand, permitted
 from local_azure.resources import key_of
 from local_azure.seed import REGIONS
 from local_azure.tree import body_of, no_method, no_resource, require, tags_of
-from local_azure.wire import Call, Reply, new_guid, refuse
+from local_azure.wire import Call, Reply, refuse
 from local_azure.world import World
 
 Doc = dict[str, Any]
@@ -160,6 +160,10 @@ def _extension(world: World, call: Call, caller: Caller, segments: list[str], lo
                 return authorization.handle(world, call, caller, _extended(segments, at), segments[at + 1 :])
             case ["microsoft.resources", "tags", name]:
                 return tags.handle(world, call, caller, _extended(segments, at), name)
+            case ["microsoft.insights", ("metrics" | "metricdefinitions" | "metricnamespaces") as what]:
+                if call.method != "GET":
+                    no_method(call)
+                return metrics.read(world, call, caller, _extended(segments, at), what)
             case ["microsoft.resources", "deployments", *rest]:
                 return _deployments(call, rest)
     return None
@@ -447,33 +451,9 @@ def put_resource(world: World, scope: Scope, body: Doc, stored: Doc | None) -> R
     return Reply(200 if stored else 201, doc)
 
 
-def _collection_rule(world: World, doc: Doc, stored: Doc | None) -> Doc:
-    """The immutable id by which the Logs Ingestion API knows a data collection rule."""
-    held = (stored or {}).get("properties") or {}
-    immutable = held.get("immutableId") or f"dcr-{new_guid().replace('-', '')}"
-    doc["properties"]["immutableId"] = immutable
-    # A rule of kind Direct has an endpoint of its own (api-version 2023-03-11).
-    if doc.get("kind") == "Direct":
-        doc["properties"]["endpoints"] = {"logsIngestion": world.url, "metricsIngestion": world.url}
-    world.store.set_setting(f"dcr.{immutable}", doc["id"])
-    return doc
-
-
-def _collection_endpoint(world: World, doc: Doc, stored: Doc | None) -> Doc:
-    """The addresses of a data collection endpoint: all of them this server."""
-    held = (stored or {}).get("properties") or {}
-    doc["properties"] |= {
-        "immutableId": held.get("immutableId") or f"dce-{new_guid().replace('-', '')}",
-        "configurationAccess": {"endpoint": world.url},
-        "logsIngestion": {"endpoint": world.url},
-        "metricsIngestion": {"endpoint": world.url},
-    }
-    return doc
-
-
 COMPUTED: dict[str, Callable[[World, Doc, Doc | None], Doc]] = {
-    "microsoft.insights/datacollectionendpoints": _collection_endpoint,
-    "microsoft.insights/datacollectionrules": _collection_rule,
+    "microsoft.insights/datacollectionendpoints": collection.computed_endpoint,
+    "microsoft.insights/datacollectionrules": collection.computed_rule,
     "microsoft.keyvault/vaults": keyvault.computed_vault,
     "microsoft.keyvault/vaults/secrets": keyvault.computed_secret,
     "microsoft.operationalinsights/workspaces": workspaces.computed,

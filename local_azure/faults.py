@@ -194,6 +194,7 @@ def family_of(call: Call) -> str:
         return "ingestion"
     if parts[0] in ("subscriptions", "providers", "tenants"):
         sent = call.method == "POST" and parts[-1] == "metrics" and "api-version" not in call.query
+        sent = sent or parts[-1] == "metrics:getbatch"
         return "metrics" if sent else "arm"
     return "token" if parts[-1] == "token" and "oauth2" in parts else ""
 

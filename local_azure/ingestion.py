@@ -101,7 +101,7 @@ def _rows(call: Call) -> list[Row]:
 
 def _keep(world: World, rule: Doc, stream: str, rows: list[Row]) -> None:
     properties = rule["properties"]
-    columns = _columns(properties, stream)
+    columns = columns_of(properties, stream)
     flows = [flow for flow in _dicts(properties.get("dataFlows")) if stream in _list(flow.get("streams"))]
     destinations = properties.get("destinations")
     logs = _dicts(destinations.get("logAnalytics")) if isinstance(destinations, dict) else []
@@ -112,7 +112,7 @@ def _keep(world: World, rule: Doc, stream: str, rows: list[Row]) -> None:
         output = str(flow.get("outputStream") or stream)
         table_name = output.removeprefix("Custom-").removeprefix("Microsoft-")
         try:
-            result = evaluate(str(flow.get("transformKql") or "source"), _Stream(columns, rows), now)
+            result = evaluate(str(flow.get("transformKql") or "source"), Stream(columns, rows), now)
             docs = [
                 {name: _stored(row.get(name), kind) for name, kind in result.columns.items()} for row in result.rows
             ]
@@ -125,7 +125,7 @@ def _keep(world: World, rule: Doc, stream: str, rows: list[Row]) -> None:
 
 
 def _append(world: World, workspace: Doc, name: str, result: Table, docs: list[Row]) -> None:
-    """Add rows to a table. [?] Azure wants the table to be there already; here it comes with its first row."""
+    """Add rows to a table, and columns that the table has not."""
     now = world.store.now()
     fixed = {
         "TenantId": workspace["properties"].get("customerId"),
@@ -144,7 +144,7 @@ def _append(world: World, workspace: Doc, name: str, result: Table, docs: list[R
     world.telemetry.add_rows(key, name, timed)
 
 
-def _columns(properties: Doc, stream: str) -> Columns | None:
+def columns_of(properties: Doc, stream: str) -> Columns | None:
     """The columns of a stream: declared (``Custom-…``), or a standard table's (``Microsoft-…``); `None` for no such stream."""
     standard = SEEDED.get(stream.removeprefix("Microsoft-")) if stream.startswith("Microsoft-") else None
     if standard is not None:
@@ -173,7 +173,7 @@ def _stored(value: Any, kind: str) -> Any:
     return value if kind == "dynamic" else wire_value(value, kind)
 
 
-class _Stream(Source):
+class Stream(Source):
     """What came in, as the table `source` of a transformation."""
 
     def __init__(self, declared: Columns, given: list[Row]) -> None:

@@ -7,7 +7,6 @@ Source: Microsoft, "Azure Monitor Log Analytics API" (request and response forma
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -16,11 +15,10 @@ from facts.scopes import Scope, ScopeError, parse_scope
 from local_azure.access import Caller, authenticate, permitted
 from local_azure.kql import Columns, KqlError, Row, Source, answer, python_value
 from local_azure.resources import Doc, key_of
-from local_azure.wire import Call, Reply, epoch_of, is_guid, new_guid, refuse
+from local_azure.wire import Call, Reply, is_guid, new_guid, refuse, span_of
 from local_azure.world import World
 
 WORKSPACE = "Microsoft.OperationalInsights/workspaces"
-DURATION = re.compile(r"P(?:(\d+(?:\.\d+)?)D)?(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?\Z")
 
 
 def handle(world: World, call: Call) -> Reply | None:
@@ -142,28 +140,10 @@ class _Workspace(Source):
 
 
 def _span(text: str | None, now: float) -> tuple[float | None, float | None]:
-    """Start and end of an ISO 8601 interval: a duration back from now, ``start/end``, ``start/duration`` or ``duration/end``."""
-    if not text:
-        return None, None
-    first, _, second = text.partition("/")
     try:
-        if not second:
-            return now - _duration(first), None
-        if first.startswith("P"):
-            end = epoch_of(second)
-            return end - _duration(first), end
-        start = epoch_of(first)
-        return start, start + _duration(second) if second.startswith("P") else epoch_of(second)
+        return span_of(text, now) if text else (None, None)
     except ValueError:
-        _bad_argument(f"The timespan '{text[:80]}' is not an ISO 8601 duration or interval.")
-
-
-def _duration(text: str) -> float:
-    found = DURATION.match(text)
-    if found is None or text in ("P", "PT"):
-        raise ValueError(text)
-    days, hours, minutes, seconds = (min(float(part), 1e9) if part else 0.0 for part in found.groups())
-    return days * 86400 + hours * 3600 + minutes * 60 + seconds
+        _bad_argument(f"The timespan '{str(text)[:80]}' is not an ISO 8601 duration or interval.")
 
 
 def _batch(world: World, call: Call) -> Reply:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z")
 MAX_FIELDS = 200
+DURATION = re.compile(r"P(?:(\d+(?:\.\d+)?)D)?(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +129,27 @@ def epoch_of(text: str) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except OverflowError as error:
         raise ValueError(f"{text!r} is out of range") from error
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of an ISO 8601 duration in days, hours, minutes and seconds; `ValueError` when it is none."""
+    found = DURATION.match(text)
+    if found is None or text in ("P", "PT"):
+        raise ValueError(f"{text!r} is not a duration")
+    days, hours, minutes, seconds = (min(float(part), 1e9) if part else 0.0 for part in found.groups())
+    return days * 86400 + hours * 3600 + minutes * 60 + seconds
+
+
+def span_of(text: str, now: float) -> tuple[float, float | None]:
+    """Start and end of an ISO 8601 interval: a duration back from now, ``start/end``, ``start/duration`` or ``duration/end``.
+
+    `ValueError` when it is none; the end is `None` when there is only a duration.
+    """
+    first, _, second = text.partition("/")
+    if not second:
+        return now - seconds_of(first), None
+    if first.startswith("P"):
+        end = epoch_of(second)
+        return end - seconds_of(first), end
+    start = epoch_of(first)
+    return start, start + seconds_of(second) if second.startswith("P") else epoch_of(second)

@@ -143,7 +143,8 @@ WORD = words(
         Microsoft.OperationalInsights workspaces sharedKeys permissions register managementGroups metrics query
         oauth2 v2.0 token .well-known openid-configuration discovery keys common metadata endpoints _local faults
         vaults safe secrets deletedsecrets versions recover backup deletedVaults purge Microsoft.KeyVault
-        checkNameAvailability operationresults operationStatuses tags default tables Rows_CL descendants deployments
+        checkNameAvailability operationresults operationStatuses tags default tables Rows_CL
+        metricDefinitions metrics:getBatch Microsoft.Insights descendants deployments
         tagNames settings ensure assertions github issuers log reset dataCollectionRules
         streams Custom-Rows_CL delta"""
 )
@@ -159,6 +160,9 @@ START = st.sampled_from(
         "/v1/$batch",
         "{workspace}",
         "{workspace}/metrics",
+        "{workspace}/providers/microsoft.insights/metrics",
+        "/subscriptions/{subscription}/metrics:getBatch",
+        "/subscriptions/{subscription}/resourceGroups/rg/providers/Microsoft.Insights/dataCollectionRules/dcr",
         "/vaults/safe/secrets",
         "{workspace}/tables",
         "{workspace}/tables/Rows_CL",
@@ -208,6 +212,11 @@ QUERY = st.dictionaries(
             "resource",
             "limit",
             "maxresults",
+            "metricnames",
+            "metricnamespace",
+            "aggregation",
+            "interval",
+            "starttime",
             "$recurse",
         ]
     ),
@@ -222,7 +231,8 @@ NAME = words(
         requests url method body headers workspace query timespan time data baseData metric namespace dimNames
         series dimValues min max sum count issuer subject audiences name ids value contentType attributes enabled
         nbf exp accessPolicies createMode schema columns plan retentionInDays details parent displayName parentGroupId
-        operation clientId consentType scope
+        operation resourceids streamDeclarations destinations dataFlows logAnalytics streams
+        transformKql outputStream clientId consentType scope
         owners@odata.bind members@odata.bind sku features rules seed kind rate clock speed offset propagation scopes
         groups users claims keys key customKeyIdentifier description"""
 )

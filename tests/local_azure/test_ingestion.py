@@ -39,6 +39,8 @@ def rule(deployer: Client, group_id: str, workspace: Any) -> Any:
         "destinations": {"logAnalytics": [{"workspaceResourceId": workspace["id"], "name": "law"}]},
         "dataFlows": [flow],
     }
+    table = {"schema": {"name": "Orders_CL", "columns": [{"name": "TimeGenerated", "type": "dateTime"}]}}
+    deployer.arm("PUT", f"{workspace['id']}/tables/Orders_CL", {"properties": table}, version="2023-09-01")
     path = f"{group_id}/providers/Microsoft.Insights/dataCollectionRules/dcr"
     return deployer.arm("PUT", path, {"location": "westeurope", "properties": properties}, version="2023-03-11")
 
@@ -96,10 +98,10 @@ def test_standard_table(azure: LocalAzure, deployer: Client, app: Identity, work
     properties = rule["properties"] | {"dataFlows": [{"streams": ["Microsoft-Perf"], "destinations": ["law"]}]}
     path = f"/dataCollectionRules/{properties['immutableId']}/streams/Microsoft-Perf?api-version=2023-01-01"
     row = {"Computer": "sent-here", "CounterValue": 1.5, "Unknown": 1}
-    for flows, status in ((properties["dataFlows"], 204), ([{"streams": 5}], 400), (7, 400)):
+    for flows, status in ((properties["dataFlows"], 200), ([{"streams": 5}], 400), (7, 400)):
         body = {"location": rule["location"], "properties": properties | {"dataFlows": flows}}
-        deployer.arm("PUT", rule["id"], body, version="2023-03-11")
-        assert client.call("POST", path, [row], scope=SCOPE).status_code == status
+        deployer.arm("PUT", rule["id"], body, status=status, version="2023-03-11")
+    assert client.call("POST", path, [row], scope=SCOPE).status_code == 204
     assert query(deployer, workspace, "Perf | where Computer == 'sent-here' | project CounterValue") == [[1.5]]
 
 
@@ -120,3 +122,45 @@ def test_what_is_refused(azure: LocalAzure, deployer: Client, app: Identity, rul
     assert send(b"{}") == send(b"[1]") == send(b"[", **zipped) == send(gzip.compress(b"[]")[:-4], **zipped) == 400
     assert send(gzip.compress(json.dumps([{"Name": "x" * 2_000_000}]).encode()), **zipped) == 413
     assert send(b"[]", **{"Content-Encoding": "br"}) == 415
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "target"),
+    [
+        ({"destinations": ["elsewhere"]}, "InvalidDataFlow", "Properties.DataFlows"),
+        ({"streams": ["Custom-Missing"]}, "InvalidDataFlow", "properties.dataFlows[0]"),
+        ({"streams": ["Orders"]}, "InvalidDataFlow", "properties.dataFlows[0]"),
+        ({"streams": []}, "InvalidDataFlow", "properties.dataFlows[0]"),
+        ({"outputStream": "Custom-Missing_CL"}, "InvalidOutputTable", "properties.dataFlows[0]"),
+        ({"outputStream": "Orders_CL"}, "InvalidDataFlow", "properties.dataFlows[0]"),
+        ({"transformKql": "source | where Nothing > 1"}, "InvalidTransform", "properties.dataFlows[0]"),
+        ({"transformKql": "source | whare"}, "InvalidTransform", "properties.dataFlows[0]"),
+    ],
+)
+def test_data_flow_that_does_not_fit(
+    deployer: Client, rule: Any, change: dict[str, Any], code: str, target: str
+) -> None:
+    """A flow whose streams, destinations, table or transformation are none is refused as InvalidPayload; the rule stays."""
+    properties = {**rule["properties"], "dataFlows": [rule["properties"]["dataFlows"][0] | change]}
+    body = {"location": "westeurope", "properties": properties}
+    error = deployer.arm("PUT", rule["id"], body, status=400, version="2023-03-11")["error"]
+    assert (error["code"], error["message"]) == ("InvalidPayload", "Data collection rule is invalid")
+    assert [(one["code"], one["target"]) for one in error["details"]] == [(code, target)]
+    assert deployer.arm("GET", rule["id"], version="2023-03-11")["properties"] == rule["properties"]
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "code"),
+    [
+        ("streamDeclarations", {"Orders": {"columns": [{"name": "a", "type": "int"}]}}, "InvalidStream"),
+        ("streamDeclarations", {STREAM: {"columns": []}}, "InvalidStream"),
+        ("streamDeclarations", {STREAM: {"columns": [{"name": "a", "type": "moment"}]}}, "InvalidStream"),
+        ("destinations", {"logAnalytics": [{"workspaceResourceId": "/none", "name": "law"}]}, "InvalidDestination"),
+        ("dataFlows", "all", "InvalidProperty"),
+    ],
+)
+def test_rule_that_cannot_be(deployer: Client, rule: Any, part: str, value: Any, code: str) -> None:
+    """A declaration, a destination or a whole part that is none is refused."""
+    body = {"location": "westeurope", "properties": {**rule["properties"], part: value}}
+    error = deployer.arm("PUT", rule["id"], body, status=400, version="2023-03-11")["error"]
+    assert error["code"] == "InvalidPayload" and error["details"][0]["code"] == code
