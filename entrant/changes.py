@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from entrant.engine import Event
@@ -25,7 +25,9 @@ _UNKNOWN_MARKS = frozenset(
         "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
     }
 )  # sdk/v3/go/common/resource/plugin/rpc.go: what stands for a value that is not known yet
-_SECRET_NAME = re.compile(r"secret|password|private.?key|passphrase|token$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"secret|password|passphrase|private.?key|api.?key|access.?key|connection.?string|token$", re.IGNORECASE
+)
 _HARMLESS = frozenset({"accessTokenAcceptedVersion", "requestedAccessTokenVersion", "idTokenIssuanceEnabled"})
 _IDENTITY = "entrant:index:AppIdentity"
 _CLIENTS = "entrant:index:ApiClients"
@@ -38,6 +40,8 @@ class Side:
     id: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    protected: bool = False
+    """Whether Pulumi refuses to delete it."""
 
     def get(self, name: str) -> Any:
         """A property: as asked for, else as the provider told it."""
@@ -71,12 +75,24 @@ class Change:
     old: Side | None
     new: Side | None
     differences: tuple[Difference, ...] = ()
-    protected: bool = False
+    imported: bool = False
+    """Whether it is, or is replaced by, something that exists and is taken over. `old` is then what was there, if it was found."""
+
+    @property
+    def protected(self) -> bool:
+        """Whether Pulumi refuses to delete it as it is before the operation."""
+        side = self.old or self.new
+        return side is not None and side.protected
 
     @property
     def changes(self) -> bool:
         """Whether anything happens to the resource."""
         return self.operation not in ("same", "read")
+
+    @property
+    def protection_changes(self) -> bool:
+        """Whether it is protected from now on, or no longer; Pulumi counts that as the same."""
+        return self.old is not None and self.new is not None and self.old.protected != self.new.protected
 
     @property
     def replaces(self) -> tuple[str, ...]:
@@ -93,6 +109,8 @@ class Reading:
         self._policies: list[Mapping[str, Any]] = []
         self.errors: list[str] = []
         """What the engine and the program said went wrong."""
+        self.config: dict[str, str] = {}
+        """The stack's settings, without those that are secret."""
 
     @property
     def planned(self) -> tuple[Change, ...]:
@@ -116,6 +134,9 @@ class Reading:
                 urn = diagnostic.get("urn", "")
                 name = f"{urn.rsplit('::', 1)[-1]}: " if urn else ""
                 self.errors.append(name + diagnostic["message"].strip())
+        elif prelude := event.get("preludeEvent"):
+            settings = prelude.get("config") or {}
+            self.config = {name: value for name, value in settings.items() if value != SECRET}
         elif policy := event.get("policyEvent"):
             self._policies.append(policy)
         elif before := event.get("resourcePreEvent"):
@@ -130,12 +151,15 @@ class Reading:
         change = _change(metadata, _operation(operation))
         known = self._planned.get(change.urn)
         # a replacement comes as several steps; the one that tells old and new together is the one to keep
-        if known is None or (operation in ("replace", "import-replacement") and known.operation == "replace"):
-            self._planned[change.urn] = change
+        if known is None or (operation == "replace" and known.operation == "replace"):
+            imported = change.imported or (known is not None and known.imported)
+            self._planned[change.urn] = replace(change, imported=imported)
 
     def _after(self, metadata: Mapping[str, Any]) -> None:
-        """Results of a refresh: `refresh` in a preview, `update` or `delete` in a refresh of its own."""
-        if metadata["op"] == "refresh" or metadata["urn"] not in self._planned:
+        """Results of a refresh: `refresh` in a preview, `update` or `delete` in a refresh of its own; what an import found."""
+        if metadata["op"] == "import":
+            self._planned[metadata["urn"]] = _change(metadata, "import")
+        elif metadata["op"] == "refresh" or metadata["urn"] not in self._planned:
             old, new = metadata.get("old"), metadata.get("new")
             if old and not new:
                 self._found[metadata["urn"]] = _change(metadata, "delete")
@@ -156,7 +180,7 @@ def _operation(operation: str) -> str:
         "create-replacement": "replace",
         "delete-replaced": "replace",
         "read-replacement": "read",
-        "import-replacement": "import",
+        "import-replacement": "replace",
         "discard": "delete",
         "remove-pending-replace": "delete",
     }.get(operation, operation)
@@ -177,7 +201,7 @@ def _change(metadata: Mapping[str, Any], operation: str) -> Change:
         old=old,
         new=new,
         differences=tuple(_differences(metadata.get("detailedDiff") or {}, replaces, old, new)),
-        protected=any(state.get("protect") for state in states[:1]),
+        imported=metadata["op"].startswith("import"),
     )
 
 
@@ -197,6 +221,7 @@ def _side(state: Mapping[str, Any] | None) -> Side | None:
         state.get("id") or "",
         _properties(state.get("inputs") or {}, hidden),
         _properties(state.get("outputs") or {}, hidden),
+        bool(state.get("protect")),
     )
 
 
@@ -211,17 +236,16 @@ def _properties(properties: Mapping[str, Any], hidden: Callable[[str], bool]) ->
 
 
 def _clean(name: str, value: Any, hidden: Callable[[str], bool]) -> Any:
+    if isinstance(value, Mapping) and _SECRET_MARK in value:
+        return SECRET
+    if isinstance(value, str) and value in _UNKNOWN_MARKS:
+        return UNKNOWN
+    if value and not isinstance(value, bool) and hidden(name):
+        return SECRET
     if isinstance(value, Mapping):
-        if _SECRET_MARK in value:
-            return SECRET
         return _properties(value, hidden)
     if isinstance(value, list):
         return [_clean(name, item, hidden) for item in value]
-    if isinstance(value, str):
-        if value in _UNKNOWN_MARKS:
-            return UNKNOWN
-        if value and hidden(name):
-            return SECRET
     return value
 
 

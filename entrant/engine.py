@@ -68,9 +68,11 @@ def failure(arguments: list[str], code: int, said: str) -> EngineError:
     words = "\n".join(line for line in said.strip().splitlines() if line.strip())
     if "no stack named" in words:
         return StackNotFoundError(
-            words.removeprefix("error: "), next_step="check -s, and `pulumi whoami -v` for the backend in use"
+            words.removeprefix("error: "),
+            status=code,
+            next_step="check -s, and `pulumi whoami -v` for the backend in use",
         )
-    return EngineError(f"pulumi {arguments[0]} ended with exit code {code}:\n{words[-4000:]}")
+    return EngineError(f"pulumi {arguments[0]} ended with exit code {code}:\n{words[-4000:]}", status=code)
 
 
 def stack_outputs(

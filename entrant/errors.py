@@ -62,7 +62,13 @@ class UnreachableError(EntrantError):
 
 
 class EngineError(EntrantError):
-    """`pulumi` did not do what was asked."""
+    """`pulumi` did not do what was asked. `status` is its exit code; None when it did not run."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, next_step: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, next_step=next_step, code=code)
+        self.status = status
 
 
 class StackNotFoundError(EngineError):

@@ -12,10 +12,19 @@ from dataclasses import dataclass, field
 LIMIT = 64_000
 """Characters of a comment; GitHub takes 65,536 and other writers stop at this."""
 
+_NAMES = 400
+"""Characters for the names of what is left out."""
+
+
+def plain(value: object) -> str:
+    """A value on one line, with what cannot be seen (control characters, marks that turn the direction of writing) spelled out."""
+    words = " ".join(str(value).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+
 
 def code(value: object) -> str:
     """A value in a code span, on one line, whatever is in it."""
-    words = " ".join(str(value).split()) or " "
+    words = plain(value) or " "
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
     pad = " " if words.startswith("`") or words.endswith("`") else ""
     return f"{fence}{pad}{words}{pad}{fence}"
@@ -23,9 +32,11 @@ def code(value: object) -> str:
 
 def text(value: object) -> str:
     """Words that somebody wrote, on one line, with markup, mentions and links taken apart."""
-    words = html.escape(" ".join(str(value).split()), quote=False)
-    words = re.sub(r"([\\`*_\[\]{}|~!#$^=+-])", r"\\\1", words)
-    return re.sub(r"(@|://|www\.)", lambda found: found[0][:1] + "\u200b" + found[0][1:], words)
+    words = html.escape(plain(value), quote=False)
+    words = re.sub(r"([\\`*_\[\]{}|~!#$])", r"\\\1", words)
+    words = re.sub(r"^([-+=]|\d+(?=[.)]))", lambda found: f"\u200b{found[0]}", words)  # no list of their own
+    # Forges look for mentions, links and references after Markdown was read: no escape helps, only a character between.
+    return re.sub(r"(@|://|www\.|[#!~%$](?=\w))", lambda found: found[0][:1] + "\u200b" + found[0][1:], words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,13 @@ class Section:
     lines: Sequence[str] = ()
     whole: bool = False
     """Whether `lines` are one block (a code fence, a table, `<details>`), to be shown entirely or not at all."""
+    name: str = ""
+    """What it is called where it is left out; by default its title."""
+
+    @property
+    def called(self) -> str:
+        """What it is called in a sentence."""
+        return self.name or f"“{self.title}”"
 
     def render(self, most: int) -> tuple[str, int]:
         """The section in at most `most` characters, and how many lines had to be left out."""
@@ -64,24 +82,26 @@ class Comment:
     sections: Sequence[Section] = field(default_factory=tuple)
 
     def render(self, most: int = LIMIT, *, rest: str = "") -> tuple[str, bool]:
-        """The text, and whether something had to be left out; then `rest` says where it is.
+        """The text, and whether something had to be left out; then `rest` says where it is, with `{what}` for what that is.
 
         A section gets at most half of the room that is left, so that a long one hides none behind it.
         """
         parts = [self.head]
-        room = most - len(self.head) - len(rest) - 2
-        cut = False
+        room = most - len(self.head) - len(rest) - 2 - (_NAMES if "{what}" in rest else 0)
+        left_out = []
         for section in self.sections:
             rendered, left = section.render(room)
             if left:
                 rendered, left = section.render(room // 2)
-            cut = cut or bool(left)
+            if left:
+                left_out.append(f"a part of {section.called}" if rendered else section.called)
             if rendered:
                 parts.append(rendered)
                 room -= len(rendered) + 1
-        if cut and rest:
-            parts.append(rest)
-        return "\n".join(parts), cut
+        if left_out and rest:
+            names = ", ".join(left_out)
+            parts.append(rest.replace("{what}", names if len(names) <= _NAMES else f"{len(left_out)} parts"))
+        return "\n".join(parts), bool(left_out)
 
     def complete(self) -> str:
         """Everything, however long."""

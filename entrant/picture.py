@@ -3,6 +3,7 @@
 Both give the same `Picture`, so that two of them can be compared wherever they come from.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from datetime import UTC
 from typing import Any, Literal
 
 from config import App, Environment, Federated, Permission
+from config.values import Api, custom_role_id
 from entrant.changes import UNKNOWN, Change, Side
 from facts.apis import FIRST_PARTY, GRAPH, graph_permissions
 from facts.directory_roles import find_directory_role
@@ -62,6 +64,10 @@ class Registration:
     client_id: str = ""
     """Empty where it is not known."""
     protected: bool = False
+    kept: bool = False
+    """Whether it stays where it is when it is no longer declared. Told by an environment only."""
+    adopts: str = ""
+    """The object id that it is taken over by. Told by an environment only."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Its other settings by property path."""
 
@@ -120,6 +126,8 @@ def _declared_registration(environment: Environment, name: str, app: App) -> Reg
         name,
         app.display_name or name,
         protected=environment.protect if app.protect is None else app.protect,
+        kept=(app.on_remove or environment.on_remove) == "keep",
+        adopts=app.adopt.application if app.adopt else "",
         settings=dict(_flat(shown)),
     )
 
@@ -130,7 +138,7 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
         known = find_role(grant.role.guid)
         permissions = known.permissions if known else None
         if custom is not None:
-            permissions = (Block(custom.actions, custom.not_actions, custom.data_actions, custom.not_data_actions),)
+            permissions = custom.permissions
         yield _role(name, grant.role.guid, grant.role.name, grant.scope.id, grant.condition or "", permissions)
     for role in app.directory_roles:
         yield _directory_role(name, role.role.id, role.administrative_unit or "")
@@ -195,14 +203,29 @@ def _permission(app: str, kind: Literal["permission", "consent"], api: str, valu
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by path; the items of a list are told apart by what they are, not by their place."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _flat(item, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list) and all(isinstance(item, str) for item in value):
         for item in value:
             yield f"{path}[{item}]", item
+    elif isinstance(value, list) and (name := _told_apart_by(value)):
+        for item in value:
+            yield from _flat({key: part for key, part in item.items() if key != name}, f"{path}[{item[name]}]")
+    elif isinstance(value, str) and path in ("logo", "logoImage"):
+        yield path, f"an image, SHA-256 {hashlib.sha256(value.encode()).hexdigest()[:12]}"
     elif value is not None:
         yield path, value
+
+
+def _told_apart_by(items: list[Any]) -> str | None:
+    """The property whose value every item of a list has for itself."""
+    for name in ("value", "name", "id"):
+        values = [item.get(name) for item in items if isinstance(item, Mapping)]
+        if len(set(map(str, values))) == len(items) and all(isinstance(value, str) for value in values):
+            return name
+    return None
 
 
 # ----------------------------------------------------------------------------------------------------------- from a preview
@@ -230,13 +253,14 @@ def of_changes(changes: Iterable[Change], side: Literal["old", "new"], environme
     """
     found = [(change, state) for change in changes if (state := _state(change, side)) is not None]
     names = _Names(environment, found)
+    principals = {change.app: state for change, state in found if change.type == _PRINCIPAL and change.app}
     registrations = [
         Registration(
             change.app,
             str(state.get("displayName") or change.app),
             _known(state.outputs.get("clientId")),
-            change.protected,
-            dict(_flat({key: value for key, value in state.inputs.items() if key not in _ELSEWHERE})),
+            state.protected,
+            settings=_settings(state, "") | _settings(principals.get(change.app), "servicePrincipal."),
         )
         for change, state in found
         if change.type == _APPLICATION and change.app
@@ -247,7 +271,17 @@ def of_changes(changes: Iterable[Change], side: Literal["old", "new"], environme
     return Picture.of(registrations, holdings)
 
 
-_ELSEWHERE = frozenset({"displayName", "owners", "requiredResourceAccesses", "preventDuplicateNames"})
+def _settings(state: Side | None, prefix: str) -> dict[str, Any]:
+    """Settings by path, without what holdings tell and without the ids of what they belong to."""
+    if state is None:
+        return {}
+    own = {key: value for key, value in state.inputs.items() if key not in _ELSEWHERE}
+    return {prefix + path: value for path, value in _flat(own)}
+
+
+_ELSEWHERE = frozenset(
+    {"displayName", "owners", "requiredResourceAccesses", "preventDuplicateNames", "clientId", "useExisting"}
+)
 
 
 def _state(change: Change, side: Literal["old", "new"]) -> Side | None:
@@ -267,20 +301,24 @@ class _Names:
 
     def __init__(self, environment: Environment | None, found: Iterable[tuple[Change, Side]]) -> None:
         self._custom = {
+            custom_role_id(key, definition.assignable_scopes[0]): (definition.name or key, definition.permissions)
+            for key, definition in (environment.role_definitions if environment else {}).items()
+        } | {
             str(state.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower(): (
                 str(state.get("roleName") or change.name),
                 tuple(Block.of(block) for block in state.get("permissions") or () if isinstance(block, Mapping)),
             )
             for change, state in found
             if change.type == _DEFINITION
-        }
+        }  # the environment's are for those that are yet to be made
         self._asked: dict[str, tuple[str, str]] = {}
-        self._owners: dict[str, str] = {}
-        for name, app in (environment.apps if environment else {}).items():
+        self._apps = environment.apps if environment else {}
+        for name, app in self._apps.items():
             for permission in app.permissions:
+                key = f"{name}-{_api_key(permission.api)}"
                 for value in (*permission.application, *permission.delegated):
-                    self._asked[f"{name}-{_slug(permission.api.name)}-{value}"] = (permission.api.name, value)
-                self._asked[f"{name}-{_slug(permission.api.name)}"] = (permission.api.name, "")
+                    self._asked[f"{key}-{value}"] = (permission.api.name, value)
+                self._asked[key] = (permission.api.name, "")
         self._roles = {guid: name for name, guid in graph_permissions().application.items()}
         self._scopes = {entry.id: name for name, entry in graph_permissions().delegated.items()}
         self._apis = {client_id: name for name, client_id in FIRST_PARTY.items()}
@@ -288,7 +326,7 @@ class _Names:
     def holdings(self, app: str, change: Change, state: Side) -> Iterator[Holding]:
         match change.type:
             case t if t == _ASSIGNMENT:
-                yield self._assignment(app, state)
+                yield self._assignment(app, change, state)
             case t if t == _PASSWORD:
                 name = _known(state.get("displayName")) or change.name
                 yield Holding(
@@ -322,16 +360,25 @@ class _Names:
                 if change.type == _APPLICATION:
                     yield from self._required(app, state)
 
-    def _assignment(self, app: str, state: Side) -> Holding:
+    def _assignment(self, app: str, change: Change, state: Side) -> Holding:
         guid = _known(state.get("roleDefinitionId")).rsplit("/", 1)[-1].lower()
         scope = _known(state.get("scope"))
         scope = scope if scope.startswith("/") else f"/{scope}"
+        if not guid:  # of a custom role that is yet to be made
+            guid = self._declared(app, change.name, scope)
         known = find_role(guid)
         if known is not None:
             name, permissions = known.name, known.permissions
         else:
             name, permissions = self._custom.get(guid, (f"role {guid}" if guid else "a role that is not known yet", ()))
         return _role(app, guid, name, scope, _known(state.get("condition")), permissions or None)
+
+    def _declared(self, app: str, name: str, scope: str) -> str:
+        """The GUID of the role that a new assignment is of, from the environment; empty when it is not there."""
+        for grant in self._apps[app].roles if app in self._apps else ():
+            if grant.scope.id.lower() == scope.lower() and name.startswith(f"{app}-{_slug(grant.role.name)}-"):
+                return grant.role.guid
+        return ""
 
     def _application_permission(self, app: str, change: Change, state: Side) -> tuple[str, str]:
         role_id = _known(state.get("appRoleId"))
@@ -358,6 +405,13 @@ class _Names:
                 table = self._roles if how == "application" else self._scopes
                 name = table.get(access_id, access_id) if client_id == GRAPH else access_id
                 yield _permission(app, "permission", api, name, how)
+
+
+def _api_key(api: Api) -> str:
+    """An API's part of a resource name, as components give it."""
+    if api.app is None:
+        return _slug(api.name)
+    return f"app-{api.app}" if api.app in {_slug(name) for name in FIRST_PARTY} else api.app
 
 
 def _slug(text: str) -> str:

@@ -2,46 +2,50 @@
 
 import datetime as dt
 import os
+import re
+import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 import config
 from config.values import parse_moment
-from entrant import bootstrap, engine, review_page
+from entrant import bootstrap, clouds, engine, repository, review_page, unmanaged
 from entrant import review as reviews
 from entrant.changes import Reading
 from entrant.errors import ConfigurationError, EngineError, EntrantError
 
 POLICY = 5
-"""Exit code when a policy rule of severity error is not kept, as Pulumi's."""
-_ENGINES_LAST_WORDS = "an unhandled error occurred: program exited"
+"""Exit code when a policy rule of severity error is broken, as Pulumi's."""
 OTHER_PLAN = 7
 """Exit code when the plan is not the one that was reviewed, as Pulumi's for changes that were not expected."""
+_FORMATS = ("text", "markdown", "json")
 
 
 @click.command()
 @click.option("-s", "--stack", required=True, metavar="STACK", help="The Pulumi stack.")
-@click.option("--base", metavar="REF", help="The commit that the change is against, such as origin/main.")
-@click.option("--no-cloud", is_flag=True, help="Compare the YAML of two commits; needs no credentials, and --base.")
-@click.option("--no-refresh", is_flag=True, help="Do not look for what was changed in the cloud by other hands.")
-@click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
+@click.option("--base", metavar="REF", help="The branch or commit that the change is against, such as origin/main.")
+@click.option("--no-cloud", is_flag=True, help="Compare the YAML of two commits; needs --base and no credentials.")
+@click.option("--no-refresh", is_flag=True, help="Do not look for what other hands changed in the cloud.")
+@click.option("--unmanaged", "undeclared", is_flag=True, help="Look, too, for what is in the cloud and not declared.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True)
 @click.option(
     "--summary",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="With markdown: append the whole review here when it is too long for a comment ($GITHUB_STEP_SUMMARY).",
-)
-@click.option("--expect", metavar="DIGEST", help="Exit with 7 when the plan is not the one with this digest.")
-@click.option(
-    "--only",
-    type=click.Choice(["secrets"]),
-    help="Exit with 7 when the plan does more than turn secrets over by their calendar.",
+    help="With markdown: append the whole review here if it is too long for a comment ($GITHUB_STEP_SUMMARY).",
 )
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append `digest=…` and `changes=true` or `false` here, for the jobs that follow ($GITHUB_OUTPUT, a dotenv file).",
+)
+@click.option("--expect", metavar="DIGEST", help="Exit with 7 if the plan is not the one with this digest.")
+@click.option(
+    "--only",
+    type=click.Choice(["secrets"]),
+    help="Exit with 7 if more happens than that secrets turn over by calendar.",
 )
 @click.option("-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here.")
 def review(
@@ -49,108 +53,179 @@ def review(
     base: str | None,
     no_cloud: bool,
     no_refresh: bool,
+    undeclared: bool,
     form: str,
     summary: Path | None,
+    output: Path | None,
     expect: str | None,
     only: str | None,
-    output: Path | None,
     cwd: Path | None,
 ) -> int:
     """Say what a change means: who gains and loses which access, which credentials change, what breaks.
 
-    Runs `pulumi preview` and reads its events; never changes anything, never keeps the value of a secret. With --base it tells
-    apart what is of this change and what was pending before. With --no-cloud it compares the YAML of two commits instead, for
-    pull requests that get no credentials.
+    Runs `pulumi preview --refresh` and reads its events; changes nothing, and keeps no secret. With --base it tells apart what is
+    of this change and what was pending before. With --no-cloud it compares the YAML of two commits instead, for pull requests
+    that get no credentials, such as those from forks.
 
-    \b
-    Exit codes: 0, also when there are changes; 5 a policy rule of severity error is not kept; 7 the plan is not the one
-    of --expect, or does more than --only allows; else as pulumi preview.
+    Exit codes: 0, with and without changes; 5 a policy rule of severity error is broken; 7 another plan than --expect or --only
+    allow; else as `pulumi preview`, and the review says what went wrong.
 
     \b
     python3 -m entrant review -s dev
-    python3 -m entrant review -s dev --base origin/main --format markdown --summary "$GITHUB_STEP_SUMMARY"
-    python3 -m entrant review -s prod --no-cloud --base origin/main
+    python3 -m entrant review -s dev --base HEAD --format json
+    python3 -m entrant review -s prod --no-cloud --base HEAD --format markdown
     """
+    if no_cloud and only is not None:
+        raise ConfigurationError("--only is about a plan, and --no-cloud makes none", next_step="leave one of them out")
     root = cwd or bootstrap.ROOT
-    if no_cloud and base is None:
-        raise ConfigurationError("--no-cloud compares two commits", next_step="name the one before with --base REF")
     now = dt.datetime.now(dt.UTC)
-    before = reviews.at_commit(stack, base, root) if base else None
-    report = config.check(stack, root=root) if config.environment_file(stack, root=root).exists() else None
-    reading = Reading()
-    code = 0
+    notes: list[str] = []
+    before = _base(stack, base, root, notes) if base is not None else None
     if no_cloud:
-        if only:
-            raise ConfigurationError(
-                "--only is about a plan, and --no-cloud makes none", next_step="leave one of them out"
-            )
-        if report is not None and report.environment is None:
-            raise ConfigurationError("\n".join(map(str, report.errors)))
-        after = report.environment if report else None
-        made = reviews.of_commits(stack, before, after, base_name=base or "", now=now)
+        made, code = _compared(stack, before, root, now, notes)
     else:
-        desired = report.environment if report else None
-        made, code = _previewed(stack, reading, desired, before, base, not no_refresh, cwd, now)
+        made, code = _previewed(stack, before, root, now, notes, refresh=not no_refresh, undeclared=undeclared)
     click.echo(_shown(made, form, summary))
     if code:
         return code
     if output is not None:
-        _append(output, f"digest={made.digest}\nchanges={str(bool(made.resources)).lower()}")
-    if only and not reviews.turns_secrets_only(reading, _program_time(stack, cwd) or now):
-        click.echo("entrant: the plan does more than turn secrets over by their calendar", err=True)
-        return OTHER_PLAN
+        _append(output, f"digest={made.digest}\nchanges={str(made.changed).lower()}")
     if expect is not None and expect != made.digest:
         click.echo(f"entrant: the plan is {made.digest}, not {expect}, which was reviewed; review it again", err=True)
+        return OTHER_PLAN
+    if only is not None and not made.routine:
+        click.echo("entrant: the plan does more than turn secrets over by their calendar", err=True)
         return OTHER_PLAN
     return POLICY if any(finding.severity == "error" for finding in made.findings) else 0
 
 
-def _program_time(stack: str, cwd: Path | None) -> dt.datetime | None:
-    """The moment that the stack's configuration says it is."""
-    said = engine.setting(stack, "entrant:now", cwd=cwd)
-    return parse_moment(said) if said else None
+def _environment(stack: str, root: Path) -> config.Report | None:
+    """The check of a stack's environment; None when it has no file. Of `organization/project/stack` the last part counts."""
+    name = stack.rpartition("/")[2]
+    return config.check(name, root=root) if config.environment_file(name, root).exists() else None
+
+
+def _base(stack: str, ref: str, root: Path, notes: list[str]) -> reviews.Base | None:
+    """The environment where the history parted from `ref`; None, and a note, when it cannot be read."""
+    commit = repository.fork(root, ref)
+    if commit is None:
+        return reviews.Base(ref, None)
+    with repository.checkout(root, commit) as folder:
+        report = _environment(stack, folder)
+    if report is not None and report.environment is None:
+        first = report.errors[0]
+        notes.append(f"{first.place} at {ref} has errors, so nothing could be compared with it: {first.message}")
+        return None
+    return reviews.Base(ref, report.environment if report else None)
+
+
+def _compared(
+    stack: str, before: reviews.Base | None, root: Path, now: dt.datetime, notes: list[str]
+) -> tuple[reviews.Review, int]:
+    """The review of the YAML alone, and the exit code."""
+    if before is None and not notes:
+        raise ConfigurationError("--no-cloud compares two commits", next_step="name the one before with --base REF")
+    report = _environment(stack, root)
+    if report is None:
+        if before is None or before.environment is None:
+            raise ConfigurationError(f"there is no environment {stack}, here or before", next_step="check -s")
+        notes.append(
+            f"The environment is gone. What it declared stays until somebody runs `pulumi destroy -s {stack}`."
+        )
+    errors = _faults(report)
+    base = before or reviews.Base("", None)
+    made = reviews.of_commits(stack, base, report, now=now, notes=notes, errors=errors)
+    return made, ConfigurationError.exit_code if errors else 0
 
 
 def _previewed(
     stack: str,
-    reading: Reading,
-    environment: config.Environment | None,
-    before: config.Environment | None,
-    base: str | None,
-    refresh: bool,
-    cwd: Path | None,
+    before: reviews.Base | None,
+    root: Path,
     now: dt.datetime,
+    notes: list[str],
+    *,
+    refresh: bool,
+    undeclared: bool,
 ) -> tuple[reviews.Review, int]:
-    arguments = ["preview", "--stack", stack, *(["--refresh"] if refresh else [])]
-    errors: tuple[str, ...] = ()
-    code = 0
-    try:
-        engine.operate(arguments, cwd=cwd, on_event=reading.on_event)
-    except EngineError as error:
-        if not reading.errors and not reading.planned:
-            raise
-        said = dict.fromkeys(line for line in reading.errors if not line.startswith(_ENGINES_LAST_WORDS))
-        errors, code = tuple(said) or (str(error),), error.exit_code
-    made = reviews.of_preview(stack, reading, environment, base=before, base_name=base or "", errors=errors, now=now)
+    """The review of a preview, and the exit code."""
+    report = _environment(stack, root)
+    reading = Reading()
+    errors = _faults(report)
+    code = ConfigurationError.exit_code if errors else 0
+    if not errors:
+        arguments = ["preview", "--stack", stack, *(["--refresh"] if refresh else [])]
+        try:
+            engine.operate(arguments, cwd=root, on_event=reading.on_event)
+        except EngineError as error:
+            if error.status is None:
+                raise
+            errors = tuple(_masked(each, os.environ) for each in _diagnostics(reading.errors) or (str(error),))
+            code = error.status
+    found = _undeclared(stack, report, root, notes) if undeclared and not errors else ()
+    moment = parse_moment(reading.config["entrant:now"]) if "entrant:now" in reading.config and not errors else now
+    made = reviews.of_preview(
+        stack, reading, report, now=moment, base=before, errors=errors, notes=notes, undeclared=found
+    )
     return made, code
+
+
+def _faults(report: config.Report | None) -> tuple[str, ...]:
+    if report is None or report.environment is not None:
+        return ()
+    return ("\n".join(f"{problem.place}: {problem.message}" for problem in report.errors),)
+
+
+def _diagnostics(said: list[str]) -> tuple[str, ...]:
+    """What the engine said went wrong, without the words that only say that something did."""
+    empty = ("preview failed", "an unhandled error occurred: program exited", "update failed")
+    return tuple(dict.fromkeys(line for line in said if not line.startswith(empty)))
+
+
+def _masked(words: str, environ: Mapping[str, str]) -> str:
+    """Words of other programs, without the secrets that are in this one's environment."""
+    secret = re.compile(r"SECRET|PASSWORD|PASSPHRASE$|TOKEN$|PRIVATE|ACCESS_KEY|_KEY$")
+    for name, value in environ.items():
+        if secret.search(name) and len(value) >= 4:
+            words = words.replace(value, "***")
+    return words
+
+
+def _undeclared(stack: str, report: config.Report | None, root: Path, notes: list[str]) -> tuple[reviews.Outside, ...]:
+    """What is there and declared nowhere, as far as whoever runs this may look."""
+    from entrant import deployer as deployers
+
+    outputs = engine.stack_outputs(stack, secrets=False, cwd=root)
+    who = deployers.find(clouds.resolve(outputs.cloud, os.environ), os.environ)
+    if who is None:
+        notes.append("What is undeclared was not looked for: there is no login (`az login`, or the ARM_* variables).")
+        return ()
+    look = unmanaged.look(outputs, who)
+    notes.extend(f"Not looked at: {what}." for what in look.unseen)
+    return tuple(
+        reviews.Outside(app=item.app, what="undeclared", text=f"undeclared {item.kind}: {item.what} ({item.id})")
+        for item in look.found
+    )
 
 
 def _shown(made: reviews.Review, form: str, summary: Path | None) -> str:
     if form == "json":
         return made.model_dump_json(indent=2)
     if form == "text":
-        return review_page.terminal(made, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+        there = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if there else None
+        return review_page.terminal(made, colour=there and not os.environ.get("NO_COLOR"), width=width)
     comment = review_page.markdown(made)
-    where = "in the job's summary" if summary else "in `entrant review` itself"
-    shown, cut = comment.render(rest=f"_This is not all: the whole review is {where}._")
-    if cut and summary:
-        _append(summary, comment.complete())
+    where = "in the job's summary" if summary else "what `entrant review` says in a terminal"
+    shown, cut = comment.render(rest=f"_Too long for a comment: {{what}}. The whole review is {where}._")
+    if cut and summary is not None:
+        _append(summary, comment.render(review_page.SUMMARY_LIMIT, rest="_Too long for a summary: {what}._")[0])
     return shown
 
 
-def _append(path: Path, text: str) -> None:
+def _append(file: Path, words: str) -> None:
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        with file.open("a", encoding="utf-8") as target:
+            target.write(words + "\n")
     except OSError as error:
-        raise EntrantError(f"{path} cannot be written: {error}") from None
+        raise EntrantError(f"{file} cannot be written: {error.strerror}") from None
