@@ -26,6 +26,7 @@ from facts.scopes import ScopeError, parse_scope
 SOON: Final = dt.timedelta(days=30)
 """Credentials that end within this are mentioned."""
 
+_SECRET: Final = ":ApplicationPassword"
 Identity = tuple[str, str, str]
 
 
@@ -171,16 +172,6 @@ class Review(_Part):
         parts = (self.breaks, self.apps, self.access, self.settings, self.resources)
         return any(parts) or any(entry.change != "ending" for entry in self.credentials)
 
-    @property
-    def routine(self) -> bool:
-        """Whether all that would be done is to turn secrets over by their calendar."""
-        made_or_gone = all(
-            entry.type.endswith(":ApplicationPassword") and entry.operation in ("create", "delete")
-            for entry in self.resources
-        )
-        turned = all(entry.routine or entry.change == "ending" for entry in self.credentials)
-        return made_or_gone and turned and not (self.breaks or self.apps or self.access or self.settings or self.errors)
-
     def count(self, change: str) -> int:
         """How much access is `gained`, `lost` or `changed`."""
         return sum(entry.change == change for entry in self.access)
@@ -306,6 +297,27 @@ def of_commits(
         errors=tuple(errors),
         **parts,
     )
+
+
+def turns_secrets_only(reading: Reading, now: dt.datetime) -> bool:
+    """Whether a preview does nothing but what the calendars of secrets ask for.
+
+    That is: a secret more for an app that has one, and secrets taken away that have ended. Nobody gains or loses access by it.
+    """
+    held = {change.app for change in reading.planned if change.type.endswith(_SECRET) and change.old is not None}
+    for change in reading.planned:
+        if change.protection_changes:
+            return False
+        if not change.changes or change.type.startswith(("pulumi:", "entrant:")):
+            continue
+        if not change.type.endswith(_SECRET) or change.app not in held:
+            return False
+        if change.operation == "delete":
+            if change.old is None or _later(str(change.old.get("endDate")), now):
+                return False
+        elif change.operation != "create":
+            return False
+    return True
 
 
 def _differing(before: Picture, after: Picture) -> Iterator[tuple[Holding | None, Holding | None]]:

@@ -1,5 +1,6 @@
 """`review`: who gains what before it happens."""
 
+import contextlib
 import datetime as dt
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import click
 
 import config
+from config.problems import Refused
 from config.values import parse_moment
 from entrant import bootstrap, clouds, engine, repository, review_page, unmanaged
 from entrant import review as reviews
@@ -78,13 +80,13 @@ def review(
     if no_cloud and only is not None:
         raise ConfigurationError("--only is about a plan, and --no-cloud makes none", next_step="leave one of them out")
     root = cwd or bootstrap.ROOT
-    now = dt.datetime.now(dt.UTC)
     notes: list[str] = []
     before = _base(stack, base, root, notes) if base is not None else None
+    reading = Reading()
     if no_cloud:
-        made, code = _compared(stack, before, root, now, notes)
+        made, code = _compared(stack, before, root, notes)
     else:
-        made, code = _previewed(stack, before, root, now, notes, refresh=not no_refresh, undeclared=undeclared)
+        made, code = _previewed(stack, reading, before, root, notes, refresh=not no_refresh, undeclared=undeclared)
     click.echo(_shown(made, form, summary))
     if code:
         return code
@@ -93,7 +95,7 @@ def review(
     if expect is not None and expect != made.digest:
         click.echo(f"entrant: the plan is {made.digest}, not {expect}, which was reviewed; review it again", err=True)
         return OTHER_PLAN
-    if only is not None and not made.routine:
+    if only is not None and not reviews.turns_secrets_only(reading, _moment(reading)):
         click.echo("entrant: the plan does more than turn secrets over by their calendar", err=True)
         return OTHER_PLAN
     return POLICY if any(finding.severity == "error" for finding in made.findings) else 0
@@ -119,9 +121,7 @@ def _base(stack: str, ref: str, root: Path, notes: list[str]) -> reviews.Base | 
     return reviews.Base(ref, report.environment if report else None)
 
 
-def _compared(
-    stack: str, before: reviews.Base | None, root: Path, now: dt.datetime, notes: list[str]
-) -> tuple[reviews.Review, int]:
+def _compared(stack: str, before: reviews.Base | None, root: Path, notes: list[str]) -> tuple[reviews.Review, int]:
     """The review of the YAML alone, and the exit code."""
     if before is None and not notes:
         raise ConfigurationError("--no-cloud compares two commits", next_step="name the one before with --base REF")
@@ -134,15 +134,15 @@ def _compared(
         )
     errors = _faults(report)
     base = before or reviews.Base("", None)
-    made = reviews.of_commits(stack, base, report, now=now, notes=notes, errors=errors)
+    made = reviews.of_commits(stack, base, report, now=dt.datetime.now(dt.UTC), notes=notes, errors=errors)
     return made, ConfigurationError.exit_code if errors else 0
 
 
 def _previewed(
     stack: str,
+    reading: Reading,
     before: reviews.Base | None,
     root: Path,
-    now: dt.datetime,
     notes: list[str],
     *,
     refresh: bool,
@@ -150,7 +150,6 @@ def _previewed(
 ) -> tuple[reviews.Review, int]:
     """The review of a preview, and the exit code."""
     report = _environment(stack, root)
-    reading = Reading()
     errors = _faults(report)
     code = ConfigurationError.exit_code if errors else 0
     if not errors:
@@ -163,11 +162,18 @@ def _previewed(
             errors = tuple(_masked(each, os.environ) for each in _diagnostics(reading.errors) or (str(error),))
             code = error.status
     found = _undeclared(stack, report, root, notes) if undeclared and not errors else ()
-    moment = parse_moment(reading.config["entrant:now"]) if "entrant:now" in reading.config and not errors else now
     made = reviews.of_preview(
-        stack, reading, report, now=moment, base=before, errors=errors, notes=notes, undeclared=found
+        stack, reading, report, now=_moment(reading), base=before, errors=errors, notes=notes, undeclared=found
     )
     return made, code
+
+
+def _moment(reading: Reading) -> dt.datetime:
+    """The moment that the program read its calendars at."""
+    set_to = reading.config.get("entrant:now")
+    with contextlib.suppress(Refused):  # the program has said so
+        return parse_moment(set_to) if set_to else dt.datetime.now(dt.UTC)
+    return dt.datetime.now(dt.UTC)
 
 
 def _faults(report: config.Report | None) -> tuple[str, ...]:
