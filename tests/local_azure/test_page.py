@@ -197,6 +197,33 @@ def test_a_refusal_appears_with_its_explanation(tab: Tab, own: local_azure.Local
     assert "200" not in page.locator("#log .status").all_inner_texts()
 
 
+def test_a_refusal_for_a_role_that_is_too_new(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """A request that is refused while the caller's role or secret is still propagating says so."""
+    page, client = tab.open(own), Client(own)
+    own.admin("PATCH", "settings", {"propagation": {"roles": 3600, "secrets": 0}})
+    app = client.new_identity("too early")
+    client.grant(READER, f"/subscriptions/{own.subscription_id}", app.object_id)
+    page.locator(".app").filter(has_text="too early").wait_for()
+    early = Client(own, app.client_id, app.secret)
+    early.call("GET", f"/subscriptions/{own.subscription_id}/resourceGroups/rg-obs?api-version=2024-03-01")
+    line = page.locator("#log li").filter(has_text="AuthorizationFailed").filter(has_text="too early")
+    expect(line).to_contain_text("Its role Reader at Local subscription was not effective yet")
+    own.admin("PATCH", "settings", {"propagation": {"secrets": 3600}})
+    expect(page.locator("#propagation")).to_contain_text("secrets after 3600 s")
+    early.ask_token("https://graph.microsoft.com/.default")
+    line = page.locator("#log li").filter(has_text="AADSTS7000215").filter(has_text="too early")
+    expect(line).to_contain_text("Its secret test was not known yet")
+
+
+def test_no_request_is_shown_twice(tab: Tab, own: local_azure.LocalAzure) -> None:
+    """News that comes twice, because two questions crossed, is taken once."""
+    page, session = tab.open(own), Client(own).session
+    session.get(f"{own.url}/none/twice")
+    page.locator("#log li").filter(has_text="/none/twice").wait_for()
+    page.evaluate("entry => take([entry])", own.requests()[-1])
+    assert page.locator("#log li").filter(has_text="/none/twice").count() == 1
+
+
 def test_a_fault_is_switched_on_and_off(tab: Tab, own: local_azure.LocalAzure) -> None:
     """The switch makes the next token call 429, the page says so, and off ends it."""
     page, client = tab.open(own), Client(own)
