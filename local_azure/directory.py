@@ -45,6 +45,8 @@ INDEXED = (
     "userPrincipalName",
 )
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_~.-"
+MANY = 500
+"""How many objects fit a filter before they are looked for one by one."""
 RETENTION = 30 * 86400.0
 """Seconds that a deleted object can still be restored (Microsoft Graph, "deletedItems": 30 days)."""
 
@@ -119,7 +121,11 @@ class Directory:
             else:
                 test = " OR ".join("(value >= ? AND value < ?)" for _ in wanted)
                 values = [name, *(bound for value in wanted for bound in (value, value + "\U0010ffff"))]
-            where = f" AND seq IN (SELECT seq FROM attribute WHERE name = ? AND ({test}))"
+            fitting = f"SELECT seq FROM attribute WHERE name = ? AND ({test})"
+            few = len(self.store.rows(f"{fitting} LIMIT {MANY}", *values)) < MANY
+            where = f" AND seq IN ({fitting})"
+            if not few:  # a page of them is found sooner among all objects than by putting all that fit in order first
+                where = f" AND EXISTS ({fitting} AND attribute.seq = object.seq)"
         cursor = self.store.db.execute(
             f"SELECT seq, doc FROM object WHERE kind = ? AND {state} AND seq > ?{where} ORDER BY seq",
             (kind, after, *values),

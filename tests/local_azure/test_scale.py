@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 import requests
@@ -80,6 +80,8 @@ def test_a_thousand_apps(state: Path) -> None:
     wanted = {app.application_id for app in world.apps}
     assert [len(page) for page in pages(deployer, "/v1.0/applications?$top=100")] == [100] * 10 + [1]
     assert len(set(ids(deployer, "/v1.0/applications?$top=999")) - wanted) == 1  # the deployer's own
+    begins = "/v1.0/applications?$top=100&$filter=" + quote("startswith(displayName,'app-0')")
+    assert sorted(ids(deployer, begins)) == sorted(wanted)
     principals = {app.principal_id for app in world.apps}
     assert principals <= set(ids(deployer, "/v1.0/servicePrincipals?$top=500&$select=id"))
     path = f"{group}/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01&$filter=atScope()"
