@@ -130,6 +130,11 @@ class App:
             error = reply.body.get("error")
             if isinstance(error, dict):
                 code, message = error.get("code"), error.get("message")
+                inner = error
+                while isinstance(inner.get("innererror"), dict):
+                    inner = inner["innererror"]
+                if inner is not error:
+                    message = f"{message}: {inner.get('message')}"
             else:
                 code, message = error, reply.body.get("error_description")
             entry["code"], entry["message"] = code, _discreet(str(message)[:500])

@@ -111,6 +111,16 @@ def test_log_explains_refusals(azure: local_azure.LocalAzure) -> None:
     assert said(azure, "log", "-n", "0") == ""
 
 
+def test_log_says_what_is_wrong_in_a_query(azure: local_azure.LocalAzure) -> None:
+    """Of a query that was refused the log has the inner message, which names the place."""
+    scope = f"/subscriptions/{azure.subscription_id}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/law"
+    azure.ensure([scope])
+    answer = Client(azure).call("POST", f"/v1{scope}/query", {"query": "Heartbeat\n| project Nothing"})
+    inner = answer.json()["error"]["innererror"]["innererror"]
+    assert (answer.status_code, inner["code"], inner["line"], inner["pos"]) == (400, "SEM0100", 2, 10)
+    assert "'project' operator: Failed to resolve scalar expression named 'Nothing'" in said(azure, "log", "-n", "1")
+
+
 def test_log_does_not_name_the_caller_of_another_request(azure: local_azure.LocalAzure) -> None:
     """A request without a token has no principal, whoever came before it."""
     client = Client(azure)
