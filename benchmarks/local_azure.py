@@ -218,7 +218,8 @@ def measure(azure: local_azure.LocalAzure, rounds: int) -> tuple[dict[str, list[
         kinds = world.kinds()
         rates: dict[str, list[float]] = {name: [] for name in kinds}
         reader = world.apps[0]
-        readers = [Connection(azure, deployer.token(reader.client_id, reader.secret)) for _ in range(CONNECTIONS)]
+        mine = Connection(azure).token(reader.client_id, reader.secret)
+        readers = [Connection(azure, mine) for _ in range(CONNECTIONS)]
         for _ in range(rounds):
             for name, run in kinds.items():
                 who = readers if name == "read a group as a reader" else connections

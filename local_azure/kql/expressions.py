@@ -547,8 +547,11 @@ class Expressions(Reader):
             return bag
         if self.take("null"):
             return None
-        value = self._signed({}, depth + 1).get({})
-        return text(value) if isinstance(value, datetime | timedelta) else value
+        token = self.peek(1 if self.is_next("-") else 0)
+        typed = token.text in TYPES and token.text != "dynamic" and self.peek(1).text == "("
+        if token.kind not in ("string", "number", "timespan") and token.text not in ("true", "false") and not typed:
+            self.wrong()
+        return _plain(self._signed({}, DEEPEST).get({}))
 
     def _if_exists(self, columns: Columns, depth: int) -> Expr:
         wanted = self.expression({}, depth + 1)

@@ -46,7 +46,8 @@ from local_azure.kql.values import (
 Values = list[Any]
 _REGEX = re2.Options()
 _REGEX.log_errors = False
-_REGEX.max_mem = 8 << 20
+_REGEX.max_mem = 2 << 20
+LONGEST_PATTERN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,11 @@ KINDS: dict[str, tuple[frozenset[str], str]] = {
 # Regular expressions: RE2, as Kusto itself, so that none takes more than linear time
 
 
-@lru_cache(256)
+@lru_cache(32)
 def regex(pattern: str) -> Any:
     """A compiled pattern; refuses what RE2 does not know."""
+    if len(pattern) > LONGEST_PATTERN:
+        semantic(f"Regex pattern is longer than {LONGEST_PATTERN} characters.", "SEM0420")
     try:
         return re2.compile(pattern, _REGEX)
     except re2.error as error:

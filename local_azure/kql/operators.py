@@ -694,6 +694,7 @@ class _Statements(Expressions):
         def rows() -> list[Row]:
             found = self.held(table)
             for value, descending, nulls_first in reversed(keys):
+                self.budget.step()
                 valued = [(value.get(row), row) for row in found]
                 if value.type == "string":
                     valued = [(held or "", row) for held, row in valued]
@@ -731,8 +732,10 @@ class _Statements(Expressions):
             if not by and not groups:
                 groups[()] = ({}, [])
             for found, members in groups.values():
-                self.budget.step()
-                totals = {hidden: fold(members) for hidden, fold in group.folds}
+                totals: Row = {}
+                for hidden, fold in group.folds:
+                    self.budget.step()
+                    totals[hidden] = fold(members)
                 yield found | {value.name: value.get(totals) for value in folded}
 
         return Table({value.name: value.type for value in values}, rows())

@@ -170,7 +170,7 @@ def text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond:06d}0Z"
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"
     if isinstance(value, timedelta):
         sign, span = ("-", -value) if value < timedelta(0) else ("", value)
         seconds = span.seconds

@@ -15,6 +15,7 @@ from local_azure.kql.functions import FUNCTIONS
 from local_azure.kql.operators import OPERATORS
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+DYNAMIC = '["2026-01-02T00:00:00.0000000Z",-1,"01:30:00",true,null,{"a":"b"}]'
 OTHERS = ["web-02", "db-01", "WEB-01"]
 WORDS = [
     f" {word} "
@@ -107,6 +108,8 @@ def value(expression: str) -> Any:
         ("round(1.2345, 2)", 1.23),
         ("parse_json('{\"a\": [1, 2]}').a[1]", "2"),
         ("dynamic([1, 2])[0]", "1"),
+        ("dynamic([datetime(2026-01-02), -1, 1.5h, true, null, {'a': \"b\"}])", DYNAMIC),
+        ("datetime(0001-01-02)", "0001-01-02T00:00:00.0000000Z"),
         ("timespan(1.02:03:04)", "1.02:03:04"),
         ("@'a\\b'", "a\\b"),
         ("'it\\'s'", "it's"),
@@ -452,6 +455,11 @@ HOSTILE = {
     "long text in many rows": "range x from 1 to 400000 step 1 | extend s = strrep('x', 100000)",
     "a long replacement": "print replace_string(strrep('a', 1000000), 'a', strrep('b', 1000000))",
     "a long rewrite": "print replace_regex(strrep('a', 1000000), 'a', strrep('b', 1000000))",
+    "many aggregates": "range x from 1 to 100000 step 1 | summarize "
+    + ", ".join(f"a{n} = max(x)" for n in range(3000)),
+    "literals in literals": "print " + "dynamic(" * 5000 + "1" + ")" * 5000,
+    "a long pattern": "print extract(strrep('(a?)', 100000), 0, 'a')",
+    "many orders": "range x from 1 to 100000 step 1 | sort by " + ", ".join(["x % 7"] * 3000),
     "many operators": "T" + " | where true" * 5000,
     "many terms": "print " + "+".join(["1"] * 200_000) + " + 'a'",
     "deep parentheses": "print " + "(" * 5000 + "1" + ")" * 5000,
