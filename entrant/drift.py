@@ -115,7 +115,7 @@ def look(
         ignore: the differences that are known.
         now: the moment that their `until` is compared with, and the end of secrets.
         settle: seconds to wait before what was found is looked for again; the directory may answer from a place that a change
-            has not reached, so only what is seen twice counts.
+            has not reached, so only what is seen twice counts. With 0 what is seen once does.
 
     Raises:
         StackNotFoundError, EngineError: Pulumi could not refresh.
@@ -125,7 +125,7 @@ def look(
     who = deployers.find(clouds.resolve(outputs.cloud, environ), environ)
     found, unseen = _once(stack, outputs, who, now, cwd, environ)
     notes = [f"not looked at: {what}" for what in unseen]
-    if found:
+    if found and settle:
         time.sleep(settle)
         again, _ = _once(stack, outputs, who, now, cwd, environ)
         twice = {finding.key for finding in again}
@@ -363,12 +363,26 @@ def _changed(stack: str, change: Change, kind: str, app: App | None) -> Iterator
     if kind != "app registration":
         before = (f"{_CALLED.get(kind, kind)} ", Value(name), ": ") if name else (f"{kind}: ",)
     paths = dict.fromkeys(difference.path.split("[", 1)[0] for difference in change.differences)
-    for path in paths or ("",):
-        old, new = _value(change.old, path), _value(change.new, path)
-        for edit in list(_edits(path, old, new)) or [_unlike(path)]:
-            what = f"{name}: {edit.what}" if name else edit.what
-            words = (*before, *edit.words)
-            yield Finding(change.app, kind, what, edit.state, words, _id(change), _put_back(stack), edit.old, edit.new)
+    edits = [edit for path in paths for edit in _told(change, path)]
+    for edit in edits or [_unlike(next(iter(paths), ""))]:
+        what = f"{name}: {edit.what}" if name else edit.what
+        words = (*before, *edit.words)
+        yield Finding(change.app, kind, what, edit.state, words, _id(change), _put_back(stack), edit.old, edit.new)
+
+
+def _told(change: Change, path: str) -> list[_Edit]:
+    """The edits of one property, as the provider told it before and now, else as it was asked for.
+
+    The inputs that the azuread provider reads back hold no more items of a list than there were, so they come second.
+    """
+    sides = [(side.outputs, side.inputs) if side else ({}, {}) for side in (change.old, change.new)]
+    for old, new in zip(*sides, strict=True):
+        before, after = _value(old, path), _value(new, path)
+        if edits := list(_edits(path, before, after)):
+            return edits
+        if SECRET in (before, after):
+            return [_unlike(path)]
+    return []
 
 
 def _unlike(path: str) -> _Edit:
@@ -377,15 +391,12 @@ def _unlike(path: str) -> _Edit:
     return _Edit(word, "changed", (f"{word} is not as declared",))
 
 
-def _value(side: Side | None, path: str) -> Any:
-    """The property at a dotted path: as asked for, else as the provider told it."""
-    for properties in (side.inputs, side.outputs) if side else ():
-        value: Any = properties
-        for step in path.split("."):
-            value = value.get(step) if isinstance(value, Mapping) else None
-        if value is not None:
-            return value
-    return None
+def _value(properties: Mapping[str, Any], path: str) -> Any:
+    """The property at a dotted path; None where there is none."""
+    value: Any = properties
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
 
 
 def _edits(path: str, old: Any, new: Any) -> Iterator[_Edit]:

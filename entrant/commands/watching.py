@@ -236,7 +236,7 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="What is found is looked for again after so long, and counts when it is still there.",
+    help="What is found is looked for again after so long, and counts when it is still there; 0 counts it at once.",
 )
 @_now
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)

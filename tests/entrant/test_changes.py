@@ -92,3 +92,11 @@ def test_a_resource_that_is_kept_when_removed_is_forgotten_and_not_deleted() -> 
 def test_errors_name_the_resource_they_are_of() -> None:
     said = {"diagnosticEvent": {"severity": "error", "message": "refused\n", "urn": APPLICATION}}
     assert changes.read([said]).errors == ["log-reader: refused"]
+
+
+def test_a_difference_that_the_provider_tells_is_kept_even_where_both_sides_look_alike() -> None:
+    """The inputs that azuread reads back hold no more items of a list than there were."""
+    detail = {"requiredResourceAccesses[0]": {"diffKind": "add", "inputDiff": False}}
+    same = state(requiredResourceAccesses=[{"resourceAppId": "a"}])
+    reading = changes.read([event("update", after=True, old=same, new=same, detailedDiff=detail)])
+    assert [difference.path for difference in reading.found[0].differences] == ["requiredResourceAccesses[0]"]

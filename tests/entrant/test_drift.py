@@ -11,7 +11,7 @@ import pytest
 
 import local_azure
 from config import Ignored
-from entrant import drift
+from entrant import changes, drift
 from entrant.changes import SECRET
 from entrant.errors import RefusedError
 from entrant.outputs import Outputs
@@ -358,6 +358,40 @@ def test_a_directory_that_fails_ends_in_an_error_and_not_in_no_drift(
 )  # fmt: skip
 def test_a_changed_property_is_said_in_words(path: str, old: Any, new: Any, said: list[str]) -> None:
     assert sorted("".join(edit.words) for edit in drift._edits(path, old, new)) == said
+
+
+APPLICATION = "urn:pulumi:dev::entrant::entrant:index:AppIdentity$azuread:index/application:Application::one"
+
+
+def refreshed(detail: list[str], **sides: dict[str, dict[str, Any]]) -> list[str]:
+    """What is said of a registration whose sides are these in a refresh's event."""
+    kind, parent = "azuread:index/application:Application", "urn:pulumi:dev::entrant::entrant:index:AppIdentity::one"
+    own = {"type": kind, "urn": APPLICATION, "id": "/applications/1", "parent": parent}
+    metadata = {"op": "update", "urn": APPLICATION, "type": kind} | {side: own | sides[side] for side in sides}
+    metadata["detailedDiff"] = {path: {"diffKind": "update"} for path in detail}
+    found = changes.read([{"resOutputsEvent": {"metadata": metadata}}]).found
+    return [one.sentence() for one in drift._of_state("dev", found, Outputs("t", "public", {}), MOMENT)]
+
+
+def test_what_the_provider_tells_counts_before_the_inputs_that_it_reads_back() -> None:
+    """Read back, a list in the inputs of the real azuread provider has no more items than it had."""
+    said = refreshed(
+        ["tags[0]"],
+        old={"inputs": {"tags": ["b"]}, "outputs": {"tags": ["b"]}},
+        new={"inputs": {"tags": ["a"]}, "outputs": {"tags": ["a", "b"]}},
+    )
+    assert said == ["one: tag a was added by hand"]
+
+
+def test_a_changed_secret_value_is_told_and_not_shown() -> None:
+    value = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": "correct horse"}
+    sides = {"inputs": {}, "outputs": {"notes": value}}
+    assert refreshed(["notes"], old=sides, new=sides) == ["one: notes is not as declared"]
+
+
+def test_a_difference_that_cannot_be_seen_is_told_all_the_same() -> None:
+    sides = {"inputs": {"tags": ["a"]}, "outputs": {"tags": ["a"]}}
+    assert refreshed(["tags[0]"], old=sides, new=sides) == ["one: tags is not as declared"]
 
 
 def test_a_report_in_markdown_fits_a_comment_and_ends_with_a_whole_line() -> None:
