@@ -29,23 +29,37 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="SECONDS",
         help="delay before new role assignments and client secrets take effect",
     )
+    serve.add_argument(
+        "--request-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long a client may take to send one request; default: 30",
+    )
+    serve.add_argument("--connections", type=int, default=500, metavar="N", help="how many there may be; default: 500")
     options = parser.parse_args(arguments)
     if options.port is not None and not 0 < options.port < 65536:
         parser.error(f"--port {options.port}: a port is 1 to 65535")
     if options.propagation is not None and not 0 <= options.propagation <= 86400:
         parser.error(f"--propagation {options.propagation}: seconds are 0 to 86400")
+    if not 0 < options.request_timeout <= 86400:
+        parser.error(f"--request-timeout {options.request_timeout}: seconds are above 0 and at most 86400")
+    if not 0 < options.connections <= 100_000:
+        parser.error(f"--connections {options.connections}: a number above 0")
     os.umask(0o077)
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)sZ %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
     )
     logging.Formatter.converter = time.gmtime
+    from local_azure.connections import Limits
     from local_azure.server import StartError
     from local_azure.server import serve as run
     from local_azure.store import StateVersionError
 
     signal.signal(signal.SIGTERM, _end)
     try:
-        run(options.state.resolve(), port=options.port, propagation=options.propagation)
+        limits = Limits(options.request_timeout, options.connections)
+        run(options.state.resolve(), port=options.port, propagation=options.propagation, limits=limits)
     except (StartError, StateVersionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -25,12 +25,12 @@ from starlette.types import Receive, Scope, Send
 
 from local_azure import admin, arm, entra, graph, ingestion, keyvault, logs, metadata, metrics, operations, page, seed
 from local_azure.authority import server_certificate
+from local_azure.connections import Bodies, Limits, TooLarge, bounded
 from local_azure.files import Held, lock, write_private
 from local_azure.store import Store
 from local_azure.wire import Call, Refused, Reply, new_guid, utc
 from local_azure.world import World
 
-LARGEST_BODY = 4 * 1024 * 1024
 CONFIDENTIAL = re.compile(r"eyJ[\w-]{8,}[\w.-]*|\w{3}8Q~[\w.~-]{31,37}")
 """What looks like a token, or like a client secret of Entra ID."""
 log = logging.getLogger("local_azure")
@@ -54,8 +54,9 @@ class StartError(Exception):
 class App:
     """The ASGI application over one `World`."""
 
-    def __init__(self, world: World, admin_key: str, deployer: seed.Deployer) -> None:
+    def __init__(self, world: World, admin_key: str, deployer: seed.Deployer, limits: Limits | None = None) -> None:
         self.world, self.admin_key, self._deployer = world, admin_key, deployer
+        self.bodies = Bodies(limits or Limits())
         self._number = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,13 +66,12 @@ class App:
         request = Request(scope, receive)
         began = time.perf_counter()
         try:
-            body = await _body_of(request)
+            body = await self.bodies.receive(request.headers.get("content-length"), request.stream())
+        except TooLarge as error:
+            await _response(_too_large(error), self.world.store.now())(scope, receive, send)
+            return
         except ClientDisconnect:
             log.info("%s %s: the client left before its request was whole", request.method, scope["path"][:300])
-            return
-        if body is None:
-            refused = {"error": {"code": "RequestEntityTooLarge", "message": "The request body is larger than 4 MB."}}
-            await _response(Reply(413, refused, {"Connection": "close"}), self.world.store.now())(scope, receive, send)
             return
         call = Call(
             request.method,
@@ -218,17 +218,14 @@ async def _break(receive: Receive, send: Send) -> None:
         pass
 
 
-async def _body_of(request: Request) -> bytes | None:
-    """The request's body, or `None` when it is too large."""
-    size = request.headers.get("content-length", "0")
-    if size.isdigit() and int(size) > LARGEST_BODY:
-        return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            return None
-    return bytes(body)
+def _too_large(error: TooLarge) -> Reply:
+    if error.whole:
+        text = "Other requests are sending so much that there is no room for this one."
+        return Reply(
+            429, {"error": {"code": "TooManyRequests", "message": text}}, {"Connection": "close", "Retry-After": "1"}
+        )
+    text = "The request body is larger than 4 MB."
+    return Reply(413, {"error": {"code": "RequestEntityTooLarge", "message": text}}, {"Connection": "close"})
 
 
 def _dated(reply: Reply, now: float) -> Reply:
@@ -284,7 +281,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(state: Path, *, port: int | None, propagation: float | None) -> None:
+def serve(state: Path, *, port: int | None, propagation: float | None, limits: Limits | None = None) -> None:
     """Run the local Azure of a state directory until it is interrupted.
 
     Raises:
@@ -294,14 +291,14 @@ def serve(state: Path, *, port: int | None, propagation: float | None) -> None:
     state.chmod(0o700)
     try:
         with lock(state / "server.lock"):
-            _serve(state, port, propagation)
+            _serve(state, port, propagation, limits or Limits())
     except Held:
         raise StartError(
             f"A local Azure is already running on {state}. Stop it first, or give another --state directory."
         ) from None
 
 
-def _serve(state: Path, port: int | None, propagation: float | None) -> None:
+def _serve(state: Path, port: int | None, propagation: float | None, limits: Limits) -> None:
     about = state / "server.json"
     about.unlink(missing_ok=True)
     store = Store(state / "state.db")
@@ -319,11 +316,11 @@ def _serve(state: Path, port: int | None, propagation: float | None) -> None:
         with store.write():
             for what in ("roles", "secrets"):
                 admin.set_propagation(world, what, propagation)
-    app = App(world, key_file.read_text("utf-8").strip(), deployer)
+    app = App(world, key_file.read_text("utf-8").strip(), deployer, limits)
     config = uvicorn.Config(
         app,
         ssl_certfile=certificate,
-        http="h11",
+        http=bounded(limits),
         ws="none",
         loop="asyncio",
         lifespan="off",

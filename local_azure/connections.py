@@ -1,0 +1,119 @@
+"""Connections: how long a client may take over one request, how many clients there may be, how much they may have under way.
+
+uvicorn ends a connection that is idle between requests; one that never sends anything, or sends the headers or the body of a
+request a byte at a time, it would keep for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+log = logging.getLogger("local_azure")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients are held to.
+
+    Attributes:
+        request_seconds: from the first byte of a request (or the connection) to the last, after which the client is dropped.
+        connections: how many there may be at once; one more is dropped.
+        body: bytes of one request's body.
+        bodies: bytes of all bodies that are being received.
+    """
+
+    request_seconds: float = 30.0
+    connections: int = 500
+    body: int = 4 * 1024 * 1024
+    bodies: int = 64 * 1024 * 1024
+
+
+def bounded(limits: Limits) -> type[H11Protocol]:
+    """uvicorn's protocol, within these limits."""
+
+    class Bounded(H11Protocol):
+        """A connection that no client can hold without finishing its request."""
+
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                log.warning("more than %d connections: one is dropped", limits.connections)
+                transport.abort()
+            else:
+                self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._rest()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            """Let the deadline run while a request is begun and not whole, and from the connection to its first byte."""
+            state, begun = self.conn.their_state, bool(self.conn.trailing_data[0])
+            if state is h11.SEND_BODY or (state is h11.IDLE and (begun or self.cycle is None)):
+                if self._deadline is None:
+                    self._deadline = self.loop.call_later(limits.request_seconds, self._drop)
+            else:
+                self._rest()
+
+        def _rest(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _drop(self) -> None:
+            log.info("a request was not whole after %g s: its client is dropped", limits.request_seconds)
+            self.transport.abort()
+
+    return Bounded
+
+
+class Bodies:
+    """The bodies that are being received."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits, self.held = limits, 0
+
+    async def receive(self, size: str | None, stream: Any) -> bytes:
+        """One body, from its chunks and the size that was announced.
+
+        Raises:
+            TooLarge: when it is larger than one, or all of them are larger than all, may be.
+        """
+        if size is not None and size.isdigit() and int(size) > self.limits.body:
+            raise TooLarge(whole=False)
+        body = bytearray()
+        try:
+            async for chunk in stream:
+                body += chunk
+                self.held += len(chunk)
+                if len(body) > self.limits.body:
+                    raise TooLarge(whole=False)
+                if self.held > self.limits.bodies:
+                    raise TooLarge(whole=True)
+        finally:
+            self.held -= len(body)
+        return bytes(body)
+
+
+class TooLarge(Exception):
+    """A body is not taken; `whole` when it is all bodies together that are too much."""
+
+    def __init__(self, *, whole: bool) -> None:
+        super().__init__("the bodies are too large" if whole else "the body is too large")
+        self.whole = whole

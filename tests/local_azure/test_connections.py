@@ -1,0 +1,141 @@
+"""Clients that do not finish, that are too many, or that send too much: each is let go, and others are served."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+import local_azure
+from local_azure import LocalAzure
+from local_azure.connections import Bodies, Limits, TooLarge
+from tests.local_azure.conftest import Client
+
+MOST = 8
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    """A local Azure that gives a request half a second and lets eight clients in."""
+    state = tmp_path_factory.mktemp("hurried") / "state"
+    command = [sys.executable, "-m", "local_azure", "serve", "--state", str(state)]
+    command += ["--request-timeout", "0.5", "--connections", str(MOST)]
+    with subprocess.Popen(command, cwd=Path(local_azure.__file__).parent.parent, stderr=subprocess.DEVNULL) as process:
+        found = None
+        while found is None:
+            assert process.poll() is None
+            time.sleep(0.02)
+            found = local_azure.find(state) if state.exists() else None
+        yield found
+        local_azure.stop(state)
+
+
+def connect(azure: LocalAzure) -> ssl.SSLSocket:
+    """A connection on which nothing was said yet."""
+    context = ssl.create_default_context(cafile=str(azure.ca_file))
+    plain = socket.create_connection(("127.0.0.1", azure.port), timeout=20)
+    return context.wrap_socket(plain, server_hostname="localhost")
+
+
+def ends(connection: ssl.SSLSocket) -> bool:
+    """Wait until the server ends the connection."""
+    try:
+        while connection.recv(4096):
+            pass
+    except (ConnectionError, ssl.SSLError):
+        pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /v1.0/applications HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
+        b"POST /v1.0/applications HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"GET /metadata/endpoints HTTP/1.1\r\nHost: localhost\r\n\r\nGET /metadata",
+    ],
+    ids=["nothing", "headers", "body", "chunk", "second request"],
+)
+def test_request_that_never_ends(hurried: LocalAzure, begun: bytes) -> None:
+    """Whoever leaves a request unfinished is dropped, wherever it stopped."""
+    with connect(hurried) as connection:
+        connection.sendall(begun)
+        assert ends(connection)
+
+
+def test_request_that_comes_in_drips(hurried: LocalAzure) -> None:
+    """A byte now and then does not win time: what counts is when the request began."""
+    with connect(hurried) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+
+def test_client_that_rests_between_requests_is_kept(hurried: LocalAzure) -> None:
+    """An idle connection is no unfinished request: the next one on it is answered."""
+    with contextlib.closing(connect(hurried)) as connection:
+        for _ in range(2):
+            connection.sendall(b"GET /metadata/endpoints HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert answer.status == 200 and answer.read()
+            time.sleep(0.8)  # longer than a request may take
+
+
+def test_one_client_too_many(hurried: LocalAzure) -> None:
+    """Beyond the limit a connection is dropped; when others have gone the next is served."""
+    held = []
+    try:
+        for _ in range(MOST):
+            held.append(connect(hurried))
+            held[-1].sendall(b"GET /metadata/endpoints HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert held[-1].recv(12).startswith(b"HTTP/1.1 200")
+        try:
+            with connect(hurried) as more:
+                more.sendall(b"GET / HTTP/1.1\r\n")
+                assert ends(more)
+        except (ConnectionError, ssl.SSLError):
+            pass
+    finally:
+        for one in held:
+            one.close()
+    assert Client(hurried).token()
+
+
+class TestBodies:
+    """What is held of bodies that are being received."""
+
+    @staticmethod
+    async def chunks(*sizes: int) -> AsyncIterator[bytes]:
+        for size in sizes:
+            yield b"x" * size
+
+    def test_one_and_all_are_bounded(self) -> None:
+        """One body may have so much, all together so much; what was refused or received counts no more."""
+        bodies = Bodies(Limits(body=10, bodies=15))
+
+        async def run() -> None:
+            assert await bodies.receive("4", self.chunks(2, 2)) == b"xxxx"
+            for size, parts in (("11", ()), (None, (6, 5)), ("1", (20,))):
+                with pytest.raises(TooLarge) as refused:
+                    await bodies.receive(size, self.chunks(*parts))
+                assert not refused.value.whole
+            bodies.held = 9
+            with pytest.raises(TooLarge) as refused:
+                await bodies.receive(None, self.chunks(5, 2))
+            assert refused.value.whole and bodies.held == 9
+
+        asyncio.run(run())
