@@ -1,24 +1,27 @@
 """The tables of `docs/local-azure.md`: which operations of which client pass, as tests record them.
 
 A test asks for the fixture `passes` and says what has just worked: `passes("azure-cli", "az group list")`. A test that passes but
-records something else than the table says of it fails: `python3 -m entrant test tests/clients --write-table` writes what the tests
-of that run record and leaves the rows of all others.
+records something else than the table says of it fails. `python3 -m entrant test tests/clients tests/local_azure --write-table`
+writes what the tests of that run record, and leaves the rows of all others.
 """
 
 import ast
+import functools
+import inspect
 import re
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "local-azure.md"
-MARK = "<!-- From here on written by the tests: python3 -m entrant test tests/clients --write-table -->\n"
+T = TypeVar("T")
+MARK = "<!-- From here on written by the tests: python3 -m entrant test tests/clients tests/local_azure --write-table -->\n"
 
 
 @dataclass(frozen=True, order=True)
@@ -70,8 +73,8 @@ def exists(row: Row) -> bool:
 def _tests_in(file: Path) -> frozenset[str]:
     if not file.is_file():
         return frozenset()
-    body = ast.parse(file.read_text("utf-8")).body
-    return frozenset(node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    nodes = ast.walk(ast.parse(file.read_text("utf-8")))
+    return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 @cache
@@ -95,19 +98,49 @@ def _listed(operations: set[tuple[str, str]]) -> str:
 
 
 _RECORDED = pytest.StashKey[set[tuple[str, str]]]()
-Passes = Callable[[str, str], None]
+
+
+class Passes:
+    """Records which operations of which clients work."""
+
+    def __init__(self, recorded: set[tuple[str, str]]) -> None:
+        self._recorded = recorded
+
+    def __call__(self, client: str, operation: str) -> None:
+        """Record one operation."""
+        assert not re.search(r"[|`\n]", client + operation), "it is to stand in a table"
+        self._recorded.add((client, operation))
+
+    def watch(self, name: str, client: T) -> T:
+        """The client of an Azure library, each of whose calls that returns is recorded under the library's name."""
+        return cast(T, _Watched(client, lambda operation: self(name, operation)))
+
+
+class _Watched:
+    """Stands before a client and its groups of operations."""
+
+    def __init__(self, inner: object, record: Callable[[str], None], path: str = "") -> None:
+        self._inner, self._record, self._path = inner, record, path
+
+    def __getattr__(self, name: str) -> Any:
+        found, path = getattr(self._inner, name), f"{self._path}{name}"
+        if inspect.ismethod(found):
+
+            @functools.wraps(found)
+            def call(*arguments: Any, **more: Any) -> Any:
+                answer = found(*arguments, **more)
+                self._record(path)
+                return answer
+
+            return call
+        group = type(found).__module__.startswith("azure.") and not name.startswith("_")
+        return _Watched(found, self._record, f"{path}.") if group else found
 
 
 @pytest.fixture
 def passes(request: pytest.FixtureRequest) -> Passes:
-    """Records that an operation of a client works."""
-    recorded = request.node.stash.setdefault(_RECORDED, set())
-
-    def record(client: str, operation: str) -> None:
-        assert not re.search(r"[|`\n]", client + operation), "it is to stand in a table"
-        recorded.add((client, operation))
-
-    return record
+    """What a test says works."""
+    return Passes(request.node.stash.setdefault(_RECORDED, set()))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,9 +1,10 @@
 """The table of clients and operations is what the tests record."""
 
 import pytest
+from azure.core.credentials import AzureKeyCredential
 
 from tests import passes
-from tests.passes import TABLE, Row, complaint, merged, parse, render
+from tests.passes import TABLE, Passes, Row, complaint, merged, parse, render
 
 ROWS = {
     Row("az", "az x", "tests/test_passes.py", "test_the_page_is_as_it_would_be_written"),
@@ -39,6 +40,16 @@ def test_a_test_that_records_too_much_or_too_little_is_told() -> None:
     assert "pass and are not in" in complaint({("az", "a")}, set(), in_part=True)
     assert "was not tried: az: a" in complaint(set(), {("az", "a")}, in_part=False)
     assert complaint(set(), {("az", "a")}, in_part=True) == ""
+
+
+def test_the_calls_of_a_watched_client_are_recorded_once_they_return() -> None:
+    recorded: set[tuple[str, str]] = set()
+    client = Passes(recorded).watch("azure-core", AzureKeyCredential("x"))
+    with pytest.raises(TypeError):
+        client.update(1)  # type: ignore[arg-type]
+    assert recorded == set()
+    client.update("y")
+    assert client.key == "y" and recorded == {("azure-core", "update")}
 
 
 def test_a_passing_test_with_other_rows_than_it_records_fails(pytester: pytest.Pytester) -> None:

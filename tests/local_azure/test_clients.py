@@ -16,6 +16,7 @@ from azure.monitor.query import LogsQueryClient, LogsQueryStatus
 
 from local_azure import LocalAzure
 from tests.local_azure.conftest import METRICS_PUBLISHER, READER, Client, Identity
+from tests.passes import Passes
 
 
 def credential(azure: LocalAzure, client_id: str, secret: str) -> ClientSecretCredential:
@@ -58,7 +59,7 @@ def test_msal_gets_a_token(azure: LocalAzure) -> None:
 
 
 def test_authorization_client_assigns_and_lists(
-    azure: LocalAzure, deployer: Client, app: Identity, workspace: Any
+    azure: LocalAzure, deployer: Client, app: Identity, workspace: Any, passes: Passes
 ) -> None:
     """azure-mgmt-authorization creates, lists and deletes a role assignment at a workspace."""
     client = AuthorizationManagementClient(
@@ -68,6 +69,7 @@ def test_authorization_client_assigns_and_lists(
         credential_scopes=[f"{azure.url}/.default"],
         connection_verify=str(azure.ca_file),
     )
+    client = passes.watch("azure-mgmt-authorization", client)
     role = next(iter(client.role_definitions.list(workspace["id"], filter="roleName eq 'Reader'")))
     assert role.name == READER
     name = str(uuid.uuid4())
@@ -92,7 +94,7 @@ def _parameters(role: str, principal: str) -> Any:
 
 
 def test_logs_client_queries_with_reader_only(
-    azure: LocalAzure, deployer: Client, app: Identity, workspace: Any
+    azure: LocalAzure, deployer: Client, app: Identity, workspace: Any, passes: Passes
 ) -> None:
     """azure-monitor-query is refused without a role and gets rows with Reader."""
     client = LogsQueryClient(
@@ -101,6 +103,7 @@ def test_logs_client_queries_with_reader_only(
         audience="https://api.loganalytics.io",
         connection_verify=str(azure.ca_file),
     )
+    client = passes.watch("azure-monitor-query", client)
     customer = workspace["properties"]["customerId"]
     with pytest.raises(HttpResponseError) as refused:
         client.query_workspace(customer, "Heartbeat | take 1", timespan=timedelta(hours=2))

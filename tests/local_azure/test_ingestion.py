@@ -14,6 +14,7 @@ from azure.monitor.ingestion import LogsIngestionClient
 from local_azure import LocalAzure
 from tests.local_azure.conftest import METRICS_PUBLISHER, Client, Identity
 from tests.local_azure.test_clients import credential
+from tests.passes import Passes
 
 STREAM = "Custom-Orders"
 SCOPE = "https://monitor.azure.com/.default"
@@ -61,12 +62,13 @@ def query(deployer: Client, workspace: Any, text: str) -> Any:
 
 
 def test_ingestion_client_sends_and_query_reads(
-    azure: LocalAzure, deployer: Client, app: Identity, workspace: Any, rule: Any, endpoint: str
+    azure: LocalAzure, deployer: Client, app: Identity, workspace: Any, rule: Any, endpoint: str, passes: Passes
 ) -> None:
     """azure-monitor-ingestion is refused without a role on the rule; with it, what it sends is transformed and comes back."""
     client = LogsIngestionClient(
         endpoint, credential(azure, app.client_id, app.secret), connection_verify=str(azure.ca_file)
     )
+    client = passes.watch("azure-monitor-ingestion", client)
     moment = datetime.now(UTC) - timedelta(minutes=3)
     rows: list[Any] = [
         {"Time": moment.isoformat(), "Name": f"n{at}", "Amount": at, "More": {"at": at}} for at in range(3)

@@ -17,6 +17,7 @@ import local_azure
 from local_azure import LocalAzure
 from tests.local_azure.conftest import Client, Identity
 from tests.local_azure.test_clients import credential
+from tests.passes import Passes
 
 USER = "4633458b-17de-408a-b874-0445c86b69e6"
 OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
@@ -35,11 +36,11 @@ def vault(deployer: Client, group_id: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def officer(azure: LocalAzure, deployer: Client, vault: dict[str, Any]) -> SecretClient:
+def officer(azure: LocalAzure, deployer: Client, vault: dict[str, Any], passes: Passes) -> SecretClient:
     """A SecretClient whose identity is Key Vault Secrets Officer of the vault."""
     identity = deployer.new_identity()
     deployer.grant(OFFICER, vault["id"], identity.object_id)
-    return client(azure, vault, identity)
+    return passes.watch("azure-keyvault-secrets", client(azure, vault, identity))
 
 
 def client(azure: LocalAzure, vault: dict[str, Any], identity: Identity, **more: Any) -> SecretClient:
@@ -63,11 +64,14 @@ def refused(call: Callable[..., Any], *arguments: Any) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("version", ["7.4", "7.5", "7.6", None])
-def test_secret_client_sets_and_gets(azure: LocalAzure, deployer: Client, vault: Any, version: str | None) -> None:
+def test_secret_client_sets_and_gets(
+    azure: LocalAzure, deployer: Client, vault: Any, version: str | None, passes: Passes
+) -> None:
     """The unmodified SecretClient (`None`: its usual api-version) follows the challenge, writes versions, reads each."""
     identity = deployer.new_identity()
     deployer.grant(OFFICER, vault["id"], identity.object_id)
     secrets = client(azure, vault, identity, **({"api_version": version} if version else {}))
+    secrets = passes.watch("azure-keyvault-secrets", secrets)
     until = datetime(2040, 1, 1, tzinfo=UTC)
     first = secrets.set_secret("db-password", "one", content_type="text/plain", tags={"a": "b"}, expires_on=until)
     second = secrets.set_secret("db-password", "zwei ü")
@@ -183,7 +187,7 @@ def test_challenge_and_address(azure: LocalAzure, deployer: Client, vault: Any) 
     assert deployer.call("GET", f"/vaults/{name}/secrets/a?api-version=1").status_code == 400
 
 
-def test_management_client(azure: LocalAzure, deployer: Client, group_id: str) -> None:
+def test_management_client(azure: LocalAzure, deployer: Client, group_id: str, passes: Passes) -> None:
     """azure-mgmt-keyvault creates, lists, deletes, recovers and purges a vault; a deleted one keeps its name."""
     arm = KeyVaultManagementClient(
         credential(azure, azure.client_id, azure.client_secret),
@@ -193,6 +197,7 @@ def test_management_client(azure: LocalAzure, deployer: Client, group_id: str) -
         connection_verify=str(azure.ca_file),
         retry_total=0,
     )
+    arm = passes.watch("azure-mgmt-keyvault", arm)
     group, name = group_id.split("/")[-1], f"kv-{uuid.uuid4().hex[:8]}"
     parameters: Any = {
         "location": "westeurope",

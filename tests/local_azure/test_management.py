@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.identity import ClientSecretCredential
 from azure.mgmt.loganalytics import LogAnalyticsManagementClient
 from azure.mgmt.managementgroups import ManagementGroupsMgmtClient
 from azure.mgmt.resource.deployments import DeploymentsMgmtClient
@@ -16,6 +17,7 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 from local_azure import LocalAzure
 from tests.local_azure.conftest import READER, Client, Identity
 from tests.local_azure.test_clients import credential
+from tests.passes import Passes
 
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
@@ -31,23 +33,36 @@ def options(azure: LocalAzure) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def resources(azure: LocalAzure) -> ResourceManagementClient:
-    return ResourceManagementClient(
-        credential(azure, azure.client_id, azure.client_secret), azure.subscription_id, **options(azure)
+def deployer_of(azure: LocalAzure) -> ClientSecretCredential:
+    return credential(azure, azure.client_id, azure.client_secret)
+
+
+@pytest.fixture
+def resources(azure: LocalAzure, passes: Passes) -> ResourceManagementClient:
+    return passes.watch(
+        "azure-mgmt-resource",
+        ResourceManagementClient(
+            credential(azure, azure.client_id, azure.client_secret), azure.subscription_id, **options(azure)
+        ),
     )
 
 
-@pytest.fixture(scope="module")
-def logs(azure: LocalAzure) -> LogAnalyticsManagementClient:
-    return LogAnalyticsManagementClient(
-        credential(azure, azure.client_id, azure.client_secret), azure.subscription_id, **options(azure)
+@pytest.fixture
+def logs(azure: LocalAzure, passes: Passes) -> LogAnalyticsManagementClient:
+    return passes.watch(
+        "azure-mgmt-loganalytics",
+        LogAnalyticsManagementClient(
+            credential(azure, azure.client_id, azure.client_secret), azure.subscription_id, **options(azure)
+        ),
     )
 
 
-@pytest.fixture(scope="module")
-def management(azure: LocalAzure) -> ManagementGroupsMgmtClient:
-    return ManagementGroupsMgmtClient(credential(azure, azure.client_id, azure.client_secret), **options(azure))
+@pytest.fixture
+def management(azure: LocalAzure, passes: Passes) -> ManagementGroupsMgmtClient:
+    return passes.watch(
+        "azure-mgmt-managementgroups",
+        ManagementGroupsMgmtClient(credential(azure, azure.client_id, azure.client_secret), **options(azure)),
+    )
 
 
 def refused(call: Callable[..., Any], *arguments: Any, **more: Any) -> tuple[int, str]:
@@ -126,9 +141,7 @@ class TestResources:
 
     def test_deployments_are_refused(self, azure: LocalAzure, group_id: str) -> None:
         """A template is not pretended to be deployed."""
-        client = DeploymentsMgmtClient(
-            credential(azure, azure.client_id, azure.client_secret), azure.subscription_id, **options(azure)
-        )
+        client = DeploymentsMgmtClient(deployer_of(azure), azure.subscription_id, **options(azure))
         body: Any = {"properties": {"mode": "Incremental", "template": {"resources": []}}}
         group = group_id.split("/")[-1]
         assert refused(client.deployments.begin_create_or_update, group, "d", body) == (400, "DeploymentsNotSupported")

@@ -12,6 +12,7 @@ from azure.monitor.querymetrics import MetricsClient
 from local_azure import LocalAzure
 from tests.local_azure.conftest import METRICS_PUBLISHER, Client, Identity
 from tests.local_azure.test_clients import credential
+from tests.passes import Passes
 
 MONITORING_READER = "43d0d8ad-25c7-4714-9337-8ba259a9fe05"
 NAMESPACE = "Shop"
@@ -119,7 +120,7 @@ def test_what_cannot_be_answered_is_refused(deployer: Client, machine: str, quer
     assert said in read(deployer, machine, "metrics", True, metricnamespace=NAMESPACE, **query)["error"]["message"]
 
 
-def test_querymetrics_client(azure: LocalAzure, deployer: Client, app: Identity, machine: str) -> None:
+def test_querymetrics_client(azure: LocalAzure, deployer: Client, app: Identity, machine: str, passes: Passes) -> None:
     """azure-monitor-querymetrics reads several resources at once, each of which its identity must be able to read."""
     client = MetricsClient(
         azure.url,
@@ -128,6 +129,7 @@ def test_querymetrics_client(azure: LocalAzure, deployer: Client, app: Identity,
         connection_verify=str(azure.ca_file),
         retry_total=0,
     )
+    client = passes.watch("azure-monitor-querymetrics", client)
     asked: dict[str, Any] = {
         "resource_ids": [machine],
         "metric_namespace": NAMESPACE,
