@@ -55,7 +55,17 @@ class Bench:
         self.world.vaults.set_deleted("safe", "gone", self.world.store.now())
         officer = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
         self.world.resources.put_assignment(
-            Assignment(TENANT_ROLE, vaults[0], officer, self.deployer.object_id, 0.0, {"principalId": ""})
+            Assignment(
+                TENANT_ROLE,
+                vaults[0],
+                officer,
+                self.deployer.object_id,
+                0.0,
+                {
+                    "principalId": "",
+                    "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{officer}",
+                },
+            )
         )
 
     def _token(self, audience: str) -> str:
@@ -142,6 +152,7 @@ WORD = words(
         tenants locations resources resourcegroups Microsoft.Authorization Microsoft.Resources
         Microsoft.OperationalInsights workspaces sharedKeys permissions register managementGroups metrics query
         oauth2 v2.0 token .well-known openid-configuration discovery keys common metadata endpoints _local faults
+        visits redeem overview news
         vaults safe secrets deletedsecrets versions recover backup deletedVaults purge Microsoft.KeyVault
         checkNameAvailability operationresults operationStatuses tags default tables Rows_CL
         metricDefinitions metrics:getBatch Microsoft.Insights descendants deployments
@@ -290,6 +301,46 @@ def fill(bench: Bench, value: Any) -> Any:
 LIMITS = settings(
     max_examples=500, deadline=5000, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
+
+
+ACCESS = st.lists(
+    st.fixed_dictionaries({}, optional={"id": st.one_of(VALUE, GUID), "type": st.one_of(words("Role Scope"), VALUE)}),
+    max_size=2,
+)
+STORED = st.fixed_dictionaries(
+    {"displayName": st.one_of(TEXT, ODD)},
+    optional={
+        "requiredResourceAccess": st.lists(
+            st.fixed_dictionaries({"resourceAppId": st.one_of(VALUE, GUID), "resourceAccess": ACCESS}), max_size=2
+        ),
+        "keyCredentials": JSON,
+        "passwordCredentials": JSON,
+        "appRoles": JSON,
+        "api": JSON,
+    },
+)
+
+
+@settings(LIMITS, max_examples=120)
+@given(STORED, JSON, JSON)
+def test_the_page_shows_whatever_was_stored(bench: Bench, application: Any, principal: Any, federated: Any) -> None:
+    """What Graph has taken never breaks the overview that the page asks for."""
+    headers = {"authorization": f"Bearer {bench.tokens[URL]}"}
+
+    def post(path: str, body: Any) -> Any:
+        return bench.app.answer(Call("POST", f"/v1.0/{path}", {}, headers, json.dumps(body).encode())).body
+
+    bench.world.store.db.execute("BEGIN IMMEDIATE")
+    try:
+        made = post("applications", fill(bench, application))
+        if "appId" in made:
+            post("servicePrincipals", {"appId": made["appId"], **(principal if isinstance(principal, dict) else {})})
+            post(f"applications/{made['id']}/federatedIdentityCredentials", federated)
+        reply = bench.app.answer(Call("GET", "/_local/overview", {}, {"authorization": "Bearer key"}))
+        assert reply.status == 200 and json.dumps(reply.body)
+        assert "appId" not in made or reply.body["apps"][0]["client_id"] == made["appId"]
+    finally:
+        bench.world.store.db.execute("ROLLBACK")
 
 
 @LIMITS
