@@ -68,6 +68,20 @@ class Group:
         return Expr(kind, lambda row: row[hidden], name)
 
 
+@dataclass(slots=True)
+class Window:
+    """What an operator computes over all its rows in their order: a hidden column for each window function."""
+
+    serialized: bool
+    columns: list[tuple[str, Callable[[list[Row]], list[Any]]]] = field(default_factory=list)
+
+    def add(self, kind: str, compute: Callable[[list[Row]], list[Any]]) -> Expr:
+        """An expression that stands for a window function."""
+        hidden = f"\1{len(self.columns)}"
+        self.columns.append((hidden, compute))
+        return Expr(kind, lambda row: row[hidden])
+
+
 def literal(kind: str, value: Any) -> Expr:
     """A constant."""
     return Expr(kind, lambda _: value, "", True)
@@ -140,6 +154,7 @@ class Expressions(Reader):
         self.now = now
         self.scalars: dict[str, Expr] = {}
         self.group: Group | None = None
+        self.window: Window | None = None
 
     # What the statements know (see operators)
 
@@ -575,6 +590,8 @@ class Expressions(Reader):
             return Expr("datetime", lambda row: row.get("TimeGenerated"))
         if name == "pack_all" and not arguments:
             return Expr("dynamic", lambda row: {one: _plain(row.get(one)) for one in columns})
+        if name in _WINDOWS:
+            return self._windowed(name, arguments, token)
         function = FUNCTIONS.get(name)
         if function is None:
             self.semantic(f"Unknown function: '{name}'.", "SEM0260", token)
@@ -613,6 +630,35 @@ class Expressions(Reader):
         named = arguments[0].name if function.keeps and arguments else ""
         named = f"strlen_{arguments[0].name}" if name == "strlen" and arguments[0].name else named
         return Expr(type_, get, named, constant)
+
+    def _windowed(self, name: str, arguments: list[Expr], token: Token) -> Expr:
+        """A function of the rows around, which are in order after `sort` or `serialize` only."""
+        fewest, most = _WINDOWS[name]
+        if not fewest <= len(arguments) <= most:
+            self._miscounted(name, fewest, most, len(arguments), token)
+        if self.window is None or not self.window.serialized:
+            text_ = f"Function '{name}' cannot be invoked in the current context: the row set must be serialized."
+            self.semantic(text_, "SEM0001", token)
+        if name == "row_number":
+            start = arguments[0].get({}) if arguments else 1
+            if not isinstance(start, int):
+                self.semantic("row_number(): argument #1 must be a constant number.", "SEM0219", token)
+            return self.window.add("long", lambda rows: list(range(start, start + len(rows))))
+        value = arguments[0]
+        if name == "row_cumsum":
+            self._checked(name, 0, "u", value, token)
+            again = arguments[1].get if len(arguments) > 1 else lambda _: False
+            return self.window.add(value.type, lambda rows: _running(rows, value.get, again))
+        by = arguments[1].get({}) if len(arguments) > 1 else 1
+        default = arguments[2].get({}) if len(arguments) > 2 else None
+        if not isinstance(by, int):
+            self.semantic(f"{name}(): argument #2 must be a constant number.", "SEM0219", token)
+        step = -by if name == "prev" else by
+
+        def moved(rows: list[Row]) -> list[Any]:
+            return [value.get(rows[at + step]) if 0 <= at + step < len(rows) else default for at in range(len(rows))]
+
+        return self.window.add(value.type, moved)
 
     def _miscounted(self, name: str, fewest: int, most: int, got: int, token: Token) -> NoReturn:
         wanted = f"{fewest}" if fewest == most else f"{fewest} to {most}"
@@ -739,6 +785,19 @@ class Expressions(Reader):
 
 
 _FOLDS = ("arg_max", "arg_min", "any", "take_any", "percentile", "percentiles", "percentiles_array")
+
+
+_WINDOWS = {"row_number": (0, 2), "row_cumsum": (1, 2), "prev": (1, 3), "next": (1, 3)}
+"""Window function → the fewest and the most arguments it takes."""
+
+
+def _running(rows: list[Row], get: Getter, again: Getter) -> list[Any]:
+    total, found = None, []
+    for row in rows:
+        value = get(row)
+        total = value if total is None or again(row) is True else arithmetic("+", total, value)
+        found.append(total)
+    return found
 
 
 def is_fold(name: str) -> bool:

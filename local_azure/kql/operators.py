@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from local_azure.kql.budget import Budget
-from local_azure.kql.expressions import Expr, Expressions, Group, column, is_fold, literal
+from local_azure.kql.budget import LONGEST_STRING, Budget
+from local_azure.kql.expressions import Expr, Expressions, Group, Window, column, is_fold, literal
 from local_azure.kql.functions import regex
 from local_azure.kql.syntax import KqlError, Token, semantic, unescaped, wrong
 from local_azure.kql.values import (
@@ -22,6 +22,7 @@ from local_azure.kql.values import (
     common,
     convert,
     key,
+    plain,
     sortable,
     text,
     wire_value,
@@ -37,6 +38,8 @@ class Table:
 
     columns: Columns
     rows: Iterable[Row]
+    serialized: bool = False
+    """Whether the order of the rows means something, so that window functions may look at the rows around."""
 
 
 class Source:
@@ -475,7 +478,7 @@ class _Statements(Expressions):
                 except OverflowError:
                     return
 
-        return Table({name: kind}, rows())
+        return Table({name: kind}, rows(), serialized=True)
 
     def datatable(self) -> Table:
         """Take ``(name:type, …) [value, …]``."""
@@ -510,8 +513,9 @@ class _Statements(Expressions):
         run = OPERATORS.get(token.text)
         if run is None:
             self.not_here(token)
+        window = self.window = Window(table.serialized or token.text == "serialize")
         try:
-            made = run(self, table, depth)
+            made = run(self, Table(table.columns, self.around(table.rows, window)), depth)
         except KqlError as error:
             if error.code.startswith("SEM") and not error.message.startswith("'"):
                 error.message = f"'{token.text}' operator: {error.message}"
@@ -519,7 +523,18 @@ class _Statements(Expressions):
             raise
         if self.peek().kind != "end" and not self.is_next("|", ")", ";", ",", "}"):
             self.wrong()
-        return Table(made.columns, self.stepped(made.rows))
+        kept = table.serialized and token.text in KEEPING
+        return Table(made.columns, self.stepped(made.rows), kept or token.text in SERIALIZING)
+
+    def around(self, rows: Iterable[Row], window: Window) -> Iterator[Row]:
+        """Rows, with the columns of window functions where there are some."""
+        if not window.columns:
+            yield from rows
+            return
+        held = self.budget.rows(rows, len(window.columns))
+        computed = [(hidden, compute(held)) for hidden, compute in window.columns]
+        for at, row in enumerate(held):
+            yield {**row, **{hidden: values[at] for hidden, values in computed}}
 
     def stepped(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Rows, each of which costs a step."""
@@ -1066,9 +1081,77 @@ class _Statements(Expressions):
         self.views[self.name()] = view
         return view
 
-    def same(self, table: Table, depth: int) -> Table:
-        """`serialize` without columns, `consume`: rows as they are."""
-        return table
+    def serialize(self, table: Table, depth: int) -> Table:
+        """Rows as they are, with further columns if they are given."""
+        if self.peek().kind == "end" or self.is_next("|", ")", ";", ",", "}"):
+            return table
+        return self.extend(table, depth)
+
+    def make_series(self, table: Table, depth: int) -> Table:
+        """Take ``aggregate default=value, … on axis from start to end step size by key, …``; each group's arrays."""
+        self.hints("kind")
+        group = Group(table.columns)
+        given: list[tuple[str | None, Expr]] = []
+        defaults: list[Any] = []
+        while True:
+            self.group = group
+            name = self.named()
+            value = self.expression({})
+            self.group = None
+            given.append((name, value))
+            defaults.append(self.expression({}).get({}) if self.hints_default() else None)
+            if not self.take(","):
+                break
+        self.need("on")
+        token = self.peek()
+        axis_name = self.named()
+        axis = self.expression(table.columns)
+        ends = []
+        for word in ("from", "to", "step"):
+            self.need(word)
+            ends.append(self.expression({}))
+        start, stop, step = (end.get({}) for end in ends)
+        wanted = "timespan" if axis.type in ("datetime", "timespan") else axis.type
+        if {ends[0].type, ends[1].type} != {axis.type} or (ends[2].type != wanted and axis.type not in NUMERIC):
+            self.semantic("the axis, its ends and its step are of different types.", "SEM0065", token)
+        points = _points(start, stop, step)
+        if points is None:
+            self.semantic("the series has no points, or more than 1048576.", "SEM0219", token)
+        keys = self.call_list(table.columns) if self.take("by") else []
+        values = self.unique([*keys, *given, (axis_name or axis.name or None, axis)])
+        by, folded, last = values[: len(keys)], values[len(keys) : -1], values[-1]
+        self.scalar_keys(by)
+        columns = {one.name: one.type for one in by} | {one.name: "dynamic" for one in [*folded, last]}
+
+        def rows() -> Iterator[Row]:
+            groups: dict[Any, tuple[Row, dict[int, list[Row]]]] = {}
+            for row in self.held(table):
+                moment = axis.get(row)
+                if moment is None or not start <= moment < stop:
+                    continue
+                found = {one.name: one.get(row) for one in by}
+                held = tuple(map(key, found.values()))
+                groups.setdefault(held, (found, {}))[1].setdefault(int((moment - start) // step), []).append(row)
+            for found, bins in groups.values():
+                totals: list[Row | None] = []
+                for at in range(len(points)):
+                    self.budget.step()
+                    members = bins.get(at)
+                    totals.append(None if members is None else {hidden: fold(members) for hidden, fold in group.folds})
+                series = {
+                    one.name: [default if total is None else plain(one.get(total)) for total in totals]
+                    for one, default in zip(folded, defaults, strict=True)
+                }
+                yield found | series | {last.name: list(points)}
+
+        return Table(columns, rows())
+
+    def hints_default(self) -> bool:
+        """Take ``default=`` if it comes."""
+        if self.is_next("default") and self.peek(1).text == "=":
+            self.at += 2
+            return True
+        return False
 
     def render(self, table: Table, depth: int) -> Table:
         """How a chart would be drawn, which the API does not do."""
@@ -1125,10 +1208,33 @@ OPERATORS: dict[str, Callable[[_Statements, Table, int], Table]] = {
     "getschema": _Statements.getschema,
     "sample-distinct": _Statements.sample_distinct,
     "as": _Statements.as_,
-    "serialize": _Statements.same,
+    "serialize": _Statements.serialize,
+    "make-series": _Statements.make_series,
     "render": _Statements.render,
     "evaluate": _Statements.evaluate,
 }
+
+
+SERIALIZING = ("sort", "order", "top", "serialize")
+KEEPING = (
+    *("where", "filter", "take", "limit", "extend", "project", "project-away", "project-keep", "project-rename"),
+    *("project-reorder", "parse", "parse-where", "mv-expand", "as"),
+)
+"""Operators after which rows are in order, and those that keep an order."""
+
+
+def _points(start: Any, stop: Any, step: Any) -> list[Any] | None:
+    """The points of a series' axis, as a dynamic holds them; `None` when there is none, or no end of them."""
+    zero = type(step)()
+    if None in (start, stop, step) or step <= zero or not start < stop:
+        return None
+    found = []
+    while start < stop:
+        found.append(plain(start))
+        if len(found) > LONGEST_STRING:
+            return None
+        start = start + step
+    return found
 
 
 def _later(rows: Callable[[], Iterable[Row]]) -> Iterator[Row]:

@@ -273,6 +273,21 @@ def test_expressions(expression: str, expected: Any) -> None:
         ("T | join kind=inner (T | project Host, N = Count) on Host | summarize sum(N)", [[20]]),
         ("T | lookup (print Host = 'db-01', Owner = 'ann') on Host | project Owner", [[""], [""], ["ann"], [""]]),
         ("range x from 3 to 1 step -1", [[3], [2], [1]]),
+        (
+            "T | sort by Count asc | extend p = prev(Count), n = next(Count, 2, 0), r = row_number(), s = row_cumsum(Count) "
+            "| project p, n, r, s",
+            [[None, 6, 1, 2], [2, 8, 2, 6], [4, 0, 3, 12], [6, 0, 4, 20]],
+        ),
+        ("T | sort by Count asc | where row_number() == 3 or prev(Count) == 6 | project Count", [[6], [8]]),
+        (
+            "T | make-series N = count() default=0, L = max(Load) on Time from ago(2h) to now() step 1h "
+            "by K = substring(Host, 0, 2) | project K, N, L | sort by K asc",
+            [["WE", "[0,1]", "[null,2.0]"], ["db", "[0,1]", "[null,null]"], ["we", "[1,1]", "[1.5,3.5]"]],
+        ),
+        (
+            "print x = 5 | make-series sum(x) default=0 on x from 4 to 7 step 1",
+            [["[0,5,0]", "[4,5,6]"]],
+        ),
         ("range d from datetime(2026-01-01) to datetime(2026-01-02) step 1d | count", [[2]]),
         ("datatable (a:int, b:string) [1, 'x', 2, 'y'] | where b == 'y'", [[2, "y"]]),
         ("let f = (x:long, y:long = 2) { let z = x * y; z + 1 }; T | project n = f(Count) | take 2", [[5], [9]]),
@@ -408,6 +423,10 @@ def test_columns_are_typed() -> None:
         ("T | project Nothing", "SemanticError"),
         ("T | where Host == 5", "SemanticError"),
         ("T | where Host", "SemanticError"),
+        ("T | extend p = prev(Load)", "SemanticError"),
+        ("T | sort by Host | summarize count() | extend r = row_number()", "SemanticError"),
+        ("T | make-series count() on Time from now() to ago(1d) step 1h", "SemanticError"),
+        ("T | make-series count() on Time from 1 to 2 step 1", "SemanticError"),
         ("T | extend x = nonsense(1)", "SemanticError"),
         ("T | summarize nonsense()", "SemanticError"),
         ("T | where count() > 1", "SemanticError"),

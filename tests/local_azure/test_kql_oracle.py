@@ -57,6 +57,10 @@ T | distinct Load * 2, tolower(Host)
 T | distinct Host, l = Load
 T | sort by Load asc nulls first, Host | top 2 by Count | order by Host desc
 T | top 1 + 1 by Host
+T | serialize rn = row_number()
+T | order by Host | extend p = prev(Load), n = next(Load, 1, 0.0), rn = row_number(), cs = row_cumsum(Load)
+T | make-series avg(Load) default=0 on Time from ago(1d) to now() step 1h by Host
+T | make-series N = count(), max(Load) on Time from ago(1d) to now() step 1h
 T | getschema
 T | sample-distinct 2 of Host
 T | count | as X
