@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from entrant import bootstrap
-from entrant.errors import EntrantError
+from entrant.errors import EngineError, EntrantError
 
 COMMANDS = {
     "rehearse": "rehearsing",
@@ -47,7 +47,7 @@ def main() -> int:
         _say(f"entrant: {error}")
         if error.next_step:
             _say(f"  What to do: {error.next_step}")
-        return error.exit_code
+        return (error.status if type(error) is EngineError else None) or error.exit_code
     except bootstrap.SetupError as error:
         _say(f"entrant: {error}\n  What to do: {error.remedy}")
         return 1

@@ -6,7 +6,7 @@
     ├── AuthenticationError    Microsoft Entra ID gave no token            exit code 3
     ├── RefusedError           an API answered, and refused                exit code 4
     ├── UnreachableError       no answer came                              exit code 1
-    ├── EngineError            pulumi did not do what was asked            exit code 1
+    ├── EngineError            pulumi did not do what was asked            exit code 1, or pulumi's own
     │   └── StackNotFoundError                                             exit code 6
     └── NotReadyError          access did not work within the time given   exit code 9
 

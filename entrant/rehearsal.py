@@ -188,7 +188,8 @@ def down(rehearsal: Rehearsal, steps: Steps) -> None:
             engine.run(
                 ["state", "unprotect", "--all", "--yes", "--stack", rehearsal.stack], cwd=rehearsal.root, environ=env
             )
-            _change("destroy", rehearsal, env, step)
+            # A refresh first, since what was taken away by hand cannot be destroyed.
+            _change("destroy", rehearsal, env, step, "--refresh")
     with steps.step("State removed") as step:
         _remove(rehearsal)
         step.note = str(rehearsal.folder)
@@ -244,9 +245,9 @@ def _interrupted(rehearsal: Rehearsal, steps: Steps) -> bool:
     return bool(json.loads(exported.stdout)["deployment"].get("pending_operations"))
 
 
-def _change(operation: str, rehearsal: Rehearsal, env: Mapping[str, str], step: Step) -> engine.Summary:
+def _change(operation: str, rehearsal: Rehearsal, env: Mapping[str, str], step: Step, *more: str) -> engine.Summary:
     """Run `up` or `destroy` on the rehearsal's stack, saying in `step` how far it is and what it did."""
-    asked = [operation, "--yes", "--skip-preview", "--stack", rehearsal.stack]
+    asked = [operation, *more, "--yes", "--skip-preview", "--stack", rehearsal.stack]
     summary = engine.operate(
         [*asked, "--config-file", str(rehearsal.stack_config)],
         cwd=rehearsal.root,

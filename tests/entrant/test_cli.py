@@ -1,5 +1,6 @@
 """The command line: its help, its documentation, its exit codes, its completion."""
 
+import os
 import re
 import subprocess
 import sys
@@ -112,3 +113,12 @@ def test_bash_completes_commands(tmp_path: Path) -> None:
     """
     done = subprocess.run(["bash", "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "validate", done.stderr
+
+
+def test_a_failure_of_pulumi_keeps_its_exit_code(tmp_path: Path) -> None:
+    program = tmp_path / "pulumi"
+    program.write_text("#!/bin/sh\necho 'error: not logged in' >&2\nexit 3\n")
+    program.chmod(0o755)
+    done = run("expiry", "-s", "dev", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 3
+    assert "pulumi stack ended with exit code 3:\nerror: not logged in" in done.stderr

@@ -331,6 +331,13 @@ def test_a_directory_that_fails_ends_in_an_error_and_not_in_no_drift(
         estate.look()
 
 
+def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drifted: drift.Report) -> None:
+    """Last of those that use it: there is nothing to destroy of what was taken away by hand."""
+    done = estate.project.entrant("rehearse", "drifting", "--down")
+    assert done.returncode == 0, done.stderr
+    assert not estate.rehearsal.folder.exists()
+
+
 # --------------------------------------------------------------------------------------------------------- properties
 
 
