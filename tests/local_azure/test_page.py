@@ -26,6 +26,14 @@ READ_ALL = "df021288-bdef-4463-88db-98f22de89214"
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalAzure]:
     """The local Azure of this module: three apps with roles, one of them with a hostile name and federated."""
     azure = local_azure.start(tmp_path_factory.mktemp("page") / "state")
+    try:
+        _fill(azure)
+        yield azure
+    finally:
+        local_azure.stop(azure.state)
+
+
+def _fill(azure: local_azure.LocalAzure) -> None:
     client, subscription = Client(azure), f"/subscriptions/{azure.subscription_id}"
     logs = f"{subscription}/resourceGroups/rg-obs/providers/Microsoft.OperationalInsights/workspaces/law-dev"
     machine = f"{subscription}/resourceGroups/rg-app/providers/Microsoft.Compute/virtualMachines/vm1"
@@ -38,8 +46,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalA
     client.graph("PATCH", f"/applications/{reader.application_id}", {"requiredResourceAccess": needs})
     trusted = {"issuer": "https://issuer.example", "subject": HOSTILE, "audiences": ["a"], "name": "github"}
     client.graph("POST", f"/applications/{hostile.application_id}/federatedIdentityCredentials", trusted)
-    yield azure
-    local_azure.stop(azure.state)
 
 
 @pytest.fixture(scope="module")
