@@ -513,7 +513,8 @@ class _Statements(Expressions):
         run = OPERATORS.get(token.text)
         if run is None:
             self.not_here(token)
-        window = self.window = Window(table.serialized or token.text == "serialize")
+        outer, window = (self.group, self.window), Window(table.serialized or token.text == "serialize")
+        self.group, self.window = None, window
         try:
             made = run(self, Table(table.columns, self.around(table.rows, window)), depth)
         except KqlError as error:
@@ -521,6 +522,8 @@ class _Statements(Expressions):
                 error.message = f"'{token.text}' operator: {error.message}"
                 error.args = (error.message,)
             raise
+        finally:
+            self.group, self.window = outer
         if self.peek().kind != "end" and not self.is_next("|", ")", ";", ",", "}"):
             self.wrong()
         kept = table.serialized and token.text in KEEPING
