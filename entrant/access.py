@@ -99,6 +99,16 @@ class Unknowable(Exception):
     """A trial that cannot tell; the message says why."""
 
 
+def uses(grant: Grant) -> tuple[Literal["query", "metric"], ...]:
+    """What a grant lets its app do that can be tried: query a workspace, send a metric about a resource."""
+    scope, role = parse_scope(grant.scope), find_role(grant.role_definition_id)
+    if role is None or scope.kind != "resource":
+        return ()
+    query = scope.resource_type.lower() == _WORKSPACE and permits(role.permissions, _QUERY)
+    metric = permits(role.permissions, _METRIC, data=True)
+    return (*(("query",) if query else ()), *(("metric",) if metric else ()))
+
+
 def trials(app: App, cloud: Cloud, *, successes: int = SUCCESSES, write: bool = False) -> Iterator[Trial]:
     """Everything to prove of an app, tokens first. With `write`, custom metrics are proved by sending one."""
 
@@ -114,14 +124,11 @@ def trials(app: App, cloud: Cloud, *, successes: int = SUCCESSES, write: bool = 
     yield Trial(app, "token", "token", several)
     for grant in app.grants:
         scope = parse_scope(grant.scope)
-        role = find_role(grant.role_definition_id)
         target = f"{grant.role} on {scope.name}"
         yield Trial(app, "role", target, _role(cloud, token, grant, scope), grant)
-        if role is None or scope.kind != "resource":
-            continue
-        if scope.resource_type.lower() == _WORKSPACE and permits(role.permissions, _QUERY):
+        if "query" in uses(grant):
             yield Trial(app, "query", f"query of {scope.name}", _query(cloud, token, scope), grant)
-        if permits(role.permissions, _METRIC, data=True):
+        if "metric" in uses(grant):
             yield Trial(app, "metric", f"metrics of {scope.name}", _metric(cloud, token, scope, write), grant)
     named = [entry for entry in app.permissions if entry["kind"] == "application" and entry["consent"]]
     for entry in named:

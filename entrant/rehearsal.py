@@ -25,19 +25,15 @@ import yaml
 
 import config
 import local_azure
-from entrant import bootstrap, clouds, engine, locks, monitor, outputs, tokens
+from entrant import access, bootstrap, clouds, engine, locks, monitor, outputs, tokens
 from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError
 from entrant.progress import Step, Steps
 from facts.clouds import Cloud
-from facts.roles import find_role, permits
 from facts.scopes import Scope, parse_scope
 from local_azure import plugins
 
 QUERY = "Heartbeat | take 5"
 METRIC = "rehearsals"
-_QUERY_ACTION = "Microsoft.OperationalInsights/workspaces/query/read"
-_METRIC_ACTION = "Microsoft.Insights/Metrics/Write"
-_WORKSPACE = "microsoft.operationalinsights/workspaces"
 _LOCATION = "westeurope"
 
 
@@ -440,18 +436,15 @@ def _trials(app: outputs.App, cloud: Cloud) -> Iterator[_Trial]:
         return tokens.fetch(tokens.Credential(app, cloud), app, clouds.scope(cloud, audience)).access_token
 
     for grant in app.grants:
-        scope = parse_scope(grant.scope)
-        role = find_role(grant.role_definition_id)
-        if role is None or scope.kind != "resource":
-            continue
-        if scope.resource_type.lower() == _WORKSPACE and permits(role.permissions, _QUERY_ACTION):
+        scope, uses = parse_scope(grant.scope), access.uses(grant)
+        if "query" in uses:
 
             def query(scope: Scope = scope) -> dict[str, Any]:
                 table = monitor.query_logs(cloud, token("logs"), scope.id, QUERY)
                 return {"scope": scope.id, "rows": len(table.rows), "said": f"{len(table.rows)} rows"}
 
             yield _Trial(app, "query", f"{app.name} queries {scope.name}", query)
-        if permits(role.permissions, _METRIC_ACTION, data=True):
+        if "metric" in uses:
 
             def send(scope: Scope = scope) -> dict[str, Any]:
                 monitor.send_metrics(cloud, token("metrics"), scope.id, [monitor.metric(METRIC, 1)], region=_LOCATION)
