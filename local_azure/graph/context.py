@@ -239,6 +239,8 @@ class Routes:
 
 KEYED = re.compile(r"(?P<collection>[A-Za-z]+)\((?P<key>[A-Za-z]+)='(?P<value>[^']*)'\)\Z")
 
+NAMED = re.compile(r"(federatedIdentityCredentials)\(name='([^']*)'\)\Z")
+
 routes = Routes()
 """Every route of Microsoft Graph that is served here."""
 
@@ -257,6 +259,11 @@ def dispatch(ctx: Context) -> Reply:
     if len(segments) > 1 and segments[0].lower() == "users" and "@" in segments[1]:
         named = ctx.world.directory.find("user", "userPrincipalName", segments[1])
         segments = [segments[0], named[0]["id"] if named else not_found(segments[1]), *segments[2:]]
+    if len(segments) == 3 and (named_credential := NAMED.match(segments[2])):
+        segments = [*segments[:2], *named_credential.groups()]
+    if "$skip" in ctx.call.query:
+        # [?] The text is not documented; that directory objects are paged by @odata.nextLink alone is.
+        bad_request("'$skip' is not supported by the service.", code="Request_UnsupportedQuery")
     handler, ids = routes.find(ctx.call.method, segments)
     if ctx.call.method == "GET":
         return handler(ctx, *ids)

@@ -12,6 +12,7 @@ from typing import Any
 from local_azure.graph import schema
 from local_azure.graph.context import Context, routes
 from local_azure.graph.errors import bad_request, not_found
+from local_azure.graph.reading import expandable
 from local_azure.graph.rights import APPLICATION, may_read, may_write
 from local_azure.wire import Reply, new_guid
 
@@ -83,8 +84,14 @@ def _check(ctx: Context, application: str, doc: Doc) -> None:
 def _list(ctx: Context, application: str) -> Reply:
     may_read(ctx, APPLICATION)
     ctx.get(APPLICATION, application)
-    docs = [_shown(ctx, doc) for _, doc in ctx.world.directory.federated(application)]
-    return ctx.many(docs, f"applications('{application}')/federatedIdentityCredentials")
+    return ctx.many(_all(ctx, application), f"applications('{application}')/federatedIdentityCredentials")
+
+
+def _all(ctx: Context, application: str) -> list[Doc]:
+    return [_shown(ctx, doc) for _, doc in ctx.world.directory.federated(application)]
+
+
+expandable("federatedIdentityCredentials", "application")(_all)
 
 
 @routes.add("POST", COLLECTION)

@@ -15,6 +15,7 @@ from local_azure import first_party
 from local_azure.graph import odata, schema
 from local_azure.graph.context import KINDS, Context, Kind, routes
 from local_azure.graph.errors import bad_request, not_found, refuse
+from local_azure.graph.reading import expandable
 from local_azure.graph.rights import GROUP, PRINCIPAL, USER, may_read
 from local_azure.wire import Reply, utc
 
@@ -101,6 +102,14 @@ def _list(ctx: Context, kind: Kind, object_id: str, side: str) -> Reply:
     may_read(ctx, kind)
     docs = [_shown(ctx, row) for row in _rows(ctx, kind, object_id, side)]
     return ctx.many(docs, f"{kind.plural}('{object_id}')/appRoleAssignments")
+
+
+expandable("appRoleAssignments", *PRINCIPAL_TYPES)(
+    lambda ctx, one: [_shown(ctx, row) for row in ctx.world.directory.app_roles(principal=one)]
+)
+expandable("appRoleAssignedTo", "servicePrincipal")(
+    lambda ctx, one: [_shown(ctx, row) for row in ctx.world.directory.app_roles(resource=one)]
+)
 
 
 def _one(ctx: Context, kind: Kind, object_id: str, side: str, assignment: str) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from local_azure.graph.context import Context, Kind, routes
+from local_azure.graph.context import KINDS, Context, Kind, routes
 from local_azure.graph.errors import bad_request, not_found
 from local_azure.graph.reading import linked, typed
 from local_azure.graph.rights import APPLICATION, GROUP, PRINCIPAL, USER, WRITE, may_read, may_write
@@ -36,7 +36,12 @@ def add_link(ctx: Context, kind: Kind, object_id: str, relation: str) -> Reply:
     """Add an owner or a member."""
     ctx.get(kind, object_id)
     may_link(ctx, kind, object_id, relation)
-    target = reference(ctx, ctx.body().get("@odata.id"))
+    add_reference(ctx, kind, object_id, relation, reference(ctx, ctx.body().get("@odata.id")))
+    return Reply(204)
+
+
+def add_reference(ctx: Context, kind: Kind, object_id: str, relation: str, target: str) -> None:
+    """Link an object that exists, or refuse what cannot be an owner or member or already is."""
     target_kind = ctx.world.directory.kind_of(target)
     allowed = ("user", "servicePrincipal") if relation == "owners" else ("user", "servicePrincipal", "group")
     if target_kind not in allowed or (target == object_id.lower() and kind is GROUP):
@@ -46,7 +51,6 @@ def add_link(ctx: Context, kind: Kind, object_id: str, relation: str) -> Reply:
         bad_request(
             f"One or more added object references already exist for the following modified properties: '{relation}'."
         )
-    return Reply(204)
 
 
 def remove_link(ctx: Context, kind: Kind, object_id: str, relation: str, target: str) -> Reply:
@@ -76,6 +80,27 @@ def list_links(ctx: Context, kind: Kind, object_id: str, relation: str, only: Ki
     return ctx.many([one for one in found if one["@odata.type"] == only.odata_type], only.plural, only)
 
 
+def count_links(ctx: Context, kind: Kind, object_id: str, relation: str) -> Reply:
+    """How many owners or members there are, as text."""
+    may_read(ctx, kind)
+    ctx.get(kind, object_id)
+    if ctx.call.headers.get("consistencylevel", "").lower() != "eventual":
+        bad_request("$count is not currently supported.", code="Request_BadRequest")
+    count = len(linked(ctx, object_id, relation))
+    return Reply(200, str(count).encode(), {"Content-Type": "text/plain"})
+
+
+def cast_links(ctx: Context, kind: Kind, object_id: str, relation: str, cast: str) -> Reply:
+    """The owners or members of one type, such as `microsoft.graph.servicePrincipal`."""
+    may_read(ctx, kind)
+    ctx.get(kind, object_id)
+    wanted = next((one for one in KINDS.values() if f"microsoft.graph.{one.name}".lower() == cast.lower()), None)
+    if wanted is None:
+        bad_request(f"Resource not found for the segment '{cast[:60]}'.", code="BadRequest")
+    docs = [one for one in linked(ctx, object_id, relation) if one["@odata.type"] == wanted.odata_type]
+    return ctx.many(docs, wanted.plural)
+
+
 def list_refs(ctx: Context, kind: Kind, object_id: str, relation: str) -> Reply:
     """The URLs of owners or members."""
     may_read(ctx, kind)
@@ -91,6 +116,8 @@ def _register(kind: Kind, relation: str) -> None:
     path = f"{kind.plural}/*/{relation}"
     routes.add("GET", path)(lambda ctx, one: list_links(ctx, kind, one, relation))
     routes.add("GET", f"{path}/$ref")(lambda ctx, one: list_refs(ctx, kind, one, relation))
+    routes.add("GET", f"{path}/$count")(lambda ctx, one: count_links(ctx, kind, one, relation))
+    routes.add("GET", f"{path}/*")(lambda ctx, one, cast: cast_links(ctx, kind, one, relation, cast))
     routes.add("POST", f"{path}/$ref")(lambda ctx, one: add_link(ctx, kind, one, relation))
     routes.add("DELETE", f"{path}/*/$ref")(lambda ctx, one, target: remove_link(ctx, kind, one, relation, target))
 

@@ -8,7 +8,7 @@ from typing import Any
 from local_azure.graph import schema
 from local_azure.graph.context import Context, Kind, routes
 from local_azure.graph.errors import bad_request
-from local_azure.graph.links import bound
+from local_azure.graph.links import add_reference, bound
 from local_azure.graph.reading import shown
 from local_azure.graph.rights import GROUP, USER, may_write
 from local_azure.wire import Reply, new_guid, utc
@@ -96,7 +96,10 @@ def create_user(ctx: Context) -> Reply:
 def _update(ctx: Context, kind: Kind, object_id: str) -> Reply:
     doc = ctx.get(kind, object_id)
     may_write(ctx, kind, object_id)
-    changes = schema.checked(ctx.body(), kind.of(ctx.version), kind.title)
+    body = ctx.body()
+    changes = schema.checked(body, kind.of(ctx.version), kind.title)
+    for member in bound(ctx, body, "members") if kind is GROUP else ():
+        add_reference(ctx, GROUP, object_id, "members", member)
     if "displayName" in changes and not changes["displayName"]:
         bad_request("Invalid value specified for property 'displayName'.")
     changes.pop("passwordProfile", None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from local_azure import first_party
@@ -39,43 +41,56 @@ def typed(ctx: Context, object_id: str) -> Doc | None:
     return {"@odata.type": kind.odata_type, **shown(ctx, ctx.get(kind, object_id), kind)}
 
 
-def list_objects(ctx: Context, kind: Kind) -> Reply:
-    """A page of a collection, by the query options of the request."""
-    may_read(ctx, kind)
-    query, directory = ctx.call.query, ctx.world.directory
-    size = odata.top_of(query.get("$top"))
-    word, start = odata.skip_token(query.get("$skiptoken"))
-    wanted = odata.parse_filter(query["$filter"]) if query.get("$filter") else None
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request's $filter and $search leave of a collection: a test, and an index that narrows what has to be read."""
+
+    test: odata.Test
+    index: odata.Index | None
+    everything: bool
+
+
+def wanted_of(ctx: Context, kind: Kind) -> Wanted:
+    """Read $filter and $search, and hold them to what the request must say beside them."""
+    query = ctx.call.query
+    filtered = odata.parse_filter(query["$filter"]) if query.get("$filter") else None
     search = odata.parse_search(query["$search"]) if query.get("$search") else None
-    counted = query.get("$count", "").lower() == "true"
     eventual = ctx.call.headers.get("consistencylevel", "").lower() == "eventual"
-    order = query.get("$orderby")
-    if wanted is not None:
-        for name in sorted(wanted.names):
-            if name not in kind.of("beta"):
-                text = f"Invalid filter clause: Could not find a property named '{name}' on type 'microsoft.graph.{kind.name}'."
-                bad_request(text, code="BadRequest")
+    counted = query.get("$count", "").lower() == "true" or ctx.call.path.endswith("/$count")
+    for name in sorted(filtered.names) if filtered is not None else ():
+        if name not in kind.of("beta"):
+            text = f"Invalid filter clause: Could not find a property named '{name}' on type 'microsoft.graph.{kind.name}'."
+            bad_request(text, code="BadRequest")
     if search is not None and not eventual:
         bad_request(
             "Request with $search query parameter only works through MSGraph with a special request header: "
             "'ConsistencyLevel: eventual'",
             code="Request_UnsupportedQuery",
         )
-    if wanted is not None and wanted.advanced and not (eventual and counted):
+    if filtered is not None and filtered.advanced and not (eventual and counted):
         bad_request(
             "Operator is not supported because the required parameters might be missing. Try adding $count=true query "
             "parameter and ConsistencyLevel:eventual header. Refer to https://aka.ms/graph-docs/advanced-queries for more "
             "information",
             code="Request_UnsupportedQuery",
         )
+    tests = [test for test in (filtered.test if filtered is not None else None, search) if test is not None]
+    index = filtered.index if filtered is not None else None
+    return Wanted(lambda doc: all(test(doc) for test in tests), index, not tests)
+
+
+def list_objects(ctx: Context, kind: Kind) -> Reply:
+    """A page of a collection, by the query options of the request."""
+    may_read(ctx, kind)
+    query, directory = ctx.call.query, ctx.world.directory
+    size = odata.top_of(query.get("$top"))
+    word, start = odata.skip_token(query.get("$skiptoken"))
+    wanted = wanted_of(ctx, kind)
+    order = query.get("$orderby")
     key = _order(order, kind) if order else None
-    index = wanted.index if wanted is not None else None
     after = start if word == "after" and key is None else 0
-    matches = (
-        (seq, doc)
-        for seq, doc in directory.scan(kind.name, after=after, index=index)
-        if (wanted is None or wanted.test(doc)) and (search is None or search(doc))
-    )
+    found = directory.scan(kind.name, after=after, index=wanted.index)
+    matches = ((seq, doc) for seq, doc in found if wanted.test(doc))
     body: Doc = {"@odata.context": f"{ctx.base}/$metadata#{kind.plural}"}
     more: str | None = None
     page: list[Doc] = []
@@ -92,18 +107,19 @@ def list_objects(ctx: Context, kind: Kind) -> Reply:
                 break
             page.append(doc)
             last = seq
-    if counted:
-        if wanted is None and search is None:
-            body["@odata.count"] = directory.count(kind.name)
-        else:
-            every = directory.scan(kind.name, index=index)
-            body["@odata.count"] = sum(
-                (wanted is None or wanted.test(doc)) and (search is None or search(doc)) for _, doc in every
-            )
+    if query.get("$count", "").lower() == "true":
+        body["@odata.count"] = _how_many(ctx, kind, wanted)
     if more is not None:
         body["@odata.nextLink"] = ctx.next_link(more)
-    body["value"] = [_expanded(ctx, ctx.select(shown(ctx, doc, kind), kind), doc["id"]) for doc in page]
+    body["value"] = [_expanded(ctx, ctx.select(shown(ctx, doc, kind), kind), doc["id"], kind) for doc in page]
     return Reply(200, body)
+
+
+def _how_many(ctx: Context, kind: Kind, wanted: Wanted) -> int:
+    directory = ctx.world.directory
+    if wanted.everything:
+        return directory.count(kind.name)
+    return sum(wanted.test(doc) for _, doc in directory.scan(kind.name, index=wanted.index))
 
 
 def _order(text: str, kind: Kind) -> tuple[Any, bool]:
@@ -114,16 +130,14 @@ def _order(text: str, kind: Kind) -> tuple[Any, bool]:
     return lambda doc: str(doc.get(name) or "").lower(), (found[2] or "").lower() == "desc"
 
 
-EXPANDABLE = ("owners", "members", "memberOf")
-
-
-def _expanded(ctx: Context, doc: Doc, object_id: str) -> Doc:
+def _expanded(ctx: Context, doc: Doc, object_id: str, kind: Kind) -> Doc:
     asked = ctx.call.query.get("$expand")
     if not asked:
         return doc
     for item in re.split(r",(?![^(]*\))", asked):
         name = item.split("(")[0].strip()
-        if name not in EXPANDABLE:
+        related = EXPANDABLE.get((kind.name, name))
+        if related is None:
             bad_request(
                 f"Parsing OData Select and Expand failed: Could not find a property named '{name}'.", code="BadRequest"
             )
@@ -131,7 +145,7 @@ def _expanded(ctx: Context, doc: Doc, object_id: str) -> Doc:
         names = set(selected[1].split(",")) if selected else None
         found = [
             one if names is None else {key: value for key, value in one.items() if key in names or key.startswith("@")}
-            for one in linked(ctx, object_id, name)[:20]
+            for one in related(ctx, object_id)[:20]
         ]
         doc = {**doc, name: found}
     return doc
@@ -151,19 +165,42 @@ def linked(ctx: Context, object_id: str, relation: str) -> list[Doc]:
     return [found for found in (typed(ctx, one) for one in ids) if found is not None]
 
 
+EXPANDABLE: dict[tuple[str, str], Callable[[Context, str], list[Doc]]] = {}
+"""What $expand can show of a kind of object, by kind and relation; Graph shows 20 of each at most."""
+
+
+def expandable(relation: str, *kinds: str) -> Callable[[Callable[[Context, str], list[Doc]]], None]:
+    """Let $expand show a relation of these kinds of objects by a function of the request and an object's id."""
+
+    def register(related: Callable[[Context, str], list[Doc]]) -> None:
+        EXPANDABLE.update({(kind, relation): related for kind in kinds})
+
+    return register
+
+
+def _expandable_link(relation: str, *kinds: str) -> None:
+    expandable(relation, *kinds)(lambda ctx, object_id: linked(ctx, object_id, relation))
+
+
+_expandable_link("owners", "application", "servicePrincipal", "group")
+_expandable_link("members", "group")
+for _relation in ("memberOf", "transitiveMemberOf"):
+    _expandable_link(_relation, "servicePrincipal", "group", "user")
+
+
 def get_object(ctx: Context, kind: Kind, object_id: str) -> Reply:
     """One object."""
     may_read(ctx, kind)
     doc = ctx.get(kind, object_id)
     reply = ctx.one(shown(ctx, doc, kind), kind)
-    return Reply(200, _expanded(ctx, reply.body, object_id))
+    return Reply(200, _expanded(ctx, reply.body, object_id, kind))
 
 
 def _count(ctx: Context, kind: Kind) -> Reply:
     may_read(ctx, kind)
     if ctx.call.headers.get("consistencylevel", "").lower() != "eventual":
         bad_request("$count is not currently supported.", code="Request_BadRequest")
-    return Reply(200, str(ctx.world.directory.count(kind.name)).encode(), {"Content-Type": "text/plain"})
+    return Reply(200, str(_how_many(ctx, kind, wanted_of(ctx, kind))).encode(), {"Content-Type": "text/plain"})
 
 
 def _register(kind: Kind) -> None:

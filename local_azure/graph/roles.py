@@ -246,7 +246,20 @@ def _store(ctx: Context, role: str, principal: str, scope: str) -> Doc:
 @routes.add("GET", f"{BASE}/roleAssignments")
 def _assignments(ctx: Context) -> Reply:
     ctx.need(*MAY_SEE)
-    return ctx.many([doc for _, doc in ctx.world.directory.scan("roleAssignment")], f"{BASE}/roleAssignments")
+    docs = [_with_expanded(ctx, doc) for _, doc in ctx.world.directory.scan("roleAssignment")]
+    return ctx.many(docs, f"{BASE}/roleAssignments")
+
+
+def _with_expanded(ctx: Context, assignment: Doc) -> Doc:
+    asked = {name.strip() for name in ctx.call.query.get("$expand", "").split(",")} - {""}
+    if unknown := sorted(asked - {"principal", "roleDefinition"}):
+        text = f"Parsing OData Select and Expand failed: Could not find a property named '{unknown[0][:60]}'."
+        bad_request(text, code="BadRequest")
+    if "principal" in asked:
+        assignment = {**assignment, "principal": typed(ctx, assignment["principalId"])}
+    if "roleDefinition" in asked:
+        assignment = {**assignment, "roleDefinition": _definition(ctx, assignment["roleDefinitionId"])}
+    return assignment
 
 
 @routes.add("POST", f"{BASE}/roleAssignments")
@@ -276,9 +289,8 @@ def _assignment(ctx: Context, key: str) -> Doc:
 @routes.add("GET", f"{BASE}/roleAssignments/*")
 def _read_assignment(ctx: Context, key: str) -> Reply:
     ctx.need(*MAY_SEE)
-    return Reply(
-        200, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleAssignments/$entity", **_assignment(ctx, key)}
-    )
+    doc = _with_expanded(ctx, _assignment(ctx, key))
+    return Reply(200, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleAssignments/$entity", **doc})
 
 
 @routes.add("DELETE", f"{BASE}/roleAssignments/*")

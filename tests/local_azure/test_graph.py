@@ -701,3 +701,79 @@ def test_a_user_is_found_by_the_user_principal_name_in_the_path(deployer: Client
     assert deployer.graph("GET", f"/users/{name.upper()}@{domain}")["id"] == made["id"]
     deployer.graph("DELETE", f"/users/{name}@{domain}", status=204)
     assert deployer.graph("GET", f"/users/{name}@{domain}", status=404)["error"]["code"] == "Request_ResourceNotFound"
+
+
+EVENTUAL = {"ConsistencyLevel": "eventual"}
+
+
+def test_count_counts_what_filter_and_search_leave(deployer: Client) -> None:
+    tag = f"t{uuid.uuid4().hex[:8]}"
+    for name in ("one", "two"):
+        deployer.graph("POST", "/applications", {"displayName": f"{tag} {name}"})
+    for query, found in {
+        f"$filter=startswith(displayName,'{tag}')": "2",
+        f"$filter=displayName eq '{tag} one'": "1",
+        f'$search="displayName:{tag}"': "2",
+        f"$filter=not startswith(displayName,'{tag}') and startswith(displayName,'{tag}')": "0",
+    }.items():
+        answer = deployer.call("GET", f"/v1.0/applications/$count?{query}", headers=EVENTUAL)
+        assert (answer.status_code, answer.text) == (200, found), query
+
+
+def test_skip_is_refused_rather_than_passed_over(deployer: Client) -> None:
+    assert "$skip" in deployer.graph("GET", "/applications?$skip=1", status=400)["error"]["message"]
+
+
+def test_members_are_counted_and_cast_and_added_by_a_patch(deployer: Client, app: Identity) -> None:
+    body = {"displayName": "g", "mailNickname": "g", "mailEnabled": False, "securityEnabled": True}
+    group = f"/groups/{deployer.graph('POST', '/groups', body)['id']}"
+    bind = {"members@odata.bind": [f"https://graph.microsoft.com/v1.0/directoryObjects/{app.object_id}"]}
+    deployer.graph("PATCH", group, bind, status=204)
+    assert [one["id"] for one in deployer.graph("GET", f"{group}/members")["value"]] == [app.object_id]
+    assert deployer.call("GET", f"/v1.0{group}/members/$count", headers=EVENTUAL).text == "1"
+    principals = deployer.graph("GET", f"{group}/members/microsoft.graph.servicePrincipal")["value"]
+    assert [one["id"] for one in principals] == [app.object_id]
+    assert deployer.graph("GET", f"{group}/members/microsoft.graph.user")["value"] == []
+    deployer.graph("GET", f"{group}/members/microsoft.graph.unicorn", status=400)
+    assert "already exist" in deployer.graph("PATCH", group, bind, status=400)["error"]["message"]
+
+
+def test_grants_and_federated_credentials_are_expanded(deployer: Client, app: Identity) -> None:
+    trust = {"name": "n", "issuer": "https://issuer.example", "subject": "s", "audiences": ["a"]}
+    path = f"/applications/{app.application_id}"
+    deployer.graph("POST", f"{path}/federatedIdentityCredentials", trust)
+    shown = deployer.graph("GET", f"{path}?$expand=federatedIdentityCredentials")
+    assert [one["name"] for one in shown["federatedIdentityCredentials"]] == ["n"]
+    graph = deployer.graph("GET", f"/servicePrincipals(appId='{GRAPH}')")["id"]
+    role = graph_permissions().application["User.Read.All"]
+    principal = f"/servicePrincipals/{app.object_id}"
+    body = {"principalId": app.object_id, "resourceId": graph, "appRoleId": role}
+    deployer.graph("POST", f"{principal}/appRoleAssignments", body)
+    shown = deployer.graph("GET", f"{principal}?$expand=appRoleAssignments,memberOf")
+    assert [one["appRoleId"] for one in shown["appRoleAssignments"]] == [role] and shown["memberOf"] == []
+    refused = deployer.graph("GET", f"{path}?$expand=appRoleAssignments", status=400)
+    assert "Could not find a property named 'appRoleAssignments'" in refused["error"]["message"]
+
+
+def test_a_federated_credential_is_addressed_by_its_name(deployer: Client, app: Identity) -> None:
+    trust = {"name": "n", "issuer": "https://issuer.example", "subject": "s", "audiences": ["a"]}
+    path = f"/applications/{app.application_id}/federatedIdentityCredentials"
+    made = deployer.graph("POST", path, trust)
+    named = f"{path}(name='n')"
+    deployer.graph("PATCH", named, {"description": "kept"}, status=204)
+    shown = deployer.graph("GET", named)
+    assert (shown["id"], shown["description"]) == (made["id"], "kept")
+    deployer.graph("DELETE", named, status=204)
+    deployer.graph("GET", named, status=404)
+
+
+def test_directory_role_assignments_show_principal_and_role(deployer: Client, app: Identity) -> None:
+    role = find_directory_role("Global Reader")
+    assert role is not None
+    base = "/roleManagement/directory/roleAssignments"
+    body = {"principalId": app.object_id, "roleDefinitionId": role.id, "directoryScopeId": "/"}
+    deployer.graph("POST", base, body)
+    where = f"$filter=principalId eq '{app.object_id}'"
+    (shown,) = deployer.graph("GET", f"{base}?{where}&$expand=principal,roleDefinition")["value"]
+    assert (shown["principal"]["id"], shown["roleDefinition"]["displayName"]) == (app.object_id, "Global Reader")
+    deployer.graph("GET", f"{base}?$expand=everything", status=400)
