@@ -1,9 +1,12 @@
 """Before `pulumi up`, as the deployer: what would stand in the way, and what to do about it."""
 
+import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +18,8 @@ from facts.roles import Permission, permits
 
 State = Literal["ok", "problem", "unknown"]
 
+PLUGINS = ("azuread", "azure-native")
+"""The resource plugins that the program needs."""
 ASSIGNMENTS = 4000
 """Role assignments that a subscription takes (Azure RBAC limits)."""
 NON_ADMIN_OBJECTS = 250
@@ -30,6 +35,7 @@ _DIRECTORY_ROLES = {
     "e8611ab8-c189-46e8-94e1-60213ab1f814": "Privileged Role Administrator",
 }
 """Template ids of directory roles, as they stand in a token's `wids` claim (Microsoft Entra built-in roles)."""
+_ROLES_WITHOUT_QUOTA = ("Global Administrator", "Application Administrator", "Cloud Application Administrator")
 _ROLES_THAT_CONSENT = ("Global Administrator", "Privileged Role Administrator")
 
 
@@ -68,10 +74,10 @@ def _each(look: Callable[..., Iterator[Finding]], *given: object) -> Iterator[Fi
 
 
 def _engine(cwd: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    version = engine.run(["version"], cwd=cwd, environ=environ).stdout.strip()
-    recent = tuple(int(part) for part in re.findall(r"\d+", version)[:3]) >= bootstrap.OLDEST_PULUMI
+    found = engine.run(["version"], cwd=cwd, environ=environ).stdout.strip()
+    recent = tuple(int(part) for part in re.findall(r"\d+", found)[:3]) >= bootstrap.OLDEST_PULUMI
     oldest = ".".join(map(str, bootstrap.OLDEST_PULUMI))
-    yield Finding("pulumi", "ok" if recent else "problem", version, None if recent else f"install {oldest} or later")
+    yield Finding("pulumi", "ok" if recent else "problem", found, None if recent else f"install {oldest} or later")
     whoami = engine.run(["whoami", "--verbose"], cwd=cwd, environ=environ, check=False)
     backend = re.search(r"Backend URL: (\S+)", whoami.stdout)
     if backend is None:
@@ -80,6 +86,22 @@ def _engine(cwd: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         )
     else:
         yield Finding("backend", "ok", backend.group(1))
+    yield from _plugins(cwd, environ)
+
+
+def _plugins(cwd: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the resource plugins that the Python packages ask for are there; Pulumi downloads one that is not."""
+    listed = json.loads(engine.run(["plugin", "ls", "--json"], cwd=cwd, environ=environ).stdout)
+    there = {(plugin["name"], plugin["version"]) for plugin in listed if plugin["kind"] == "resource"}
+    for name in PLUGINS:
+        wanted = version(f"pulumi-{name}")
+        on_path = shutil.which(f"pulumi-resource-{name}", path=environ.get("PATH"))
+        if (name, wanted) in there or on_path:
+            yield Finding(f"plugin {name}", "ok", f"{wanted} ({on_path})" if on_path else wanted)
+        else:
+            by_hand = f"`pulumi plugin install resource {name} {wanted} --file …`"
+            step = f"nothing, where Pulumi's downloads can be reached; else {by_hand}"
+            yield Finding(f"plugin {name}", "unknown", f"{wanted} is to be downloaded", step)
 
 
 def _who(environment: config.Environment, deployer: Deployer) -> Iterator[Finding]:
@@ -228,11 +250,14 @@ def _quotas(environment: config.Environment, deployer: Deployer) -> Iterator[Fin
         said = f"{count} of {ASSIGNMENTS}, {more} declared"
         step = "assign to groups or at wider scopes, and remove orphans" if full else None
         yield Finding(f"assignments in {subscription}", "problem" if full else "ok", said, step)
+    need = 2 * len(environment.apps)
+    if need > NON_ADMIN_OBJECTS and not _held(deployer)[1] & set(_ROLES_WITHOUT_QUOTA):
+        said = f"{need} are declared; without an administrator role nobody may create more than {NON_ADMIN_OBJECTS}"
+        yield Finding("objects of the deployer", "problem", said, f"give it the role {_ROLES_WITHOUT_QUOTA[-1]}")
     organization = deployer.graph("/organization", select="id,directorySizeQuota").get("value") or [{}]
     quota = organization[0].get("directorySizeQuota") or {}
     if quota.get("total"):
         left = int(quota["total"]) - int(quota["used"])
-        need = 2 * len(environment.apps)
         step = "remove what is no longer used; deleted objects count for 30 days" if left < need else None
         yield Finding(
             "directory size", "ok" if left >= need else "problem", f"{quota['used']} of {quota['total']} objects", step

@@ -1,7 +1,9 @@
 """What stands in the way of a `pulumi up`, seen before it, as the deployer."""
 
 import os
+import shutil
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,35 @@ def test_a_tenant_that_allows_shorter_secrets_only_is_seen_before_it_refuses(
 @pytest.mark.parametrize(("text", "days"), [("P180D", 180), ("P4DT12H", 4.5), ("P1Y", 365), ("P6M", 180)])
 def test_a_lifetime_of_a_policy_is_read(text: str, days: float) -> None:
     assert doctor._duration(text) == timedelta(days=days)
+
+
+def test_plugins_that_are_not_there_are_told_with_their_versions(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    program = tmp_path / "bin" / "pulumi-resource-azure-native"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    found = examined(
+        tmp_path,
+        "/subscriptions/99999999-9999-4999-8999-999999999999/resourceGroups/rg-none",
+        None,
+        {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"},
+    )
+    assert found["plugin azure-native"].state == "ok"
+    assert str(program) in found["plugin azure-native"].evidence
+    if shutil.which("pulumi-resource-azuread") is None:
+        assert found["plugin azuread"].state == "unknown"
+        assert f"azuread {version('pulumi-azuread')} --file" in str(found["plugin azuread"].next_step)
+
+
+@pytest.mark.parametrize(("apps", "told"), [(125, False), (126, True)])
+def test_more_objects_than_a_deployer_without_a_role_may_create_are_seen(
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str], tmp_path: Path, apps: int, told: bool
+) -> None:
+    (tmp_path / "config").mkdir()
+    many = "".join(f"  app-{number}: {{}}\n" for number in range(apps))
+    (tmp_path / "config" / "dev.yaml").write_text(f"apps:\n{many}")
+    who = deployer.find(cloud, environ)
+    assert who is not None
+    found = {finding.what: finding for finding in doctor._quotas(config.load("dev", root=tmp_path), who)}
+    assert ("objects of the deployer" in found) is told
