@@ -319,7 +319,7 @@ class AzureNative:
 
     def _put(self, rtype: ResourceType, path: str, body: Properties) -> Properties:
         response = self._call("PUT", rtype, path, accept=(200, 201, 202), body=body)
-        if response.status_code == 202:
+        if response.status_code == 202 or "Azure-AsyncOperation" in response.headers:
             self._poll(response, path)
             return self._get(rtype, path) or {}
         return _json(response)

@@ -265,9 +265,20 @@ TOKEN = st.sampled_from(
 )
 HEADERS = st.dictionaries(
     st.sampled_from(
-        ["prefer", "consistencylevel", "content-encoding", "content-type", "client-request-id", "if-match", "accept"]
+        [
+            "prefer",
+            "consistencylevel",
+            "content-encoding",
+            "content-type",
+            "client-request-id",
+            "if-match",
+            "accept",
+            "host",
+        ]
     ),
-    st.one_of(ODD, TEXT, st.just("gzip"), st.just("eventual"), st.just("application/json")),
+    st.one_of(
+        st.just("safe.vault.localhost:1"), ODD, TEXT, st.just("gzip"), st.just("eventual"), st.just("application/json")
+    ),
     max_size=2,
 )
 

@@ -281,6 +281,18 @@ def test_a_long_running_create_is_followed_to_its_end(server: Server) -> None:
     assert server.pauses == [5.0]
 
 
+def test_a_create_that_is_answered_with_the_resource_is_followed_to_its_end(server: Server) -> None:
+    server.script.say(404, {"error": {"code": "ResourceGroupNotFound", "message": "none"}})
+    creating = {"id": "/subscriptions/s/resourceGroups/rg", "name": "rg", "location": "westeurope"}
+    link = f"{server.session.cloud.resource_manager}/operations/1"
+    server.script.say(201, creating | {"properties": {"provisioningState": "Creating"}}, Azure_AsyncOperation=link)
+    server.script.say(200, {"status": "Succeeded"})
+    server.script.say(200, creating | {"properties": {"provisioningState": "Succeeded"}})
+    plugin = native(server)
+    made, state = plugin.create(resource(plugin, GROUP, resourceGroupName="rg", location="westeurope"))
+    assert made == "/subscriptions/s/resourceGroups/rg" and state["properties"]["provisioningState"] == "Succeeded"
+
+
 def test_a_long_running_operation_that_fails_says_why(server: Server) -> None:
     server.script.say(202, None, Location="/operations/1")
     server.script.say(200, {"status": "Failed", "error": {"code": "InUse", "message": "locked"}})
