@@ -1,5 +1,6 @@
 """Sets programs up for tests below `.entrant/tools/clients/NAME-VERSION`: once, under a lock, put in place whole by a rename."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -62,7 +63,8 @@ def npm(name: str, version: str, *, before: str) -> Path:
 def pip(name: str, version: str, *requirements: str) -> Path:
     """A virtual environment of its own with a PyPI package and further exact requirements (`name==1.2.3`); nothing else comes.
 
-    Run what is written in Python as `bin/python -m MODULE`: the scripts beside it name the folder it was made in.
+    Run what is written in Python as `bin/python -m MODULE`: the scripts beside it name the folder it was made in. Other requirements
+    are another folder.
     """
 
     def make(folder: Path) -> None:
@@ -76,7 +78,8 @@ def pip(name: str, version: str, *requirements: str) -> Path:
         else:
             run([sys.executable, "-m", "pip", "install", *options, *target, *wanted])
 
-    return installed(name, version, make)
+    digest = hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:8]
+    return installed(name, f"{version}-{digest}" if requirements else version, make)
 
 
 def go(name: str, version: str, package: str) -> Path:
