@@ -63,8 +63,8 @@ def npm(name: str, version: str, *, before: str) -> Path:
 def pip(name: str, version: str, *requirements: str) -> Path:
     """A virtual environment of its own with a PyPI package and further exact requirements (`name==1.2.3`); nothing else comes.
 
-    Run what is written in Python as `bin/python -m MODULE`: the scripts beside it name the folder it was made in. Other requirements
-    are another folder.
+    Run what is written in Python as `bin/python -m MODULE`: the scripts beside it name the folder it was made in. With other
+    requirements it is another folder.
     """
 
     def make(folder: Path) -> None:
