@@ -22,7 +22,7 @@ from local_azure.kql.functions import (
     result_type,
     words,
 )
-from local_azure.kql.syntax import KqlError, Reader, Token, unescaped, wrong
+from local_azure.kql.syntax import KqlError, Reader, Token, semantic, unescaped, wrong
 from local_azure.kql.values import (
     NUMERIC,
     TYPES,
@@ -65,7 +65,7 @@ class Group:
         """An expression that stands for an aggregate."""
         hidden = f"\0{len(self.folds)}"
         self.folds.append((hidden, fold))
-        return Expr(kind, lambda row: row[hidden], name)
+        return Expr(kind, _hidden(hidden), name)
 
 
 @dataclass(slots=True)
@@ -79,7 +79,18 @@ class Window:
         """An expression that stands for a window function."""
         hidden = f"\1{len(self.columns)}"
         self.columns.append((hidden, compute))
-        return Expr(kind, lambda row: row[hidden])
+        return Expr(kind, _hidden(hidden))
+
+
+def _hidden(name: str) -> Getter:
+    """A hidden column; refused where a constant is wanted, which has no rows."""
+
+    def read(row: Row) -> Any:
+        if name not in row:
+            semantic("A constant is expected here, not a value of several rows.", "SEM0001")
+        return row[name]
+
+    return read
 
 
 def literal(kind: str, value: Any) -> Expr:

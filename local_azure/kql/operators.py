@@ -847,10 +847,11 @@ class _Statements(Expressions):
             columns |= {(f"{name}_{kind}" if len(held) > 1 else name): kind for kind in held}
 
         def renamed(table: Table) -> Iterable[Row]:
-            names = {name: f"{name}_{kind}" for name, kind in table.columns.items() if len(kinds.get(name, ())) > 1}
-            if not names:
-                return table.rows
-            return ({names.get(name, name): value for name, value in row.items()} for row in table.rows)
+            # A row may still hold what was projected away, which must not come back under a column of another table.
+            names = {
+                name: f"{name}_{kind}" if len(kinds.get(name, ())) > 1 else name for name, kind in table.columns.items()
+            }
+            return ({names[name]: row.get(name) for name in names} for row in table.rows)
 
         return Table(columns, itertools.chain.from_iterable(map(renamed, tables)))
 

@@ -107,7 +107,7 @@ def unescaped(text: str) -> str:
 
     def one(found: re.Match[str]) -> str:
         if found[1][0] in "uU" and len(found[1]) > 1:
-            return chr(int(found[1][1:], 16))
+            return chr(int(found[1][1:], 16)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return escapes.get(found[1], found[0])
 
     return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", one, text[1:-1])

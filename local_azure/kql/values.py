@@ -95,9 +95,17 @@ def convert(value: Any, kind: str) -> Any:
             case "guid":
                 return str(uuid.UUID(value.strip()))
             case "dynamic":
-                return json.loads(value, parse_constant=lambda _: None) if isinstance(value, str) else value
+                return _parsed(value) if isinstance(value, str) else value
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return value if kind == "dynamic" else None
+    return value
+
+
+def _parsed(string: str) -> Any:
+    """What JSON says; infinite numbers and half characters, which are none, become null and U+FFFD."""
+    value = json.loads(string, parse_constant=lambda _: None, parse_float=lambda number: convert(number, "real"))
+    if "\\u" in string:
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
 
 
