@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_azure.kql import Columns, KqlError, Row, Source, answer, evaluate, wire_value
@@ -400,6 +401,115 @@ def test_whatever_is_written_is_an_answer_or_an_error(query: str) -> None:
         run(query)
     except KqlError as error:
         assert error.kind in ("SyntaxError", "SemanticError")
+
+
+ATOMS = (
+    *(
+        "Time",
+        "Host",
+        "Load",
+        "Count",
+        "Tags",
+        "Tags.env",
+        "Tags.n[0]",
+        "1",
+        "-1",
+        "9223372036854775807",
+        "1.5",
+        "1e308",
+    ),
+    *(
+        "''",
+        "'web-01'",
+        "'('",
+        "true",
+        "now()",
+        "datetime(0001-01-01)",
+        "datetime(9999-12-31)",
+        "1d",
+        "-1tick",
+        "10000000d",
+    ),
+    *(
+        "dynamic([1, 'a', null, {'x': 1}])",
+        "dynamic({})",
+        "int(null)",
+        "datetime(null)",
+        "'day'",
+        "row_number()",
+        "prev(Load)",
+    ),
+)
+TESTS = (*"+-*/%<>", "==", "!=", "=~", "has", "contains", "startswith_cs", "and", "or", "matches regex")
+STEPS = (
+    *(
+        "where {0} == {1}",
+        "extend x = {0}, {1}",
+        "project x = {0}, Host, Time, Load, Count, Tags",
+        "distinct {0}",
+        "count",
+    ),
+    *(
+        "summarize max({0}), y = dcount({1}) by x = {2}",
+        "summarize arg_max({0}, *) by Host",
+        "sort by {0}",
+        "top 3 by {0} asc",
+    ),
+    *(
+        "mv-expand x = {0}",
+        "mv-expand kind=array x = Tags to typeof(guid)",
+        "union (T | extend x = {0})",
+        "project-away x*",
+    ),
+    *(
+        "join kind=fullouter (T | extend x = {0}) on Host",
+        "parse Host with A '-' B:datetime",
+        "serialize r = row_number()",
+    ),
+    *(
+        "make-series sum({0}) default={1} on Time from ago(2h) to now() step 1h by Host",
+        "summarize make_list({0}), avg({1})",
+    ),
+)
+SHAPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "dynamic": str,
+    "datetime": str,
+    "timespan": str,
+    "guid": str,
+    "bool": bool,
+    "real": (int, float),
+}
+
+
+def expression(chance: Random, depth: int = 0) -> str:
+    """An expression that can be read, and may or may not make sense."""
+    if depth > 2 or chance.random() < 0.4:
+        return chance.choice(ATOMS)
+    left, right = expression(chance, depth + 1), expression(chance, depth + 1)
+    if chance.random() < 0.3:
+        return f"({left} {chance.choice(TESTS)} {right})"
+    name = chance.choice(list(FUNCTIONS))
+    count = chance.randint(FUNCTIONS[name].fewest, min(FUNCTIONS[name].most, 4))
+    return f"{name}({', '.join(expression(chance, depth + 1) for _ in range(count))})"
+
+
+@settings(max_examples=400)
+@given(st.randoms(use_true_random=False))
+def test_every_value_is_of_its_columns_type(chance: Random) -> None:
+    """Whatever is asked for, an answer's values are what its columns say, or the query is refused."""
+    steps = [chance.choice(STEPS).format(*(expression(chance) for _ in range(3))) for _ in range(chance.randint(1, 3))]
+    query = " | ".join(["T", *steps])
+    try:
+        columns, rows = answer(query, Fixed(), NOW)
+    except KqlError:
+        return
+    for row in rows:
+        for (name, kind), held in zip(columns.items(), row, strict=True):
+            right = held is None or (
+                isinstance(held, SHAPES.get(kind, int)) and isinstance(held, bool) <= (kind == "bool")
+            )
+            assert right or kind == "dynamic", (query, name, kind, held)
 
 
 def test_json_that_is_too_deep_is_text() -> None:
