@@ -1,10 +1,12 @@
 """The table of clients and operations is what the tests record."""
 
+from pathlib import Path
+
 import pytest
 from azure.core.credentials import AzureKeyCredential
 
 from tests import passes
-from tests.passes import TABLE, Passes, Row, complaint, merged, parse, render
+from tests.passes import MARK, TABLE, Passes, Row, complaint, merged, parse, render
 
 ROWS = {
     Row("az", "az x", "tests/test_passes.py", "test_the_page_is_as_it_would_be_written"),
@@ -58,3 +60,18 @@ def test_a_passing_test_with_other_rows_than_it_records_fails(pytester: pytest.P
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*these pass and are not in local-azure.md: az: az new*"])
+
+
+def test_the_table_is_written_by_a_run_that_is_told_to(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"prose\n{MARK}", "utf-8")
+    monkeypatch.setattr(passes, "TABLE", page)
+    pytester.makepyfile(
+        test_it="def test_one(passes):\n    passes('az', 'az x')\n\ndef test_two(passes):\n    passes('az', 'az y')\n    assert 0\n"
+    )
+    pytester.makeconftest("pytest_plugins = ['tests.passes']")
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "--write-table").assert_outcomes(passed=1, failed=1)
+    text = page.read_text("utf-8")
+    assert text.startswith("prose\n") and parse(text) == {Row("az", "az x", "test_it.py", "test_one")}

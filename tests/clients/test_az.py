@@ -48,6 +48,7 @@ class Az:
             "AZURE_CONFIG_DIR": str(self.home / "azure"),
             "AZURE_CORE_INSTANCE_DISCOVERY": "false",
             "AZURE_CORE_COLLECT_TELEMETRY": "false",
+            "NO_PROXY": "localhost",
             "REQUESTS_CA_BUNDLE": str(self.bundle),
         }
         if secret is not None:

@@ -90,6 +90,7 @@ def run(azure: LocalAzure, passes: Passes, command: list[str], settings: Mapping
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARM_", "AZURE_"))}
     bundle = str(azure.ca_bundle())
     trust = {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "NODE_EXTRA_CA_CERTS": str(azure.ca_file)}
+    trust["NO_PROXY"] = "localhost"
     ran = subprocess.run(
         command,
         env={**kept, **trust, **settings},
