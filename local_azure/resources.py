@@ -243,10 +243,14 @@ class Resources:
 
     def in_effect(self, principals: Iterable[str], scope: Scope, *, delay: float) -> list[Assignment]:
         """The role assignments of principals that count at a scope: made there or above, more than `delay` seconds ago."""
-        horizon, keys = self.store.now() - delay, frozenset(self.enclosing(scope))
-        return [
-            held for held in self.assignments_of(principals) if held.created <= horizon and key_of(held.scope) in keys
-        ]
+        horizon, target = self.store.now() - delay, key_of(scope.id) + "/"
+        old = [held for held in self.assignments_of(principals) if held.created <= horizon]
+        found = [held for held in old if target.startswith(key_of(held.scope) + "/")]
+        inherited = [held for held in old if key_of(held.scope).startswith(key_of(MANAGEMENT_GROUPS) + "/")]
+        if inherited:
+            above = self.enclosing(scope)
+            found += [held for held in inherited if held not in found and key_of(held.scope) in above]
+        return found
 
     def allowed(
         self,
