@@ -61,7 +61,7 @@ class Policy(Model):
 
 
 RULES: Final[dict[str, str]] = {
-    str(field.alias): " ".join((field.description or "").rsplit(" Default ", 1)[0].split())
+    str(field.alias): " ".join((field.description or "").split()).rsplit(" Default ", 1)[0]
     for field in Policy.model_fields.values()
 }
 """The name of each rule → what it finds."""

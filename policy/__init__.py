@@ -13,7 +13,7 @@ from config.problems import Severity
 from .declared import things
 from .rules import RULES, Rule, broken
 
-__all__ = ["RULES", "Finding", "Rule", "evaluate"]
+__all__ = ["EXCUSABLE", "RULES", "Finding", "Rule", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def evaluate(environment: Environment, report: Report | None = None) -> list[Fin
             if level == "off":
                 continue
             at = (*path, rule.at) if rule.at else path
-            reason = environment.apps[app].reason if rule.name in _EXCUSABLE else None
+            reason = environment.apps[app].reason if rule.name in EXCUSABLE else None
             problem = None
             if report is not None:
                 excuse = f' (reason given: "{reason}")' if reason else ""
@@ -59,5 +59,5 @@ def evaluate(environment: Environment, report: Report | None = None) -> list[Fin
     return found
 
 
-_EXCUSABLE = frozenset({"privileged-role", "wide-scope", "privileged-directory-role", "privileged-permission"})
+EXCUSABLE = frozenset({"privileged-role", "wide-scope", "privileged-directory-role", "privileged-permission"})
 """What `allow_privileged` and its `reason` are about."""

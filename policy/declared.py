@@ -36,6 +36,13 @@ def allowed_secret_lifetime(environment: Environment) -> timedelta:
     return environment.limits.secret_lifetime if own else risks.SECRET_LIFETIME
 
 
+def secret_of(app: App, environment: Environment) -> Secret | None:
+    """The secrets that an app's calendar makes: each lives from its slot's start to the end of the overlap."""
+    if not app.secret:
+        return None
+    return Secret(app.secret.every + app.secret.overlap, allowed_secret_lifetime(environment))
+
+
 def _app(app: App, environment: Environment) -> Iterator[tuple[Path, Thing]]:
     yield (KEY,), Owners(len(app.owners))
     if app.sign_in_audience:
@@ -47,9 +54,8 @@ def _app(app: App, environment: Environment) -> Iterator[tuple[Path, Thing]]:
     if app.web and app.web.implicit_grant:
         yield ("web", "implicit_grant", "access_tokens"), ImplicitGrant(app.web.implicit_grant.access_tokens)
     yield ("secret",), Credentials(int(bool(app.secret)), tuple(credential.key for credential in app.federated))
-    if app.secret:
-        lifetime = app.secret.every + app.secret.overlap
-        yield ("secret",), Secret(lifetime, allowed_secret_lifetime(environment))
+    if secret := secret_of(app, environment):
+        yield ("secret",), secret
     for index, grant in enumerate(app.roles):
         definition = environment.role_definitions.get(grant.role.declared or "")
         permissions = definition.permissions if definition else ()
