@@ -274,8 +274,33 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "once",
             "az provider register --namespace <name>",
         ),
+        "InvalidRoleAssignmentCondition": _E(
+            "the condition of the role assignment cannot be read", "no", "the message says at which character"
+        ),
+        "ManagementGroupNotFound": _E(
+            "no such management group", "no", "check its name, which is not its display name"
+        ),
+        "InvalidPayload": _E(
+            "a data collection rule whose streams, destinations and tables do not fit each other",
+            "no",
+            "the details name each thing that is wrong; the table must be there first",
+        ),
         "TooManyRequests": _E("too many calls in a short time", "later", "wait as long as Retry-After says"),
         # ----------------------------------------------------------------------------------------------------- Key Vault
+        "ForbiddenByRbac": _E(
+            "no role with data actions lets the caller do this in the vault: Owner and Contributor read no secrets",
+            "later",
+            "give Key Vault Secrets User to read, or Secrets Officer to write; a new role takes up to ten minutes",
+        ),
+        "AccessDenied": _E(
+            "the vault goes by access policies, and none permits this to the caller",
+            "no",
+            "add an access policy, or turn on `enableRbacAuthorization` and give a role",
+        ),
+        "ObjectIsDeletedButRecoverable": _E(
+            "a deleted secret of this name can still be recovered", "no", "recover it, or purge it first"
+        ),
+        "SecretDisabled": _E("the newest version of the secret is disabled", "no", "enable it, or set a new version"),
         "SecretNotFound": _E("the vault has no such secret, or it was deleted", "no", "check its name; recover it"),
         "VaultAlreadyExists": _E(
             "the name is taken: names of vaults are unique in all of Azure, deleted ones included",

@@ -130,6 +130,9 @@ class App:
             error = reply.body.get("error")
             if isinstance(error, dict):
                 code, message = error.get("code"), error.get("message")
+                inner = error.get("innererror")
+                if code in ("Forbidden", "Conflict") and isinstance(inner, dict):
+                    code = inner.get("code", code)  # Key Vault's own code says more.
                 inner = error
                 while isinstance(inner.get("innererror"), dict):
                     inner = inner["innererror"]

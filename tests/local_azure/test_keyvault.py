@@ -14,6 +14,7 @@ from azure.keyvault.secrets import SecretClient
 from azure.mgmt.keyvault import KeyVaultManagementClient
 
 import local_azure
+from facts.errors import EXPLANATIONS
 from local_azure import LocalAzure
 from tests.local_azure.conftest import Client, Identity
 from tests.local_azure.test_clients import credential
@@ -166,6 +167,15 @@ def test_access_policies(azure: LocalAzure, deployer: Client, group_id: str, app
     assert refused(list, secrets.list_properties_of_secrets()) == (403, "AccessDenied")
     deployer.grant(OFFICER, vault["id"], other.object_id)
     assert refused(client(azure, vault, other).get_secret, "a") == (403, "AccessDenied")
+
+
+def test_refusals_are_logged_by_their_own_code(azure: LocalAzure, deployer: Client, vault: Any) -> None:
+    """The request log names why a vault refused, and no value or query."""
+    before = azure.requests()[-1]["number"]
+    deployer.call("PUT", f"/vaults/{vault['name']}/secrets/a?api-version=7.6", {"value": "Hush-4711"})
+    [entry] = azure.requests(after=before)
+    assert entry["code"] == "ForbiddenByRbac" and entry["code"] in EXPLANATIONS
+    assert "Hush" not in str(entry)
 
 
 def test_challenge_and_address(azure: LocalAzure, deployer: Client, vault: Any) -> None:
