@@ -51,7 +51,8 @@ def from_file(path: str) -> str:
             text = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"the federated token in {path} cannot be read: {error}", next_step="check AZURE_FEDERATED_TOKEN_FILE"
+            f"the federated token in {path} cannot be read: {error}",
+            next_step="check AZURE_FEDERATED_TOKEN_FILE, or ARM_OIDC_TOKEN_FILE_PATH",
         ) from None
     if not text:
         raise ConfigurationError(f"{path} is empty; it should hold a federated token")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from entrant import clouds, http
+from entrant import assertions, clouds, http
 from entrant.errors import ConfigurationError
 from facts.clouds import Cloud
 
@@ -47,7 +47,8 @@ def find(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> Deployer | No
     """The deployer that the environment describes: the `ARM_*` variables, else the Azure CLI's login; None without either.
 
     `ARM_CLIENT_ID` and `ARM_TENANT_ID` with `ARM_CLIENT_SECRET`, `ARM_CLIENT_CERTIFICATE_PATH`, `ARM_OIDC_TOKEN` or
-    `ARM_OIDC_TOKEN_FILE_PATH` (Pulumi's azuread and azure-native provider configuration).
+    `ARM_OIDC_TOKEN_FILE_PATH` (Pulumi's azuread and azure-native provider configuration), or, with `ARM_USE_OIDC`, a job of GitHub
+    Actions or Azure Pipelines that may ask for assertions (see `entrant.assertions`).
 
     Raises:
         ConfigurationError: the variables name an identity and no way to be it.
@@ -76,19 +77,23 @@ def find(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> Deployer | No
             password = environ.get("ARM_CLIENT_CERTIFICATE_PASSWORD")
             given = CertificateCredential(tenant, client, certificate, password=password, **common)
             return Deployer(name, cloud, given)
-        if token or file:
+        in_github, in_devops = assertions.in_github(environ), assertions.in_azure_devops(environ)
+        asks = environ.get("ARM_USE_OIDC", "").lower() in ("true", "1") and (in_github or in_devops)
+        if token or file or asks:
 
             def assertion() -> str:
                 if token:
                     return token
-                assert file is not None
-                with open(file, encoding="utf-8") as source:
-                    return source.read().strip()
+                if file:
+                    return assertions.from_file(file)
+                return (
+                    assertions.from_github(cloud.name, environ) if in_github else assertions.from_azure_devops(environ)
+                )
 
             return Deployer(name, cloud, ClientAssertionCredential(tenant, client, assertion, **common))
         raise ConfigurationError(
             "ARM_CLIENT_ID names a deployer and nothing says how to be it",
-            next_step="set ARM_CLIENT_SECRET, ARM_CLIENT_CERTIFICATE_PATH or ARM_OIDC_TOKEN_FILE_PATH",
+            next_step="set ARM_CLIENT_SECRET, ARM_CLIENT_CERTIFICATE_PATH or ARM_OIDC_TOKEN_FILE_PATH; in a pipeline ARM_USE_OIDC",
         )
     if shutil.which("az"):
         return Deployer("the Azure CLI's login", cloud, AzureCliCredential(tenant_id=tenant or "", process_timeout=30))

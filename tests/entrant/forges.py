@@ -3,7 +3,7 @@
 import json
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +12,8 @@ from typing import Any
 
 TOKEN = "forge-token-of-this-job"
 ME = 7
+ASKING = ("/graphql", "/oidc")
+"""Where a POST changes nothing."""
 
 
 @dataclass
@@ -23,6 +25,8 @@ class PullRequest:
     requests: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[tuple[int, bool]] = field(default_factory=list)
     """Statuses to answer writes with, first come, and whether the write is done all the same."""
+    assertion: Callable[[str], str] | None = None
+    """Azure DevOps' assertion for the id of a service connection."""
 
     def add(self, text: str, author: int = ME) -> None:
         """A comment by somebody."""
@@ -34,7 +38,7 @@ class PullRequest:
 
     def writes(self) -> list[tuple[str, str]]:
         """The requests that were to change something."""
-        return [(method, path) for method, path in self.requests if method != "GET" and path != "/graphql"]
+        return [(method, path) for method, path in self.requests if method != "GET" and path not in ASKING]
 
     def github(self, folder: Path) -> dict[str, str]:
         """The variables of a GitHub Actions job about it."""
@@ -82,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.pull.requests.append((self.command, path))
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._say(401, {"message": "Bad credentials"})
-        writing = self.command != "GET" and path != "/graphql"
+        writing = self.command != "GET" and path not in ASKING
         refusal, done = self.pull.refusals.pop(0) if writing and self.pull.refusals else (0, True)
         answer = self._do(path, dict(urllib.parse.parse_qsl(query)), body) if done else {}
         return self._say(refusal or 200, {"message": "refused"} if refusal else answer)
@@ -94,6 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
         match self.command, path.strip("/").split("/"):
             case "POST", ["graphql"]:
                 return self._graphql(body["variables"])
+            case "POST", ["oidc"] if self.pull.assertion:
+                return {"oidcToken": self.pull.assertion(query["serviceConnectionId"])}
             case "POST", ["repos", "contoso", "obs", "issues", "12", "comments"]:
                 return self.pull.add(body["body"])
             case "PATCH", ["repos", "contoso", "obs", "issues", "comments", number]:

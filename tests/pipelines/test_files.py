@@ -1,0 +1,132 @@
+"""The pipeline files, held to their systems' schemas and to linters."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from entrant import bootstrap
+from tests.clients import installing
+from tests.pipelines import azure_devops
+
+PIPELINES = bootstrap.ROOT / "pipelines"
+GITHUB = sorted((PIPELINES / "github").glob("*.yml"))
+SCHEMAS = {
+    "github": ["--builtin-schema", "vendor.github-workflows"],
+    "gitlab": ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"],
+}
+_BESIDE = (
+    *("attrs==26.1.0", "certifi==2026.10.18", "charset-normalizer==3.5.2", "click==8.5.1", "idna==3.20"),
+    *("jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "referencing==0.37.0", "regress==2026.9.1"),
+    *("requests==2.34.2", "rpds-py==2026.9.1", "ruamel.yaml==0.19.1", "typing-extensions==4.16.0", "urllib3==2.8.0"),
+)
+PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+|uses: \./\.github/workflows/[\w-]+\.yml")
+
+
+def run(command: list[str | Path], cwd: Path) -> str:
+    """What a linter says; fails when it finds something."""
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with the workflows where GitHub looks for them."""
+    workflows = tmp_path / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    for file in GITHUB:
+        shutil.copy(file, workflows)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("system", SCHEMAS)
+def test_the_files_are_what_the_systems_schema_says(system: str) -> None:
+    checker = installing.pip("check-jsonschema", "0.39.0", *_BESIDE)
+    files = sorted((PIPELINES / system).glob("*.yml"))
+    assert files
+    run([checker / "bin" / "python", "-m", "check_jsonschema", *SCHEMAS[system], *files], bootstrap.ROOT)
+
+
+@pytest.mark.parametrize("file", ["entrant-review.yml", "entrant-deploy.yml", "entrant-daily.yml"])
+def test_the_expanded_azure_devops_pipelines_are_what_the_schema_says(file: str) -> None:
+    """As the service sees them after templates are put in; its schema has every scalar as a text."""
+    checker = installing.pip("check-jsonschema", "0.39.0", *_BESIDE)
+    (schema,) = checker.glob("lib/python*/site-packages/check_jsonschema/builtin_schemas/vendor/azure-pipelines.json")
+    expanded = azure_devops.expand(PIPELINES / "azure-devops", file)
+    validator = jsonschema.Draft7Validator(json.loads(schema.read_text()))
+    assert [error.message for error in validator.iter_errors(_texts(expanded))] == []
+    wrong = _texts(expanded) | {"stage": [{"jobs": "none"}]}
+    assert list(validator.iter_errors(wrong)), "the schema refuses what is wrong"
+
+
+def _texts(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _texts(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_texts(item) for item in node]
+    return str(node).lower() if isinstance(node, bool) else str(node)
+
+
+def test_actionlint_finds_nothing(repository: Path) -> None:
+    actionlint = installing.go("actionlint", "v1.7.12", "github.com/rhysd/actionlint/cmd/actionlint")
+    run([actionlint, "-shellcheck=", "-pyflakes=", "-no-color"], repository)
+
+
+def audited(repository: Path) -> set[str]:
+    """What zizmor finds, without asking any server."""
+    zizmor = installing.pip("zizmor", "1.32.0") / "bin" / "zizmor"
+    command = [str(zizmor), "--offline", "--no-progress", "--no-exit-codes", "--format=json", "."]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {finding["ident"] for finding in json.loads(done.stdout)}
+
+
+def test_zizmor_finds_nothing(repository: Path) -> None:
+    """No template injection, unpinned action, excessive permission, persisted credential and so on."""
+    newer_syntax = {"self-repository"}  # `uses: $/…`, which GitHub Enterprise Server and actionlint do not know yet
+    assert audited(repository) - newer_syntax == set()
+
+
+def test_the_linters_find_what_they_are_for(repository: Path) -> None:
+    """A title of a pull request in a script, an action by its tag: what would pass here would pass anything."""
+    file = repository / ".github" / "workflows" / "entrant-review.yml"
+    text = file.read_text()
+    file.write_text(
+        re.sub(r"actions/checkout@\w+ # v", "actions/checkout@v", text).replace(
+            "run: python3 -m entrant validate",
+            "run: echo ${{ github.event.pull_request.title }}; python3 -m entrant validate",
+        )
+    )
+    assert audited(repository) >= {"template-injection", "unpinned-uses"}
+    actionlint = installing.go("actionlint", "v1.7.12", "github.com/rhysd/actionlint/cmd/actionlint")
+    done = subprocess.run([actionlint, "-shellcheck=", "-pyflakes="], cwd=repository, capture_output=True, text=True)
+    assert "untrusted" in done.stdout
+
+
+@pytest.mark.parametrize("file", GITHUB, ids=lambda file: file.stem)
+def test_workflows_ask_for_no_more_than_they_need(file: Path) -> None:
+    text = file.read_text()
+    for line in re.findall(r"^ +(?:- )?(uses: .*)$", text, re.M):
+        assert PINNED.fullmatch(line), line
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {}
+    for name, job in workflow["jobs"].items():
+        allowed = {"contents": "read", "id-token": "write"}
+        if name == "review":
+            allowed["pull-requests"] = "write"
+        assert job["permissions"].items() <= allowed.items(), name
+        for step in job.get("steps", ()):
+            assert "${{" not in step.get("run", ""), "what a script gets, it gets from its environment"
+
+
+@pytest.mark.parametrize("file", sorted(PIPELINES.rglob("*.yml")), ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_no_script_shows_what_it_runs(file: Path) -> None:
+    assert not re.search(r"set -\w*x|--show-secrets|--logtostderr|printenv", file.read_text())
