@@ -57,6 +57,26 @@ def test_an_engine_set_up_before_is_found_again(project: Path) -> None:
     assert bootstrap.ensure_pulumi() == bootstrap.Pulumi(path, bootstrap.PULUMI_VERSION, "built")
 
 
+def test_an_engine_built_before_gets_the_language_host_of_today(project: Path) -> None:
+    tools = project / ".entrant" / "tools" / f"pulumi-{bootstrap.PULUMI_VERSION}-built"
+    program(tools / "pulumi", "")
+    old = program(tools / "pulumi-language-python", "echo old")
+    bootstrap.find_pulumi()
+    assert "language_host.py" in old.read_text() and os.access(old, os.X_OK)
+    assert sorted(file.name for file in tools.iterdir()) == ["pulumi", "pulumi-language-python"]
+    made = old.stat().st_mtime_ns
+    bootstrap.find_pulumi()
+    assert old.stat().st_mtime_ns == made
+
+
+def test_the_language_host_of_an_official_installation_stays(project: Path) -> None:
+    tools = project / ".entrant" / "tools" / f"pulumi-{bootstrap.PULUMI_VERSION}-installer"
+    program(tools / "pulumi", "")
+    own = program(tools / "pulumi-language-python", "echo own")
+    bootstrap.find_pulumi()
+    assert "echo own" in own.read_text()
+
+
 def test_the_official_installer_is_kept_below_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = project / "install.sh"
     script.write_text(

@@ -248,3 +248,77 @@ def test_the_launcher_leads_from_its_place_to_the_host_and_the_projects_interpre
     said = subprocess.run([str(linked / "pulumi-language-python"), "e:1"], capture_output=True, text=True).stdout
     assert said.split()[0] == str(python)
     assert said.split(maxsplit=1)[1] == f"['--executor={tools}/pulumi-language-python-exec', 'e:1']\n"
+
+
+# ----------------------------------------------------------------------------------------------------- with the real engine
+
+
+@pytest.fixture
+def preview(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
+    """Starts a preview of a program, with the engine that set-up built."""
+    from entrant import bootstrap
+
+    found = bootstrap.find_pulumi()
+    if found is None or not found.path.with_name("pulumi-language-python").read_bytes().startswith(b"#!/bin/sh"):
+        pytest.skip("Pulumi here has its own language host")
+    (tmp_path / "Pulumi.yaml").write_text("{name: trial, runtime: python}\n", "utf-8")
+    paths = [str(Path(sys.executable).parent), str(found.path.parent), os.environ["PATH"]]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")} | {
+        "PATH": os.pathsep.join(paths),
+        "PULUMI_HOME": str(tmp_path / "home"),
+        "PULUMI_BACKEND_URL": tmp_path.as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": "",
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+    }
+    subprocess.run([str(found.path), "stack", "init", "dev"], cwd=tmp_path, env=env, check=True, capture_output=True)
+    started: list[subprocess.Popen[str]] = []
+
+    def run(program: str) -> "subprocess.Popen[str]":
+        (tmp_path / "__main__.py").write_text(program, "utf-8")
+        command = [str(found.path), "preview", "-s", "dev", "--color=never", "--non-interactive"]
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+NOTE = "import os; open('pids', 'w').write(f'{os.getpid()} {os.getppid()}\\n')\n"
+
+
+def running(folder: Path) -> list[int]:
+    """The program and its host, once the program runs."""
+    file = folder / "pids"
+    until(lambda: file.exists() and file.read_text().endswith("\n"), 120)
+    return [int(pid) for pid in file.read_text().split()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_preview_that_is_stopped_leaves_neither_program_nor_host(
+    preview: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = preview(NOTE + SLEEPER)
+    pids = running(tmp_path)
+    process.send_signal(number)
+    assert process.wait(60) != 0
+    for pid in pids:
+        until(lambda pid=pid: gone(pid))  # type: ignore[misc]
+
+
+def test_an_error_of_a_program_is_shown_where_it_happened(preview: Callable[[str], "subprocess.Popen[str]"]) -> None:
+    process = preview("print('hello')\nraise ValueError('boom')\n")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "hello" in said and "ValueError: boom" in said and "line 2" in said
+    assert "language_host" not in said and "exit code" not in said
