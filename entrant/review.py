@@ -173,8 +173,8 @@ class Review(_Part):
         return any(parts) or any(entry.change != "ending" for entry in self.credentials)
 
     def count(self, change: str) -> int:
-        """How much access is `gained`, `lost` or `changed`."""
-        return sum(entry.change == change for entry in self.access)
+        """How much access is `gained`, `lost` or `changed`; what is taken over was there before, and what is left stays there."""
+        return sum(entry.change == change and entry.origin not in ("adopted", "kept") for entry in self.access)
 
 
 def json_schema() -> dict[str, Any]:
@@ -467,7 +467,8 @@ class _Comparison:
             return _changed(new, "created", detail, routine=stays or _ended(last, self.now))
         assert old is not None
         ended = _ended(old, self.now)
-        return _changed(old, "removed", "it has ended" if ended else old.detail, routine=ended and old.kind == "secret")
+        detail = "it has ended" if ended else "" if old.kind == "secret" else old.detail
+        return _changed(old, "removed", detail, routine=ended and old.kind == "secret")
 
     def _of_kind(self, picture: Picture, like: Holding) -> list[Holding]:
         """The app's credentials of a kind, the one that ends first first."""
@@ -524,7 +525,8 @@ class _Comparison:
         """Client ids that stop working, and apps that Pulumi will refuse to delete."""
         refused = set()
         for change in self.applied:
-            if change.app is None or change.operation != "delete" or not change.protected or change.app in refused:
+            goes = change.operation in ("delete", "forget")
+            if change.app is None or not goes or not change.protected or change.app in refused:
                 continue
             refused.add(change.app)
             self.gone.add(change.app)
@@ -579,7 +581,7 @@ class _Comparison:
         for app, old in sorted(self.before.registrations.items()):
             new = after.get(app)
             text = ""
-            if new is None and old.protected and not old.kept:
+            if new is None and old.protected:
                 text = "it is protected: Pulumi refuses to delete it; if that is meant, take `protect` away in a change of its own"
             elif new is None and not old.kept:
                 heirs = [other for other in sorted(after.keys() - self.before.registrations.keys())
@@ -678,8 +680,6 @@ def danger_of(held: Holding) -> str:
         case "directory role":
             role = find_directory_role(held.name)
             said.append(risks.of_directory_role(role) if role else None)
-        case "owner":
-            said.append("an owner can add credentials to it, and so be it")
     return "; ".join(filter(None, said))
 
 

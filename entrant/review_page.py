@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,10 @@ _DRAWN: Final = 40
 """Arrows of the picture at most: more is a tangle."""
 _LONGEST: Final = 300
 """Characters of a value that are shown."""
+_MANY: Final = 4
+"""As many apps of which the same is said share a sentence."""
+_A_LINE: Final = 100
+"""Apps in one sentence at most."""
 _LINES: Final = 60
 """Lines of an error that are shown."""
 
@@ -48,12 +52,14 @@ UNSEEN: Final = (
     "hand, and whether `pulumi up` would succeed are not in this review."
 )
 _WORDS: Final = {
-    "break": ("break", "breaks"),
+    "break": ("thing that breaks", "things that break"),
     "twice": ("to look at twice", "to look at twice"),
     "app": ("app", "apps"),
     "gained": ("gained", "gained"),
     "lost": ("lost", "lost"),
     "changed": ("changed access", "changed access"),
+    "adopted": ("taken over", "taken over"),
+    "kept": ("left in place", "left in place"),
     "credential": ("credential", "credentials"),
     "setting": ("setting", "settings"),
     "error": ("policy error", "policy errors"),
@@ -71,6 +77,8 @@ def counts(review: Review) -> str:
         "gained": review.count("gained"),
         "lost": review.count("lost"),
         "changed": review.count("changed"),
+        "adopted": sum(entry.origin == "adopted" for entry in review.access),
+        "kept": sum(entry.origin == "kept" for entry in review.access),
         "credential": sum(entry.change != "ending" for entry in review.credentials),
         "setting": len(review.settings),
         "error": sum(finding.severity == "error" for finding in review.findings),
@@ -99,19 +107,48 @@ def parts(review: Review) -> list[Part]:
 
     def access(*changes: str) -> list[Line]:
         chosen = [entry for entry in review.access if entry.change in changes]
-        return [_access(entry) for entry in sorted(chosen, key=lambda entry: (not entry.danger, entry.origin != ""))]
+        chosen.sort(key=lambda entry: (not entry.danger, entry.origin != ""))
+        return list(_together(map(_access, chosen)))
 
     told = [
         Part("What breaks", [_breakage(entry) for entry in review.breaks], "31"),
         Part("Apps", [_app(entry) for entry in review.apps]),
         Part("Who gains what", access("gained", "changed"), "32"),
         Part("Who loses what", access("lost"), "31"),
-        Part("Credentials", [_credential(entry) for entry in review.credentials]),
+        Part("Credentials", list(_together(map(_credential, review.credentials)))),
         Part("Policy", list(_findings(review)), "33"),
         Part("Done in the cloud by other hands", [_outside(entry) for entry in review.outside], "33"),
         Part("Settings", [_setting(entry) for entry in review.settings]),
     ]
     return [part for part in told if part.lines]
+
+
+_PLURAL: Final = {
+    " gains ": " gain ",
+    " loses ": " lose ",
+    " has ": " have ",
+    " gets ": " get ",
+    " keeps, changed: ": " keep, changed: ",
+}
+
+
+def _together(lines: Iterable[Line]) -> Iterator[Line]:
+    """Sentences, with those in one that say the same of many apps."""
+    alike: dict[Line, list[tuple[int, Line]]] = {}
+    for line in lines:
+        at = next(index for index, part in enumerate(line) if isinstance(part, Name))
+        alike.setdefault((*line[:at], *line[at + 1 :]), []).append((at, line))
+    for group in alike.values():
+        if len(group) < _MANY:
+            yield from (line for _, line in group)
+            continue
+        for start in range(0, len(group), _A_LINE):
+            some = group[start : start + _A_LINE]
+            at, line = some[0]
+            verb, *rest = line[at + 1 :]
+            names = [part for _, each in some for part in (", ", each[at])][1:]
+            said = _PLURAL.get(verb, verb) if len(some) > 1 else verb
+            yield (*line[:at], f"{len(some)} apps" if len(some) > 1 else "1 app", said, *rest, ": ", *names)
 
 
 def _short(value: object) -> str:
@@ -138,14 +175,15 @@ _APPS: Final = {
 
 def _app(entry: AppChange) -> Line:
     named: Line = (" (", Value(entry.display_name), ")") if entry.display_name != entry.app else ()
-    client: Line = (", client id ", Value(entry.client_id)) if entry.client_id else ()
+    until_now = "until now " if entry.change in ("replaced", "removed", "restored") else ""
+    client: Line = (f", {until_now}client id ", Value(entry.client_id)) if entry.client_id else ()
     return Name(entry.app), *named, _APPS[entry.change], *client
 
 
 _VERBS: Final = {"gained": " gains ", "lost": " loses ", "changed": " keeps, changed: "}
 _ORIGINS: Final = {
     "": "",
-    "adopted": " (it has it already; Entrant takes it over)",
+    "adopted": " (and had it before: Entrant takes it over)",
     "kept": " (it stays in the cloud, and is no longer looked after)",
     "restored": " (put back: other hands changed it or took it away)",
     "pending": " (not of this change: it was declared before and not applied yet)",
@@ -160,9 +198,14 @@ def _access(entry: AccessChange) -> Line:
         "consent": (name, " of ", where, f" ({entry.detail}), with admin consent"),
         "permission": (name, " of ", where, f" ({entry.detail}), asked for and not consented to here"),
         "group": ("membership of group ", name),
-        "owner": ("an owner, ", name),
+        "owner": (
+            "the owner ",
+            name,
+            *(() if entry.change == "lost" else (", who can add credentials to it and so be it",)),
+        ),
     }[entry.kind]
-    line: list[str] = [Name(entry.app), _VERBS[entry.change], *what]
+    verb = " has " if entry.origin == "adopted" else _VERBS[entry.change]
+    line: list[str] = [Name(entry.app), verb, *what]
     if entry.allows and entry.change != "lost":
         line += [": ", Words(entry.allows)]
     if entry.detail and entry.kind == "role":
@@ -339,14 +382,15 @@ def _drawn(review: Review) -> Iterator[str]:
         return nodes.setdefault((kind, label), f"{kind}{len(nodes)}")
 
     arrows: list[str] = []
-    styles: list[str] = []
+    colours: dict[str, list[int]] = {}
     for number, entry in enumerate(drawn):
         role = node("r", f"{entry.name}\0{entry.scope}")
         scope = node("s", f"{entry.where}\0{entry.scope}")
         arrow = "-.->" if entry.change == "lost" else "-->"
         arrows.append(f"  {node('a', entry.app)} {arrow} {role} {arrow} {scope}")
-        colour = {"gained": "#1a7f37", "lost": "#cf222e", "changed": "#9a6700"}[entry.change]
-        styles.append(f"  linkStyle {2 * number},{2 * number + 1} stroke:{colour},stroke-width:2px")
+        there = entry.origin in ("adopted", "kept")
+        colour = "#656d76" if there else {"gained": "#1a7f37", "lost": "#cf222e", "changed": "#9a6700"}[entry.change]
+        colours.setdefault(colour, []).extend((2 * number, 2 * number + 1))
     dangerous = {node("r", f"{entry.name}\0{entry.scope}") for entry in drawn if entry.danger}
     shapes = {"a": ('["', '"]'), "r": ('(["', '"])'), "s": ('[("', '")]')}
     yield "<details open>"
@@ -359,7 +403,8 @@ def _drawn(review: Review) -> Iterator[str]:
         opening, closing = shapes[kind]
         yield f"  {name}{opening}{_label(label.split(chr(0))[0])}{closing}"
     yield from arrows
-    yield from styles
+    for colour, links in colours.items():
+        yield f"  linkStyle {','.join(map(str, links))} stroke:{colour},stroke-width:2px"
     if dangerous:
         yield "  classDef danger stroke:#cf222e,stroke-width:3px"
         yield f"  class {','.join(sorted(dangerous))} danger"

@@ -7,7 +7,7 @@ one role a line as `[name, id, [[actions, notActions, dataActions, notDataAction
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -99,21 +99,68 @@ ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 """The action that lets a principal give roles, to itself as well."""
 
 _NAMED = 3
+_CALLED = {
+    "authorization roleassignments": "role assignments",
+    "authorization roledefinitions": "role definitions",
+    "compute virtualmachines": "virtual machines",
+    "containerregistry pull": "images of container registries",
+    "containerregistry push": "images of container registries",
+    "containerregistry registries": "container registries",
+    "containerservice managedclusters": "Kubernetes clusters",
+    "insights components": "Application Insights components",
+    "insights metrics": "metrics",
+    "insights telemetry": "telemetry",
+    "keyvault certificates": "certificates of key vaults",
+    "keyvault keys": "keys of key vaults",
+    "keyvault secrets": "secrets of key vaults",
+    "keyvault vaults": "key vaults",
+    "operationalinsights analytics": "logs",
+    "operationalinsights logs": "logs",
+    "operationalinsights workspaces": "Log Analytics workspaces",
+    "storage blobs": "blobs",
+    "storage containers": "blob containers",
+    "storage entities": "rows of tables",
+    "storage fileshares": "file shares",
+    "storage messages": "messages of queues",
+    "storage storageaccounts": "storage accounts",
+    "web serverfarms": "App Service plans",
+    "web sites": "web apps and functions",
+}
+"""What people call some resource types, by namespace and last type in lower case."""
+_VERBS = (
+    "does everything with data of",
+    "reads data of",
+    "writes data of",
+    "deletes data of",
+    "may, with data,",
+    "obtains keys of",
+    "manages",
+    "changes",
+    "deletes",
+    "may",
+    "reads",
+)
+"""In the order in which they are said; data first."""
+_KEYS = re.compile(
+    r"(list|regenerate)\w*(key|keys|sas|credential|credentials|secrets|connectionstrings)", re.IGNORECASE
+)
 
 
 def describe(permissions: Iterable[Permission]) -> str:
     """What a role lets its holder do at its scope, in words, such as `reads everything in it`.
 
-    Made from the permission blocks: `…/read` reads, `…/write` changes, `…/delete` deletes, `…/action` is an operation of its own,
-    `*` at the end manages; data actions are told apart. notActions count where they decide whether roles can be given.
+    Made from the permission blocks: `…/read` reads, `…/write` changes, `…/delete` deletes, `…/action` is an operation of its own
+    (`listKeys` and its like hand out keys), `*` at the end manages; data actions are told apart. What notActions take away is said
+    at the end, but for what Contributor lacks too.
     """
     blocks = tuple(permissions)
     said: list[str] = []
     everything = any("*" in block.actions for block in blocks)
+    reads = everything or any("*/read" in block.actions for block in blocks)
     assigns = permits(blocks, ASSIGN)
     if everything:
         said.append("does everything in it" if assigns else "does everything in it except giving access")
-    elif any("*/read" in block.actions for block in blocks):
+    elif reads:
         said.append("reads everything in it")
     if assigns:
         said.append("gives itself and others any role")
@@ -121,38 +168,63 @@ def describe(permissions: Iterable[Permission]) -> str:
     for block in blocks:
         for data, granted in ((False, block.actions), (True, block.data_actions)):
             for pattern in granted:
-                if not data and (everything or pattern == "*/read" or pattern.lower() in _BOILERPLATE):
+                if not data and (everything or pattern == "*/read" or _usual(pattern)):
+                    continue
+                if any(matches(denied, pattern) for denied in (block.not_data_actions if data else block.not_actions)):
                     continue
                 verb, subject = _verb(pattern, data=data)
-                verbs.setdefault(verb, {})[subject] = None
+                if not (verb == "reads" and reads):
+                    verbs.setdefault(verb, {})[subject] = None
     managed = verbs.get("manages", {})
-    for verb in ("manages", "reads", "changes", "deletes", "may", "works on data of", "reads data of", "writes data of",
-                 "deletes data of", "may, on data,"):  # fmt: skip
+    for verb in _VERBS:
         subjects = [subject for subject in verbs.get(verb, ()) if verb == "manages" or subject not in managed]
         if subjects:
             more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
             said.append(f"{verb} {', '.join(subjects[:_NAMED])}{more}")
+    missing = dict.fromkeys(denied for block in blocks for denied in _missing(block))
+    if said and missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        said.append(f"except {', '.join(list(missing)[:_NAMED])}{more}")
     if not said:
         return "does nothing by itself" if not any(b.actions for b in blocks) else "reads what surrounds it"
     return "; ".join(said)
+
+
+def _missing(block: Permission) -> Iterator[str]:
+    """What a block's wildcards would allow and its notActions take away."""
+    contributor = find_role("Contributor")
+    usual = {denied.lower() for own in (contributor.permissions if contributor else ()) for denied in own.not_actions}
+    for granted, denied_ones in ((block.actions, block.not_actions), (block.data_actions, block.not_data_actions)):
+        for denied in denied_ones:
+            if denied.lower() not in usual and any(matches(pattern, denied) for pattern in granted):
+                yield denied
+
+
+def _usual(pattern: str) -> bool:
+    """What nearly every role has, and the registration of a provider, say nothing about it."""
+    parts = pattern.lower().split("/")
+    return pattern.lower() in _BOILERPLATE or parts[1:] == ["register", "action"]
 
 
 def _verb(pattern: str, *, data: bool) -> tuple[str, str]:
     parts = [part for part in pattern.split("/") if part]
     last = parts[-1].lower()
     if pattern == "*":
-        return ("works on data of" if data else "manages"), "everything in it"
+        return ("does everything with data of" if data else "manages"), "everything in it"
     if last == "read":
         return ("reads data of" if data else "reads"), _subject(parts[:-1])
     if last == "write":
         return ("writes data of" if data else "changes"), _subject(parts[:-1])
     if last == "delete":
         return ("deletes data of" if data else "deletes"), _subject(parts[:-1])
-    if last == "action" and re.match("get|read|list", parts[-2], re.IGNORECASE) and data:
-        return "reads data of", _subject(parts[:-2])
-    if last == "action":
-        return ("may, on data," if data else "may"), f"{parts[-2]} ({_subject(parts[:-2])})"
-    return ("works on data of" if data else "manages"), _subject(parts)
+    if last == "action" and len(parts) > 2:
+        what, of = parts[-2], _subject(parts[:-2])
+        if data and re.match("get|read|list", what, re.IGNORECASE):
+            return "reads data of", of
+        if not data and _KEYS.fullmatch(what):
+            return "obtains keys of", of
+        return ("may, with data," if data else "may"), f"{_spaced(what)} ({of})"
+    return ("does everything with data of" if data else "manages"), _subject(parts)
 
 
 def _subject(parts: Sequence[str]) -> str:
@@ -160,4 +232,10 @@ def _subject(parts: Sequence[str]) -> str:
     if not words:
         return "everything in it"
     namespace = words[0].removeprefix("Microsoft.").removeprefix("microsoft.")
-    return f"{namespace} {words[-1]}" if len(words) > 1 else namespace
+    if len(words) == 1:
+        return namespace
+    return _CALLED.get(f"{namespace} {words[-1]}".lower()) or f"{_spaced(words[-1])} of {namespace}"
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()

@@ -15,7 +15,7 @@ from entrant import bootstrap, engine
 from entrant.rehearsal import Rehearsal, environ, users_home
 from local_azure import plugins
 
-pytest_plugins = ["tests.passes", "pytester"]
+pytest_plugins = ["tests.passes", "tests.golden", "pytester"]
 ROOT = Path(__file__).resolve().parent.parent
 _PARTS = (
     "components",

@@ -67,6 +67,36 @@ def test_a_replacement_is_one_change_with_the_properties_it_is_for() -> None:
     assert (change.operation, change.replaces) == ("replace", ("templateId",))
 
 
+def test_something_else_that_is_taken_over_replaces_what_was_there() -> None:
+    old, new = state(displayName="a"), state(displayName="b")
+    steps = [
+        event("import-replacement", new=new),
+        event("replace", old=old, new=new),
+        event("delete-replaced", old=old),
+    ]
+    (change,) = changes.read(steps).planned
+    assert (change.operation, change.imported, change.old is not None) == ("replace", True, True)
+
+
+def test_an_import_tells_what_it_found() -> None:
+    found = state(displayName="a") | {"outputs": {"clientId": "1"}}
+    steps = [event("import", new=state()), event("import", after=True, old=found, new=found)]
+    (change,) = changes.read(steps).planned
+    assert change.old and (change.operation, change.old.get("clientId")) == ("import", "1")
+
+
+def test_whatever_is_below_a_name_of_secrets_is_one() -> None:
+    made = state(password={"value": "horse"}, clientSecrets=["battery"], apiKey=7, implicitToken=True)
+    (change,) = changes.read([event("create", new=made)]).planned
+    assert change.new
+    assert change.new.inputs == {"password": SECRET, "clientSecrets": SECRET, "apiKey": SECRET, "implicitToken": True}
+
+
+def test_settings_of_the_stack_that_are_secret_are_not_kept() -> None:
+    said = {"preludeEvent": {"config": {"entrant:now": "2026-01-01", "entrant:note": "[secret]"}}}
+    assert changes.read([said]).config == {"entrant:now": "2026-01-01"}
+
+
 def test_what_a_refresh_finds_is_told_apart_from_what_is_planned() -> None:
     detail = {"displayName": {"diffKind": "update", "inputDiff": True}}
     state_, cloud = state(displayName="a"), state(displayName="b")

@@ -1,0 +1,486 @@
+"""Reviews from YAML alone, and how reviews are shown: what fits, what is escaped, what the JSON looks like."""
+
+import datetime as dt
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+from markdown_it import MarkdownIt
+
+import config
+from entrant import changes, review, review_page
+from entrant.cli import cli
+from entrant.commands import reviewing
+from entrant.markdown import LIMIT
+from entrant.review import Base, Review
+from tests.golden import Golden, settled
+
+NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+SUBSCRIPTION = "7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
+GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-obs"
+WORKSPACE = f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/law-dev"
+SCHEMA = Path(review.__file__).with_name("review.schema.json")
+READS = f"""\
+apps:
+  log-reader:
+    display_name: Log reader
+    owners: [deployer]
+    secret: {{every: 90d, overlap: 7d}}
+    roles:
+      - {{role: Reader, scope: {WORKSPACE}}}
+"""
+
+Compare = Callable[[str, str], Review]
+
+
+@pytest.fixture
+def compare(tmp_path: Path) -> Compare:
+    """The review of a change from one environment's text to another's; an empty text is no file."""
+
+    def check(name: str, text: str) -> config.Report | None:
+        folder = tmp_path / name / "config"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not text:
+            return None
+        (folder / "dev.yaml").write_text(text, "utf-8")
+        report = config.check("dev", root=folder.parent)
+        assert report.environment is not None, report.problems
+        return report
+
+    def compared(before: str, after: str) -> Review:
+        old = check("before", before)
+        made = review.of_commits("dev", Base("main", old.environment if old else None), check("after", after), now=NOW)
+        jsonschema.validate(json.loads(made.model_dump_json()), json.loads(SCHEMA.read_text()))
+        return made
+
+    return compared
+
+
+def shown(made: Review) -> str:
+    return settled(review_page.markdown(made).complete(), start=dt.date(2026, 1, 1), known=(SUBSCRIPTION,))
+
+
+def test_the_schema_of_the_json_is_the_one_beside_it(request: pytest.FixtureRequest) -> None:
+    text = json.dumps(review.json_schema(), indent=2) + "\n"
+    if request.config.getoption("--regenerate"):
+        SCHEMA.write_text(text, "utf-8")
+    assert text == SCHEMA.read_text("utf-8"), "run with --regenerate"
+
+
+# ------------------------------------------------------------------------------------------------------------- what is told
+
+
+def test_no_difference_is_nothing_to_review(compare: Compare, golden: Golden) -> None:
+    made = compare(READS, READS)
+    assert not made.changed
+    golden("review/yaml-no-change.md", shown(made))
+
+
+def test_what_is_gained_and_lost(compare: Compare, golden: Golden) -> None:
+    after = READS.replace("role: Reader", "role: Log Analytics Reader").replace(
+        "    secret: {every: 90d, overlap: 7d}\n",
+        "    federated: [{github: {repository: contoso/obs, environment: dev}}]\n"
+        "    web: {redirect_uris: [https://logs.example.com/cb]}\n"
+        "    permissions: [{api: Microsoft Graph, application: [User.Read.All, Directory.ReadWrite.All], consent: true}]\n"
+        "    directory_roles: [{role: Directory Readers}]\n"
+        "    groups: [3b8d7f2e-5c1a-4d90-8e6b-0a9c4f7e1d25]\n"
+        "    allow_privileged: true\n"
+        "    reason: Takes stock of everybody (SEC-77).\n",
+    )
+    golden("review/yaml-gained-and-lost.md", shown(compare(READS, after)))
+
+
+def test_a_privileged_grant_is_marked_and_its_reason_told(compare: Compare, golden: Golden) -> None:
+    after = READS.replace("role: Reader", "role: Owner") + (
+        f"      - {{role: Reader, scope: /subscriptions/{SUBSCRIPTION}}}\n"
+        "    allow_privileged: true\n    reason: Moves </details> everything (OPS-7) @everyone\n"
+    )
+    golden("review/privileged-grant.md", shown(compare(READS, "policy: {wide-scope: error}\n" + after)))
+
+
+def test_a_protected_app_that_is_removed_and_one_that_is_renamed(compare: Compare, golden: Golden) -> None:
+    before = READS + "  guarded: {display_name: Guarded, protect: true, owners: [deployer]}\n"
+    made = compare(before, READS.replace("log-reader:", "reader:"))
+    assert [(entry.app, "protected" in entry.text) for entry in made.breaks] == [
+        ("guarded", True),
+        ("log-reader", False),
+    ]
+    golden("review/yaml-protected-removed.md", shown(made))
+
+
+def test_an_app_that_is_kept_when_removed_breaks_nobody(compare: Compare) -> None:
+    made = compare(READS + "  left: {on_remove: keep}\n", READS)
+    assert [(entry.app, entry.change) for entry in made.apps] == [("left", "kept")]
+    assert made.breaks == ()
+
+
+def test_a_condition_that_goes_is_told(compare: Compare) -> None:
+    """The role is the same, and what it allows is not."""
+    condition = "@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'logs'"
+    narrow = READS.replace(
+        f"{{role: Reader, scope: {WORKSPACE}}}",
+        f'{{role: Owner, scope: {GROUP}, condition: "{condition}", condition_version: "2.0"}}',
+    )
+    wide = READS.replace(f"{{role: Reader, scope: {WORKSPACE}}}", f"{{role: Owner, scope: {GROUP}}}")
+    wide += "    allow_privileged: true\n    reason: none\n"
+    [entry] = compare(narrow, wide).access
+    assert entry.change == "changed" and "was under the condition" in entry.was and "any role" in entry.danger
+
+
+def test_a_custom_role_that_allows_more_is_a_change_of_whoever_has_it(compare: Compare) -> None:
+    custom = (
+        f"role_definitions: {{asker: {{actions: [Microsoft.Insights/metrics/read], assignable_scopes: [{GROUP}]}}}}\n"
+    )
+    before = custom + READS.replace("role: Reader", "role: asker")
+    after = before.replace("actions: [", "actions: [Microsoft.Storage/storageAccounts/listKeys/action, ")
+    [entry] = compare(before, after).access
+    assert (entry.app, entry.change, entry.name) == ("log-reader", "changed", "asker")
+    assert entry.allows == "obtains keys of storage accounts; reads metrics"
+    assert entry.was.endswith("reads metrics")
+
+
+def test_another_trust_of_a_federated_credential_breaks_whom_it_trusted(compare: Compare) -> None:
+    before = (
+        READS + "    federated: [{name: ci-system, issuer: https://ci.example.com, subject: a, audience: api://x}]\n"
+    )
+    made = compare(before, before.replace("subject: a", "subject: b"))
+    [entry] = made.breaks
+    assert "a of ci.example.com cannot sign in" in entry.text
+    assert made.credentials[0].detail == "b of ci.example.com; was a of ci.example.com"
+
+
+def test_an_address_that_goes_breaks_who_uses_it(compare: Compare) -> None:
+    before = (
+        READS + "    identifier_uris: ['api://{tenant_id}/logs']\n    web: {redirect_uris: [https://a.example.com/]}\n"
+    )
+    assert [entry.text for entry in compare(before, READS).breaks] == [
+        "tokens for api://{tenant_id}/logs are no longer given",
+        "sign-ins that return to https://a.example.com/ fail",
+    ]
+
+
+def test_findings_of_policy_that_were_there_before_are_told_apart(compare: Compare) -> None:
+    open_ = READS.replace("    owners: [deployer]\n", "")
+    [old] = compare(open_, open_).findings
+    assert (old.rule, old.new, old.place) == ("missing-owner", False, "config/dev.yaml:2:3")
+    assert compare(READS, open_).findings[0].new
+
+
+def test_the_digest_is_of_the_change_alone(compare: Compare) -> None:
+    gains = READS.replace("Reader,", "Log Analytics Reader,")
+    digests = [compare(*pair).digest for pair in [(READS, READS), (READS, gains), (READS, gains), (gains, READS)]]
+    assert digests[1] == digests[2]
+    assert len(set(digests)) == 3
+
+
+# ------------------------------------------------------------------------------------------------------- from two commits
+
+
+def git(root: Path, *arguments: str) -> None:
+    environ = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *who, *arguments], cwd=root, env=environ, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A project in git, whose `dev` extends a base that the branch `change` changes."""
+    root = tmp_path / "project"
+    (root / "config").mkdir(parents=True)
+    (root / "config" / "base.yaml").write_text(READS)
+    (root / "config" / "dev.yaml").write_text("extends: base.yaml\n")
+    (root / "Pulumi.dev.yaml").write_text("{}\n")
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "one")
+    git(root, "switch", "-q", "-c", "change")
+    return root
+
+
+def run(root: Path, *arguments: str, code: int = 0) -> str:
+    asked = ["review", "-s", "dev", "-C", str(root), "--no-cloud", "--base", "main", *arguments]
+    result = CliRunner().invoke(cli, asked, standalone_mode=False)
+    assert result.exception is None, result.exception
+    assert result.return_value == code, result.output
+    return str(result.stdout)
+
+
+def test_a_change_of_a_file_that_is_extended_is_reviewed_without_credentials(repository: Path) -> None:
+    (repository / "config" / "base.yaml").write_text(READS.replace("Reader,", "Log Analytics Reader,"))
+    made = Review.model_validate_json(run(repository, "--format", "json"))
+    assert not made.saw_cloud
+    assert [(entry.change, entry.name) for entry in made.access] == [
+        ("gained", "Log Analytics Reader"),
+        ("lost", "Reader"),
+    ]
+    assert "The cloud was not seen" in run(repository, "--format", "markdown")
+    assert "The cloud was not seen" in run(repository)
+    run(repository, "--expect", made.digest)
+    run(repository, "--expect", "0" * 32, code=7)
+
+
+def test_a_broken_rule_that_is_an_error_ends_with_the_exit_code_of_policy(repository: Path) -> None:
+    open_ = READS.replace("    owners: [deployer]\n", "")
+    (repository / "config" / "base.yaml").write_text("policy: {missing-owner: error}\n" + open_)
+    assert "error missing-owner: log-reader" in run(repository, code=5)
+
+
+def test_an_environment_with_errors_is_told_with_its_places(repository: Path) -> None:
+    (repository / "config" / "base.yaml").write_text(READS.replace("Reader,", "Raeder,"))
+    said = run(repository, "--format", "markdown", code=2)
+    assert said.startswith("<!-- entrant-review stack=dev ") and "config/base.yaml:7:16: " in said
+
+
+def test_a_base_with_errors_is_noted(repository: Path) -> None:
+    (repository / "config" / "base.yaml").write_text(READS.replace("Reader,", "Raeder,"))
+    git(repository, "commit", "-q", "-a", "-m", "broken")
+    git(repository, "branch", "-q", "-f", "main", "change")
+    (repository / "config" / "base.yaml").write_text(READS)
+    made = Review.model_validate_json(run(repository, "--format", "json"))
+    assert "config/base.yaml:7:16 at main has errors" in made.notes[0]
+    assert made.apps[0].change == "added"
+
+
+def test_an_environment_that_is_deleted_is_reviewed_as_such(repository: Path) -> None:
+    (repository / "config" / "dev.yaml").unlink()
+    made = Review.model_validate_json(run(repository, "--format", "json"))
+    assert [(entry.app, entry.change) for entry in made.apps] == [("log-reader", "removed")]
+    assert "pulumi destroy -s dev" in made.notes[0]
+
+
+# ------------------------------------------------------------------------------------------------------------ how it is shown
+
+HOSTILE = "</details> ``` | @everyone ![x](https://evil.example/#1) <img src=x> \u202egnp.exe \x1b[31m `code`"
+
+
+def hostile(compare: Compare) -> Review:
+    after = READS.replace("display_name: Log reader", f"display_name: {json.dumps(HOSTILE)}")
+    after += f"    notes: {json.dumps(HOSTILE)}\n    allow_privileged: true\n    reason: {json.dumps(HOSTILE)}\n"
+    after = after.replace("role: Reader", "role: Owner") + f"  {'x' * 60}: {{}}\n"
+    return compare(READS, after)
+
+
+def test_values_in_markdown_stay_values(compare: Compare) -> None:
+    said = review_page.markdown(hostile(compare)).complete()
+    outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", said)  # without code spans, where all is literal
+    assert "@everyone" not in outside and "https://" not in outside and "<img" not in outside and "\x1b" not in said
+    assert "\u202e" not in said
+    assert outside.count("<details") == outside.count("</details>") == 2
+    fences = [line for line in said.splitlines() if line.startswith("```")]
+    assert fences == ["```mermaid", "```"]
+
+
+def test_a_renderer_finds_no_markup_but_ours(compare: Compare) -> None:
+    """As CommonMark with tables, strikethrough and bare links reads it."""
+    reader = MarkdownIt("commonmark", {"linkify": False}).enable(["table", "strikethrough"])
+    tokens = reader.parse(review_page.markdown(hostile(compare)).complete())
+    inline = [child for token in tokens for child in token.children or ()]
+    assert {token.type for token in inline} <= {
+        "text", "text_special", "code_inline", "strong_open", "strong_close", "em_open", "em_close", "softbreak"
+    }  # fmt: skip
+    blocks = "".join(token.content for token in tokens if token.type == "html_block")
+    assert set(re.findall(r"</?(\w+)", blocks)) == {"details", "summary"}
+    assert [token.info for token in tokens if token.type == "fence"] == ["mermaid"]
+
+
+def test_values_in_a_terminal_move_no_cursor(compare: Compare) -> None:
+    said = review_page.terminal(hostile(compare))
+    assert "\x1b" not in said and "\u202e" not in said and "\\x1b[31m" in said
+
+
+def test_labels_of_the_picture_are_letters_and_codes(compare: Compare) -> None:
+    custom = f"role_definitions: {{odd: {{name: {json.dumps(HOSTILE)}, actions: ['*/read'], assignable_scopes: [{GROUP}]}}}}\n"
+    said = review_page.markdown(compare(READS, custom + READS.replace("role: Reader", "role: odd"))).complete()
+    picture = said[said.index("```mermaid") : said.index("```\n", said.index("```mermaid") + 3)]
+    labels = re.findall(r'"([^"]*)"', picture)
+    assert len(labels) == 4
+    assert all(re.fullmatch(r"(?:[\w ./-]|#\d+;)*", label) for label in labels)
+
+
+def estate(apps: int, role: str, *, own: bool = False) -> str:
+    """An environment of many apps with a role at the same two scopes, or each at two scopes of its own."""
+    texts = [
+        f"  app-{number:03}:\n    display_name: Application number {number}\n    owners: [deployer]\n"
+        f"    federated: [{{github: {{repository: contoso/app-{number:03}, environment: production}}}}]\n"
+        f"    roles:\n      - {{role: {role}, scope: {WORKSPACE}{f'-{number:03}' if own else ''}}}\n"
+        f"      - {{role: {role}, scope: {GROUP}{f'-{number:03}' if own else ''}}}\n"
+        for number in range(apps)
+    ]
+    return "apps:\n" + "".join(texts)
+
+
+def test_three_hundred_apps_of_which_the_same_is_said_share_sentences(compare: Compare, golden: Golden) -> None:
+    made = compare(estate(300, "Reader"), estate(300, "Monitoring Reader"))
+    assert len(made.access) == 1200
+    said = reviewing._shown(made, "markdown", None)
+    assert said.count("100 apps gain ") == said.count("100 apps lose ") == 6
+    assert all(said.count(f"**app-{number:03}**") == 4 for number in range(300))
+    golden("review/three-hundred-apps.md", settled(said, start=dt.date(2026, 1, 1), known=(SUBSCRIPTION,)) + "\n")
+
+
+def test_what_does_not_fit_is_in_the_summary(compare: Compare, tmp_path: Path) -> None:
+    made = compare(estate(300, "Reader", own=True), estate(300, "Monitoring Reader", own=True))
+    summary = tmp_path / "summary"
+    summary.write_text("before\n")
+    said = reviewing._shown(made, "markdown", summary)
+    assert len(said) <= LIMIT
+    assert "600 gained" in said.splitlines()[3]
+    assert "Who loses what" in said, "a long list hides none behind it"
+    assert said.count("<details") == said.count("</details>") and said.count("```") % 2 == 0
+    assert said.splitlines()[-1] == (
+        "_Too long for a comment: a part of “Who gains what”, a part of “Who loses what”, the scopes in full. "
+        "The whole review is in the job's summary._"
+    )
+    whole = summary.read_text()
+    assert whole.startswith("before\n<!-- entrant-review") and whole.count(" loses **") == 600
+    apart = reviewing._shown(made, "markdown", None)
+    assert len(apart) <= LIMIT and "in a terminal" in apart
+
+
+def test_three_hundred_new_apps_fit(compare: Compare) -> None:
+    said = reviewing._shown(compare("", estate(300, "Owner").replace(
+        "    owners", "    allow_privileged: true\n    reason: It must be so.\n    owners")), "markdown", None)  # fmt: skip
+    assert len(said) <= LIMIT
+    for title in ("Apps", "Who gains what", "Credentials", "Policy"):
+        assert f"#### {title}\n\n- " in said
+
+
+def test_a_terminal_is_as_wide_as_it_is(compare: Compare, golden: Golden) -> None:
+    made = compare(READS, READS.replace("Reader,", "Log Analytics Contributor,"))
+    said = review_page.terminal(made, width=60)
+    assert all(len(line) <= 60 for line in said.splitlines())
+    golden("review/yaml-terminal.txt", settled(said, start=dt.date(2026, 1, 1)) + "\n")
+    assert "\x1b" not in said
+    assert "\x1b[1;32mWho gains what\x1b[0m" in review_page.terminal(made, colour=True)
+
+
+def test_what_the_engine_says_is_told_without_secrets_of_the_process() -> None:
+    environ = {"ARM_CLIENT_SECRET": "evening at the harbour", "PULUMI_CONFIG_PASSPHRASE": "warm bread", "HOME": "error"}
+    said = reviewing._masked("error: evening at the harbour, warm bread", environ)
+    assert said == "error: ***, ***"
+
+
+# -------------------------------------------------------------------------------------------------------- of a preview
+
+
+def test_what_is_taken_over_is_no_gain(golden: Golden) -> None:
+    """As the engine tells it: the import before, and what it found after."""
+    owner = {"displayName": "Log reader", "owners": ["99999999-2222-3333-4444-555555555555"]}
+    asked = {"scope": WORKSPACE, "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{READER}"}
+    steps = []
+    for kind, name, inputs in ((APPLICATION, "log-reader", owner), (ASSIGNMENT, "log-reader-reader-law-dev-aa", asked)):
+        after = step("import", kind, name, inputs, inputs)["resourcePreEvent"]
+        steps += [step("import", kind, name, None, inputs), {"resOutputsEvent": after}]
+    made = of_steps(*steps)
+    assert {entry.origin for entry in made.access} == {"adopted"}
+    golden("review/adoption.md", shown(made))
+
+
+URN = "urn:pulumi:dev::entrant::entrant:index:AppIdentity"
+PARENT = f"{URN}::log-reader"
+PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
+APPLICATION = "azuread:index/application:Application"
+ASSIGNMENT = "azure-native:authorization:RoleAssignment"
+
+
+def step(
+    operation: str, kind: str, name: str, old: dict[str, Any] | None, new: dict[str, Any] | None, **more: Any
+) -> Any:
+    urn = f"{URN}${kind}::{name}"
+
+    def state(properties: dict[str, Any] | None) -> dict[str, Any] | None:
+        if properties is None:
+            return None
+        outputs = {"clientId": "11111111-2222-3333-4444-555555555555"} if kind == APPLICATION else {}
+        return {"type": kind, "urn": urn, "id": "1", "parent": PARENT, "inputs": properties, "outputs": outputs} | more
+
+    metadata = {"op": operation, "urn": urn, "type": kind, "old": state(old), "new": state(new)}
+    return {"resourcePreEvent": {"metadata": metadata}}
+
+
+def of_steps(*steps: Any) -> Review:
+    made = review.of_preview("dev", changes.read(steps), None, now=NOW)
+    jsonschema.validate(json.loads(made.model_dump_json()), json.loads(SCHEMA.read_text()))
+    return made
+
+
+APP = {"displayName": "Log reader"}
+SAME = step("same", APPLICATION, "log-reader", APP, APP)
+
+
+def test_a_registration_that_is_deleted_breaks_consumers_of_its_client_id() -> None:
+    made = of_steps(step("delete", APPLICATION, "log-reader", APP, None))
+    assert made.breaks[0].client_id == "11111111-2222-3333-4444-555555555555"
+    assert made.apps[0].change == "removed"
+
+
+def test_a_secret_taken_away_before_it_ends_breaks_who_uses_it_and_one_that_ended_does_not() -> None:
+    live = {"displayName": "entrant 2026-11-01", "endDate": "2027-02-01T00:00:00Z"}
+    ended = {"displayName": "entrant 2026-08-01", "endDate": "2026-11-08T00:00:00Z"}
+    made = of_steps(
+        SAME,
+        step("delete", PASSWORD, "log-reader-secret-2026-11-01", live, None),
+        step("delete", PASSWORD, "log-reader-secret-2026-08-01", ended, None),
+    )
+    assert [entry.text for entry in made.breaks] == [
+        "its client secret 2026-11-01 is taken away before it ends on 2027-02-01: who still uses it cannot sign in"
+    ]
+    assert [(entry.name, entry.routine) for entry in made.credentials] == [("2026-08-01", True), ("2026-11-01", False)]
+
+
+def test_protection_that_goes_is_a_change_although_pulumi_counts_it_as_none() -> None:
+    before = step("same", APPLICATION, "log-reader", APP, APP)
+    before["resourcePreEvent"]["metadata"]["old"]["protect"] = True
+    made = of_steps(before)
+    assert made.changed
+    assert [(entry.path, entry.old, entry.new) for entry in made.settings] == [("protect", True, False)]
+    assert made.digest != of_steps(SAME).digest
+
+
+def test_a_role_that_is_not_known_yet_is_named_by_the_environment(tmp_path: Path) -> None:
+    custom = f"role_definitions: {{asker: {{actions: ['*/read'], assignable_scopes: [{GROUP}]}}}}\n"
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "dev.yaml").write_text(custom + READS.replace("role: Reader", "role: asker"))
+    unknown = {"scope": WORKSPACE, "roleDefinitionId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}
+    reading = changes.read([SAME, step("create", ASSIGNMENT, "log-reader-asker-law-dev-1f0c2b", None, unknown)])
+    [entry] = review.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW).access
+    assert (entry.name, entry.allows) == ("asker", "reads everything in it")
+
+
+READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+
+
+def test_what_was_declared_before_and_not_applied_is_told_apart_from_the_change(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    file = tmp_path / "config" / "dev.yaml"
+    file.write_text(READS)
+    base = Base("main", config.load("dev", root=tmp_path))
+    file.write_text(READS + f"      - {{role: Reader, scope: {GROUP}}}\n")
+    definition = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{READER}"
+    steps = [
+        step("create", ASSIGNMENT, f"log-reader-reader-{name}", None, {"scope": scope, "roleDefinitionId": definition})
+        for name, scope in (("law-dev-aa", WORKSPACE), ("rg-obs-bb", GROUP))
+    ]
+    report = config.check("dev", root=tmp_path)
+    made = review.of_preview("dev", changes.read([SAME, *steps]), report, now=NOW, base=base)
+    assert {entry.scope: entry.origin for entry in made.access} == {WORKSPACE: "pending", GROUP: ""}
+    assert made.digest == review.of_preview("dev", changes.read([*steps, SAME]), report, now=NOW).digest
+    said = review_page.terminal(made)
+    assert said.index("resource group rg-obs") < said.index("not of this change")
+
+
+def test_what_other_hands_took_away_is_put_back(tmp_path: Path) -> None:
+    definition = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{READER}"
+    asked = {"scope": WORKSPACE, "roleDefinitionId": definition}
+    before = step("refresh", ASSIGNMENT, "log-reader-reader-law-dev-aa", asked, None)
+    gone = {"resOutputsEvent": before["resourcePreEvent"]}
+    made = of_steps(before, gone, SAME, step("create", ASSIGNMENT, "log-reader-reader-law-dev-aa", None, asked))
+    assert [(entry.name, entry.origin) for entry in made.access] == [("Reader", "restored")]
+    assert [entry.text for entry in made.outside] == ["RoleAssignment log-reader-reader-law-dev-aa is gone"]

@@ -1,0 +1,42 @@
+"""What a role allows, in words."""
+
+import pytest
+
+from facts.roles import Permission, builtin_roles, describe, find_role
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ("Reader", "reads everything in it"),
+        ("Contributor", "does everything in it except giving access"),
+        ("Owner", "does everything in it; gives itself and others any role"),
+        ("Monitoring Metrics Publisher", "writes data of metrics, telemetry"),
+        ("Key Vault Secrets User", "reads data of secrets of key vaults"),
+        ("Storage Account Key Operator Service Role", "obtains keys of storage accounts"),
+        ("Network Contributor", "manages Network"),
+    ],
+)
+def test_a_built_in_role_is_what_it_lets_its_holder_do(role: str, words: str) -> None:
+    found = find_role(role)
+    assert found is not None
+    assert describe(found.permissions) == words
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        (Permission(("*",), ("*/write", "*/delete")), "does everything in it except giving access; except */write, */delete"),
+        (Permission(("Microsoft.Web/*",), ("Microsoft.Web/*/delete",)), "manages Web; except Microsoft.Web/*/delete"),
+        (Permission(("Microsoft.Storage/*",), ("Microsoft.Storage/*",)), "reads what surrounds it"),
+        (Permission(("Microsoft.Authorization/*",)), "gives itself and others any role; manages Authorization"),
+        (Permission((), (), ("*",)), "does everything with data of everything in it"),
+        (Permission(), "does nothing by itself"),
+    ],
+)  # fmt: skip
+def test_what_not_actions_take_away_is_not_said_to_be_allowed(block: Permission, words: str) -> None:
+    assert describe([block]) == words
+
+
+def test_every_built_in_role_has_words() -> None:
+    assert all(describe(role.permissions) for role in builtin_roles())
