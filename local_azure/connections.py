@@ -23,7 +23,7 @@ class Limits:
 
     Attributes:
         request_seconds: from the first byte of a request (or the connection) to the last, after which the client is dropped.
-        connections: how many there may be at once; one more is dropped.
+        connections: how many there may be at once; one more takes the place of the one that has been idle longest, or is dropped.
         body: bytes of one request's body.
         bodies: bytes of all bodies that are being received.
     """
@@ -41,22 +41,36 @@ def bounded(limits: Limits) -> type[H11Protocol]:
         """A connection that no client can hold without finishing its request."""
 
         _deadline: asyncio.TimerHandle | None = None
+        _resting_since: float | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            if len(self.connections) > limits.connections:
-                log.warning("more than %d connections: one is dropped", limits.connections)
+            if len(self.connections) > limits.connections and not self._make_room():
+                log.warning("more than %d connections, all in use: one is dropped", limits.connections)
                 transport.abort()
             else:
                 self._watch()
 
+        def _make_room(self) -> bool:
+            """End the connection that has been idle longest."""
+            resting = [one for one in self.connections if isinstance(one, Bounded) and one._resting_since is not None]
+            if not resting:
+                return False
+            oldest = min(resting, key=lambda one: one._resting_since or 0.0)
+            oldest._resting_since = None
+            oldest.transport.close()
+            return True
+
         def data_received(self, data: bytes) -> None:
+            self._resting_since = None
             super().data_received(data)
             self._watch()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
             self._watch()
+            if self._deadline is None and self.conn.their_state is h11.IDLE:
+                self._resting_since = self.loop.time()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._rest()

@@ -26,9 +26,19 @@ MOST = 8
 @pytest.fixture(scope="module")
 def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
     """A local Azure that gives a request half a second and lets eight clients in."""
-    state = tmp_path_factory.mktemp("hurried") / "state"
+    yield from serving(tmp_path_factory.mktemp("hurried") / "state", "0.5")
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    """A local Azure that lets eight clients in, with time enough."""
+    yield from serving(tmp_path_factory.mktemp("narrow") / "state", "60")
+
+
+def serving(state: Path, seconds: str) -> Iterator[LocalAzure]:
+    """A local Azure with these limits, while it is wanted."""
     command = [sys.executable, "-m", "local_azure", "serve", "--state", str(state)]
-    command += ["--request-timeout", "0.5", "--connections", str(MOST)]
+    command += ["--request-timeout", seconds, "--connections", str(MOST)]
     with subprocess.Popen(command, cwd=Path(local_azure.__file__).parent.parent, stderr=subprocess.DEVNULL) as process:
         found = None
         while found is None:
@@ -95,16 +105,23 @@ def test_client_that_rests_between_requests_is_kept(hurried: LocalAzure) -> None
             time.sleep(0.8)  # longer than a request may take
 
 
-def test_one_client_too_many(hurried: LocalAzure) -> None:
-    """Beyond the limit a connection is dropped; when others have gone the next is served."""
+def ask(connection: ssl.SSLSocket) -> None:
+    """One request and its answer."""
+    connection.sendall(b"GET /metadata/endpoints HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    assert answer.status == 200 and answer.read()
+
+
+def test_one_client_too_many(narrow: LocalAzure) -> None:
+    """While all are in a request one more is dropped; when others have gone the next is served."""
     held = []
     try:
         for _ in range(MOST):
-            held.append(connect(hurried))
-            held[-1].sendall(b"GET /metadata/endpoints HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert held[-1].recv(12).startswith(b"HTTP/1.1 200")
+            held.append(connect(narrow))
+            held[-1].sendall(b"GET /metadata/endpoints HTTP/1.1\r\n")
         try:
-            with connect(hurried) as more:
+            with connect(narrow) as more:
                 more.sendall(b"GET / HTTP/1.1\r\n")
                 assert ends(more)
         except (ConnectionError, ssl.SSLError):
@@ -112,7 +129,18 @@ def test_one_client_too_many(hurried: LocalAzure) -> None:
     finally:
         for one in held:
             one.close()
-    assert Client(hurried).token()
+    assert Client(narrow).token()
+
+
+def test_resting_clients_make_room(narrow: LocalAzure) -> None:
+    """Clients that leave connections open without using them again (the azuread plugin opens one a request) stop nobody."""
+    with contextlib.ExitStack() as opened:
+        resting = []
+        for _ in range(3 * MOST):
+            resting.append(opened.enter_context(contextlib.closing(connect(narrow))))
+            ask(resting[-1])
+        assert ends(resting[0]), "the one that has rested longest goes first"
+        ask(resting[-1])
 
 
 class TestBodies:
