@@ -72,7 +72,7 @@ class Ci:
         }
         for name, job in jobs.items():
             only(job, _JOB, name)
-        taken = {name: job for name, job in jobs.items() if self._wanted(job, predefined)}
+        taken = {name: job for name, job in jobs.items() if self._wanted(job, self.variables | predefined)}
         stages = document.get("stages", ["build", "test", "deploy"])
         done: dict[str, str] = {}
         reports: dict[str, dict[str, str]] = {}

@@ -17,6 +17,7 @@ from tests.pipelines import estate as estates
 from tests.pipelines.azure_devops import Connection, Pipelines
 from tests.pipelines.estate import WORKSPACES, Estate
 from tests.pipelines.github import Actions, Result
+from tests.pipelines.gitlab import Ci
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +187,47 @@ def test_azure_devops_reviews_and_deploys_alike(estate: Estate) -> None:
     assert devops.environments == ["dev"]
     assert {connection for job, connection in devops.used if "apply" in job} == {"entrant-apply-dev"}
     assert estate.outputs("dev")["identities"]["log-auditor"]["display_name"] == "Log auditor"
+
+
+def test_gitlab_reviews_and_deploys_alike(estate: Estate) -> None:
+    estate.pull.comments.clear()
+    applying = {f"{stack}{kind}": f"entrant-apply-{stack}" for stack in WORKSPACES for kind in ("", "-daily")}
+    ci = Ci(
+        estate.machine,
+        estate.azure,
+        variables=VARIABLES
+        | {
+            "AZURE_TENANT_ID": estate.azure.tenant_id,
+            "ENTRANT_PLAN_CLIENT_ID": estate.clients["entrant-plan"],
+            "PULUMI_BACKEND_URL": estate.backend,
+            "PULUMI_CONFIG_PASSPHRASE": estates.PASSPHRASE,
+            "GITLAB_TOKEN": forges.TOKEN,
+            "CI_API_V4_URL": estate.pull.url,
+            "CI_DEFAULT_BRANCH": "main",
+        },
+        environments={name: {"ENTRANT_APPLY_CLIENT_ID": estate.clients[who]} for name, who in applying.items()},
+    )
+    file = "pipelines/gitlab/entrant.gitlab-ci.yml"
+    estate.commit("less", {"config/dev.yaml": estate.environment("dev").replace("reader (dev)", "reader")})
+    base, commit = opened(estate, "less")
+    about = {
+        "CI_PIPELINE_SOURCE": "merge_request_event",
+        "CI_COMMIT_REF_NAME": "less",
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": base,
+        "CI_MERGE_REQUEST_IID": "12",
+        "CI_MERGE_REQUEST_PROJECT_ID": "4",
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "4",
+    }
+    assert ci.run(file, commit, about) == {"stacks": "success", "review": "success"}, estate.machine.said()
+    (comment,) = estate.pull.own()
+    assert comment.startswith("<!-- entrant-review stack=dev ")
+    assert "Log reader" in comment
+    push = {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_REF_NAME": "main", "CI_COMMIT_BRANCH": "main"}
+    jobs = ["plan:dev", "apply:dev", "plan:prod", "apply:prod"]
+    assert ci.run(file, estate.merge("less"), push) == dict.fromkeys(jobs, "success"), estate.machine.said()
+    assert ci.groups == ["entrant-dev", "entrant-prod"]
+    assert estate.outputs("dev")["identities"]["log-reader"]["display_name"] == "Log reader"
+    assert "log_auditor_client_id" not in estate.outputs("dev")
 
 
 def test_what_somebody_does_by_hand_is_found_the_next_day(estate: Estate, actions: Actions) -> None:
