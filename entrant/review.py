@@ -237,7 +237,7 @@ def of_preview(
         stack=stack,
         saw_cloud=True,
         base=base.name if base else "",
-        digest=_digest(_essence(change) for change in reading.planned if change.changes or change.protection_changes),
+        digest=_digest("plan", stack, map(_essence, (c for c in reading.planned if c.changes or c.protection_changes))),
         breaks=tuple(comparison.planned_breaks(missing, edited)),
         apps=tuple(comparison.apps({change.urn for change in reading.found})),
         access=tuple(comparison.access()),
@@ -290,7 +290,7 @@ def of_commits(
         stack=stack,
         saw_cloud=False,
         base=base.name,
-        digest=_digest(planned),
+        digest=_digest("files", stack, planned),
         breaks=tuple(comparison.declared_breaks(base.environment)),
         findings=_findings(report, base),
         notes=tuple(notes),
@@ -442,9 +442,17 @@ class _Comparison:
             if held.kind == "secret" and held.key in replaced:
                 yield self._credential(held, held, again=True)
             elif held.ends and self.now <= _moment(held.ends) <= self.now + SOON:
-                later = [other for other in self._of_kind(self.after, held) if other.ends > held.ends]
-                detail = f"{later[-1].name} is there already" if later else "nothing that ends later is declared"
-                yield _changed(held, "ending", detail)
+                yield _changed(held, "ending", self._next(held))
+
+    def _next(self, held: Holding) -> str:
+        """What comes after a credential that ends soon."""
+        later = [other for other in self._of_kind(self.after, held) if other.ends > held.ends]
+        if later:
+            return f"{later[-1].name} is there already"
+        app = self.environment.apps.get(held.app) if self.environment else None
+        if held.kind == "secret" and app is not None and app.secret:
+            return f"an `up` from {(_moment(held.ends) - app.secret.overlap):%Y-%m-%d} on makes the next one"
+        return "nothing that ends later is declared"
 
     def _credential(self, old: Holding | None, new: Holding | None, *, again: bool) -> CredentialChange:
         if old and new:
@@ -739,6 +747,9 @@ def _essence(change: Change) -> dict[str, Any]:
     }
 
 
-def _digest(parts: Iterable[Mapping[str, Any]]) -> str:
-    text = "\n".join(sorted(json.dumps(part, sort_keys=True, default=str) for part in parts))
+def _digest(kind: str, stack: str, parts: Iterable[Mapping[str, Any]]) -> str:
+    """A hash of what would be done, in any order; `kind` keeps plans of Pulumi and differences of files apart."""
+    text = "\n".join(
+        [kind, stack.rpartition("/")[2], *sorted(json.dumps(part, sort_keys=True, default=str) for part in parts)]
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -159,9 +159,10 @@ def _previewed(
         except EngineError as error:
             if error.status is None:
                 raise
-            errors = tuple(_masked(each, os.environ) for each in _diagnostics(reading.errors) or (str(error),))
+            alone = str(error) + (f"\nWhat to do: {error.next_step}" if error.next_step else "")
+            errors = tuple(_masked(each, os.environ) for each in _diagnostics(reading.errors) or (alone,))
             code = error.status
-    found = _undeclared(stack, report, root, notes) if undeclared and not errors else ()
+    found = _undeclared(stack, root, notes) if undeclared and not errors else ()
     made = reviews.of_preview(
         stack, reading, report, now=_moment(reading), base=before, errors=errors, notes=notes, undeclared=found
     )
@@ -185,7 +186,17 @@ def _faults(report: config.Report | None) -> tuple[str, ...]:
 def _diagnostics(said: list[str]) -> tuple[str, ...]:
     """What the engine said went wrong, without the words that only say that something did."""
     empty = ("preview failed", "an unhandled error occurred: program exited", "update failed")
-    return tuple(dict.fromkeys(line for line in said if not line.startswith(empty)))
+    return tuple(dict.fromkeys(_without_frames(each) for each in said if not each.startswith(empty)))
+
+
+def _without_frames(words: str) -> str:
+    """An error of the program without the way to it: what stands before a traceback, and what was raised in the end."""
+    before, mark, trace = words.rpartition("Traceback (most recent call last):")
+    if not mark:
+        return words
+    lines = trace.strip("\n").splitlines()
+    raised = next((index for index, line in enumerate(lines) if line and not line[0].isspace()), len(lines))
+    return "\n".join([*before.strip().splitlines()[:1], *lines[raised:]])
 
 
 def _masked(words: str, environ: Mapping[str, str]) -> str:
@@ -197,16 +208,19 @@ def _masked(words: str, environ: Mapping[str, str]) -> str:
     return words
 
 
-def _undeclared(stack: str, report: config.Report | None, root: Path, notes: list[str]) -> tuple[reviews.Outside, ...]:
+def _undeclared(stack: str, root: Path, notes: list[str]) -> tuple[reviews.Outside, ...]:
     """What is there and declared nowhere, as far as whoever runs this may look."""
     from entrant import deployer as deployers
 
-    outputs = engine.stack_outputs(stack, secrets=False, cwd=root)
-    who = deployers.find(clouds.resolve(outputs.cloud, os.environ), os.environ)
-    if who is None:
-        notes.append("What is undeclared was not looked for: there is no login (`az login`, or the ARM_* variables).")
+    try:
+        outputs = engine.stack_outputs(stack, secrets=False, cwd=root)
+        who = deployers.find(clouds.resolve(outputs.cloud, os.environ), os.environ)
+        if who is None:
+            raise ConfigurationError("there is no login (`az login`, or the ARM_* variables)")
+        look = unmanaged.look(outputs, who)
+    except EntrantError as error:  # what the preview said is worth reading all the same
+        notes.append(f"What is undeclared was not looked for: {error}.")
         return ()
-    look = unmanaged.look(outputs, who)
     notes.extend(f"Not looked at: {what}." for what in look.unseen)
     return tuple(
         reviews.Outside(app=item.app, what="undeclared", text=f"undeclared {item.kind}: {item.what} ({item.id})")

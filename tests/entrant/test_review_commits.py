@@ -367,6 +367,18 @@ def test_what_the_engine_says_is_told_without_secrets_of_the_process() -> None:
     assert said == "error: ***, ***"
 
 
+def test_an_error_of_the_program_is_what_was_raised_and_not_the_way_to_it() -> None:
+    traced = (
+        "Program failed with an unhandled exception:\nTraceback (most recent call last):\n"
+        '  File "a.py", line 1, in f\n    g()\nValueError: one\n\nDuring handling, another:\n\n'
+        'Traceback (most recent call last):\n  File "a.py", line 2\n    h()\nRuntimeError: two\nlines\n'
+    )
+    assert reviewing._diagnostics([traced, "an unhandled error occurred: program exited with 1", "plain", "plain"]) == (
+        "Program failed with an unhandled exception:\nRuntimeError: two\nlines",
+        "plain",
+    )
+
+
 # -------------------------------------------------------------------------------------------------------- of a preview
 
 
@@ -433,6 +445,18 @@ def test_a_secret_taken_away_before_it_ends_breaks_who_uses_it_and_one_that_ende
         "its client secret 2026-11-01 is taken away before it ends on 2027-02-01: who still uses it cannot sign in"
     ]
     assert [(entry.name, entry.routine) for entry in made.credentials] == [("2026-08-01", True), ("2026-11-01", False)]
+
+
+def test_a_secret_that_ends_soon_is_told_with_the_day_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "dev.yaml").write_text(READS)
+    live = {"displayName": "entrant 2026-09-05", "endDate": "2026-12-11T00:00:00Z"}
+    reading = changes.read([SAME, step("same", PASSWORD, "log-reader-secret-2026-09-05", live, live)])
+    made = review.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW)
+    assert [entry.detail for entry in made.credentials] == ["an `up` from 2026-12-04 on makes the next one"]
+    assert not made.changed
+    without = review.of_preview("dev", reading, None, now=NOW)
+    assert [entry.detail for entry in without.credentials] == ["nothing that ends later is declared"]
 
 
 def test_protection_that_goes_is_a_change_although_pulumi_counts_it_as_none() -> None:
