@@ -55,6 +55,11 @@ class Section:
         """What it is called in a sentence."""
         return self.name or f"“{self.title}”"
 
+    @property
+    def size(self) -> int:
+        """Characters that the whole of it has."""
+        return len(self.title) + 7 + sum(map(len, self.lines)) + len(self.lines)
+
     def render(self, most: int) -> tuple[str, int]:
         """The section in at most `most` characters, and how many lines had to be left out."""
         head = f"#### {self.title}\n\n" if self.title else ""
@@ -84,20 +89,17 @@ class Comment:
     def render(self, most: int = LIMIT, *, rest: str = "") -> tuple[str, bool]:
         """The text, and whether something had to be left out; then `rest` says where it is, with `{what}` for what that is.
 
-        A section gets at most half of the room that is left, so that a long one hides none behind it.
+        Sections share the room evenly, but for what short ones leave to long ones: a long one hides no other.
         """
         parts = [self.head]
         room = most - len(self.head) - len(rest) - 2 - (_NAMES if "{what}" in rest else 0)
         left_out = []
-        for section in self.sections:
-            rendered, left = section.render(room)
-            if left:
-                rendered, left = section.render(room // 2)
+        for section, share in zip(self.sections, _shares(self.sections, room), strict=True):
+            rendered, left = section.render(share)
             if left:
                 left_out.append(f"a part of {section.called}" if rendered else section.called)
             if rendered:
                 parts.append(rendered)
-                room -= len(rendered) + 1
         if left_out and rest:
             names = ", ".join(left_out)
             parts.append(rest.replace("{what}", names if len(names) <= _NAMES else f"{len(left_out)} parts"))
@@ -106,6 +108,27 @@ class Comment:
     def complete(self) -> str:
         """Everything, however long."""
         return self.render(1 << 40)[0]
+
+
+def _shares(sections: Sequence[Section], room: int) -> list[int]:
+    """How much of the room each section gets; none for blocks that have no room, the last ones first."""
+    shares = [0] * len(sections)
+    waiting = list(range(len(sections)))
+    while waiting:
+        share = room // len(waiting)
+        fitting = [at for at in waiting if sections[at].size < share]
+        blocks = [at for at in waiting if sections[at].whole]
+        for at in fitting:
+            shares[at] = sections[at].size
+            room -= sections[at].size + 1
+            waiting.remove(at)
+        if not fitting and blocks:
+            waiting.remove(blocks[-1])
+        elif not fitting:
+            for at in waiting:
+                shares[at] = share - 1
+            break
+    return shares
 
 
 def details(summary: str, lines: Iterable[str]) -> list[str]:

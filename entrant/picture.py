@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import Any, Literal
 
 from config import App, Environment, Federated, Permission
-from config.values import Api, custom_role_id
+from config.values import Api, custom_role_id, permission_id
 from entrant.changes import UNKNOWN, Change, Side
 from facts.apis import FIRST_PARTY, GRAPH, graph_permissions
 from facts.directory_roles import find_directory_role
@@ -246,6 +246,13 @@ _GROUP = "azuread:index/groupMember:GroupMember"
 _DIRECTORY_ROLE = "azuread:index/directoryRoleAssignment:DirectoryRoleAssignment"
 
 
+CLIENTS = (
+    "azuread:index/applicationPreAuthorized:ApplicationPreAuthorized",
+    "azuread:index/applicationKnownClients:ApplicationKnownClients",
+)
+"""Types of what an API's registration says about its clients."""
+
+
 def of_changes(changes: Iterable[Change], side: Literal["old", "new"], environment: Environment | None) -> Picture:
     """What the resources of a preview are before (`old`) or after (`new`) it.
 
@@ -254,13 +261,19 @@ def of_changes(changes: Iterable[Change], side: Literal["old", "new"], environme
     found = [(change, state) for change in changes if (state := _state(change, side)) is not None]
     names = _Names(environment, found)
     principals = {change.app: state for change, state in found if change.type == _PRINCIPAL and change.app}
+    clients: dict[str, dict[str, Any]] = {}
+    for change, state in found:
+        if change.app and change.type in CLIENTS:
+            clients.setdefault(change.app, {}).update(names.clients(change.app, change, state))
     registrations = [
         Registration(
             change.app,
             str(state.get("displayName") or change.app),
             _known(state.outputs.get("clientId")),
             state.protected,
-            settings=_settings(state, "") | _settings(principals.get(change.app), "servicePrincipal."),
+            settings=_settings(state, "")
+            | _settings(principals.get(change.app), "servicePrincipal.")
+            | clients.get(change.app, {}),
         )
         for change, state in found
         if change.type == _APPLICATION and change.app
@@ -322,6 +335,19 @@ class _Names:
         self._roles = {guid: name for name, guid in graph_permissions().application.items()}
         self._scopes = {entry.id: name for name, entry in graph_permissions().delegated.items()}
         self._apis = {client_id: name for name, client_id in FIRST_PARTY.items()}
+
+    def clients(self, app: str, change: Change, state: Side) -> Iterator[tuple[str, Any]]:
+        """Settings of an API: the clients that need no consent for some of its scopes, by name, and those that it knows."""
+        if "authorizedClientId" in state.inputs:
+            api = self._apps[app].api if app in self._apps else None
+            scopes = {
+                s.id or permission_id(app, "scope", name): name for name, s in (api.scopes if api else {}).items()
+            }
+            key = change.name.removeprefix(f"{app}-")
+            for scope_id in state.inputs.get("permissionIds") or ():
+                yield f"preAuthorized[{key}].scopes[{scopes.get(scope_id, scope_id)}]", scopes.get(scope_id, scope_id)
+        for client in state.inputs.get("knownClientIds") or ():
+            yield f"knownClients[{client}]", client
 
     def holdings(self, app: str, change: Change, state: Side) -> Iterator[Holding]:
         match change.type:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from config import Environment, Report
 from entrant.changes import UNKNOWN, Change, Reading
-from entrant.picture import CREDENTIALS, GRANTS, Holding, Picture, of_changes, of_environment, scope_words
+from entrant.picture import CLIENTS, CREDENTIALS, GRANTS, Holding, Picture, of_changes, of_environment, scope_words
 from facts import risks
 from facts.directory_roles import find_directory_role
 from facts.roles import describe
@@ -231,7 +231,8 @@ def of_preview(
     edited = {
         change.app
         for change in applied
-        if change.differences and change.type.endswith((":Application", ":ServicePrincipal"))
+        if change.type in CLIENTS
+        or (change.differences and change.type.endswith((":Application", ":ServicePrincipal")))
     }
     return Review(
         stack=stack,
@@ -577,6 +578,8 @@ class _Comparison:
         """What others know an app by and that is taken away."""
         for setting in self.settings(touched):
             path = setting.path.replace("_", "").lower()
+            if path in ("serviceprincipal.enabled", "serviceprincipal.accountenabled") and setting.new is False:
+                yield Breakage(app=setting.app, text="it is disabled: nobody can sign in as it")
             if setting.new is None and setting.app not in self.gone:
                 if path.startswith("identifieruris["):
                     yield Breakage(app=setting.app, text=f"tokens for {setting.old} are no longer given")

@@ -1,6 +1,8 @@
 """Values in comments stay values; comments fit and are never cut inside a block."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from entrant.markdown import Comment, Section, code, details, text
 
@@ -57,3 +59,30 @@ def test_a_block_is_shown_whole_or_not_at_all() -> None:
 def test_what_fits_is_shown_without_a_word_about_the_rest() -> None:
     shown, cut = Comment("head\n", (Section("A", ["- a"]),)).render(rest="elsewhere")
     assert not cut and "elsewhere" not in shown
+
+
+SECTIONS = st.builds(
+    Section,
+    title=st.text("abc", max_size=20),
+    lines=st.lists(st.text("xyz", max_size=300).map(lambda words: f"- {words}"), min_size=1, max_size=40),
+    whole=st.booleans(),
+    name=st.text("abc", min_size=1, max_size=20),
+)
+
+
+@given(st.lists(SECTIONS, max_size=8), st.integers(700, 6000))
+def test_whatever_it_is_made_of_a_comment_fits_and_its_blocks_are_whole(sections: list[Section], most: int) -> None:
+    shown, cut = Comment("head\n", sections).render(most, rest="Elsewhere: {what}.")
+    assert len(shown) <= most
+    whole = "head\n" + "".join("\n" + section.render(1 << 40)[0] for section in sections)
+    assert cut or shown == whole
+    assert cut is False or len(whole) > most - 500
+    for section in sections:
+        block = "\n".join(section.lines)
+        assert not section.whole or block in shown or cut
+
+
+def test_what_short_sections_leave_is_for_long_ones() -> None:
+    long, short = Section("Long", [f"- line {n}" for n in range(10_000)]), Section("Short", ["- kept"])
+    shown, _ = Comment("head\n", (long, short, short)).render(2_000)
+    assert len(shown) > 1_800

@@ -166,6 +166,11 @@ def test_an_address_that_goes_breaks_who_uses_it(compare: Compare) -> None:
     ]
 
 
+def test_a_service_principal_that_is_disabled_breaks_who_signs_in_as_it(compare: Compare) -> None:
+    made = compare(READS, READS + "    service_principal: {enabled: false}\n")
+    assert [entry.text.partition(":")[0] for entry in made.breaks] == ["it is disabled"]
+
+
 def test_findings_of_policy_that_were_there_before_are_told_apart(compare: Compare) -> None:
     open_ = READS.replace("    owners: [deployer]\n", "")
     [old] = compare(open_, open_).findings
@@ -466,6 +471,20 @@ def test_protection_that_goes_is_a_change_although_pulumi_counts_it_as_none() ->
     assert made.changed
     assert [(entry.path, entry.old, entry.new) for entry in made.settings] == [("protect", True, False)]
     assert made.digest != of_steps(SAME).digest
+
+
+def test_a_client_that_needs_no_consent_any_more_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    scopes = "    api: {scopes: {Logs.Read: {description: Reads logs., id: 99999999-2222-3333-4444-555555555555}}}\n"
+    (tmp_path / "config" / "dev.yaml").write_text(READS + scopes)
+    report = config.check("dev", root=tmp_path)
+    assert report.environment is not None, report.problems
+    kind = "azuread:index/applicationPreAuthorized:ApplicationPreAuthorized"
+    asked: dict[str, Any] = {"authorizedClientId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}
+    asked["permissionIds"] = ["99999999-2222-3333-4444-555555555555"]
+    reading = changes.read([SAME, step("create", kind, "log-reader-viewer", None, asked)])
+    [entry] = review.of_preview("dev", reading, report, now=NOW).settings
+    assert (entry.path, entry.old, entry.new) == ("preAuthorized[viewer].scopes[Logs.Read]", None, "Logs.Read")
 
 
 def test_a_role_that_is_not_known_yet_is_named_by_the_environment(tmp_path: Path) -> None:
