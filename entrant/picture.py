@@ -5,15 +5,16 @@ Both give the same `Picture`, so that two of them can be compared wherever they 
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Literal
 
 from config import App, Environment, Federated, Permission
+from config.access import offered_permissions
 from config.values import Api, custom_role_id, permission_id
 from entrant.changes import UNKNOWN, Change, Side
-from facts.apis import FIRST_PARTY, GRAPH, graph_permissions
+from facts.apis import FIRST_PARTY
 from facts.directory_roles import find_directory_role
 from facts.roles import Permission as Block
 from facts.roles import find_role
@@ -253,13 +254,19 @@ CLIENTS = (
 """Types of what an API's registration says about its clients."""
 
 
-def of_changes(changes: Iterable[Change], side: Literal["old", "new"], environment: Environment | None) -> Picture:
+def of_changes(
+    changes: Iterable[Change],
+    side: Literal["old", "new"],
+    environment: Environment | None,
+    before: Environment | None = None,
+) -> Picture:
     """What the resources of a preview are before (`old`) or after (`new`) it.
 
-    `environment` lends the names that resources do not carry: of custom roles, and of permissions of other APIs.
+    `environment` lends the names that resources do not carry: of custom roles, and of permissions of APIs. What it does not have
+    any more, `before` may have.
     """
     found = [(change, state) for change in changes if (state := _state(change, side)) is not None]
-    names = _Names(environment, found)
+    names = _Names([each for each in (before, environment) if each], found)
     principals = {change.app: state for change, state in found if change.type == _PRINCIPAL and change.app}
     clients: dict[str, dict[str, Any]] = {}
     for change, state in found:
@@ -312,40 +319,54 @@ def _known(value: Any) -> str:
 class _Names:
     """Names for what resources hold as ids."""
 
-    def __init__(self, environment: Environment | None, found: Iterable[tuple[Change, Side]]) -> None:
-        self._custom = {
-            custom_role_id(key, definition.assignable_scopes[0]): (definition.name or key, definition.permissions)
-            for key, definition in (environment.role_definitions if environment else {}).items()
-        } | {
-            str(state.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower(): (
-                str(state.get("roleName") or change.name),
-                tuple(Block.of(block) for block in state.get("permissions") or () if isinstance(block, Mapping)),
-            )
-            for change, state in found
-            if change.type == _DEFINITION
-        }  # the environment's are for those that are yet to be made
+    def __init__(self, environments: Sequence[Environment], found: Sequence[tuple[Change, Side]]) -> None:
+        self._custom: dict[str, tuple[str, tuple[Block, ...]]] = {}
+        self._apps: dict[str, App] = {}
         self._asked: dict[str, tuple[str, str]] = {}
-        self._apps = environment.apps if environment else {}
-        for name, app in self._apps.items():
+        self._ids: dict[tuple[str, str], tuple[str, str]] = {}
+        for client_id, api in ((client_id, name) for name, client_id in FIRST_PARTY.items()):
+            self._offered(api, offered_permissions(client_id) or {})
+        for environment in environments:
+            self._declare(environment)
+        for change, state in found:
+            if change.type == _DEFINITION:
+                blocks = (Block.of(block) for block in state.get("permissions") or () if isinstance(block, Mapping))
+                guid = str(state.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower()
+                self._custom[guid] = (str(state.get("roleName") or change.name), tuple(blocks))
+            elif change.type == _APP_ROLE and (asked := self._asked.get(change.name)):
+                self._ids.setdefault(("application", _known(state.get("appRoleId"))), asked)
+        self._apis = {client_id: name for name, client_id in FIRST_PARTY.items()}
+        for change, state in found:
+            if change.type == _APPLICATION and change.app and (client_id := _known(state.outputs.get("clientId"))):
+                self._apis[client_id] = change.app
+
+    def _declare(self, environment: Environment) -> None:
+        """Take in the names that an environment knows."""
+        self._apps |= environment.apps
+        for key, definition in environment.role_definitions.items():
+            guid = custom_role_id(key, definition.assignable_scopes[0])
+            self._custom[guid] = (definition.name or key, definition.permissions)
+        for name, app in environment.apps.items():
+            roles = {value: role.id or permission_id(name, "app role", value) for value, role in app.app_roles.items()}
+            exposed = app.api.scopes if app.api else {}
+            scopes = {value: scope.id or permission_id(name, "scope", value) for value, scope in exposed.items()}
+            self._offered(name, {"application": roles, "delegated": scopes})
             for permission in app.permissions:
                 key = f"{name}-{_api_key(permission.api)}"
                 for value in (*permission.application, *permission.delegated):
                     self._asked[f"{key}-{value}"] = (permission.api.name, value)
                 self._asked[key] = (permission.api.name, "")
-        self._roles = {guid: name for name, guid in graph_permissions().application.items()}
-        self._scopes = {entry.id: name for name, entry in graph_permissions().delegated.items()}
-        self._apis = {client_id: name for name, client_id in FIRST_PARTY.items()}
+
+    def _offered(self, api: str, offered: Mapping[str, Mapping[str, str]]) -> None:
+        self._ids |= {(how, guid): (api, name) for how, names in offered.items() for name, guid in names.items()}
 
     def clients(self, app: str, change: Change, state: Side) -> Iterator[tuple[str, Any]]:
         """Settings of an API: the clients that need no consent for some of its scopes, by name, and those that it knows."""
         if "authorizedClientId" in state.inputs:
-            api = self._apps[app].api if app in self._apps else None
-            scopes = {
-                s.id or permission_id(app, "scope", name): name for name, s in (api.scopes if api else {}).items()
-            }
             key = change.name.removeprefix(f"{app}-")
             for scope_id in state.inputs.get("permissionIds") or ():
-                yield f"preAuthorized[{key}].scopes[{scopes.get(scope_id, scope_id)}]", scopes.get(scope_id, scope_id)
+                _, name = self._ids.get(("delegated", scope_id), ("", scope_id))
+                yield f"preAuthorized[{key}].scopes[{name}]", name
         for client in state.inputs.get("knownClientIds") or ():
             yield f"knownClients[{client}]", client
 
@@ -410,8 +431,8 @@ class _Names:
         role_id = _known(state.get("appRoleId"))
         if asked := self._asked.get(change.name):
             return asked
-        if name := self._roles.get(role_id):
-            return "Microsoft Graph", name
+        if known := self._ids.get(("application", role_id)):
+            return known
         api = _known(state.get("resourceDisplayName"))
         rest = change.name.removeprefix(f"{app}-")
         return (api or rest.rpartition("-")[0]), rest.removeprefix(f"{_slug(api)}-") if api else rest.rpartition("-")[2]
@@ -421,15 +442,14 @@ class _Names:
         return asked[0] if asked else change.name.removeprefix(f"{change.app}-")
 
     def _required(self, app: str, state: Side) -> Iterator[Holding]:
-        """Permissions of Microsoft Graph that the registration asks for; of other APIs only ids are known here."""
+        """The permissions that the registration asks for; of an API that nobody here knows by id."""
         for entry in state.inputs.get("requiredResourceAccesses") or ():
             client_id = _known(entry.get("resourceAppId"))
-            api = self._apis.get(client_id, client_id or "an API of this environment")
+            other = self._apis.get(client_id, client_id or "an API of this environment")
             for access in entry.get("resourceAccesses") or ():
                 access_id = _known(access.get("id"))
                 how = "application" if access.get("type") == "Role" else "delegated"
-                table = self._roles if how == "application" else self._scopes
-                name = table.get(access_id, access_id) if client_id == GRAPH else access_id
+                api, name = self._ids.get((how, access_id), (other, access_id))
                 yield _permission(app, "permission", api, name, how)
 
 

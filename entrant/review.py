@@ -21,7 +21,7 @@ from entrant.picture import CLIENTS, CREDENTIALS, GRANTS, Holding, Picture, of_c
 from facts import risks
 from facts.directory_roles import find_directory_role
 from facts.roles import describe
-from facts.scopes import ScopeError, parse_scope
+from facts.scopes import ScopeError, is_guid, parse_scope
 
 SOON: Final = dt.timedelta(days=30)
 """Credentials that end within this are mentioned."""
@@ -220,7 +220,7 @@ def of_preview(
     environment = report.environment if report else None
     applied = [change for change in reading.planned if change.changes and not change.type.startswith("pulumi:")]
     comparison = _Comparison(
-        of_changes(reading.planned, "old", environment),
+        of_changes(reading.planned, "old", environment, base.environment if base else None),
         of_changes(reading.planned, "new", environment),
         environment,
         applied,
@@ -338,8 +338,9 @@ def _origins(
         before = of_environment(base.environment) if base.environment else Picture()
         declared = {held.identity for pair in _differing(before, of_environment(environment)) for held in pair if held}
         for side in ("old", "new"):
-            everything = of_changes(planned, side, environment).holdings
-            origins |= dict.fromkeys(everything.keys() - declared, "pending")
+            everything = of_changes(planned, side, environment, base.environment).holdings
+            pending = {held.identity for held in everything.values() if _comparable(held)} - declared
+            origins |= dict.fromkeys(pending, "pending")
     found = {change.urn for change in reading.found}
     again = of_changes((change for change in planned if change.urn in found), "new", environment).holdings
     origins |= dict.fromkeys(again, "restored")
@@ -347,6 +348,13 @@ def _origins(
     origins |= dict.fromkeys(taken, "adopted")
     left = of_changes((change for change in planned if change.operation == "forget"), "old", environment).holdings
     return origins | dict.fromkeys(left, "kept")
+
+
+def _comparable(held: Holding) -> bool:
+    """Whether files and resources have the same name for it: not for owners, which files name in several ways, nor for what
+    only the tenant knows the name of.
+    """
+    return held.kind != "owner" and not is_guid(held.name if held.kind in ("consent", "permission") else "")
 
 
 # ----------------------------------------------------------------------------------------------------------------- comparing
@@ -401,12 +409,16 @@ class _Comparison:
             for held in picture.holdings.values()
             if held.kind == "consent"
         }
+        consented_of = {(app, key.partition("|")[0]) for app, key in consented}
         for old, new in _differing(self.before, self.after):
             held = new or old
             assert held is not None
             if held.kind not in (*GRANTS, "owner", "permission"):
                 continue
-            if held.kind == "permission" and (held.app, held.key) in consented:
+            if held.kind == "permission" and (
+                (held.app, held.key) in consented
+                or (is_guid(held.name) and (held.app, held.scope.lower()) in consented_of)
+            ):
                 continue
             if held.kind in ("owner", "permission") and held.app not in self.after.registrations:
                 continue

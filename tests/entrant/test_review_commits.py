@@ -15,11 +15,13 @@ from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
 import config
+from config.values import permission_id
 from entrant import changes, review, review_page
 from entrant.cli import cli
 from entrant.commands import reviewing
 from entrant.markdown import LIMIT
 from entrant.review import Base, Review
+from facts.apis import FIRST_PARTY
 from tests.golden import Golden, settled
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
@@ -527,3 +529,57 @@ def test_what_other_hands_took_away_is_put_back(tmp_path: Path) -> None:
     made = of_steps(before, gone, SAME, step("create", ASSIGNMENT, "log-reader-reader-law-dev-aa", None, asked))
     assert [(entry.name, entry.origin) for entry in made.access] == [("Reader", "restored")]
     assert [entry.text for entry in made.outside] == ["RoleAssignment log-reader-reader-law-dev-aa is gone"]
+
+
+CONSENT = "azuread:index/appRoleAssignment:AppRoleAssignment"
+
+
+def test_permissions_have_their_names_whatever_api_they_are_of(tmp_path: Path) -> None:
+    """Of Graph, of an app here, of an API that only the tenant knows; consent is not said twice."""
+    (tmp_path / "config").mkdir()
+    text = READS + (
+        "    permissions:\n"
+        "      - {api: Microsoft Graph, application: [User.Read.All]}\n"
+        "      - {api: Log Analytics API, application: [Data.Read], consent: true}\n"
+        "      - {api: store, application: [Goods.Read]}\n"
+        "  store: {app_roles: {Goods.Read: {description: Reads goods.}}}\n"
+    )
+    (tmp_path / "config" / "dev.yaml").write_text(text)
+    report = config.check("dev", root=tmp_path)
+    assert report.environment is not None, report.problems
+    goods = permission_id("store", "app role", "Goods.Read")
+    user, logs = "df021288-bdef-4463-88db-98f22de89214", "e8f6e161-84d0-4cd7-9441-2d46ec9ec3d5"
+    asked = {"Microsoft Graph": user, "Log Analytics API": logs}
+    accesses = [
+        {"resourceAppId": FIRST_PARTY[api], "resourceAccesses": [{"id": guid, "type": "Role"}]}
+        for api, guid in asked.items()
+    ]
+    accesses.append(
+        {"resourceAppId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9", "resourceAccesses": [{"id": goods, "type": "Role"}]}
+    )
+    reading = changes.read(
+        [
+            step("create", APPLICATION, "log-reader", None, {"requiredResourceAccesses": accesses}),
+            step("create", CONSENT, "log-reader-log-analytics-api-Data.Read", None, {"appRoleId": logs}),
+        ]
+    )
+    made = review.of_preview("dev", reading, report, now=NOW, base=Base("main", None))
+    assert {(entry.kind, entry.scope, entry.name, entry.origin) for entry in made.access} == {
+        ("consent", "Log Analytics API", "Data.Read", ""),
+        ("permission", "Microsoft Graph", "User.Read.All", ""),
+        ("permission", "store", "Goods.Read", ""),
+    }
+
+
+def test_a_consent_that_is_taken_away_has_the_name_that_the_base_gave_it(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    file = tmp_path / "config" / "dev.yaml"
+    file.write_text(READS + "    permissions: [{api: Log Analytics API, application: [Data.Read], consent: true}]\n")
+    base = Base("main", config.load("dev", root=tmp_path))
+    file.write_text(READS)
+    gone = {"appRoleId": "99999999-2222-3333-4444-555555555555", "resourceObjectId": "1"}
+    reading = changes.read([SAME, step("delete", CONSENT, "log-reader-log-analytics-api-Data.Read", gone, None)])
+    made = review.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW, base=base)
+    assert [(entry.change, entry.scope, entry.name, entry.origin) for entry in made.access] == [
+        ("lost", "Log Analytics API", "Data.Read", "")
+    ]
