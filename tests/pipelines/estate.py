@@ -97,6 +97,14 @@ class Estate:
         self.git("push", "-q", "origin", "main")
         return self.git("rev-parse", "HEAD")
 
+    def opened(self, branch: str) -> tuple[str, str]:
+        """A pull request of a branch: main's commit, and the commit of a merge with it, as the forges make one."""
+        base = self.git("rev-parse", "main")
+        self.git("checkout", "-q", "-B", f"pull/{branch}", "main")
+        self.git("merge", "-q", "--no-ff", "-m", "Merge", branch)
+        self.git("push", "-qf", "origin", f"pull/{branch}")
+        return base, self.git("rev-parse", "HEAD")
+
     def pulumi(self, *arguments: str) -> str:
         """Run `pulumi` as a person in the working copy."""
         command = [str(engine.find()), "--non-interactive", "--color=never", *arguments]
@@ -172,3 +180,12 @@ def later(text: str, now: str) -> str:
     settings = yaml.safe_load(text) or {}
     settings.setdefault("config", {})["entrant:now"] = now
     return yaml.safe_dump(settings)
+
+
+def assert_silent(estate: Estate) -> None:
+    """No log that was written holds a secret, or what looks like a token."""
+    said = estate.machine.said()
+    assert said
+    for secret in estate.secrets():
+        assert secret not in said
+    assert "eyJ" not in said
