@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 
 import pytest
 
 import entrant
 import local_azure
 from tests.conftest import ROOT, Project
+from tests.entrant import forges
 from tests.entrant.test_cli import walk
 
 ELSEWHERE = {"rehearse", "test"}
@@ -24,6 +26,8 @@ PROGRAMS = {
 }
 """What the examples call besides us, in place of what a reader has there."""
 EXIT_CODES = {"python3 -m entrant explain -- az role assignment list": 1}
+IN_A_JOB = re.compile("entrant (comment|assertion) ")
+"""The examples that make sense in a pipeline only."""
 
 
 def examples() -> list[str]:
@@ -70,12 +74,23 @@ def shell(project: Project) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def job(project: Project, shell: dict[str, str]) -> Iterator[dict[str, str]]:
+    """What the shell of a GitHub Actions job about a pull request has besides."""
+    azure = local_azure.start(project.rehearsal("dev").azure)
+    with forges.forge() as pull:
+        asking = azure.github_settings("repo:contoso/obs:pull_request")
+        yield pull.github(project.root) | asking | {"RUNNER_TEMP": str(project.root)}
+
+
 def test_there_are_examples_to_run() -> None:
     assert len(examples()) > 20
 
 
 @pytest.mark.parametrize("line", examples())
-def test_an_example_of_the_help_runs_as_it_stands(project: Project, shell: dict[str, str], line: str) -> None:
+def test_an_example_of_the_help_runs_as_it_stands(
+    project: Project, shell: dict[str, str], job: dict[str, str], line: str
+) -> None:
     kind = "fish" if "fish" in line else "bash"
     program = shutil.which(kind)
     if program is None:
@@ -84,7 +99,7 @@ def test_an_example_of_the_help_runs_as_it_stands(project: Project, shell: dict[
     done = subprocess.run(
         [program, "-c", before + line],
         cwd=project.root,
-        env=shell,
+        env=shell | job if IN_A_JOB.search(line) else shell,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
