@@ -73,7 +73,10 @@ def handle(world: World, call: Call) -> Reply | None:
     if call.method == "GET" or call.method == "HEAD":
         return _route(world, call, caller, segments)
     with world.store.write():
-        return _route(world, call, caller, segments)
+        reply = _route(world, call, caller, segments)
+        # After the refusals that come first (no access, no such group): an operation under way is told to those who may write.
+        operations.refuse_while_under_way(world, call)
+        return reply
 
 
 def _api_version(call: Call) -> None:

@@ -108,6 +108,8 @@ class Faults:
         if not self._hidden:
             return None
         path, family = call.path.lower(), family_of(call)
+        if path.endswith("/$batch"):
+            return None  # each of its requests by itself
         parts = set(path.replace("'", "/").split("/"))
         for name in self._hidden:
             if path == name or path.startswith(name + "/") if name.startswith("/") else name in parts:

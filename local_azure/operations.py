@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_azure.faults import Rule
-from local_azure.resources import Resources
+from local_azure.resources import Resources, key_of
 from local_azure.store import Store
 from local_azure.wire import Call, Reply, new_guid, refuse, utc
 
@@ -53,6 +53,17 @@ class Operations:
         """An operation and whether it has ended, or `None`."""
         found = self.store.row("SELECT doc, settled FROM operation WHERE id = ?", name.lower())
         return None if found is None else (json.loads(found[0]), bool(found[1]))
+
+    def under_way(self, resource_id: str) -> Doc | None:
+        """The operation on a resource, or the deletion of what it is in, that has not ended; `None` when there is none."""
+        if self._next is None:
+            return None
+        key = key_of(resource_id)
+        for doc in (json.loads(row[0]) for row in self.store.rows("SELECT doc FROM operation WHERE settled = 0")):
+            held = key_of(doc["resource"])
+            if key == held or (doc["verb"] == "DELETE" and key.startswith(held + "/")):
+                return dict(doc)
+        return None
 
     def settle(self) -> None:
         """Do what is due; called before each request."""
@@ -116,6 +127,26 @@ def begin(world: World, call: Call, rule: Rule, answer: Callable[[Call], Reply])
         # A resource group's deletion is followed by its Location alone.
         return Reply(202, None, headers | ({} if _is_group(doc) else {"Azure-AsyncOperation": status}))
     return Reply(reply.status, held, {**reply.headers, **headers, "Azure-AsyncOperation": status})
+
+
+def refuse_while_under_way(world: World, call: Call) -> None:
+    """409 for a write on a resource while an operation on it, or the deletion of its group, has not ended.
+
+    Source: "Troubleshoot common Azure deployment errors" (AnotherOperationInProgress). [?] What is said of a group that is being
+    deleted is in no list of codes; it is what Resource Manager's clients report.
+    """
+    found = world.operations.under_way(call.path)
+    if found is None:
+        return
+    name = str(found["resource"]).rsplit("/", 1)[-1]
+    if _is_group(found) and found["verb"] == "DELETE":
+        text = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
+        refuse(409, "ResourceGroupBeingDeleted", text)
+    text = (
+        f"Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: "
+        f"{_links(world, found, call.query.get('api-version', ''))[0]}."
+    )
+    refuse(409, "AnotherOperationInProgress", text)
 
 
 def show(world: World, call: Call, name: str, *, outcome: bool) -> Reply:

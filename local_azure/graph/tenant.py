@@ -243,14 +243,25 @@ def _batch(ctx: Context) -> Reply:
             error = {"error": {"code": "FailedDependency", "message": "A request that this one depends on has failed."}}
             answers[one["id"]] = {"status": 424, "body": error}
             continue
-        try:
-            reply = dispatch(Context(ctx.world, _inner(ctx, one), ctx.caller, ctx.version))
-        except Refused as refused:
-            reply = refused.reply
+        reply = _one_of_batch(ctx, _inner(ctx, one))
         body = reply.body.decode("utf-8", "replace") if isinstance(reply.body, bytes) else reply.body
         headers = {"Content-Type": "application/json", **reply.headers} if body is not None else dict(reply.headers)
         answers[one["id"]] = {"status": reply.status, "headers": headers, "body": body}
     return Reply(200, {"responses": [{"id": key, **answer} for key, answer in answers.items()]})
+
+
+def _one_of_batch(ctx: Context, call: Call) -> Reply:
+    """The answer to one request of a batch, which meets what is not yet replicated, and may make more of it."""
+    faults, now = ctx.world.faults, ctx.world.store.now()
+    hidden = faults.hidden(call, now)
+    if hidden is not None:
+        return hidden
+    try:
+        reply = faults.listed(call, dispatch(Context(ctx.world, call, ctx.caller, ctx.version)), now)
+    except Refused as refused:
+        return refused.reply
+    faults.created(call, reply, now)
+    return reply
 
 
 def _inner(ctx: Context, one: Doc) -> Call:

@@ -143,6 +143,36 @@ def test_new_object_is_unknown_by_its_id(faulty: LocalAzure, deployer: Client) -
     assert error["code"] == "Request_ResourceNotFound" and made["id"] in error["message"]
 
 
+def test_a_batch_meets_and_makes_what_is_not_replicated(faulty: LocalAzure, deployer: Client) -> None:
+    """What a request of a batch creates is unknown at first to others, in batches and outside, and only they fail by it."""
+    faulty.faults({"kind": "replication", "route": "/v1.0/applications", "seconds": 60})
+    create = {"id": "1", "method": "POST", "url": "/applications", "body": {"displayName": "batched-late"}}
+    (made,) = deployer.graph("POST", "/$batch", {"requests": [create]})["responses"]
+    app = made["body"]
+    deployer.graph("GET", f"/applications/{app['id']}", status=404)
+    parts = [
+        {"id": "1", "method": "GET", "url": f"/applications/{app['id']}"},
+        {"id": "2", "method": "GET", "url": "/applications?$filter=displayName eq 'batched-late'"},
+        {"id": "3", "method": "POST", "url": "/servicePrincipals", "body": {"appId": app["appId"]}},
+        {
+            "id": "4",
+            "method": "POST",
+            "url": "/groups",
+            "body": {
+                "displayName": "owned",
+                "mailNickname": "owned",
+                "mailEnabled": False,
+                "securityEnabled": True,
+                "owners@odata.bind": [f"{faulty.url}/v1.0/directoryObjects/{deployer.azure.object_id}"],
+            },
+        },
+    ]
+    found = deployer.graph("POST", "/$batch", {"requests": parts})["responses"]
+    assert [one["status"] for one in found] == [404, 200, 400, 201]
+    assert found[1]["body"]["value"] == []
+    assert found[2]["body"]["error"]["code"] == "NoBackingApplicationObject"
+
+
 class TestOperations:
     """Long-running answers of Resource Manager, polled by an unmodified client."""
 
@@ -215,6 +245,24 @@ class TestOperations:
         deployer.arm("PUT", path, {}, status=400)
         deployer.arm("DELETE", path, status=204)
         deployer.grant(READER, group_id, deployer.azure.object_id, status=201)
+
+    def test_what_is_under_way_takes_no_other_write(
+        self, faulty: LocalAzure, deployer: Client, workspace: Any, group_id: str
+    ) -> None:
+        """A write meets 409 while an operation on its resource, or the deletion of its group, has not ended, and then no more."""
+        path, body = f"{group_id}/providers/Microsoft.Insights/components/busy", {"location": "westeurope"}
+        self.begin(faulty)
+        deployer.arm("PUT", path, body, status=201)
+        for method in ("PUT", "PATCH", "DELETE"):
+            error = deployer.arm(method, path, body, status=409)["error"]
+            assert error["code"] == "AnotherOperationInProgress" and "/operationStatuses/" in error["message"]
+        deployer.arm("PUT", f"{path}-2", body, status=201)  # another resource is free
+        self.later(faulty)
+        assert deployer.arm("PUT", path, body, status=200)["properties"]["provisioningState"] == "Updating"
+        faulty.admin("PATCH", "settings", {"clock": {"offset": 300}})
+        deployer.call("DELETE", f"{group_id}?api-version=2024-03-01")
+        error = deployer.arm("PUT", workspace["id"], body, status=409, version="2023-09-01")["error"]
+        assert error["code"] == "ResourceGroupBeingDeleted"
 
     def test_survives_a_restart(self, state: Any) -> None:
         """What was pending when the server was killed is done after the next start."""
