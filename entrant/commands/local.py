@@ -239,6 +239,7 @@ def reset(state: Path, yes: bool, purge: bool) -> None:
     "--ahead", type=source.Duration(), metavar="DURATION", help="How far its clock is ahead, such as 10m or 90d."
 )
 @click.option("--speed", type=click.FloatRange(0, 100_000, min_open=True), help="Its clock's seconds in a second.")
+@click.option("--quota", type=click.IntRange(1, 10**9), metavar="OBJECTS", help="How many objects its directory takes.")
 @click.option("--rotate-keys", is_flag=True, help="Sign tokens with a new key from now on.")
 def settings(
     state: Path,
@@ -246,20 +247,23 @@ def settings(
     secrets: float | None,
     ahead: float | None,
     speed: float | None,
+    quota: int | None,
     rotate_keys: bool,
 ) -> None:
-    """Change how soon things work and what its clock says; prints all settings as JSON.
+    """Change how soon things work, what its clock says and how much its directory takes; prints all settings as JSON.
 
     \b
     python3 -m entrant local settings --roles 120 --secrets 15
     python3 -m entrant local settings --ahead 90d
+    python3 -m entrant local settings --quota 300
     """
     azure = _running(state)
     if rotate_keys:
         azure.admin("POST", "keys/rotate")
     propagation = {name: value for name, value in (("roles", roles), ("secrets", secrets)) if value is not None}
     clock = {name: value for name, value in (("offset", ahead), ("speed", speed)) if value is not None}
-    changes = {name: value for name, value in (("propagation", propagation), ("clock", clock)) if value}
+    given = (("propagation", propagation), ("clock", clock), ("directory_quota", quota))
+    changes = {name: value for name, value in given if value}
     click.echo(json.dumps(azure.admin("PATCH", "settings", changes), indent=2))
 
 

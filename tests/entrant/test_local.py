@@ -223,6 +223,11 @@ def test_settings_change_what_is_named_alone(azure: local_azure.LocalAzure) -> N
     status = said(azure, "status")
     assert "roles 120 s, secrets 15 s" in status and "clock" in status and ahead
     said(azure, "settings", "--roles", "0", "--secrets", "0", "--ahead", "0")
+    before = json.loads(said(azure, "settings"))["directory_quota"]
+    assert json.loads(said(azure, "settings", "--quota", "1"))["directory_quota"] == 1
+    error = Client(azure).graph("POST", "/applications", {"displayName": "one more"}, status=403)["error"]
+    assert error["code"] == "Directory_QuotaExceeded"
+    said(azure, "settings", "--quota", str(before))
 
 
 def test_reset_asks_and_goes_back_to_the_first_start(tmp_path: Path) -> None:
