@@ -16,6 +16,12 @@ _NAMES = 400
 """Characters for the names of what is left out."""
 
 
+class Value(str):
+    """A part of a sentence that comes from a file or a cloud, to be shown as it is."""
+
+    __slots__ = ()
+
+
 def plain(value: object) -> str:
     """A value on one line, with what cannot be seen (control characters, marks that turn the direction of writing) spelled out."""
     words = " ".join(str(value).split())

@@ -11,13 +11,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from config import Environment, Report
+from entrant import by_hand
 from entrant.changes import UNKNOWN, Change, Reading
+from entrant.outputs import App
 from entrant.picture import CLIENTS, CREDENTIALS, GRANTS, Holding, Picture, of_changes, of_environment, scope_words
+from entrant.unmanaged import Unmanaged
 from facts import risks
 from facts.directory_roles import find_directory_role
 from facts.roles import describe
@@ -110,8 +114,11 @@ class Outside(_Part):
     """Something that other hands did in the cloud."""
 
     app: str
-    what: Literal["changed", "gone", "undeclared"]
+    """Empty for what the environment itself declares."""
+    what: by_hand.State
     text: str
+    id: str = ""
+    """Of what was changed, is gone or was added, as the cloud has it."""
 
 
 class Finding(_Part):
@@ -203,7 +210,8 @@ def of_preview(
     base: Base | None = None,
     errors: Sequence[str] = (),
     notes: Sequence[str] = (),
-    undeclared: Iterable[Outside] = (),
+    undeclared: Sequence[Unmanaged] = (),
+    apps: Mapping[str, App] = MappingProxyType({}),
 ) -> Review:
     """The review of a preview.
 
@@ -216,6 +224,7 @@ def of_preview(
         errors: why the preview failed, if it did.
         notes: what there is to say about the review itself.
         undeclared: what is in the cloud and declared nowhere.
+        apps: the stack's apps by name, as its outputs have them; they lend names to what other hands did.
     """
     environment = report.environment if report else None
     applied = [change for change in reading.planned if change.changes and not change.type.startswith("pulumi:")]
@@ -245,7 +254,10 @@ def of_preview(
         credentials=tuple(comparison.credentials()),
         settings=tuple(comparison.settings(edited)),
         findings=_findings(report, base),
-        outside=(*_outside(reading.found), *undeclared),
+        outside=tuple(
+            Outside(app=entry.app or "", what=entry.state, text="".join(entry.words), id=entry.id)
+            for entry in by_hand.tell(stack, reading.found, undeclared, apps, now)
+        ),
         resources=tuple(
             ResourceChange(
                 operation=change.operation,
@@ -704,22 +716,6 @@ def danger_of(held: Holding) -> str:
             role = find_directory_role(held.name)
             said.append(risks.of_directory_role(role) if role else None)
     return "; ".join(filter(None, said))
-
-
-def _outside(found: Iterable[Change]) -> Iterator[Outside]:
-    for change in found:
-        kind = change.type.rsplit(":", 1)[-1]
-        app = change.app or change.name
-        if change.operation == "delete":
-            yield Outside(app=app, what="gone", text=f"{kind} {change.name} is gone")
-        for difference in change.differences if change.operation != "delete" else ():
-            was, found_now = _said(difference.old), _said(difference.new)
-            text = f"{kind} {change.name}: {difference.path} was {was}, is {found_now}"
-            yield Outside(app=app, what="changed", text=text)
-
-
-def _said(value: Any) -> str:
-    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _findings(report: Report | None, base: Base | None) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from entrant.markdown import Comment, Section, code, details, plain, text
+from entrant.markdown import Comment, Section, Value, code, details, plain, text
 from entrant.review import AccessChange, AppChange, Breakage, CredentialChange, Outside, Review, SettingChange
 
 SUMMARY_LIMIT: Final = 340_000
@@ -21,12 +21,6 @@ _A_LINE: Final = 100
 """Apps in one sentence at most."""
 _LINES: Final = 60
 """Lines of an error that are shown."""
-
-
-class Value(str):
-    """A part of a sentence that comes from a file or a cloud, to be shown as it is."""
-
-    __slots__ = ()
 
 
 class Name(Value):
@@ -268,7 +262,7 @@ def _findings(review: Review) -> Iterator[Line]:
 
 
 def _outside(entry: Outside) -> Line:
-    return Name(entry.app), ": ", Value(_short(entry.text))
+    return Name(entry.app or "the environment"), ": ", Words(_short(entry.text))
 
 
 def _setting(entry: SettingChange) -> Line:

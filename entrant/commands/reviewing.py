@@ -18,6 +18,7 @@ from entrant import bootstrap, clouds, engine, repository, review_page, unmanage
 from entrant import review as reviews
 from entrant.changes import Reading
 from entrant.errors import ConfigurationError, EngineError, EntrantError
+from entrant.outputs import Outputs
 
 POLICY = 5
 """Exit code when a policy rule of severity error is broken, as Pulumi's."""
@@ -162,9 +163,17 @@ def _previewed(
             alone = str(error) + (f"\nWhat to do: {error.next_step}" if error.next_step else "")
             errors = tuple(_masked(each, os.environ) for each in _diagnostics(reading.errors) or (alone,))
             code = error.status
-    found = _undeclared(stack, root, notes) if undeclared and not errors else ()
+    outputs = _outputs(stack, root, notes) if reading.found or (undeclared and not errors) else None
     made = reviews.of_preview(
-        stack, reading, report, now=_moment(reading), base=before, errors=errors, notes=notes, undeclared=found
+        stack,
+        reading,
+        report,
+        now=_moment(reading),
+        base=before,
+        errors=errors,
+        notes=notes,
+        undeclared=_undeclared(outputs, notes) if outputs and undeclared and not errors else (),
+        apps=outputs.apps if outputs else {},
     )
     return made, code
 
@@ -208,24 +217,29 @@ def _masked(words: str, environ: Mapping[str, str]) -> str:
     return words
 
 
-def _undeclared(stack: str, root: Path, notes: list[str]) -> tuple[reviews.Outside, ...]:
+def _outputs(stack: str, root: Path, notes: list[str]) -> Outputs | None:
+    """The stack's outputs as they are; None, and a note, when they cannot be read."""
+    try:
+        return engine.stack_outputs(stack, secrets=False, cwd=root)
+    except EntrantError as error:  # what the preview said is worth reading all the same
+        notes.append(f"The stack's outputs were not read, so nothing undeclared is seen: {error}.")
+        return None
+
+
+def _undeclared(outputs: Outputs, notes: list[str]) -> tuple[unmanaged.Unmanaged, ...]:
     """What is there and declared nowhere, as far as whoever runs this may look."""
     from entrant import deployer as deployers
 
     try:
-        outputs = engine.stack_outputs(stack, secrets=False, cwd=root)
         who = deployers.find(clouds.resolve(outputs.cloud, os.environ), os.environ)
         if who is None:
             raise ConfigurationError("there is no login (`az login`, or the ARM_* variables)")
         look = unmanaged.look(outputs, who)
-    except EntrantError as error:  # what the preview said is worth reading all the same
+    except EntrantError as error:
         notes.append(f"What is undeclared was not looked for: {error}.")
         return ()
     notes.extend(f"Not looked at: {what}." for what in look.unseen)
-    return tuple(
-        reviews.Outside(app=item.app, what="undeclared", text=f"undeclared {item.kind}: {item.what} ({item.id})")
-        for item in look.found
-    )
+    return look.found
 
 
 def _shown(made: reviews.Review, form: str, summary: Path | None) -> str:

@@ -11,9 +11,11 @@ import pytest
 
 import local_azure
 from config import Ignored
-from entrant import changes, drift
+from entrant import by_hand, changes, drift
+from entrant.by_hand import Finding
 from entrant.changes import SECRET
 from entrant.errors import RefusedError
+from entrant.markdown import Value
 from entrant.outputs import Outputs
 from entrant.rehearsal import environ
 from tests.conftest import ROOT, Project
@@ -98,7 +100,7 @@ def test_a_secret_that_the_next_up_would_make_is_no_drift(estate: Estate) -> Non
     assert estate.look(now=NOW + dt.timedelta(days=100)).findings == ()
 
 
-def by_hand(estate: Estate) -> None:
+def do_by_hand(estate: Estate) -> None:
     """What somebody with the portal open may do."""
     graph, arm = estate.client.graph, estate.client.arm
     reader, asker = estate.identities["log-reader"], estate.identities["asker"]
@@ -132,7 +134,7 @@ def by_hand(estate: Estate) -> None:
 
 @pytest.fixture(scope="module")
 def drifted(estate: Estate) -> drift.Report:
-    by_hand(estate)
+    do_by_hand(estate)
     before = estate.state()
     report = estate.look()
     assert estate.state() == before
@@ -232,10 +234,10 @@ def test_an_unknown_stack_ends_with_pulumis_exit_code(estate: Estate) -> None:
 # ---------------------------------------------------------------------------------------------------- what is known
 
 
-def finding(what: str = "redirect URI https://evil.example.com/cb", **more: Any) -> drift.Finding:
+def finding(what: str = "redirect URI https://evil.example.com/cb", **more: Any) -> Finding:
     fields: dict[str, Any] = {"app": "log-reader", "kind": "app registration", "state": "undeclared", "id": "i-1"}
-    words = (drift.Value(what), " was added by hand")
-    return drift.Finding(what=what, words=words, next_step="", **(fields | more))
+    words = (Value(what), " was added by hand")
+    return Finding(what=what, words=words, next_step="", **(fields | more))
 
 
 def known(**fields: Any) -> Ignored:
@@ -285,7 +287,7 @@ def test_an_entry_that_fits_nothing_is_told() -> None:
 # -------------------------------------------------------------------------------------------------- looking twice
 
 
-def looks(monkeypatch: pytest.MonkeyPatch, *answers: list[drift.Finding]) -> list[float]:
+def looks(monkeypatch: pytest.MonkeyPatch, *answers: list[Finding]) -> list[float]:
     """Let one look after another find something else; returns the pauses between them."""
     rest = list(answers)
     pauses: list[float] = []
@@ -364,7 +366,7 @@ def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drift
     ],
 )  # fmt: skip
 def test_a_changed_property_is_said_in_words(path: str, old: Any, new: Any, said: list[str]) -> None:
-    assert sorted("".join(edit.words) for edit in drift._edits(path, old, new)) == said
+    assert sorted("".join(edit.words) for edit in by_hand._edits(path, old, new)) == said
 
 
 APPLICATION = "urn:pulumi:dev::entrant::entrant:index:AppIdentity$azuread:index/application:Application::one"
@@ -377,7 +379,7 @@ def refreshed(detail: list[str], **sides: dict[str, dict[str, Any]]) -> list[str
     metadata = {"op": "update", "urn": APPLICATION, "type": kind} | {side: own | sides[side] for side in sides}
     metadata["detailedDiff"] = {path: {"diffKind": "update"} for path in detail}
     found = changes.read([{"resOutputsEvent": {"metadata": metadata}}]).found
-    return [one.sentence() for one in drift._of_state("dev", found, Outputs("t", "public", {}), MOMENT)]
+    return [one.sentence() for one in by_hand.tell("dev", found, (), {}, MOMENT)]
 
 
 def test_what_the_provider_tells_counts_before_the_inputs_that_it_reads_back() -> None:

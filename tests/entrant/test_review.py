@@ -231,8 +231,8 @@ def test_what_other_hands_did_is_told_apart_from_the_change(up: Team, disturbed:
         ("Monitoring Metrics Publisher", ""),
     }
     assert {(entry["what"], entry["text"].partition(",")[0]) for entry in found["outside"]} >= {
-        ("gone", "RoleAssignment log-reader-reader-law-team-002a3a is gone"),
-        ("undeclared", 'undeclared secret: "by hand"'),
+        ("gone", "role assignment Reader on law-team is gone"),
+        ("undeclared", 'secret "by hand"'),
     }
 
 

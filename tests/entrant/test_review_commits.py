@@ -528,7 +528,7 @@ def test_what_other_hands_took_away_is_put_back(tmp_path: Path) -> None:
     gone = {"resOutputsEvent": before["resourcePreEvent"]}
     made = of_steps(before, gone, SAME, step("create", ASSIGNMENT, "log-reader-reader-law-dev-aa", None, asked))
     assert [(entry.name, entry.origin) for entry in made.access] == [("Reader", "restored")]
-    assert [entry.text for entry in made.outside] == ["RoleAssignment log-reader-reader-law-dev-aa is gone"]
+    assert [entry.text for entry in made.outside] == ["role assignment Reader on law-dev is gone"]
 
 
 CONSENT = "azuread:index/appRoleAssignment:AppRoleAssignment"
