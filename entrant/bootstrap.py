@@ -224,7 +224,7 @@ def ensure_venv(*, tests: bool = False) -> Path:
     """
     if venv_ready(tests=tests):
         return venv_python()
-    with locked(STATE / "venv.lock"):
+    with locked((STATE / "venv").resolve().with_name("venv.lock")):  # one for all projects that link to it
         if venv_ready(tests=tests):
             return venv_python()
         _need_space(STATE, 2**30, "the virtual environment")

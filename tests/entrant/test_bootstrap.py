@@ -1,5 +1,6 @@
 """Set-up: where Pulumi comes from, that failures end in a remedy, and that two set-ups do not meet."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -151,6 +152,25 @@ def test_an_interrupted_environment_is_made_anew(project: Path, monkeypatch: pyt
     bootstrap.ensure_venv(tests=True)
     assert made == ["venv", "packages", "packages"]
     assert bootstrap.venv_ready() and bootstrap.venv_ready(tests=True)
+
+
+def test_projects_that_link_to_one_environment_wait_for_each_other(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each takes the other's for one that was interrupted, and clears it."""
+    shared = project / "shared" / "venv"
+    shared.mkdir(parents=True)
+    (project / ".entrant").mkdir()
+    (project / ".entrant" / "venv").symlink_to(shared)
+
+    def install(files: object, log: Path) -> None:
+        with shared.with_name("venv.lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    monkeypatch.setattr(bootstrap, "_make_venv", lambda log: None)
+    monkeypatch.setattr(bootstrap, "_install", install)
+    bootstrap.ensure_venv()
+    assert bootstrap.venv_ready()
 
 
 def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Path) -> None:
