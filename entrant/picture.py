@@ -24,6 +24,9 @@ Kind = Literal[
     "role", "directory role", "consent", "permission", "group", "owner", "secret", "certificate", "federated credential"
 ]
 
+Identity = tuple[str, str, str]
+"""App, kind and key of a holding."""
+
 GRANTS: tuple[Kind, ...] = ("role", "directory role", "consent", "group")
 """The kinds that let an app do something."""
 CREDENTIALS: tuple[Kind, ...] = ("secret", "certificate", "federated credential")
@@ -51,7 +54,7 @@ class Holding:
     """Role: what it allows, where that is known."""
 
     @property
-    def identity(self) -> tuple[str, str, str]:
+    def identity(self) -> Identity:
         """App, kind and key."""
         return self.app, self.kind, self.key
 
@@ -78,7 +81,7 @@ class Picture:
     """Every app and what it has."""
 
     registrations: Mapping[str, Registration] = field(default_factory=dict)
-    holdings: Mapping[tuple[str, str, str], Holding] = field(default_factory=dict)
+    holdings: Mapping[Identity, Holding] = field(default_factory=dict)
 
     @classmethod
     def of(cls, registrations: Iterable[Registration], holdings: Iterable[Holding]) -> "Picture":

@@ -14,11 +14,11 @@ import click
 import config
 from config.problems import Refused
 from config.values import parse_moment
-from entrant import bootstrap, clouds, engine, repository, review_page, unmanaged
-from entrant import review as reviews
+from entrant import bootstrap, clouds, engine, repository, review_page, reviewer, unmanaged
 from entrant.changes import Reading
 from entrant.errors import ConfigurationError, EngineError, EntrantError
 from entrant.outputs import Outputs
+from entrant.review import Review
 
 POLICY = 5
 """Exit code when a policy rule of severity error is broken, as Pulumi's."""
@@ -96,7 +96,7 @@ def review(
     if expect is not None and expect != made.digest:
         click.echo(f"entrant: the plan is {made.digest}, not {expect}, which was reviewed; review it again", err=True)
         return OTHER_PLAN
-    if only is not None and not reviews.turns_secrets_only(reading, _moment(reading)):
+    if only is not None and not reviewer.turns_secrets_only(reading, _moment(reading)):
         click.echo("entrant: the plan does more than turn secrets over by their calendar", err=True)
         return OTHER_PLAN
     return POLICY if any(finding.severity == "error" for finding in made.findings) else 0
@@ -108,21 +108,21 @@ def _environment(stack: str, root: Path) -> config.Report | None:
     return config.check(name, root=root) if config.environment_file(name, root).exists() else None
 
 
-def _base(stack: str, ref: str, root: Path, notes: list[str]) -> reviews.Base | None:
+def _base(stack: str, ref: str, root: Path, notes: list[str]) -> reviewer.Base | None:
     """The environment where the history parted from `ref`; None, and a note, when it cannot be read."""
     commit = repository.fork(root, ref)
     if commit is None:
-        return reviews.Base(ref, None)
+        return reviewer.Base(ref, None)
     with repository.checkout(root, commit) as folder:
         report = _environment(stack, folder)
     if report is not None and report.environment is None:
         first = report.errors[0]
         notes.append(f"{first.place} at {ref} has errors, so nothing could be compared with it: {first.message}")
         return None
-    return reviews.Base(ref, report.environment if report else None)
+    return reviewer.Base(ref, report.environment if report else None)
 
 
-def _compared(stack: str, before: reviews.Base | None, root: Path, notes: list[str]) -> tuple[reviews.Review, int]:
+def _compared(stack: str, before: reviewer.Base | None, root: Path, notes: list[str]) -> tuple[Review, int]:
     """The review of the YAML alone, and the exit code."""
     if before is None and not notes:
         raise ConfigurationError("--no-cloud compares two commits", next_step="name the one before with --base REF")
@@ -134,21 +134,21 @@ def _compared(stack: str, before: reviews.Base | None, root: Path, notes: list[s
             f"The environment is gone. What it declared stays until somebody runs `pulumi destroy -s {stack}`."
         )
     errors = _faults(report)
-    base = before or reviews.Base("", None)
-    made = reviews.of_commits(stack, base, report, now=dt.datetime.now(dt.UTC), notes=notes, errors=errors)
+    base = before or reviewer.Base("", None)
+    made = reviewer.of_commits(stack, base, report, now=dt.datetime.now(dt.UTC), notes=notes, errors=errors)
     return made, ConfigurationError.exit_code if errors else 0
 
 
 def _previewed(
     stack: str,
     reading: Reading,
-    before: reviews.Base | None,
+    before: reviewer.Base | None,
     root: Path,
     notes: list[str],
     *,
     refresh: bool,
     undeclared: bool,
-) -> tuple[reviews.Review, int]:
+) -> tuple[Review, int]:
     """The review of a preview, and the exit code."""
     report = _environment(stack, root)
     errors = _faults(report)
@@ -164,7 +164,7 @@ def _previewed(
             errors = tuple(_masked(each, os.environ) for each in _diagnostics(reading.errors) or (alone,))
             code = error.status
     outputs = _outputs(stack, root, notes) if reading.found or (undeclared and not errors) else None
-    made = reviews.of_preview(
+    made = reviewer.of_preview(
         stack,
         reading,
         report,
@@ -242,7 +242,7 @@ def _undeclared(outputs: Outputs, notes: list[str]) -> tuple[unmanaged.Unmanaged
     return look.found
 
 
-def _shown(made: reviews.Review, form: str, summary: Path | None) -> str:
+def _shown(made: Review, form: str, summary: Path | None) -> str:
     if form == "json":
         return made.model_dump_json(indent=2)
     if form == "text":

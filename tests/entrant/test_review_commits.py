@@ -16,11 +16,12 @@ from markdown_it import MarkdownIt
 
 import config
 from config.values import permission_id
-from entrant import changes, review, review_page
+from entrant import changes, review, review_page, reviewer
 from entrant.cli import cli
 from entrant.commands import reviewing
 from entrant.markdown import LIMIT
-from entrant.review import Base, Review
+from entrant.review import Review
+from entrant.reviewer import Base
 from facts.apis import FIRST_PARTY
 from tests.golden import Golden, settled
 
@@ -58,7 +59,9 @@ def compare(tmp_path: Path) -> Compare:
 
     def compared(before: str, after: str) -> Review:
         old = check("before", before)
-        made = review.of_commits("dev", Base("main", old.environment if old else None), check("after", after), now=NOW)
+        made = reviewer.of_commits(
+            "dev", Base("main", old.environment if old else None), check("after", after), now=NOW
+        )
         jsonschema.validate(json.loads(made.model_dump_json()), json.loads(SCHEMA.read_text()))
         return made
 
@@ -425,7 +428,7 @@ def step(
 
 
 def of_steps(*steps: Any) -> Review:
-    made = review.of_preview("dev", changes.read(steps), None, now=NOW)
+    made = reviewer.of_preview("dev", changes.read(steps), None, now=NOW)
     jsonschema.validate(json.loads(made.model_dump_json()), json.loads(SCHEMA.read_text()))
     return made
 
@@ -459,10 +462,10 @@ def test_a_secret_that_ends_soon_is_told_with_the_day_of_the_next(tmp_path: Path
     (tmp_path / "config" / "dev.yaml").write_text(READS)
     live = {"displayName": "entrant 2026-09-05", "endDate": "2026-12-11T00:00:00Z"}
     reading = changes.read([SAME, step("same", PASSWORD, "log-reader-secret-2026-09-05", live, live)])
-    made = review.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW)
+    made = reviewer.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW)
     assert [entry.detail for entry in made.credentials] == ["an `up` from 2026-12-04 on makes the next one"]
     assert not made.changed
-    without = review.of_preview("dev", reading, None, now=NOW)
+    without = reviewer.of_preview("dev", reading, None, now=NOW)
     assert [entry.detail for entry in without.credentials] == ["nothing that ends later is declared"]
 
 
@@ -485,7 +488,7 @@ def test_a_client_that_needs_no_consent_any_more_is_told_by_name(tmp_path: Path)
     asked: dict[str, Any] = {"authorizedClientId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}
     asked["permissionIds"] = ["99999999-2222-3333-4444-555555555555"]
     reading = changes.read([SAME, step("create", kind, "log-reader-viewer", None, asked)])
-    [entry] = review.of_preview("dev", reading, report, now=NOW).settings
+    [entry] = reviewer.of_preview("dev", reading, report, now=NOW).settings
     assert (entry.path, entry.old, entry.new) == ("preAuthorized[viewer].scopes[Logs.Read]", None, "Logs.Read")
 
 
@@ -495,7 +498,7 @@ def test_a_role_that_is_not_known_yet_is_named_by_the_environment(tmp_path: Path
     (tmp_path / "config" / "dev.yaml").write_text(custom + READS.replace("role: Reader", "role: asker"))
     unknown = {"scope": WORKSPACE, "roleDefinitionId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}
     reading = changes.read([SAME, step("create", ASSIGNMENT, "log-reader-asker-law-dev-1f0c2b", None, unknown)])
-    [entry] = review.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW).access
+    [entry] = reviewer.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW).access
     assert (entry.name, entry.allows) == ("asker", "reads everything in it")
 
 
@@ -514,9 +517,9 @@ def test_what_was_declared_before_and_not_applied_is_told_apart_from_the_change(
         for name, scope in (("law-dev-aa", WORKSPACE), ("rg-obs-bb", GROUP))
     ]
     report = config.check("dev", root=tmp_path)
-    made = review.of_preview("dev", changes.read([SAME, *steps]), report, now=NOW, base=base)
+    made = reviewer.of_preview("dev", changes.read([SAME, *steps]), report, now=NOW, base=base)
     assert {entry.scope: entry.origin for entry in made.access} == {WORKSPACE: "pending", GROUP: ""}
-    assert made.digest == review.of_preview("dev", changes.read([*steps, SAME]), report, now=NOW).digest
+    assert made.digest == reviewer.of_preview("dev", changes.read([*steps, SAME]), report, now=NOW).digest
     said = review_page.terminal(made)
     assert said.index("resource group rg-obs") < said.index("not of this change")
 
@@ -563,7 +566,7 @@ def test_permissions_have_their_names_whatever_api_they_are_of(tmp_path: Path) -
             step("create", CONSENT, "log-reader-log-analytics-api-Data.Read", None, {"appRoleId": logs}),
         ]
     )
-    made = review.of_preview("dev", reading, report, now=NOW, base=Base("main", None))
+    made = reviewer.of_preview("dev", reading, report, now=NOW, base=Base("main", None))
     assert {(entry.kind, entry.scope, entry.name, entry.origin) for entry in made.access} == {
         ("consent", "Log Analytics API", "Data.Read", ""),
         ("permission", "Microsoft Graph", "User.Read.All", ""),
@@ -579,7 +582,7 @@ def test_a_consent_that_is_taken_away_has_the_name_that_the_base_gave_it(tmp_pat
     file.write_text(READS)
     gone = {"appRoleId": "99999999-2222-3333-4444-555555555555", "resourceObjectId": "1"}
     reading = changes.read([SAME, step("delete", CONSENT, "log-reader-log-analytics-api-Data.Read", gone, None)])
-    made = review.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW, base=base)
+    made = reviewer.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW, base=base)
     assert [(entry.change, entry.scope, entry.name, entry.origin) for entry in made.access] == [
         ("lost", "Log Analytics API", "Data.Read", "")
     ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from entrant import changes, review
+from entrant import changes, reviewer
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SECRET = "azuread:index/applicationPassword:ApplicationPassword"
@@ -28,7 +28,7 @@ ENDED = step("delete", "log-reader-secret-2026-06-01", endDate="2026-11-01T00:00
 
 @pytest.mark.parametrize("events", [[], [KEPT], [KEPT, NEW], [KEPT, NEW, ENDED], [KEPT, ENDED]])
 def test_a_secret_more_and_ended_ones_less_is_what_a_calendar_does(events: list[dict[str, Any]]) -> None:
-    assert review.turns_secrets_only(changes.read(events), NOW)
+    assert reviewer.turns_secrets_only(changes.read(events), NOW)
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_a_secret_more_and_ended_ones_less_is_what_a_calendar_does(events: list[
     ],
 )
 def test_anything_else_is_for_a_person_to_approve(events: list[dict[str, Any]]) -> None:
-    assert not review.turns_secrets_only(changes.read(events), NOW)
+    assert not reviewer.turns_secrets_only(changes.read(events), NOW)
