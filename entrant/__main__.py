@@ -34,9 +34,10 @@ def main() -> int:
 
     command = next((word for word in arguments if not word.startswith("-")), "")
     at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.STATE / "venv")
-    tests = command == "test"
+    helped = bool({"--help", "-h"} & set(arguments))  # a question about a command sets nothing up for it
+    tests = command == "test" and not helped
     own = tests or at_home or not _installed()
-    engine = tests or (command in ("rehearse", "review", "drift", "hold") and not {"--help", "-h"} & set(arguments))
+    engine = command in ("test", "rehearse", "review", "drift", "hold") and not helped
     try:
         bootstrap.prepare(venv=own, tests=tests, pulumi=engine)
         if own and not at_home:

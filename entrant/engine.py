@@ -70,9 +70,26 @@ def failure(arguments: list[str], code: int, said: str) -> EngineError:
         return StackNotFoundError(
             words.removeprefix("error: "),
             status=code,
-            next_step="check -s, and `pulumi whoami -v` for the backend in use",
+            next_step="check -s, and `pulumi whoami -v` for the backend in use; `pulumi stack init` makes a new stack",
         )
-    return EngineError(f"pulumi {arguments[0]} ended with exit code {code}:\n{words[-4000:]}", status=code)
+    remedy = next((what for mark, what in _REMEDIES if mark in words), None)
+    shown = f"pulumi {arguments[0]} ended with exit code {code}:\n{words[-4000:]}"
+    return EngineError(shown, status=code, next_step=remedy)
+
+
+_REMEDIES = (
+    (
+        "PULUMI_ACCESS_TOKEN must be set",
+        "run `pulumi login` (`pulumi login file://FOLDER` and others work too), or set PULUMI_BACKEND_URL",
+    ),
+    (
+        "passphrase must be set",
+        "set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE, to what the stack was made with",
+    ),
+    ("incorrect passphrase", "PULUMI_CONFIG_PASSPHRASE (or …_FILE) is not what the stack was made with"),
+    ("no Pulumi.yaml project file found", "run it in the project's folder, or name that with -C"),
+)
+"""What pulumi says when it cannot begin → what to do about it."""
 
 
 def stack_outputs(

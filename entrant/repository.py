@@ -22,10 +22,16 @@ def fork(root: Path, ref: str) -> str | None:
         return None
     known = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", check=False)
     if known.returncode:
-        _git(root, "rev-parse", "--git-dir")
+        inside = _git(root, "rev-parse", "--git-dir", check=False)
+        if inside.returncode:
+            raise ConfigurationError(
+                f"{root}: {inside.stderr.strip().removeprefix('fatal: ')}",
+                next_step="run it in a clone of the project's repository, or name one with -C",
+            )
         raise ConfigurationError(
             f'there is no revision "{ref}" here',
-            next_step=f"fetch it (`git fetch origin {ref}`), and in CI the whole history (`fetch-depth: 0`)",
+            next_step="check the name; what is only at the remote has to be fetched: `git fetch origin`, "
+            "and `git fetch --unshallow` in a shallow clone (in CI `fetch-depth: 0`)",
         )
     found = _git(root, "merge-base", known.stdout.strip(), "HEAD", check=False)
     if found.returncode:

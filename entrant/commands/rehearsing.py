@@ -84,7 +84,7 @@ def _refused(error: Any) -> ConfigurationError:
     )
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> int:
     """Run every test, the linter and the type checker; arguments go to pytest.
@@ -114,4 +114,4 @@ def test(arguments: tuple[str, ...]) -> int:
 @click.command(hidden=True)
 def about() -> None:
     """What is set up, as JSON, for bug reports."""
-    click.echo(json.dumps(bootstrap.describe(), indent=2))
+    click.echo(bootstrap.describe())

@@ -44,8 +44,13 @@ def validate(environments: tuple[str, ...], form: str) -> int:
         click.echo(render.FORMATS[form](problems))
     wrong = sum(report.environment is None for report in reports)
     rules = len(dict.fromkeys(broken))
-    summary = f"{len(reports)} environments checked, {wrong} with errors, {len(problems)} problems"
+    counts = _count(len(reports), "environment"), _count(len(problems), "problem")
+    summary = f"{counts[0]} checked, {wrong} with errors, {counts[1]}"
     click.echo(f"{summary}, {rules} of them of policy" if rules else summary, err=True)
     if wrong:
         return ConfigurationError.exit_code
     return BROKEN_RULES if any(problem.severity == "error" for problem in broken) else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -173,6 +173,23 @@ def test_projects_that_link_to_one_environment_wait_for_each_other(
     assert bootstrap.venv_ready()
 
 
+def test_packages_of_the_tests_that_do_not_install_leave_the_other_commands_at_work(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network, `entrant test` fails, and what worked before it works on."""
+
+    def install(files: list[Path], log: Path) -> None:
+        if len(files) > 1:
+            raise bootstrap.SetupError("no network", "find one")
+
+    monkeypatch.setattr(bootstrap, "_make_venv", lambda log: program(bootstrap.venv_python(), ""))
+    monkeypatch.setattr(bootstrap, "_install", install)
+    bootstrap.ensure_venv()
+    with pytest.raises(bootstrap.SetupError):
+        bootstrap.ensure_venv(tests=True)
+    assert bootstrap.venv_ready() and not bootstrap.venv_ready(tests=True)
+
+
 def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Path) -> None:
     """A killed set-up leaves its installer running; the next set-up waits for that one."""
     lock, mark = project / "lock", project / "mark"

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from entrant import bootstrap, engine
 from entrant.cli import COMMANDS, cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +79,7 @@ def test_help_of_a_command_says_what_it_does_and_shows_an_example(name: str) -> 
         (["token", "--outputs", "/nowhere", "logs"], 2, "/nowhere cannot be read"),
         (["token", "--outputs", "-", "logs"], 2, "standard input is not JSON"),
         (["tokn"], 2, "No such command 'tokn'"),
-        (["validate", "nowhere"], 2, "1 environments checked, 1 with errors"),
+        (["validate", "nowhere"], 2, "1 environment checked, 1 with errors"),
         (["explain", "nothing"], 1, "nothing in it is known"),
     ],
 )
@@ -122,3 +123,26 @@ def test_a_failure_of_pulumi_keeps_its_exit_code(tmp_path: Path) -> None:
     done = run("expiry", "-s", "dev", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert done.returncode == 3
     assert "pulumi stack ended with exit code 3:\nerror: not logged in" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "`pulumi login`"),
+        ("error: get stack secrets manager: passphrase must be set with …", "set PULUMI_CONFIG_PASSPHRASE"),
+        ("error: no stack named 'dev' found", "`pulumi stack init`"),
+        ("error: no Pulumi.yaml project file found (searching upwards from /)", "-C"),
+    ],
+)
+def test_what_keeps_pulumi_from_beginning_has_a_remedy(said: str, remedy: str) -> None:
+    error = engine.failure(["preview"], 1, said)
+    assert error.next_step is not None and remedy in error.next_step
+
+
+def test_asking_what_the_tests_are_sets_nothing_up_for_them() -> None:
+    """`entrant test --help` needs no package of the tests, and is answered by the command, not by pytest."""
+    said = subprocess.run(
+        [sys.executable, "-m", "entrant", "test", "--help"], cwd=bootstrap.ROOT, capture_output=True, text=True
+    )
+    assert said.returncode == 0 and said.stdout.startswith("Usage: entrant test"), said
+    assert "installing" not in said.stderr

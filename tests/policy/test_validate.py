@@ -23,7 +23,7 @@ def test_a_broken_rule_of_severity_error_is_exit_code_5(file: Path) -> None:
     file.write_text(BROKEN, "utf-8")
     done = run("validate", str(file))
     assert (done.returncode, done.stdout) == (5, f"{file}:2:8: error: {MESSAGE}\n")
-    assert done.stderr.endswith("1 environments checked, 0 with errors, 1 problems, 1 of them of policy\n")
+    assert done.stderr.endswith("1 environment checked, 0 with errors, 1 problem, 1 of them of policy\n")
 
 
 def test_one_of_severity_warning_is_shown_and_passes(file: Path) -> None:
