@@ -137,7 +137,7 @@ def run(
         with steps.step("What the file refers to") as step:
             named = _referred(environment)
             made = azure.admin("POST", "ensure", named)["created"]
-            words = [f"{len(ids)} {kind}" for kind, ids in named.items() if ids]
+            words = [f"{len(ids)} {kind.replace('_', ' ')}" for kind, ids in named.items() if ids]
             step.note = ", ".join([*words, f"{len(made)} made" if made else "all there"])
         with steps.step("Pulumi") as step:
             _prepare_stack(rehearsal, env)
@@ -198,7 +198,7 @@ def _remove(rehearsal: Rehearsal) -> None:
 
 
 def _referred(environment: config.Environment) -> dict[str, list[str]]:
-    """The scopes, users and groups that an environment names and does not declare; owners by id are taken for users."""
+    """What an environment names and does not declare, kind by kind; owners by id are taken for users."""
     owners = [owner for app in environment.apps.values() for owner in app.owners]
     owners += [
         owner for app in environment.apps.values() if app.service_principal for owner in app.service_principal.owners
@@ -207,6 +207,14 @@ def _referred(environment: config.Environment) -> dict[str, list[str]]:
         "scopes": [scope.id for scope in environment.all_scopes()],
         "users": sorted({owner.value for owner in owners if owner.kind in ("user", "object")}),
         "groups": sorted({group for app in environment.apps.values() for group in app.groups}),
+        "administrative_units": sorted(
+            {
+                role.administrative_unit
+                for app in environment.apps.values()
+                for role in app.directory_roles
+                if role.administrative_unit
+            }
+        ),
     }
 
 

@@ -127,6 +127,10 @@ def _register_issuer(world: World, body: Doc) -> None:
         _bad(str(error))
 
 
+Referred = Literal["group", "user", "administrativeUnit"]
+"""Kinds of directory objects that an environment may refer to without declaring them."""
+
+
 def settings(world: World) -> Doc:
     """What can be changed, as it is now."""
     return {
@@ -173,8 +177,8 @@ def _change(world: World, body: Doc) -> None:
 def ensure(world: World, body: Doc) -> list[str]:
     """Make what an environment refers to exist; the ids and names that were new.
 
-    `scopes` are subscriptions, resource groups and resources, made with all that encloses them; `groups` are object ids, `users`
-    object ids or user principal names.
+    `scopes` are subscriptions, resource groups and resources, made with all that encloses them; `groups` and
+    `administrative_units` are object ids, `users` object ids or user principal names.
     """
     created = _ensure_objects(world, body)
     scopes, location = body.get("scopes", []), body.get("location", "westeurope")
@@ -194,7 +198,11 @@ def ensure(world: World, body: Doc) -> list[str]:
 
 def _ensure_objects(world: World, body: Doc) -> list[str]:
     created: list[str] = []
-    kinds: tuple[tuple[str, Literal["group", "user"]], ...] = (("groups", "group"), ("users", "user"))
+    kinds: tuple[tuple[str, Referred], ...] = (
+        ("groups", "group"),
+        ("users", "user"),
+        ("administrative_units", "administrativeUnit"),
+    )
     for name, kind in kinds:
         wanted = body.get(name, [])
         if not isinstance(wanted, list) or len(wanted) > 10_000 or not all(isinstance(one, str) for one in wanted):
@@ -212,8 +220,11 @@ def _ensure_objects(world: World, body: Doc) -> list[str]:
     return created
 
 
-def _object(world: World, kind: Literal["group", "user"], name: str) -> Doc:
+def _object(world: World, kind: Referred, name: str) -> Doc:
     now = utc(world.store.now())
+    if kind == "administrativeUnit":
+        unit = {"id": name.lower(), "displayName": f"Administrative unit {name[:8]}"}
+        return {**schema.defaults(schema.ADMINISTRATIVE_UNIT), **unit}
     if kind == "group":
         return {
             **schema.defaults({**schema.GROUP, **schema.GROUP_BETA}),

@@ -22,6 +22,7 @@ Kind = Literal[
     "servicePrincipal",
     "group",
     "user",
+    "administrativeUnit",
     "directoryRole",
     "roleDefinition",
     "roleAssignment",
@@ -252,7 +253,8 @@ class Directory:
         found: set[str] = set()
         edge = [object_id.lower()]
         while edge:
-            outer = {group for member in edge for group in self.sources(member, "members")} - found
+            held = {one for member in edge for one in self.sources(member, "members")} - found
+            outer = {one for one in held if self.kind_of(one) == "group"}
             found |= outer
             edge = list(outer)
         return found

@@ -22,6 +22,7 @@ from local_azure.wire import is_guid, new_guid, utc
 from local_azure.world import World
 
 DEPLOYER_PERMISSIONS = (
+    "AdministrativeUnit.ReadWrite.All",
     "AppRoleAssignment.ReadWrite.All",
     "Application.ReadWrite.All",
     "DelegatedPermissionGrant.ReadWrite.All",

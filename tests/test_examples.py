@@ -59,6 +59,13 @@ def test_the_whole_vocabulary_goes_up_and_shows_no_change_afterwards(everything:
     assert preview(everything) == {}
 
 
+def test_an_administrative_unit_that_it_names_is_there_and_the_role_is_limited_to_it(everything: Project) -> None:
+    client = Client(local_azure.start(everything.rehearsal("everything").azure))
+    roles = client.graph("GET", "/roleManagement/directory/roleAssignments")["value"]
+    (unit,) = [one["directoryScopeId"] for one in roles if one["directoryScopeId"] != "/"]
+    assert client.graph("GET", f"/directory{unit}")["displayName"]
+
+
 @pytest.mark.parametrize(
     ("block", "replacement", "gone"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local_azure.access import accepts, bearer, caller_of
-from local_azure.graph import applications, credentials, federated, grants, links, people, reading, roles, tenant
+from local_azure.graph import applications, credentials, federated, grants, links, people, reading, roles, tenant, units
 from local_azure.graph.context import Context, dispatch
 from local_azure.graph.errors import refuse
 from local_azure.tokens import TokenError
@@ -21,6 +21,7 @@ __all__ = [
     "reading",
     "roles",
     "tenant",
+    "units",
 ]
 
 

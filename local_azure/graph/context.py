@@ -52,6 +52,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind("group", "groups", dict(schema.GROUP), dict(schema.GROUP_BETA)),
         Kind("user", "users", dict(schema.USER), {}),
+        Kind("administrativeUnit", "directory/administrativeUnits", dict(schema.ADMINISTRATIVE_UNIT), {}),
         Kind("directoryRole", "directoryRoles", dict(schema.DIRECTORY_ROLE), {}),
     )
 }
@@ -86,12 +87,13 @@ class Context:
             bad_request("Empty Payload. JSON content expected.", code="BadRequest")
         return value
 
-    def need(self, *permissions: str, owned: str | None = None) -> None:
+    def need(self, *permissions: str, owned: str | None = None, on: str | None = None) -> None:
         """403 unless the token has one of these application permissions.
 
-        With `owned`, `Application.ReadWrite.OwnedBy` is enough for an object that the caller owns.
+        With `owned`, `Application.ReadWrite.OwnedBy` is enough for an object that the caller owns; with `on`, a directory role that
+        is limited to an administrative unit which that object is a member of.
         """
-        held = self.permissions()
+        held = self.permissions(on)
         if any(permission in held for permission in permissions):
             return
         mine = owned is not None and (
@@ -100,12 +102,19 @@ class Context:
         if not (mine and "Application.ReadWrite.OwnedBy" in held):
             denied()
 
-    def permissions(self) -> frozenset[str]:
-        """The application permissions of the token, and those that the caller's directory roles amount to."""
+    def permissions(self, on: str | None = None) -> frozenset[str]:
+        """The application permissions of the token, and those that the caller's directory roles amount to.
+
+        A role that is limited to an administrative unit counts for its members alone: when `on` is one.
+        """
         found = set(self.caller.claims.get("roles") or ())
+        scopes = {"/"}
+        if on is not None:
+            scopes |= {f"/administrativeUnits/{one}" for one in self.world.directory.sources(on, "members")}
         for principal in self.caller.principals:
             for one in self.world.directory.find("roleAssignment", "principalId", principal):
-                found |= DIRECTORY_ROLES.get(one["roleDefinitionId"], frozenset())
+                if one["directoryScopeId"] in scopes:
+                    found |= DIRECTORY_ROLES.get(one["roleDefinitionId"], frozenset())
         return frozenset(found)
 
     def make_room(self) -> None:
@@ -184,6 +193,7 @@ DIRECTORY_ROLES: dict[str, frozenset[str]] = {
         "Directory Readers": ("Directory.Read.All",),
         "Directory Writers": ("Directory.Read.All", "Group.ReadWrite.All"),
         "Global Administrator": (
+            "AdministrativeUnit.ReadWrite.All",
             "AppRoleAssignment.ReadWrite.All",
             "Application.ReadWrite.All",
             "DelegatedPermissionGrant.ReadWrite.All",
@@ -195,6 +205,7 @@ DIRECTORY_ROLES: dict[str, frozenset[str]] = {
         "Global Reader": ("Directory.Read.All",),
         "Groups Administrator": ("Directory.Read.All", "Group.ReadWrite.All"),
         "Privileged Role Administrator": (
+            "AdministrativeUnit.ReadWrite.All",
             "AppRoleAssignment.ReadWrite.All",
             "Directory.Read.All",
             "RoleManagement.ReadWrite.Directory",

@@ -8,7 +8,7 @@ from typing import Any
 from local_azure.graph.context import KINDS, Context, Kind, routes
 from local_azure.graph.errors import bad_request, not_found
 from local_azure.graph.reading import linked, typed
-from local_azure.graph.rights import APPLICATION, GROUP, PRINCIPAL, USER, WRITE, may_read, may_write
+from local_azure.graph.rights import APPLICATION, GROUP, PRINCIPAL, UNIT, USER, WRITE, may_read, may_write
 from local_azure.wire import Reply, is_guid
 
 Doc = dict[str, Any]
@@ -44,6 +44,7 @@ def add_reference(ctx: Context, kind: Kind, object_id: str, relation: str, targe
     """Link an object that exists, or refuse what cannot be an owner or member or already is."""
     target_kind = ctx.world.directory.kind_of(target)
     allowed = ("user", "servicePrincipal") if relation == "owners" else ("user", "servicePrincipal", "group")
+    allowed = ("user", "group") if kind is UNIT else allowed
     if target_kind not in allowed or (target == object_id.lower() and kind is GROUP):
         text = f"The reference to the object with id '{target}' cannot be added to '{relation}': it is a {target_kind}."
         bad_request(text)
@@ -65,7 +66,7 @@ def remove_link(ctx: Context, kind: Kind, object_id: str, relation: str, target:
 def may_link(ctx: Context, kind: Kind, object_id: str, relation: str) -> None:
     """403 unless the caller may change owners or members."""
     if kind is GROUP and relation == "members":
-        ctx.need("GroupMember.ReadWrite.All", *WRITE["group"])
+        ctx.need("GroupMember.ReadWrite.All", *WRITE["group"], on=object_id)
     else:
         may_write(ctx, kind, object_id)
 
@@ -134,6 +135,7 @@ def _register_membership(kind: Kind) -> None:
 for _kind in (APPLICATION, PRINCIPAL, GROUP):
     _register(_kind, "owners")
 _register(GROUP, "members")
+_register(UNIT, "members")
 for _kind in (PRINCIPAL, GROUP, USER):
     _register_membership(_kind)
 

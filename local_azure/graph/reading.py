@@ -183,7 +183,7 @@ def _expandable_link(relation: str, *kinds: str) -> None:
 
 
 _expandable_link("owners", "application", "servicePrincipal", "group")
-_expandable_link("members", "group")
+_expandable_link("members", "group", "administrativeUnit")
 for _relation in ("memberOf", "transitiveMemberOf"):
     _expandable_link(_relation, "servicePrincipal", "group", "user")
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from local_azure.graph.context import KINDS, Context, Kind
 
-APPLICATION, PRINCIPAL, GROUP, USER = (KINDS[name] for name in ("application", "servicePrincipal", "group", "user"))
+APPLICATION, PRINCIPAL, GROUP, USER, UNIT = (
+    KINDS[name] for name in ("application", "servicePrincipal", "group", "user", "administrativeUnit")
+)
 
 READ = {
     "application": (
@@ -36,6 +38,12 @@ READ = {
         "Directory.Read.All",
         "Directory.ReadWrite.All",
     ),
+    "administrativeUnit": (
+        "AdministrativeUnit.Read.All",
+        "AdministrativeUnit.ReadWrite.All",
+        "Directory.Read.All",
+        "Directory.ReadWrite.All",
+    ),
     "directoryRole": (
         "RoleManagement.Read.Directory",
         "RoleManagement.ReadWrite.Directory",
@@ -48,6 +56,7 @@ WRITE = {
     "servicePrincipal": ("Application.ReadWrite.All", "Directory.ReadWrite.All"),
     "group": ("Group.ReadWrite.All", "Directory.ReadWrite.All"),
     "user": ("User.ReadWrite.All", "Directory.ReadWrite.All"),
+    "administrativeUnit": ("AdministrativeUnit.ReadWrite.All",),
 }
 
 
@@ -64,4 +73,4 @@ def may_write(ctx: Context, kind: Kind, object_id: str | None) -> None:
     elif kind in (APPLICATION, PRINCIPAL):
         ctx.need(*WRITE[kind.name], owned=object_id)
     else:
-        ctx.need(*WRITE[kind.name])
+        ctx.need(*WRITE[kind.name], on=object_id)

@@ -6,6 +6,7 @@ object of kind `roleAssignment`. Role ids are the template ids (``facts.director
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -225,6 +226,19 @@ def _delete_definition(ctx: Context, key: str) -> Reply:
     return Reply(204)
 
 
+def _scope(ctx: Context, given: Any) -> str:
+    """A `directoryScopeId`: the whole directory, or an administrative unit or other object that exists (e.g. an application)."""
+    if given in (None, "", "/"):
+        return "/"
+    found = re.fullmatch(r"/(administrativeUnits/)?([0-9a-fA-F-]{36})", given) if isinstance(given, str) else None
+    if found is None or not is_guid(found[2]):
+        bad_request("Property directoryScopeId is invalid: '/', '/administrativeUnits/{id}' or '/{id}' is expected.")
+    kind = ctx.world.directory.kind_of(found[2])
+    if kind is None or (kind == "administrativeUnit") is not bool(found[1]):
+        not_found(found[2].lower())
+    return f"/{found[1] or ''}{found[2].lower()}"
+
+
 def _find(ctx: Context, role: str, principal: str, scope: str) -> Doc | None:
     held = ctx.world.directory.find("roleAssignment", "principalId", principal)
     return next((one for one in held if one["roleDefinitionId"] == role and one["directoryScopeId"] == scope), None)
@@ -266,7 +280,7 @@ def _with_expanded(ctx: Context, assignment: Doc) -> Doc:
 def _create_assignment(ctx: Context) -> Reply:
     ctx.need(MAY_CHANGE)
     given = schema.checked(ctx.body(), ASSIGNMENT, "UnifiedRoleAssignment")
-    principal, scope = given.get("principalId"), given.get("directoryScopeId") or "/"
+    principal, scope = given.get("principalId"), _scope(ctx, given.get("directoryScopeId"))
     if not principal or not given.get("roleDefinitionId"):
         bad_request("Properties principalId and roleDefinitionId are required.")
     role = _definition(ctx, given["roleDefinitionId"])["id"]
@@ -317,7 +331,7 @@ def _request_eligibility(ctx: Context) -> Reply:
         "action": action,
         "principalId": str(principal).lower(),
         "roleDefinitionId": role,
-        "directoryScopeId": body.get("directoryScopeId") or "/",
+        "directoryScopeId": _scope(ctx, body.get("directoryScopeId")),
         "justification": body.get("justification"),
         "scheduleInfo": body.get("scheduleInfo"),
         "targetScheduleId": schedule,

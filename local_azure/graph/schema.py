@@ -482,6 +482,18 @@ USER: Mapping[str, Type] = {
     "userType": Str(default="Member"),
 }
 
+ADMINISTRATIVE_UNIT: Mapping[str, Type] = {
+    "id": Guid(read_only=True),
+    "deletedDateTime": Time(read_only=True),
+    "description": Str(),
+    "displayName": Str(longest=256),
+    "isMemberManagementRestricted": Bool(default=False),
+    "membershipRule": Str(longest=3072),
+    "membershipRuleProcessingState": Str(options=("On", "Paused")),
+    "membershipType": Str(options=("Assigned", "Dynamic")),
+    "visibility": Str(options=("Public", "HiddenMembership")),
+}
+
 DIRECTORY_ROLE: Mapping[str, Type] = {
     "id": Guid(read_only=True),
     "deletedDateTime": Time(read_only=True),

@@ -17,7 +17,7 @@ Doc = dict[str, Any]
 
 MOST_IN_BATCH = 20
 MOST_IDS = 1000
-RESTORABLE = ("application", "servicePrincipal", "group", "user")
+RESTORABLE = ("application", "servicePrincipal", "group", "user", "administrativeUnit")
 
 
 @routes.add("GET", "me")

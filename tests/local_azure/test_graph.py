@@ -777,3 +777,61 @@ def test_directory_role_assignments_show_principal_and_role(deployer: Client, ap
     (shown,) = deployer.graph("GET", f"{base}?{where}&$expand=principal,roleDefinition")["value"]
     assert (shown["principal"]["id"], shown["roleDefinition"]["displayName"]) == (app.object_id, "Global Reader")
     deployer.graph("GET", f"{base}?$expand=everything", status=400)
+
+
+class TestAdministrativeUnits:
+    """Parts of the directory, and roles that are limited to one."""
+
+    def test_create_change_list_and_restore(self, deployer: Client) -> None:
+        path = "/directory/administrativeUnits"
+        assert "displayName" in deployer.graph("POST", path, {}, status=400)["error"]["message"]
+        made = deployer.graph("POST", path, {"displayName": "Seattle", "description": "d"}, status=201)
+        deployer.graph("PATCH", f"{path}/{made['id']}", {"description": "District"})
+        found = deployer.graph("GET", f"{path}?$filter=displayName eq 'Seattle'")
+        assert found["@odata.context"].endswith("$metadata#directory/administrativeUnits")
+        assert [(one["id"], one["description"]) for one in found["value"]] == [(made["id"], "District")]
+        deployer.graph("DELETE", f"{path}/{made['id']}", status=204)
+        deployer.graph("GET", f"{path}/{made['id']}", status=404)
+        deployer.graph("POST", f"/directory/deletedItems/{made['id']}/restore")
+        assert deployer.graph("GET", f"{path}/{made['id']}")["displayName"] == "Seattle"
+
+    def test_a_role_limited_to_a_unit_counts_for_its_members_alone(self, deployer: Client, app: Identity) -> None:
+        """Members are users and groups, and no groups of their members; the role goes with the unit."""
+        unit = deployer.graph("POST", "/directory/administrativeUnits", {"displayName": "Part"})["id"]
+        groups = []
+        for name in ("within", "without"):
+            body = {"displayName": name, "mailNickname": name, "mailEnabled": False, "securityEnabled": True}
+            groups.append(deployer.graph("POST", "/groups", body)["id"])
+        within, without = groups
+        members = f"/directory/administrativeUnits/{unit}/members"
+        url = f"{deployer.azure.url}/v1.0/directoryObjects"
+        deployer.graph("POST", f"{members}/$ref", {"@odata.id": f"{url}/{app.object_id}"}, status=400)
+        deployer.graph("POST", f"{members}/$ref", {"@odata.id": f"{url}/{within}"}, status=204)
+        assert [one["id"] for one in deployer.graph("GET", members)["value"]] == [within]
+        role = find_directory_role("Groups Administrator")
+        assert role is not None
+        grant = {"principalId": app.object_id, "roleDefinitionId": role.id}
+        roles = "/roleManagement/directory/roleAssignments"
+        for wrong, status in ((f"/administrativeUnits/{uuid.uuid4()}", 404), (f"/{unit}", 404), ("/unit", 400)):
+            deployer.graph("POST", roles, {**grant, "directoryScopeId": wrong}, status=status)
+        held = deployer.graph("POST", roles, {**grant, "directoryScopeId": f"/administrativeUnits/{unit}"})["id"]
+        who = Client(deployer.azure, app.client_id, app.secret)
+        who.graph("PATCH", f"/groups/{within}", {"description": "mine"}, status=204)
+        who.graph("PATCH", f"/groups/{without}", {"description": "mine"}, status=403)
+        assert (
+            deployer.graph("POST", f"/groups/{within}/getMemberGroups", {"securityEnabledOnly": False})["value"] == []
+        )
+        deployer.graph("DELETE", f"{members}/{within}/$ref", status=204)
+        who.graph("PATCH", f"/groups/{within}", {"description": "mine"}, status=403)
+        deployer.graph("DELETE", f"/directory/administrativeUnits/{unit}")
+        deployer.graph("GET", f"{roles}/{held}", status=404)
+
+    def test_one_that_an_environment_names_is_made(self, deployer: Client) -> None:
+        unit = str(uuid.uuid4())
+        assert deployer.azure.admin("POST", "ensure", {"administrative_units": [unit]})["created"] == [unit]
+        assert deployer.azure.admin("POST", "ensure", {"administrative_units": [unit]})["created"] == []
+        assert deployer.graph("GET", f"/directory/administrativeUnits/{unit}")["displayName"]
+
+    def test_a_policy_that_is_not_served_is_refused_by_name(self, deployer: Client) -> None:
+        error = deployer.graph("GET", "/policies/claimsMappingPolicies", status=400)["error"]
+        assert error["message"] == "Resource not found for the segment 'claimsMappingPolicies'."

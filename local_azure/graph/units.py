@@ -1,0 +1,55 @@
+"""Administrative units: parts of the directory that directory roles can be limited to.
+
+Source: Microsoft Graph, "administrativeUnit resource type". Members are users and groups; a role that is limited to a unit counts
+for what is a member of it directly (Microsoft, "Administrative units in Microsoft Entra ID").
+"""
+
+from __future__ import annotations
+
+from local_azure.graph import schema
+from local_azure.graph.context import Context, routes
+from local_azure.graph.errors import bad_request
+from local_azure.graph.reading import shown
+from local_azure.graph.rights import UNIT, may_write
+from local_azure.wire import Reply, new_guid
+
+
+@routes.add("POST", UNIT.plural)
+def _create(ctx: Context) -> Reply:
+    may_write(ctx, UNIT, None)
+    given = schema.checked(ctx.body(), UNIT.of(ctx.version), UNIT.title)
+    if not given.get("displayName"):
+        bad_request(f"A value is required for property 'displayName' of resource '{UNIT.title}'.")
+    doc = schema.merge({**schema.defaults(UNIT.of("beta")), "id": new_guid()}, given, UNIT.of("beta"))
+    ctx.make_room()
+    ctx.world.directory.create("administrativeUnit", doc)
+    return ctx.one(shown(ctx, doc, UNIT), UNIT, status=201)
+
+
+@routes.add("PATCH", f"{UNIT.plural}/*")
+def _update(ctx: Context, object_id: str) -> Reply:
+    doc = ctx.get(UNIT, object_id)
+    may_write(ctx, UNIT, object_id)
+    changes = schema.checked(ctx.body(), UNIT.of(ctx.version), UNIT.title)
+    if "displayName" in changes and not changes["displayName"]:
+        bad_request("Invalid value specified for property 'displayName'.")
+    ctx.world.directory.update(schema.merge(doc, changes, UNIT.of("beta")))
+    return Reply(204)
+
+
+@routes.add("DELETE", f"{UNIT.plural}/*")
+def _delete(ctx: Context, object_id: str) -> Reply:
+    """It can be restored with its members for 30 days. [?] The roles that were limited to it are gone for good."""
+    ctx.get(UNIT, object_id)
+    may_write(ctx, UNIT, object_id)
+    directory = ctx.world.directory
+    for _, held in list(directory.scan("roleAssignment")):
+        if held["directoryScopeId"] == scope_of(object_id):
+            directory.purge(held["id"])
+    directory.delete(object_id)
+    return Reply(204)
+
+
+def scope_of(object_id: str) -> str:
+    """A unit as the `directoryScopeId` of a role assignment."""
+    return f"/administrativeUnits/{object_id.lower()}"
