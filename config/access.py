@@ -1,5 +1,6 @@
 """What an app may do, in the vocabulary: Azure roles, API permissions, groups, directory roles."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
@@ -129,6 +130,17 @@ def offered_permissions(client_id: str) -> dict[str, dict[str, str]] | None:
     if client_id == apis.AZURE_SERVICE_MANAGEMENT:
         return {"application": {}, "delegated": {"user_impersonation": apis.USER_IMPERSONATION}}
     return None
+
+
+@cache
+def known_permissions() -> Mapping[tuple[str, str], tuple[str, str]]:
+    """The permissions that are known offline: kind and id → the API's name and the permission's."""
+    return {
+        (kind, id_): (api, name)
+        for api, client_id in apis.FIRST_PARTY.items()
+        for kind, names in (offered_permissions(client_id) or {}).items()
+        for name, id_ in names.items()
+    }
 
 
 def unknown_permission(api: str, kind: str, name: str, offered: dict[str, dict[str, str]]) -> str:

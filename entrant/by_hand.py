@@ -8,14 +8,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
+from config.access import known_permissions
 from entrant.changes import SECRET, Change, Side
 from entrant.markdown import Value
 from entrant.outputs import App
 from entrant.unmanaged import Unmanaged
-from facts.apis import FIRST_PARTY, GRAPH, graph_permissions
+from facts.apis import FIRST_PARTY
 from facts.clouds import CLOUDS
 from facts.directory_roles import find_directory_role
 from facts.roles import find_role
@@ -341,18 +341,10 @@ def _requested(item: Mapping[str, Any]) -> Iterator[str]:
     """The permissions that a registration asks one API for, by name where it is known."""
     client = str(item.get("resourceAppId"))
     api = next((name for name, known in FIRST_PARTY.items() if known == client), client)
-    names = _graph_names() if client == GRAPH else {}
     for access in item.get("resourceAccesses") or ():
         kind = "delegated" if access.get("type") == "Scope" else "application"
-        yield f"{names.get(str(access.get('id')), access.get('id'))} ({kind}) of {api}"
-
-
-@cache
-def _graph_names() -> dict[str, str]:
-    offered = graph_permissions()
-    return {value: name for name, value in offered.application.items()} | {
-        permission.id: name for name, permission in offered.delegated.items()
-    }
+        _, name = known_permissions().get((kind, str(access.get("id"))), ("", access.get("id")))
+        yield f"{name} ({kind}) of {api}"
 
 
 def _words(name: str) -> str:

@@ -172,7 +172,7 @@ def as_markdown(report: Report) -> str:
     """For a pull request, an issue or a job's summary; whole differences only, as many as forges take."""
     count, general = len(report.findings), put_back(report.stack)
     title = f"{count} difference{'' if count == 1 else 's'}" if count else "none"
-    head = f"<!-- entrant-drift stack={report.stack} -->\n### Drift of {markdown.code(report.stack)}: {title}\n"
+    head = f"{markdown.marker('entrant-drift', report.stack)}\n### Drift of {markdown.code(report.stack)}: {title}\n"
     entries = [
         f"- {_marked(finding)}{'' if finding.next_step == general else f'<br>{_step(finding.next_step)}'}"
         for finding in report.findings

@@ -16,7 +16,6 @@ CI/CD variables" and "Notes API"; Azure DevOps REST API 7.1, "Pull Request Threa
 
 import json
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from entrant.errors import ConfigurationError, RefusedError
+from entrant.markdown import read_marker
 
-_MARKER = re.compile(r"<!-- (?P<kind>entrant-[a-z-]+) stack=(?P<stack>\S+)(?: .*)?-->\s*")
 _PAGE = 100
 _TRIES = 3
 
@@ -37,16 +36,6 @@ class Comment:
     id: str
     own: bool
     text: str
-
-
-def marker(text: str) -> tuple[str, str] | None:
-    """What a comment's first line says it is: its kind (`entrant-review`) and its stack; None if it says nothing.
-
-    >>> marker("<!-- entrant-review stack=dev digest=1f -->\\n### dev")
-    ('entrant-review', 'dev')
-    """
-    found = _MARKER.fullmatch(text.partition("\n")[0])
-    return (found["kind"], found["stack"]) if found else None
 
 
 def pipeline(environ: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
@@ -117,7 +106,7 @@ class Forge(ABC):
             ConfigurationError: it has no marker, or is too long.
             RefusedError, UnreachableError: the forge refused, or did not answer.
         """
-        known = marker(text)
+        known = read_marker(text)
         if known is None:
             raise ConfigurationError("the first line is no marker, such as `<!-- entrant-review stack=dev -->`")
         if len(text) > self.longest:
@@ -127,7 +116,9 @@ class Forge(ABC):
             )
         for tries in range(1, _TRIES + 1):
             try:
-                mine = next((found for found in self.comments() if found.own and marker(found.text) == known), None)
+                mine = next(
+                    (found for found in self.comments() if found.own and read_marker(found.text) == known), None
+                )
                 if mine is None:
                     self.create(text)
                     return "created"
@@ -313,7 +304,7 @@ def post(stack: str, text: str, environ: Mapping[str, str] = os.environ) -> tupl
     Raises:
         EntrantError: see `find` and `Forge.put`; or the text is another stack's.
     """
-    known = marker(text)
+    known = read_marker(text)
     if known is None or known[1] != stack:
         found = f"is the one of {known[1]}" if known else "has no marker on its first line"
         raise ConfigurationError(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 LIMIT = 64_000
 """Characters of a comment; GitHub takes 65,536 and other writers stop at this."""
 
+_MARKER = re.compile(r"<!-- (?P<kind>entrant-[a-z-]+) stack=(?P<stack>\S+)(?: .*)?-->\s*")
 _NAMES = 400
 """Characters for the names of what is left out."""
 
@@ -43,6 +44,25 @@ def text(value: object) -> str:
     words = re.sub(r"^([-+=]|\d+(?=[.)]))", lambda found: f"\u200b{found[0]}", words)  # no list of their own
     # Forges look for mentions, links and references after Markdown was read: no escape helps, only a character between.
     return re.sub(r"(@|://|www\.|[#!~%$](?=\w))", lambda found: found[0][:1] + "\u200b" + found[0][1:], words)
+
+
+def marker(kind: str, stack: str, **more: str) -> str:
+    """The hidden first line of a comment, by which it is found again.
+
+    >>> marker("entrant-review", "dev", digest="1f")
+    '<!-- entrant-review stack=dev digest=1f -->'
+    """
+    return " ".join(["<!--", kind, f"stack={stack}", *(f"{name}={value}" for name, value in more.items()), "-->"])
+
+
+def read_marker(comment: str) -> tuple[str, str] | None:
+    """What a comment's first line says it is: its kind (`entrant-review`) and its stack; None if it says nothing.
+
+    >>> read_marker("<!-- entrant-review stack=dev digest=1f -->\\n### dev")
+    ('entrant-review', 'dev')
+    """
+    found = _MARKER.fullmatch(comment.partition("\n")[0])
+    return (found["kind"], found["stack"]) if found else None
 
 
 @dataclass(frozen=True, slots=True)

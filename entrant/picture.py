@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import Any, Literal
 
 from config import App, Environment, Federated, Permission
-from config.access import offered_permissions
+from config.access import known_permissions
 from config.values import Api, custom_role_id, permission_id
 from entrant.changes import UNKNOWN, Change, Side
 from facts.apis import FIRST_PARTY
@@ -326,9 +326,7 @@ class _Names:
         self._custom: dict[str, tuple[str, tuple[Block, ...]]] = {}
         self._apps: dict[str, App] = {}
         self._asked: dict[str, tuple[str, str]] = {}
-        self._ids: dict[tuple[str, str], tuple[str, str]] = {}
-        for client_id, api in ((client_id, name) for name, client_id in FIRST_PARTY.items()):
-            self._offered(api, offered_permissions(client_id) or {})
+        self._ids = dict(known_permissions())
         for environment in environments:
             self._declare(environment)
         for change, state in found:

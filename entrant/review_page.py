@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from entrant.markdown import Comment, Section, Value, code, details, plain, text
+from entrant.markdown import Comment, Section, Value, code, details, marker, plain, text
 from entrant.review import AccessChange, AppChange, Breakage, CredentialChange, Outside, Review, SettingChange
 
 SUMMARY_LIMIT: Final = 340_000
@@ -286,7 +286,7 @@ def _value(value: Any) -> Value:
 def markdown(review: Review) -> Comment:
     """The review as one block of Markdown; the first line is a hidden marker by which its comment is found again."""
     head = [
-        f"<!-- entrant-review stack={review.stack} digest={review.digest} -->",
+        marker("entrant-review", review.stack, digest=review.digest),
         f"### Access review of {code(review.stack)}",
         "",
         *(["**⛔ The preview failed**: what follows was seen until then.", ""] if review.errors else []),
