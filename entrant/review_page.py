@@ -62,6 +62,13 @@ _WORDS: Final = {
 }
 
 
+_NOTHING = "nothing was seen"
+
+
+def _failed(review: Review) -> str:
+    return "The preview failed" if review.saw_cloud else "The environment has errors"
+
+
 def counts(review: Review) -> str:
     """The numbers in a line, such as `1 break · 2 gained · 1 credential`; `no changes` without any."""
     numbers = {
@@ -83,7 +90,7 @@ def counts(review: Review) -> str:
     if not review.changed and not review.errors:
         said.insert(0, "no changes" if not review.resources else "no change of access")
     elif not said:
-        said.append("nothing was seen" if review.errors else f"{len(review.resources)} resources, no change of access")
+        said.append(_NOTHING if review.errors else f"{len(review.resources)} resources, no change of access")
     return " · ".join(said)
 
 
@@ -285,12 +292,17 @@ def _value(value: Any) -> Value:
 
 def markdown(review: Review) -> Comment:
     """The review as one block of Markdown; the first line is a hidden marker by which its comment is found again."""
+    seen = counts(review) != _NOTHING
     head = [
         marker("entrant-review", review.stack, digest=review.digest),
         f"### Access review of {code(review.stack)}",
         "",
-        *(["**⛔ The preview failed**: what follows was seen until then.", ""] if review.errors else []),
-        f"**{counts(review)}**",
+        *(
+            [f"**⛔ {_failed(review)}**{': what follows was seen until then' if seen else ''}.", ""]
+            if review.errors
+            else []
+        ),
+        *([f"**{counts(review)}**"] if seen else []),
         "",
     ]
     if not review.saw_cloud:
@@ -456,10 +468,11 @@ def terminal(review: Review, *, colour: bool = False, width: int | None = None) 
     for note in review.notes:
         lines += wrapped(plain(note), "")
     for error in review.errors:
-        lines += ["", paint("31;1", "The preview failed"), *(f"  {plain_line(line)}" for line in error.splitlines())]
+        lines += ["", paint("31;1", _failed(review)), *(f"  {plain_line(line)}" for line in error.splitlines())]
     for part in parts(review):
         lines += ["", paint(f"1;{part.colour}" if part.colour else "1", part.title)]
         for line in part.lines:
             lines += wrapped(f"  {_rendered(line, plain, plain, plain)}", "    ")
-    lines += ["", f"digest {review.digest}"]
+    if not review.errors:
+        lines += ["", f"digest {review.digest}"]
     return "\n".join(lines)

@@ -134,7 +134,7 @@ def _compared(stack: str, before: reviewer.Base | None, root: Path, notes: list[
             f"The environment is gone. What it declared stays until somebody runs `pulumi destroy -s {stack}`."
         )
     errors = _faults(report)
-    base = before or reviewer.Base("", None)
+    base = before if before is not None and not errors else reviewer.Base(before.name if before else "", None)
     made = reviewer.of_commits(stack, base, report, now=dt.datetime.now(dt.UTC), notes=notes, errors=errors)
     return made, ConfigurationError.exit_code if errors else 0
 
@@ -151,6 +151,8 @@ def _previewed(
 ) -> tuple[Review, int]:
     """The review of a preview, and the exit code."""
     report = _environment(stack, root)
+    if report is None and before is not None and before.environment is not None:  # deleted: there is no plan to make
+        return _compared(stack, before, root, notes)
     errors = _faults(report)
     code = ConfigurationError.exit_code if errors else 0
     if not errors:

@@ -246,6 +246,8 @@ def test_an_environment_with_errors_is_told_with_its_places(repository: Path) ->
     (repository / "config" / "base.yaml").write_text(READS.replace("Reader,", "Raeder,"))
     said = run(repository, "--format", "markdown", code=2)
     assert said.startswith("<!-- entrant-review stack=dev ") and "config/base.yaml:7:16: " in said
+    assert "The environment has errors" in said and "is deleted" not in said, "what cannot be read is not gone"
+    assert "seen until then" not in said and "digest" not in run(repository, code=2)
 
 
 def test_a_base_with_errors_is_noted(repository: Path) -> None:
@@ -263,6 +265,10 @@ def test_an_environment_that_is_deleted_is_reviewed_as_such(repository: Path) ->
     made = Review.model_validate_json(run(repository, "--format", "json"))
     assert [(entry.app, entry.change) for entry in made.apps] == [("log-reader", "removed")]
     assert "pulumi destroy -s dev" in made.notes[0]
+    asked = ["review", "-s", "dev", "-C", str(repository), "--base", "main", "--format", "json"]
+    result = CliRunner().invoke(cli, asked, standalone_mode=False)
+    assert result.return_value == 0, "with a cloud, too, there is no plan to make"
+    assert Review.model_validate_json(result.stdout) == made
 
 
 # ------------------------------------------------------------------------------------------------------------ how it is shown
