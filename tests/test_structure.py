@@ -1,6 +1,7 @@
 """The import arrows: who may know whom."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,10 @@ def test_set_up_needs_the_standard_library_only() -> None:
     for name in ("__init__", "__main__", "bootstrap", "errors", "outputs"):
         outside = imports(ROOT / "entrant" / f"{name}.py") - set(sys.stdlib_module_names) - {"entrant"}
         assert outside == set(), name
+
+
+def test_the_map_of_entrant_names_every_module_and_no_other() -> None:
+    folder = ROOT / "entrant"
+    named = set(re.findall(r"`(\w+)/?`", (folder / "README.md").read_text("utf-8"))) - {"up", "entrant", "pulumi"}
+    there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.name in ("commands", "toolchain")}
+    assert named == there - {"__init__"}
