@@ -1,5 +1,6 @@
 """From a file name to a checked environment: `extends`, `defaults`, validation, and all problems at once."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,11 +89,13 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
 def environment_file(stack_or_path: str | Path, root: Path) -> Path:
     """The file of a stack, or the file itself when a path is given.
 
-    It is `config/<stack>.yaml`, unless the stack's settings, `Pulumi.<stack>.yaml`, name another as `entrant:environment`.
+    It is `config/<stack>.yaml`, unless the stack's settings, `Pulumi.<stack>.yaml`, name another as `entrant:environment`. Of
+    `organization/project/stack`, as Pulumi names a stack in full, the last part counts.
     """
     text = str(stack_or_path)
     if text.endswith((".yaml", ".yml")):
         return root / text
+    text = text.rpartition("/")[2]
     return root / (_set_file(root / f"Pulumi.{text}.yaml") or f"config/{text}.yaml")
 
 
@@ -125,6 +128,10 @@ def environments(root: Path | None = None) -> tuple[str, ...]:
     return tuple(sorted(own | {name for name, file in named.items() if _set_file(file)}))
 
 
+_STACK = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}")
+"""A name that Pulumi takes, without a hyphen first, which commands would take for an option."""
+
+
 class _Reader:
     """Reads a file and what it extends into one tree."""
 
@@ -138,10 +145,15 @@ class _Reader:
         """The merged tree, or None when a file of the chain cannot be read."""
         shown = self._shown(file)
         if not file.is_file():
-            others = sorted(other.stem for other in file.parent.glob("*.yaml"))
+            of_stacks = file.parent == self.root / "config"
+            others = environments(self.root) if of_stacks else sorted(each.stem for each in file.parent.glob("*.yaml"))
             hint = did_you_mean(file.stem, others) or f"; there are: {', '.join(others) or 'none'}"
             self.problems.append(Problem(shown, 0, 0, f"there is no such file{hint}"))
             return None
+        if file.parent == self.root / "config" and not _STACK.fullmatch(file.stem):
+            self.problems.append(
+                Problem(shown, 0, 0, f'"{file.stem}" is no name of a stack: letters, digits, "_", "." and "-" make one')
+            )
         chain: list[Node] = []
         seen: list[Path] = []
         while True:

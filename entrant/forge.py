@@ -306,9 +306,7 @@ def post(stack: str, text: str, environ: Mapping[str, str] = os.environ) -> tupl
     """
     known = read_marker(text)
     if known is None or known[1] != stack:
-        found = f"is the one of {known[1]}" if known else "has no marker on its first line"
-        raise ConfigurationError(
-            f"the text {found}, not of {stack}", next_step=f"write it with `review -s {stack} --format markdown`"
-        )
+        found = f"is the comment of {known[1]}, not of {stack}" if known else "has no marker on its first line"
+        raise ConfigurationError(f"the text {found}", next_step=f"write it with `review -s {stack} --format markdown`")
     forge = find(environ)
     return forge.put(text), forge.where

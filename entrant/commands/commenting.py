@@ -28,7 +28,8 @@ def comment(stack: str, file: Path) -> None:
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(f"{file} cannot be read: {why}") from None
     done, where = forge.post(stack, text)
     click.echo(f"{where}: the comment of {stack} {done}", err=True)
 

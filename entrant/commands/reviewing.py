@@ -103,9 +103,8 @@ def review(
 
 
 def _environment(stack: str, root: Path) -> config.Report | None:
-    """The check of a stack's environment; None when it has no file. Of `organization/project/stack` the last part counts."""
-    name = stack.rpartition("/")[2]
-    return config.check(name, root=root) if config.environment_file(name, root).exists() else None
+    """The check of a stack's environment; None when it has no file."""
+    return config.check(stack, root=root) if config.environment_file(stack, root).exists() else None
 
 
 def _base(stack: str, ref: str, root: Path, notes: list[str]) -> reviewer.Base | None:

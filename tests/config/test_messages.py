@@ -50,5 +50,22 @@ def test_a_missing_file_names_those_there_are(check: Check, tmp_path: Path) -> N
     check("apps: {a: {}}\n", staging="apps: {a: {}}\n")
     [problem] = config.check("pord", root=tmp_path).problems
     assert str(problem) == "config/pord.yaml: error: there is no such file; there are: dev, staging"
+    (tmp_path / "config" / "base.yaml").write_text("apps: {a: {}}\n")
+    (tmp_path / "config" / "staging.yaml").write_text("extends: base.yaml\n")
+    [problem] = config.check("pord", root=tmp_path).problems
+    assert str(problem).endswith("there are: dev, staging"), "what is only extended is no environment"
     [problem] = config.check("stagign", root=tmp_path).problems
     assert str(problem) == 'config/stagign.yaml: error: there is no such file; did you mean "staging"?'
+
+
+@pytest.mark.parametrize("name", ["de v", "-x", "a;b"])
+def test_a_file_whose_name_no_stack_can_have_is_refused(check: Check, tmp_path: Path, name: str) -> None:
+    check("apps: {a: {}}\n")
+    (tmp_path / "config" / "dev.yaml").rename(tmp_path / "config" / f"{name}.yaml")
+    [problem] = config.check(name, root=tmp_path).problems
+    assert f'config/{name}.yaml: error: "{name}" is no name of a stack' in str(problem)
+
+
+def test_a_stack_named_in_full_has_the_environment_of_its_last_part(check: Check, tmp_path: Path) -> None:
+    check("apps: {a: {}}\n")
+    assert config.load("organization/entrant/dev", root=tmp_path) == config.load("dev", root=tmp_path)

@@ -100,7 +100,7 @@ def test_what_is_too_long_is_said_before_anything_is_sent(name: str, pull: forge
     ("text", "said"),
     [
         ("### dev\n", "has no marker"),
-        (REVIEW.replace("stack=dev", "stack=prod"), "is the one of prod"),
+        (REVIEW.replace("stack=dev", "stack=prod"), "is the comment of prod, not of dev"),
         ("\n" + REVIEW, "has no marker"),
     ],
 )
