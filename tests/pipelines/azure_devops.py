@@ -155,9 +155,16 @@ class Pipelines:
     environments: list[str] = field(default_factory=list)
     """Environments that deployment jobs entered."""
 
-    def run(self, folder: Path, file: str, commit: str, predefined: Mapping[str, str]) -> dict[str, Ended]:
+    def run(
+        self,
+        folder: Path,
+        file: str,
+        commit: str,
+        predefined: Mapping[str, str],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> dict[str, Ended]:
         """Run a pipeline of `folder` at a commit; its stages, or its jobs where it has one stage only."""
-        document = expand(folder, file)
+        document = expand(folder, file, parameters)
         only(document, {"trigger", "schedules", "pool", "variables", "jobs", "stages"}, file)
         assert document["variables"] == [{"group": "entrant"}]
         variables = self.variables | dict(predefined)

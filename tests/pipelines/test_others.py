@@ -1,14 +1,18 @@
-"""Azure DevOps and GitLab: a pull request and a merge, by the steps of the pipeline files themselves.
+"""Azure DevOps and GitLab: a pull request, a merge and two later days, by the steps of the pipeline files themselves.
 
 Told in order: GitLab's goes on where Azure DevOps' ended.
 """
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from tests.conftest import Project
 from tests.entrant import forges
+from tests.local_azure.conftest import Client
 from tests.pipelines import estate as estates
 from tests.pipelines.azure_devops import Connection, Pipelines
 from tests.pipelines.estate import WORKSPACES, Estate
@@ -25,12 +29,16 @@ def estate(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 VARIABLES = {"AZURE_SUBSCRIPTION_ID": "7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"}
 SUBJECT = "/eid1/c/pub/t/Wps_LlENbEqaDn8vPRyLQA/a/U3JpZG9uZQ/sc/6b1f/"
 ENTRA = "https://login.microsoftonline.com/2e3f9b5a-0d51-4a6c-9a0e-7f2f3d1c8b40/v2.0"
+GITLAB = "pipelines/gitlab/entrant.gitlab-ci.yml"
+GAP = ("  log-gap:", "    secret: {every: 20d, overlap: 0d}")
+"""An app that has no valid secret from the end of one until somebody runs `up`."""
 
 
-def test_azure_devops_reviews_and_deploys_alike(estate: Estate) -> None:
-    estate.pull.comments.clear()
+@pytest.fixture(scope="module")
+def devops(estate: Estate) -> Pipelines:
+    """The project on Azure DevOps."""
     estate.pull.assertion = lambda connection: estate.azure.assertion(SUBJECT + connection, issuer=ENTRA)
-    devops = Pipelines(
+    return Pipelines(
         estate.machine,
         estate.pull,
         estate.azure.tenant_id,
@@ -38,8 +46,68 @@ def test_azure_devops_reviews_and_deploys_alike(estate: Estate) -> None:
         hidden={"PULUMI_CONFIG_PASSPHRASE": estates.PASSPHRASE},
         connections={name: Connection(name, client) for name, client in estate.clients.items()},
     )
+
+
+@pytest.fixture(scope="module")
+def ci(estate: Estate) -> Ci:
+    """The project on GitLab."""
+    applying = {f"{stack}{kind}": f"entrant-apply-{stack}" for stack in WORKSPACES for kind in ("", "-daily")}
+    return Ci(
+        estate.machine,
+        estate.azure,
+        variables=VARIABLES
+        | {
+            "AZURE_TENANT_ID": estate.azure.tenant_id,
+            "ENTRANT_PLAN_CLIENT_ID": estate.clients["entrant-plan"],
+            "PULUMI_BACKEND_URL": estate.backend,
+            "PULUMI_CONFIG_PASSPHRASE": estates.PASSPHRASE,
+            "GITLAB_TOKEN": forges.TOKEN,
+            "CI_API_V4_URL": estate.pull.url,
+            "CI_DEFAULT_BRANCH": "main",
+        },
+        environments={name: {"ENTRANT_APPLY_CLIENT_ID": estate.clients[who]} for name, who in applying.items()},
+    )
+
+
+@contextmanager
+def secret_by_hand(estate: Estate, name: str) -> Iterator[None]:
+    """For a block, `log-reader` of dev has a client secret that nobody declared."""
+    app = f"/applications/{estate.outputs('dev')['identities']['log-reader']['object_id']}"
+    admin = Client(estate.azure)
+    made = admin.graph("POST", f"{app}/addPassword", {"passwordCredential": {"displayName": name}})
+    yield
+    admin.graph("POST", f"{app}/removePassword", {"keyId": made["keyId"]})
+
+
+def a_day_of_two_secrets(estate: Estate, without: Iterable[str] = ()) -> tuple[dict[str, Any], str]:
+    """Move the clock to the week in which `log-reader`'s secret of dev and the next are good: the outputs before, the commit.
+
+    Stacks that it goes on `without` are in the repository no more.
+    """
+    before = estate.outputs("dev")
+    (end,) = [
+        each["ends"]
+        for each in before["identities"]["log-reader"]["credentials"]
+        if each["kind"] == "secret" and each["current"]
+    ]
+    day = dt.datetime.fromisoformat(end) - dt.timedelta(days=3)
+    estate.azure.admin("PATCH", "settings", {"clock": {"offset": (day - dt.datetime.now(dt.UTC)).total_seconds()}})
+    settings = (estate.root / "Pulumi.dev.yaml").read_text()
+    changed: dict[str, str | None] = {"Pulumi.dev.yaml": estates.later(settings, f"{day:%Y-%m-%dT%H:%M:%SZ}")}
+    return before, estate.commit("main", changed | {f"config/{stack}.yaml": None for stack in without})
+
+
+def assert_turned(estate: Estate, before: dict[str, Any]) -> None:
+    """The secret is another one, and the one that was there is good for a while yet."""
+    now = estate.outputs("dev")
+    assert now["log_reader_client_secret"] != before["log_reader_client_secret"]
+    assert now["log_reader_client_secret_previous"] == before["log_reader_client_secret"]
+
+
+def test_azure_devops_reviews_and_deploys_alike(estate: Estate, devops: Pipelines) -> None:
+    estate.pull.comments.clear()
     folder = estate.root / "pipelines" / "azure-devops"
-    estate.commit("rename", {"config/dev.yaml": estate.environment("dev").replace("reader (dev)", "reader")})
+    estate.commit("rename", {"config/dev.yaml": estate.environment("dev", *GAP).replace("reader (dev)", "reader")})
     _, commit = estate.opened("rename")
     reason = {"Build.Reason": "PullRequest", "System.PullRequest.TargetBranch": "refs/heads/main"}
     about = reason | {"System.PullRequest.IsFork": "False", "System.PullRequest.PullRequestId": "12"}
@@ -66,26 +134,41 @@ def test_azure_devops_reviews_and_deploys_alike(estate: Estate) -> None:
     assert estate.outputs("dev")["identities"]["log-reader"]["display_name"] == "Log reader"
 
 
-def test_gitlab_reviews_and_deploys_alike(estate: Estate) -> None:
+def daily(devops: Pipelines, estate: Estate, commit: str) -> dict[str, str]:
+    """Run the daily pipeline of Azure DevOps for the stack dev; its stages and how they ended."""
+    folder = estate.root / "pipelines" / "azure-devops"
+    done = devops.run(folder, "entrant-daily.yml", commit, {"Build.Reason": "Schedule"}, {"stacks": ["dev"]})
+    return {name: stage.result for name, stage in done.items()}
+
+
+def failed(estate: Estate, job: str, since: int) -> list[tuple[str, int]]:
+    """The steps of a job that failed, and their exit codes."""
+    return [(log.step, log.code) for log in estate.machine.logs[since:] if log.job == job and log.code]
+
+
+def test_azure_devops_finds_the_next_day_what_was_done_by_hand_and_what_ends(estate: Estate, devops: Pipelines) -> None:
+    since = len(estate.machine.logs)
+    with secret_by_hand(estate, "mine"):
+        done = daily(devops, estate, estate.git("rev-parse", "main"))
+    assert done == {"plan_dev": "Succeeded", "apply_dev": "Skipped", "watch_dev": "Failed"}, estate.machine.said()
+    assert failed(estate, "watch_dev / watch", since) == [("What drifted", 7), ("What ends soon", 5)]
+    drifted, ending = (log.text for log in estate.machine.logs[-2:])
+    assert "mine" in drifted
+    (issue,) = [line for line in ending.splitlines() if line.startswith("##vso[task.logissue ")]
+    assert "log-gap" in issue
+
+
+def test_azure_devops_turns_a_secret_over_on_a_later_day(estate: Estate, devops: Pipelines) -> None:
+    before, commit = a_day_of_two_secrets(estate)
+    done = daily(devops, estate, commit)
+    assert done == dict.fromkeys(("plan_dev", "apply_dev", "watch_dev"), "Succeeded"), estate.machine.said()
+    assert devops.environments[-1] == "dev-daily"
+    assert_turned(estate, before)
+
+
+def test_gitlab_reviews_and_deploys_alike(estate: Estate, ci: Ci) -> None:
     estate.pull.comments.clear()
-    applying = {f"{stack}{kind}": f"entrant-apply-{stack}" for stack in WORKSPACES for kind in ("", "-daily")}
-    ci = Ci(
-        estate.machine,
-        estate.azure,
-        variables=VARIABLES
-        | {
-            "AZURE_TENANT_ID": estate.azure.tenant_id,
-            "ENTRANT_PLAN_CLIENT_ID": estate.clients["entrant-plan"],
-            "PULUMI_BACKEND_URL": estate.backend,
-            "PULUMI_CONFIG_PASSPHRASE": estates.PASSPHRASE,
-            "GITLAB_TOKEN": forges.TOKEN,
-            "CI_API_V4_URL": estate.pull.url,
-            "CI_DEFAULT_BRANCH": "main",
-        },
-        environments={name: {"ENTRANT_APPLY_CLIENT_ID": estate.clients[who]} for name, who in applying.items()},
-    )
-    file = "pipelines/gitlab/entrant.gitlab-ci.yml"
-    estate.commit("less", {"config/dev.yaml": estate.environment("dev").replace("reader (dev)", "reader of dev")})
+    estate.commit("less", {"config/dev.yaml": estate.environment("dev", *GAP).replace("reader (dev)", "reader of dev")})
     base, commit = estate.opened("less")
     about = {
         "CI_PIPELINE_SOURCE": "merge_request_event",
@@ -95,15 +178,28 @@ def test_gitlab_reviews_and_deploys_alike(estate: Estate) -> None:
         "CI_MERGE_REQUEST_PROJECT_ID": "4",
         "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "4",
     }
-    assert ci.run(file, commit, about) == {"stacks": "success", "review": "success"}, estate.machine.said()
+    assert ci.run(GITLAB, commit, about) == {"stacks": "success", "review": "success"}, estate.machine.said()
     (comment,) = estate.pull.own()
     assert comment.startswith("<!-- entrant-review stack=dev ")
     assert "Log reader of dev" in comment
     push = {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_REF_NAME": "main", "CI_COMMIT_BRANCH": "main"}
     jobs = ["plan:dev", "apply:dev", "plan:prod", "apply:prod"]
-    assert ci.run(file, estate.merge("less"), push) == dict.fromkeys(jobs, "success"), estate.machine.said()
+    assert ci.run(GITLAB, estate.merge("less"), push) == dict.fromkeys(jobs, "success"), estate.machine.said()
     assert ci.groups == ["entrant-dev", "entrant-prod"]
     assert estate.outputs("dev")["identities"]["log-reader"]["display_name"] == "Log reader of dev"
+
+
+def test_gitlab_finds_on_a_later_day_what_was_done_by_hand_and_turns_a_secret_over(estate: Estate, ci: Ci) -> None:
+    before, commit = a_day_of_two_secrets(estate, without=["prod"])
+    since = len(estate.machine.logs)
+    schedule = {"CI_PIPELINE_SOURCE": "schedule", "CI_COMMIT_REF_NAME": "main", "CI_COMMIT_BRANCH": "main"}
+    with secret_by_hand(estate, "theirs"):
+        assert ci.run(GITLAB, commit, schedule) == {"stacks": "success", "daily": "failed"}
+    assert_turned(estate, before)
+    (job,) = [log for log in estate.machine.logs[since:] if log.job.startswith("child / ")]
+    assert job.code == 7, estate.machine.said()
+    assert "theirs" in job.text and "nothing ends within 30 days" in job.text
+    assert ci.groups[-1] == "entrant-dev"
 
 
 def test_no_secret_was_ever_in_a_log(estate: Estate) -> None:
