@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
@@ -26,6 +27,7 @@ from starlette.types import Receive, Scope, Send
 from local_azure import admin, arm, entra, graph, ingestion, keyvault, logs, metadata, metrics, operations, page, seed
 from local_azure.authority import server_certificate
 from local_azure.connections import Bodies, Limits, TooLarge, bounded
+from local_azure.faults import family_of
 from local_azure.files import Held, lock, write_private
 from local_azure.store import Store
 from local_azure.wire import Call, Refused, Reply, new_guid, utc
@@ -35,7 +37,8 @@ CONFIDENTIAL = re.compile(r"eyJ[\w-]{8,}[\w.-]*|\w{3}8Q~[\w.~-]{31,37}")
 """What looks like a token, or like a client secret of Entra ID."""
 log = logging.getLogger("local_azure")
 
-FAMILIES: tuple[Callable[[World, Call], Reply | None], ...] = (
+Family = Callable[[World, Call], Reply | None]
+FAMILIES: tuple[Family, ...] = (
     keyvault.handle,
     metadata.handle,
     graph.handle,
@@ -58,6 +61,7 @@ class App:
         self.world, self.admin_key, self._deployer = world, admin_key, deployer
         self.bodies = Bodies(limits or Limits())
         self._number = 0
+        self._queries = ThreadPoolExecutor(1, "query")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -89,7 +93,7 @@ class App:
                 await _break(receive, send)
                 return
         else:
-            reply, fault = self.answer(call), None
+            reply, fault = await self._answered(call), None
         milliseconds = self._note(call, reply, began, fault)
         quiet = call.method == "GET" and reply.status < 400 and _own(call)  # the page asks every second
         log.log(
@@ -161,17 +165,42 @@ class App:
         if hidden is not None:
             log.info("fault: not replicated yet: %s %s", call.method, call.path[:300])
             return _dated(hidden, store.now()), "replication"
-        reply = faults.listed(call, self.answer(call), store.now())
+        reply = faults.listed(call, await self._answered(call), store.now())
         faults.created(call, reply, store.now())
         if fault is not None and fault.rule.after:
             return None if fault.reply is None else _dated(fault.reply, store.now()), kind
         return reply, kind
 
+    async def _answered(self, call: Call) -> Reply:
+        """The answer to a request. Queries of logs take their time: one after another, and everything else goes on meanwhile."""
+        if family_of(call) != "logs":
+            return self.answer(call)
+        self.world.operations.settle()
+        reply, asking = await asyncio.get_running_loop().run_in_executor(self._queries, self._query, call)
+        self.world.asking = asking
+        return reply
+
+    def _query(self, call: Call) -> tuple[Reply, dict[str, str] | None]:
+        """The answer to a query and who asked. It runs in another thread, reads the state for itself and writes nothing."""
+        store = Store(self.world.store.path)
+        try:
+            world = World(store, self.world.url)
+            return self._caught(call, lambda: _served(world, call, logs.handle)), world.asking
+        finally:
+            store.close()
+
     def answer(self, call: Call) -> Reply:
         """The answer to a request, errors included."""
-        try:
+
+        def settled() -> Reply:
             self.world.operations.settle()
             return self._answer(call)
+
+        return self._caught(call, settled)
+
+    def _caught(self, call: Call, answer: Callable[[], Reply]) -> Reply:
+        try:
+            return answer()
         except Refused as error:
             log.info("refused: %s: %s", error.code, error.message[:500])
             return _dated(error.reply, self.world.store.now())
@@ -188,12 +217,17 @@ class App:
         found = admin.handle(self.world, call, self.admin_key, lambda: seed.reset(self.world, self._deployer))
         if found is not None:
             return found
-        for family in FAMILIES:
-            found = family(self.world, call)
-            if found is not None:
-                return found
-        text = f"There is nothing at {call.path[:200]}."
-        raise Refused(Reply(404, {"error": {"code": "NotFound", "message": text}}), "NotFound", text)
+        return _served(self.world, call, *FAMILIES)
+
+
+def _served(world: World, call: Call, *families: Family) -> Reply:
+    """The answer of the first of these families that knows the path."""
+    for family in families:
+        found = family(world, call)
+        if found is not None:
+            return found
+    text = f"There is nothing at {call.path[:200]}."
+    raise Refused(Reply(404, {"error": {"code": "NotFound", "message": text}}), "NotFound", text)
 
 
 def _own(call: Call) -> bool:

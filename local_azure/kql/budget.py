@@ -1,4 +1,4 @@
-"""What one query may cost: time, rows held, and text made. The server answers one query at a time, so none may be endless."""
+"""What one query may cost: time, rows held, and text made. The server answers one query after another, so none may be endless."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,30 @@ def test_state_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None
     opened.close()
     with pytest.raises(store.StateVersionError, match="reads versions up to"):
         store.Store(path)
+
+
+def test_a_long_query_holds_nobody_else_up(state: Path) -> None:
+    """Tokens and Graph are answered while a query of logs runs."""
+    own = local_azure.start(state)
+    scope = (
+        f"/subscriptions/{own.subscription_id}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/law"
+    )
+    own.ensure([scope])
+    client, other = Client(own), Client(own)
+    client.token()
+    other.token()
+    slow = "range x from 1 to 200000 step 1 | extend y = tostring(x % 7) | summarize count() by y"
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.call, "POST", f"/v1{scope}/query", {"query": slow})
+        while not asked.done():
+            other.token(fresh=True)
+            other.graph("GET", "/organization")
+    assert len(asked.result().json()["tables"][0]["rows"]) == 7
+    log = own.requests()
+    (query,) = [entry for entry in log if entry["path"].endswith("/query")]
+    assert query["principal"]["client_id"] == own.client_id
+    ended = datetime.fromisoformat(query["time"])
+    begun = ended - timedelta(milliseconds=query["milliseconds"])
+    margin = (ended - begun) / 5
+    meanwhile = [entry for entry in log if begun + margin < datetime.fromisoformat(entry["time"]) < ended - margin]
+    assert {"/v1.0/organization", f"/{own.tenant_id}/oauth2/v2.0/token"} == {entry["path"] for entry in meanwhile}
