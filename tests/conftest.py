@@ -111,3 +111,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     yield made
     for azure in (root / ".entrant" / "local-azure", *root.glob(".entrant/rehearsal/*/azure")):
         local_azure.stop(azure)
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalAzure]:
+    """A running local Azure of a module's own."""
+    state = tmp_path_factory.mktemp("azure") / "state"
+    yield local_azure.start(state)
+    local_azure.stop(state)

@@ -6,14 +6,13 @@ from pathlib import Path
 import click
 
 from entrant import engine, forge
+from entrant.commands import options
 from entrant.commands.source import WithCommand
 from entrant.errors import ConfigurationError
 
-_stack = click.option("-s", "--stack", required=True, metavar="STACK", help="The Pulumi stack.")
-
 
 @click.command()
-@_stack
+@options.stack
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def comment(stack: str, file: Path) -> None:
     """Make the Markdown of FILE, written by `review` or `drift`, the one comment of STACK on this pull request.
@@ -35,8 +34,8 @@ def comment(stack: str, file: Path) -> None:
 
 
 @click.command(cls=WithCommand)
-@_stack
-@click.option("-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here.")
+@options.stack
+@options.cwd
 @click.pass_obj
 def hold(command: list[str], stack: str, cwd: Path | None) -> int:
     """Run a command that changes STACK, after taking away the lock that a killed run of the same pipeline left on it.

@@ -15,15 +15,12 @@ import click
 from entrant import access, bootstrap, clouds, engine, outputs
 from entrant import deployer as deployers
 from entrant import explain as explanations
+from entrant.commands import options
 from entrant.errors import ConfigurationError, EntrantError, NotReadyError, RefusedError
 from facts.clouds import Cloud
 
 _MARKS = {"granted": "✓", "ok": "✓", "pending": "…", "denied": "✗", "problem": "✗", "unknown": "?"}
 
-_stack = click.option("-s", "--stack", required=True, metavar="STACK", help="The Pulumi stack.")
-_cwd = click.option(
-    "-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here."
-)
 _probe = click.option(
     "--probe",
     type=click.Choice(["read", "write"]),
@@ -46,8 +43,8 @@ def _can(app: outputs.App) -> bool:
 
 @click.command()
 @click.argument("apps", nargs=-1)
-@_stack
-@_cwd
+@options.stack
+@options.cwd
 @_probe
 @click.option("--timeout", type=click.FloatRange(0), default=3600.0, show_default=True, help="Seconds to wait at most.")
 @click.option(
@@ -96,8 +93,8 @@ def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeou
 
 @click.command()
 @click.argument("apps", nargs=-1)
-@_stack
-@_cwd
+@options.stack
+@options.cwd
 @_probe
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "junit", "markdown"]), default="text", show_default=True
@@ -187,8 +184,8 @@ _REPORTS = {"text": _text, "json": _json, "junit": _junit, "markdown": _markdown
 
 
 @click.command()
-@_stack
-@_cwd
+@options.stack
+@options.cwd
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def doctor(stack: str, cwd: Path | None, form: str) -> int:
     """Before `pulumi up`: whether the deployer may do what environment STACK asks for, and whether limits are in the way.

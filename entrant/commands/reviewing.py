@@ -16,6 +16,7 @@ from config.problems import Refused
 from config.values import parse_moment
 from entrant import bootstrap, clouds, engine, repository, review_page, reviewer, unmanaged
 from entrant.changes import Reading
+from entrant.commands import options
 from entrant.errors import ConfigurationError, EngineError, EntrantError
 from entrant.outputs import Outputs
 from entrant.review import Review
@@ -28,7 +29,7 @@ _FORMATS = ("text", "markdown", "json")
 
 
 @click.command()
-@click.option("-s", "--stack", required=True, metavar="STACK", help="The Pulumi stack.")
+@options.stack
 @click.option("--base", metavar="REF", help="The branch or commit that the change is against, such as origin/main.")
 @click.option("--no-cloud", is_flag=True, help="Compare the YAML of two commits; needs --base and no credentials.")
 @click.option("--no-refresh", is_flag=True, help="Do not look for what other hands changed in the cloud.")
@@ -50,7 +51,7 @@ _FORMATS = ("text", "markdown", "json")
     type=click.Choice(["secrets"]),
     help="Exit with 7 if more happens than that secrets turn over by calendar.",
 )
-@click.option("-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here.")
+@options.cwd
 def review(
     stack: str,
     base: str | None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from entrant import cache, engine, outputs
+from entrant.commands import options
 from entrant.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ def source(command: _F) -> _F:
         metavar="FILE",
         help="Stack outputs from a file, or - for standard input: `pulumi stack output --json --show-secrets`.",
     )(command)
-    return click.option(
-        "-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here."
-    )(command)
+    return options.cwd(command)
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

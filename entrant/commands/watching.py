@@ -14,16 +14,13 @@ from config.values import parse_duration, parse_moment
 from entrant import bootstrap, engine, outputs
 from entrant import expiry as endings
 from entrant import matrix as matrices
+from entrant.commands import options
 from entrant.errors import ConfigurationError
 
 DRIFT = 7
 """Exit code of `drift` when something differs."""
 ENDING = 5
 """Exit code of `expiry` when something ends within the time asked about."""
-
-_cwd = click.option(
-    "-C", "--cwd", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Run as if here."
-)
 
 
 class _Length(click.ParamType[dt.timedelta]):
@@ -64,7 +61,7 @@ _now = click.option("--now", type=_Moment(), metavar="TIME", help="Look as if it
     metavar="FILE",
     help="Outputs from a file (`pulumi stack output --json`, masked or not), or - for standard input, instead of the stack's.",
 )
-@_cwd
+@options.cwd
 @click.option(
     "--within", type=_Length(), default="30d", show_default=True, metavar="TIME", help="Such as 30d, 12h, 2w."
 )
@@ -223,7 +220,7 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
 
 
 @click.command()
-@click.option("-s", "--stack", required=True, metavar="STACK", help="The Pulumi stack.")
+@options.stack
 @click.option(
     "-C",
     "--cwd",

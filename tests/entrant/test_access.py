@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,6 @@ from tests.local_azure.conftest import Client
 
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalAzure]:
-    state = tmp_path_factory.mktemp("azure")
-    yield local_azure.start(state)
-    local_azure.stop(state)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import config
 import local_azure
 from entrant import deployer, doctor, engine
 from facts.clouds import Cloud
-from tests.entrant.test_access import Estate, azure, cloud, environ
+from tests.entrant.test_access import Estate, cloud, environ
 
-__all__ = ["azure", "cloud", "environ"]
+__all__ = ["cloud", "environ"]
 
 
 def environment(folder: Path, scope: str) -> config.Environment:

@@ -11,9 +11,9 @@ from entrant import access, clouds, deployer, monitor, tokens
 from entrant.errors import AuthenticationError, EntrantError, RefusedError, UnreachableError
 from entrant.outputs import App, Grant
 from facts.clouds import Cloud
-from tests.entrant.test_access import PUBLISHER, READER, Estate, azure, cloud, environ, states
+from tests.entrant.test_access import PUBLISHER, READER, Estate, cloud, environ, states
 
-__all__ = ["azure", "cloud", "environ"]
+__all__ = ["cloud", "environ"]
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,6 @@ from tests.conftest import ROOT
 from tests.local_azure.conftest import Client
 
 PAGE = ROOT / "docs" / "local.md"
-
-
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalAzure]:
-    """A running local Azure of these tests."""
-    state = tmp_path_factory.mktemp("azure") / "state"
-    yield local_azure.start(state)
-    local_azure.stop(state)
 
 
 def local(azure: local_azure.LocalAzure | Path, *arguments: str, said: str | None = None, **env: str) -> Result:

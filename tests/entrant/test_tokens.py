@@ -328,13 +328,6 @@ def test_a_job_that_may_not_ask_is_refused_by_name(authority: Authority) -> None
     assert authority.requests[-1].fields == {"api-version": "2.0", "audience": "api://AzureADTokenExchangeUSGov"}
 
 
-@pytest.fixture(scope="module")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_azure.LocalAzure]:
-    state = tmp_path_factory.mktemp("azure")
-    yield local_azure.start(state)
-    local_azure.stop(state)
-
-
 @pytest.fixture
 def identity(azure: local_azure.LocalAzure, monkeypatch: pytest.MonkeyPatch) -> Identity:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(azure.ca_bundle()))

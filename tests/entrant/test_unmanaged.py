@@ -9,10 +9,10 @@ import local_azure
 from entrant import deployer, unmanaged
 from entrant.outputs import App, Outputs
 from facts.clouds import Cloud
-from tests.entrant.test_access import PUBLISHER, READER, Estate, azure, cloud, environ
+from tests.entrant.test_access import PUBLISHER, READER, Estate, cloud, environ
 from tests.local_azure.conftest import Client
 
-__all__ = ["azure", "cloud", "environ"]
+__all__ = ["cloud", "environ"]
 
 GRAPH = "00000003-0000-0000-c000-000000000000"
 
