@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -41,6 +42,7 @@ def main() -> int:
     azure = logging.getLogger("azure")  # what goes wrong is said once, in our words
     azure.addHandler(logging.NullHandler())
     azure.propagate = False
+    signal.signal(signal.SIGTERM, _stop)
     try:
         result = cli.main(prog_name="entrant", standalone_mode=False)
     except EntrantError as error:
@@ -64,6 +66,11 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on; keep the interpreter's last flush quiet
         return 141
     return result if isinstance(result, int) else 0
+
+
+def _stop(number: int, frame: object) -> None:
+    """Leave in order when a pipeline cancels the job: what was started is ended, and temporary folders go."""
+    raise SystemExit(128 + number)
 
 
 def _local_errors() -> tuple[type[Exception], ...]:

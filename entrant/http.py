@@ -108,8 +108,12 @@ def call(
             next_step="name the CA bundle to trust in REQUESTS_CA_BUNDLE",
         ) from error
     except requests.RequestException as error:
+        local = url.startswith("https://localhost:")
         raise UnreachableError(
-            f"{where}: no answer ({_short(error)})", next_step="check the network, then try again"
+            f"{where}: no answer ({_short(error)})",
+            next_step="start the local Azure again: `python3 -m entrant rehearse STACK`, or `local start` for one by itself"
+            if local
+            else "check the network, then try again",
         ) from error
     if not answer.ok:
         raise refusal(where, answer)

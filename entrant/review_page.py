@@ -467,8 +467,10 @@ def terminal(review: Review, *, colour: bool = False, width: int | None = None) 
         lines += wrapped(UNSEEN.replace("**", "").replace("`", ""), "")
     for note in review.notes:
         lines += wrapped(plain(note), "")
+    if review.errors:
+        lines += ["", paint("31;1", _failed(review))]
     for error in review.errors:
-        lines += ["", paint("31;1", _failed(review)), *(f"  {plain_line(line)}" for line in error.splitlines())]
+        lines += [f"  {plain_line(line)}" for line in error.splitlines()]
     for part in parts(review):
         lines += ["", paint(f"1;{part.colour}" if part.colour else "1", part.title)]
         for line in part.lines:

@@ -52,8 +52,17 @@ def _where(command: Callable[..., _R]) -> Callable[..., _R]:
 def _running(state: Path) -> local_azure.LocalAzure:
     found = local_azure.find(state)
     if found is None:
-        raise ConfigurationError("the local Azure is not running", next_step="run `python3 -m entrant local start`")
+        raise ConfigurationError("the local Azure is not running", next_step=_beginning(state))
     return found
+
+
+def _beginning(state: Path) -> str:
+    """What starts the local Azure of a directory."""
+    if state == bootstrap.STATE / "local-azure":
+        return "run `python3 -m entrant local start`, or name the one of a rehearsal with -s STACK"
+    if state.parent.parent == bootstrap.STATE / "rehearsal":
+        return f"run `python3 -m entrant rehearse {state.parent.name}`"
+    return f"run `python3 -m entrant local start --state {state}`"
 
 
 _form = click.option(

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -137,6 +138,25 @@ def test_a_failure_of_pulumi_keeps_its_exit_code(tmp_path: Path) -> None:
 def test_what_keeps_pulumi_from_beginning_has_a_remedy(said: str, remedy: str) -> None:
     error = engine.failure(["preview"], 1, said)
     assert error.next_step is not None and remedy in error.next_step
+
+
+def test_a_cancelled_job_ends_the_engine_and_leaves_no_folder(tmp_path: Path) -> None:
+    """SIGTERM, as CI systems send it, ends Pulumi, and the events it wrote go with it."""
+    program, temporary, started = tmp_path / "pulumi", tmp_path / "tmp", tmp_path / "started"
+    temporary.mkdir()
+    program.write_text(
+        f"#!/bin/sh\ntrap 'echo >{tmp_path}/ended; exit 1' TERM\necho > {started}\nwhile :; do sleep 0.1; done\n"
+    )
+    program.chmod(0o755)
+    (tmp_path / "Pulumi.yaml").write_text("name: x\nruntime: python\n")
+    environ = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(temporary)}
+    command = [sys.executable, "-c", "import sys; from entrant.cli import main; sys.exit(main())"]
+    with subprocess.Popen([*command, "review", "-s", "dev", "-C", str(tmp_path)], cwd=ROOT, env=environ) as process:
+        while not started.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait() == 143
+    assert (tmp_path / "ended").exists() and not list(temporary.iterdir())
 
 
 def test_asking_what_the_tests_are_sets_nothing_up_for_them() -> None:

@@ -254,7 +254,9 @@ def test_reset_of_another_directory_removes_nothing(tmp_path: Path) -> None:
 def test_not_running_is_said(tmp_path: Path) -> None:
     """Every command that needs one says so, and `status` tells by its exit code."""
     for command in (["env"], ["identity", "x"], ["log"], ["faults"], ["settings"]):
-        assert "not running" in str(local(tmp_path / "none", *command).exception)
+        refused = local(tmp_path / "none", *command).exception
+        assert isinstance(refused, EntrantError) and "not running" in str(refused)
+        assert f"local start --state {tmp_path / 'none'}" in str(refused.next_step)
     code = f"python3 -m entrant local status --state {shlex.quote(str(tmp_path / 'none'))}"
     done = subprocess.run(
         [sys.executable, *shlex.split(code)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
