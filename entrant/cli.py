@@ -12,29 +12,29 @@ from entrant import bootstrap
 from entrant.errors import EngineError, EntrantError
 
 COMMANDS = {
-    "rehearse": "rehearsing",
-    "validate": "validating",
-    "token": "tokens",
-    "run": "tokens",
-    "wait": "proving",
-    "check": "proving",
-    "doctor": "proving",
-    "drift": "watching",
-    "expiry": "watching",
-    "matrix": "watching",
-    "comment": "commenting",
-    "hold": "commenting",
-    "assertion": "commenting",
-    "explain": "proving",
-    "review": "reviewing",
-    "logs": "monitoring",
-    "metrics": "monitoring",
-    "test": "rehearsing",
-    "local": "local",
-    "completion": "completing",
-    "about": "rehearsing",
+    "rehearse": ("rehearsing", "the whole job on a local Azure"),
+    "validate": ("validating", "check environments, without any cloud"),
+    "doctor": ("proving", "before `pulumi up`: may the deployer do all this"),
+    "review": ("reviewing", "before `pulumi up`: who gains what, and what breaks"),
+    "wait": ("proving", "after it: until every declared grant works"),
+    "check": ("proving", "the same once, with evidence"),
+    "drift": ("watching", "what differs in the cloud from what was put up"),
+    "expiry": ("watching", "secrets and certificates that end soon"),
+    "token": ("tokens", "a bearer token and nothing else"),
+    "run": ("tokens", "a command with tokens in its environment"),
+    "logs": ("monitoring", "a KQL query as an app"),
+    "metrics": ("monitoring", "custom metrics as an app"),
+    "explain": ("proving", "what an error of Azure means, and what to do"),
+    "matrix": ("watching", "the stacks that a change concerns, for a CI system"),
+    "comment": ("commenting", "a review as the one comment on a pull request"),
+    "hold": ("commenting", "an `up` in a pipeline, past its own stale lock"),
+    "assertion": ("commenting", "who this job is, which Entra ID takes for a secret"),
+    "local": ("local", "the local Azure by itself"),
+    "test": ("rehearsing", "every test, the linter and the type checker"),
+    "completion": ("completing", "completes commands in bash, zsh or fish"),
+    "about": ("rehearsing", "what is set up, for bug reports"),
 }
-"""Command → the module of `entrant.commands` that holds it, in the order of the help text."""
+"""Command → the module of `entrant.commands` that holds it and what it is, in the order in which an app meets them."""
 
 
 def main() -> int:
@@ -92,8 +92,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"entrant.commands.{COMMANDS[cmd_name]}"), cmd_name)
+        module, what = COMMANDS[cmd_name]
+        command = getattr(import_module(f"entrant.commands.{module}"), cmd_name)
         assert isinstance(command, click.Command)
+        command.short_help = what
         return command
 
 

@@ -62,6 +62,14 @@ def test_readme_lists_every_command_and_no_other() -> None:
     assert sorted(listed) == sorted(walk())
 
 
+def test_the_list_of_commands_is_in_readmes_order_and_cuts_no_sentence() -> None:
+    said = click.Context(cli, info_name="entrant", terminal_width=80).get_help()
+    shown = re.findall(r"^  ([a-z]+)  +\S", said.partition("Commands:")[2], re.M)
+    listed = dict.fromkeys(re.findall(r"^\| `entrant ([a-z]+)", README, re.M))
+    assert shown == list(listed) == [name for name in COMMANDS if name in listed]
+    assert "..." not in said.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize("name", walk())
 def test_help_of_a_command_says_what_it_does_and_shows_an_example(name: str) -> None:
     command = walk()[name]
