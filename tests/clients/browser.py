@@ -8,11 +8,12 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.clients.installing import CLIENTS, installed, run
+from tests.clients.installing import installed, run
 
 NAME, VERSION = "@sparticuz/chromium", "153.0.0"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -28,7 +29,7 @@ FLAGS = [
 ]
 FONTS = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig><dir>{0}/fonts</dir><cachedir>{0}/fonts-cache</cachedir></fontconfig>
+<fontconfig><dir>{0}/fonts</dir><cachedir>{1}</cachedir></fontconfig>
 """
 UNPACK = """
 const {readFileSync, writeFileSync} = require("fs"), {brotliDecompressSync} = require("zlib");
@@ -41,11 +42,16 @@ def chromium() -> Iterator[Browser]:
     """A running browser, which reaches nothing but this machine. Skips the test where none can be had."""
     named = os.environ.get("CHROME") or next(filter(None, map(shutil.which, PROGRAMS)), None)
     environ: dict[str, str | float | bool] = {**os.environ}
+    folder: Path | None = None
     if named is None:
         folder = _from_npm()
         named = str(folder / "chromium")
-        environ |= {"LD_LIBRARY_PATH": str(folder / "lib"), "FONTCONFIG_FILE": str(folder / "fonts.conf")}
-    with sync_playwright() as playwright:
+        environ |= {"LD_LIBRARY_PATH": str(folder / "lib")}
+    with TemporaryDirectory() as made, sync_playwright() as playwright:
+        if folder is not None:  # names the fonts' folder, which may be elsewhere than when it was made
+            fonts = Path(made) / "fonts.conf"
+            fonts.write_text(FONTS.format(folder, made), "utf-8")
+            environ["FONTCONFIG_FILE"] = str(fonts)
         browser = playwright.chromium.launch(executable_path=named, args=FLAGS, env=environ)
         try:
             yield browser
@@ -73,7 +79,6 @@ def _from_npm() -> Path:
                 archive.extractall(folder, filter="data")
         (binaries / "chromium").rename(folder / "chromium")
         (folder / "chromium").chmod(0o755)
-        (folder / "fonts.conf").write_text(FONTS.format(CLIENTS / f"chromium-{VERSION}"), "utf-8")
         shutil.rmtree(folder / "package")
         packed.unlink()
 
