@@ -267,6 +267,14 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         "InvalidRequestContent": _E("the body is not what this request takes", "no", "the message says what is wrong"),
         "LocationRequired": _E("a new resource has no location", "no", "add `location`"),
         "UnsupportedQuery": _E("the list has no such filter", "no", "use one that the message names"),
+        "AnotherOperationInProgress": _E(
+            "a change of this resource, or of one it depends on, has not ended",
+            "later",
+            "wait until it has, and try again",
+        ),
+        "ResourceGroupBeingDeleted": _E(
+            "the resource group is being deleted", "later", "wait until it is gone, and make it anew"
+        ),
         "ScopeLocked": _E("a lock on the scope forbids changes", "no", "remove the lock, or ask who set it"),
         "RequestDisallowedByPolicy": _E("an Azure Policy forbids this", "no", "the message names the policy"),
         "MissingSubscriptionRegistration": _E(

@@ -14,6 +14,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 import local_azure
+from facts.errors import EXPLANATIONS
 from local_azure import LocalAzure, LocalAzureError
 from local_azure.faults import Faults, Rule, family_of, read
 from local_azure.wire import Call, Reply
@@ -263,6 +264,8 @@ class TestOperations:
         deployer.call("DELETE", f"{group_id}?api-version=2024-03-01")
         error = deployer.arm("PUT", workspace["id"], body, status=409, version="2023-09-01")["error"]
         assert error["code"] == "ResourceGroupBeingDeleted"
+        for code in ("AnotherOperationInProgress", "ResourceGroupBeingDeleted"):
+            assert EXPLANATIONS[code].retry == "later"
 
     def test_survives_a_restart(self, state: Any) -> None:
         """What was pending when the server was killed is done after the next start."""
