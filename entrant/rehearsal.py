@@ -379,7 +379,7 @@ def _real_plugin(rehearsal: Rehearsal, env: Mapping[str, str], name: str, versio
     if own.exists() and not plugins.is_stand_in(own):
         return True
     users = plugins.directory(users_home(), name, version)
-    if users.is_dir():
+    if users.is_dir() and not plugins.is_stand_in(users):  # in a shell with `--env`, it is a rehearsal's home
         plugins.uninstall(rehearsal.home, [name])
         own.parent.mkdir(parents=True, exist_ok=True)
         own.symlink_to(users, target_is_directory=True)
