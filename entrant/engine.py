@@ -158,7 +158,7 @@ def operate(
             finally:
                 reader.join()
     if code:
-        raise failure(arguments, code, _diagnostics(events) or "".join(said))
+        raise failure(arguments, code, _diagnostics(events) or _errors(said))
     summary: Mapping[str, Any] = next((event["summaryEvent"] for event in events if "summaryEvent" in event), {})
     return Summary(summary.get("resourceChanges") or {})
 
@@ -185,6 +185,12 @@ def _follow(log: Path, process: "subprocess.Popen[str]", on_event: Callable[[Eve
             process.wait(0.1)
         except subprocess.TimeoutExpired:
             continue
+
+
+def _errors(said: list[str]) -> str:
+    """What the engine said in the end, from its error on, without the progress before it."""
+    first = next((index for index, line in enumerate(said) if line.startswith("error:")), 0)
+    return "".join(said[first:])
 
 
 def _diagnostics(events: list[Event]) -> str:

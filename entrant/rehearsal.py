@@ -376,6 +376,8 @@ def _real_plugin(rehearsal: Rehearsal, env: Mapping[str, str], name: str, versio
     if shutil.which(f"pulumi-resource-{name}", path=env["PATH"]):
         return True
     own = plugins.directory(rehearsal.home, name, version)
+    if own.is_symlink() and not own.exists():  # what it led to was removed since
+        own.unlink()
     if own.exists() and not plugins.is_stand_in(own):
         return True
     users = plugins.directory(users_home(), name, version)
