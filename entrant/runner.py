@@ -186,6 +186,11 @@ def _write(target: BinaryIO, data: bytes) -> bool:
         target.write(data)
         target.flush()
     except BrokenPipeError:
+        null = os.open(
+            os.devnull, os.O_WRONLY
+        )  # for what is left in the buffer: the interpreter's last flush must not fail
+        os.dup2(null, target.fileno())
+        os.close(null)
         return False
     return True
 

@@ -66,7 +66,7 @@ class Stack:
 def stack(project: Project) -> Stack:
     """The stack with two apps, the second made by a Contributor with Application.ReadWrite.OwnedBy."""
     project.write("rights", FIRST)
-    done = project.entrant("rehearse", "rights")
+    done = project.entrant("rehearse", "rights", "--propagation", "0")
     assert done.returncode == 0, done.stderr
     azure = local_azure.start(project.rehearsal("rights").azure)
     azure.ensure([GROUP])

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.clients.installing import installed, run
+from tests.clients.installing import installed, npm_environ, run
 
 NAME, VERSION = "@sparticuz/chromium", "153.0.0"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -66,7 +66,7 @@ def _from_npm() -> Path:
         pytest.skip("there is no Chromium on PATH or in CHROME, and no npm to fetch one for x86-64 Linux")
 
     def make(folder: Path) -> None:
-        run([npm, "pack", f"{NAME}@{VERSION}", "--pack-destination", str(folder)], cwd=folder)
+        run([npm, "pack", f"{NAME}@{VERSION}", "--pack-destination", str(folder)], cwd=folder, env=npm_environ())
         packed = next(folder.glob("*.tgz"))
         parts = ("chromium.br", "al2023.tar.br", "fonts.tar.br")
         with tarfile.open(packed) as archive:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,15 @@ def _needed(program: str) -> str:
     return found
 
 
+def npm_environ() -> dict[str, str]:
+    """This environment for npm, with the system's certificate authorities, of which Node knows nothing by itself.
+
+    A network may have an authority of its own there.
+    """
+    system = ssl.get_default_verify_paths().cafile
+    return ({"NODE_EXTRA_CA_CERTS": system} if system else {}) | dict(os.environ)
+
+
 def npm(name: str, version: str, *, before: str) -> Path:
     """The folder whose `node_modules` holds an npm package, with dependencies as they were on a day (`2026-11-20`).
 
@@ -55,7 +65,7 @@ def npm(name: str, version: str, *, before: str) -> Path:
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", f"--before={before}"]
 
     def make(folder: Path) -> None:
-        run([program, "install", *options, "--prefix", str(folder), f"{name}@{version}"], cwd=folder)
+        run([program, "install", *options, "--prefix", str(folder), f"{name}@{version}"], cwd=folder, env=npm_environ())
 
     return installed(name.replace("/", "+"), version, make)
 
