@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         EngineError,
         EntrantError,
         NotReadyError,
+        PartialResultError,
         RefusedError,
         StackNotFoundError,
         UnreachableError,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "errors": (
-        "AuthenticationError ConfigurationError ContractError EngineError EntrantError NotReadyError RefusedError "
-        "StackNotFoundError UnreachableError"
+        "AuthenticationError ConfigurationError ContractError EngineError EntrantError NotReadyError PartialResultError "
+        "RefusedError StackNotFoundError UnreachableError"
     ),
     "outputs": "App Grant Outputs from_environment from_file from_text",
     "tokens": "Credential Token credential token",
@@ -50,6 +51,7 @@ __all__ = [
     "Grant",
     "NotReadyError",
     "Outputs",
+    "PartialResultError",
     "RefusedError",
     "StackNotFoundError",
     "Token",

@@ -5,6 +5,7 @@
     │   └── ContractError      outputs that are not this project's         exit code 2
     ├── AuthenticationError    Microsoft Entra ID gave no token            exit code 3
     ├── RefusedError           an API answered, and refused                exit code 4
+    │   └── PartialResultError  a query gave only a part of its result     exit code 4
     ├── UnreachableError       no answer came                              exit code 1
     ├── EngineError            pulumi did not do what was asked            exit code 1, or pulumi's own
     │   └── StackNotFoundError                                             exit code 6
@@ -13,7 +14,10 @@
 Exit codes follow Pulumi's. Only the command line prints or exits.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from entrant.monitor import Table
 
 
 class EntrantError(Exception):
@@ -55,6 +59,14 @@ class RefusedError(EntrantError):
     def __init__(self, message: str, *, status: int, next_step: str | None = None, code: str | None = None) -> None:
         super().__init__(message, next_step=next_step, code=code)
         self.status = status
+
+
+class PartialResultError(RefusedError):
+    """A query gave only a part of its result: `table` holds its rows, and the message says what is missing and why."""
+
+    def __init__(self, message: str, table: "Table", *, next_step: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, status=200, next_step=next_step, code=code)
+        self.table = table
 
 
 class UnreachableError(EntrantError):

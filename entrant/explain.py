@@ -1,12 +1,14 @@
 """From an error, however it comes, to its cause and what to do: a code, a response body, a command's output."""
 
-import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from facts import errors
-from facts.errors import EXPLANATIONS, Retry
+from facts.errors import Retry
+
+_DEEPEST = 30
+"""Levels of a body that are looked at."""
 
 
 class Finding(NamedTuple):
@@ -19,39 +21,89 @@ class Finding(NamedTuple):
 
 
 def explain(text: str, *, stack: str = "STACK", app: str = "APP") -> list[Finding]:
-    """Everything in `text` that is known, in the order found, each code once; empty when nothing is.
+    """Everything in `text` that is known, outer before inner, each code once; empty when nothing is.
 
-    `stack` and `app` are put into the next steps.
+    `text` may hold JSON, JSON inside JSON, or be URL-encoded; case makes no difference. `stack` and `app` are put into the next
+    steps.
     """
     findings = {}
-    for code in _codes(text):
-        known = EXPLANATIONS.get(code)
-        if known and code not in findings:
-            step = known.remedy.replace("{stack}", stack).replace("{app}", app)
-            findings[code] = Finding(code, known.cause, known.retry, step)
+    for name in (*_in_body(_json(text)), *errors.codes(text)):
+        if (known := errors.find(name)) and known[0] not in findings:
+            code, found = known
+            step = found.remedy.replace("{stack}", stack).replace("{app}", app)
+            findings[code] = Finding(code, found.cause, found.retry, step)
     return list(findings.values())
 
 
-def next_step(code: str | None, *, stack: str = "STACK", app: str = "APP") -> str | None:
-    """What to do about one code, cause first; None if it is not known."""
-    found = explain(code or "", stack=stack, app=app)
-    return f"{found[0].cause}; {found[0].next_step}" if found else None
+def next_step(text: str | None, *, stack: str = "STACK", app: str = "APP") -> str | None:
+    """What to do about an error, the innermost cause first; None if nothing in it is known."""
+    found = explain(text or "", stack=stack, app=app)
+    return f"{found[-1].cause}; {found[-1].next_step}" if found else None
 
 
-def _codes(text: str) -> Iterator[str]:
-    with contextlib.suppress(ValueError):  # not JSON: codes are looked for among the words alone
-        yield from _in_body(json.loads(text))
-    yield from errors.codes(text)
+def told(body: Any) -> tuple[str | None, str]:
+    """The code of an error body, and all that it says: each code and message from the outermost to the innermost.
+
+    Azure's `innererror` and `details` at every level, OData's, OAuth's, and those that have a message alone; nothing of what
+    carries no message (request ids, dates). Both are empty where `body` is none of these.
+
+    >>> told({"error": {"code": "A", "message": "No.", "innererror": {"code": "B", "message": "No such column x"}}})
+    ('A', 'A: No: B: No such column x')
+    """
+    if not isinstance(body, dict):
+        return None, ""
+    error = body.get("error") or body.get("odata.error") or body
+    if isinstance(error, str):  # OAuth
+        description = str(body.get("error_description") or "")
+        found = errors.codes(description)
+        return (found[0], description) if found else (error, f"{error}: {description}".removesuffix(": "))
+    code = error.get("code") if isinstance(error, dict) else None
+    return (str(code) if code else None), _told(error)
 
 
-def _in_body(body: Any) -> Iterator[str]:
+def _told(error: Any, depth: int = 0) -> str:
+    if not isinstance(error, dict) or depth > _DEEPEST:
+        return error if isinstance(error, str) else ""
+    message = error.get("message") or error.get("Message") or ""
+    if isinstance(message, dict):
+        message = message.get("value") or json.dumps(message)
+    if isinstance(inner := _json(message), dict):  # a whole body where the message belongs
+        message = told(inner)[1] or message
+    own = ": ".join(str(part).strip() for part in (error.get("code"), message) if part)
+    if isinstance(error.get("line"), int) and "line [" not in own:
+        own += f" on line [{error['line']},{error.get('pos')}]"
+    parts = [own, *(_told(error.get(key), depth + 1) for key in ("innererror", "innerError"))]
+    listed = [entry for key in ("details", "errors") for entry in _list(error.get(key))]
+    parts.append("; ".join(filter(None, (_told(entry, depth + 1) for entry in listed))))
+    for entry in _list(error.get("additionalInfo")):
+        parts.append(json.dumps(entry)[:500])
+    *outer, innermost = [
+        part for index, part in enumerate(parts) if part and not any(part in one for one in parts[:index])
+    ] or [""]
+    return ": ".join([*(part.removesuffix(".") for part in outer), innermost])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _json(text: Any) -> Any:
+    """What a text of JSON says, or None."""
+    if not isinstance(text, str) or not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _in_body(body: Any, depth: int = 0) -> Iterator[str]:
     """The codes of an error body, outer before inner: OAuth's `error_codes`, Azure's `error.code` and `innererror`."""
+    if depth > _DEEPEST:
+        return
     if isinstance(body, dict):
-        yield from (f"AADSTS{code}" for code in body.get("error_codes", ()))
+        yield from (f"AADSTS{code}" for code in _list(body.get("error_codes")))
         if isinstance(body.get("code"), str):
             yield body["code"]
-        for part in body.values():
-            yield from _in_body(part)
-    elif isinstance(body, list):
-        for part in body:
-            yield from _in_body(part)
+    for part in body.values() if isinstance(body, dict) else _list(body):
+        yield from _in_body(_json(part) if isinstance(part, str) else part, depth + 1)

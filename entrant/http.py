@@ -13,7 +13,7 @@ from urllib3.exceptions import MaxRetryError, ResponseError
 from urllib3.util import Retry
 
 from entrant.errors import RefusedError, UnreachableError
-from entrant.explain import next_step
+from entrant.explain import next_step, told
 
 TIMEOUT = (10.0, 180.0)
 """Seconds to connect, and to wait for an answer."""
@@ -127,21 +127,17 @@ def call(
 
 
 def refusal(where: str, answer: requests.Response) -> RefusedError:
-    """The error for an answer that is not 2xx: Azure's code and message, innermost code included."""
-    code, message = None, answer.text.strip()[:500]
+    """The error for an answer that is not 2xx: Azure's code, and every message from the outermost to the innermost."""
     try:
-        error = answer.json()["error"]
-        code, message = str(error["code"]), str(error["message"])
-        inner = error.get("innererror")
-        if isinstance(inner, dict) and inner.get("message"):
-            message = f"{message}: {inner.get('code')}: {inner['message']}"
-    except (ValueError, KeyError, TypeError):  # not Azure's error body: the text as it is
-        pass
+        code, said = told(answer.json())
+    except ValueError:
+        code, said = None, ""
+    said = said or answer.text.strip()[:500]
     return RefusedError(
-        f"{where}: {answer.status_code} {answer.reason}{f': {code}' if code else ''}: {message}",
+        f"{where}: {answer.status_code} {answer.reason}: {said}".removesuffix(": "),
         status=answer.status_code,
         code=code,
-        next_step=next_step(code),
+        next_step=next_step(answer.text),
     )
 
 

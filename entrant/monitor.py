@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from entrant import http
-from entrant.errors import ConfigurationError, RefusedError
+from entrant.errors import ConfigurationError, PartialResultError, RefusedError
+from entrant.explain import next_step, told
 from facts.clouds import Cloud
 from facts.scopes import is_guid
 
@@ -37,7 +38,8 @@ def query_logs(
         timespan: an ISO 8601 duration or interval, such as `P1D`; without it the query alone decides.
 
     Raises:
-        RefusedError: the API's own code and message; 403 InsufficientAccessError when no role allows it (yet).
+        RefusedError: the API's own codes and messages; 403 InsufficientAccessError when no role allows it (yet).
+        PartialResultError: the result is not whole; it carries the rows that there are.
     """
     path = f"/workspaces/{workspace}" if is_guid(workspace) else workspace
     if not path.startswith("/"):
@@ -54,11 +56,10 @@ def query_logs(
         result = Table(columns, tuple(tuple(row) for row in table["rows"]))
     except (KeyError, IndexError, TypeError) as error:
         raise RefusedError(f"{cloud.logs} answered without a table", status=200) from error
-    if "error" in answer:
-        problem = answer["error"]
-        raise RefusedError(
-            f"the query gave only a part of its result: {problem.get('message')}", status=200, code=problem.get("code")
-        )
+    if answer.get("error"):
+        code, said = told(answer)
+        step = next_step(json.dumps(answer["error"]))
+        raise PartialResultError(f"the query gave only a part of its result: {said}", result, code=code, next_step=step)
     return result
 
 

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from facts.errors import EXPLANATIONS, codes
+from facts.errors import codes, find
 from facts.roles import BuiltInRole
 from facts.scopes import parse_scope
 from local_azure import LocalAzure, first_party
@@ -100,7 +100,8 @@ def explained(entry: Doc) -> Doc:
     if entry.get("fault") in ("status", "reset", "replication"):
         return {**entry, "explanation": ON_PURPOSE}
     for code in codes(f"{entry.get('code')} {entry.get('message')}"):
-        if found := EXPLANATIONS.get(code):
+        if known := find(code):
+            found = known[1]
             remedy = found.remedy.replace("{stack}", "STACK").replace("{app}", "APP")
             return {**entry, "explanation": {"cause": found.cause, "retry": found.retry, "remedy": remedy}}
     return entry

@@ -7,7 +7,7 @@ import click
 
 from entrant import formats, monitor, outputs
 from entrant.commands import source
-from entrant.errors import ConfigurationError
+from entrant.errors import ConfigurationError, PartialResultError
 from facts.scopes import parse_scope
 
 
@@ -38,7 +38,7 @@ def logs_query(
     timespan: str | None,
     form: str,
 ) -> None:
-    """Run a KQL query as an app.
+    """Run a KQL query as an app. A result that is not whole is printed as far as it goes, with exit code 4.
 
     \b
     python3 -m entrant logs query -s dev log-reader 'Heartbeat | take 5'
@@ -48,7 +48,11 @@ def logs_query(
     who = source.app(app, stack, file, cwd)
     where, *others = workspaces or [_only_grant(who, "Microsoft.OperationalInsights/workspaces", "--workspace")]
     credential, found = source.token(who, "logs")
-    table = monitor.query_logs(credential.cloud, found.access_token, where, query, timespan=timespan, others=others)
+    try:
+        table = monitor.query_logs(credential.cloud, found.access_token, where, query, timespan=timespan, others=others)
+    except PartialResultError as partial:  # the rows that there are, and then the error
+        click.echo(formats.table(partial.table.columns, partial.table.rows, form), nl=False)
+        raise
     click.echo(formats.table(table.columns, table.rows, form), nl=False)
 
 

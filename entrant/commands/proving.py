@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -221,7 +222,8 @@ def doctor(stack: str, cwd: Path | None, form: str) -> int:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 @click.option("-s", "--stack", default="STACK", metavar="STACK", help="To name the stack in the next steps.")
 def explain(words: tuple[str, ...], stack: str) -> int:
-    """Explain an error of Entra ID, Graph, Resource Manager or Log Analytics: a code, or a response body on standard input.
+    """Explain an error of Entra ID, Graph, Resource Manager, Key Vault or Azure Monitor: a code in any case, a text that holds
+    one, or a response body on standard input.
 
     After --, a command: it is run, and what it says is explained. Exit code 1 if nothing is known.
 
@@ -243,6 +245,10 @@ def explain(words: tuple[str, ...], stack: str) -> int:
     found = explanations.explain(text, stack=stack)
     if not found:
         click.echo("nothing in it is known", err=True)
+        for number in dict.fromkeys(re.findall(r"(?i)AADSTS(\d+)", text)):
+            click.echo(
+                f"  Microsoft on AADSTS{number}: https://login.microsoftonline.com/error?code={number}", err=True
+            )
         return code or EntrantError.exit_code
     again = {"no": "do not try again as it is", "later": "trying again later may help", "once": "try again once"}
     for finding in found:

@@ -90,6 +90,7 @@ def test_help_of_a_command_says_what_it_does_and_shows_an_example(name: str) -> 
         (["tokn"], 2, "No such command 'tokn'"),
         (["validate", "nowhere"], 2, "1 environment checked, 1 with errors"),
         (["explain", "nothing"], 1, "nothing in it is known"),
+        (["explain", "AADSTS99999"], 1, "https://login.microsoftonline.com/error?code=99999"),
     ],
 )
 def test_a_wrong_call_ends_in_a_sentence_and_its_exit_code(arguments: list[str], code: int, says: str) -> None:

@@ -95,6 +95,12 @@ def test_a_token_for_another_audience_is_explained_as_that(estate: Estate, cloud
     assert error.next_step is not None and error.next_step.startswith("the token was made for another API")
 
 
+def test_a_query_with_a_mistake_is_refused_with_the_mistake(estate: Estate, cloud: Cloud) -> None:
+    found = tokens.fetch(tokens.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "logs"))
+    with pytest.raises(RefusedError, match=r"SEM0100: .*Failed to resolve scalar expression named 'nosuch'"):
+        monitor.query_logs(cloud, found.access_token, estate.workspace, "print a = nosuch + 1")
+
+
 def test_a_missing_role_and_a_role_elsewhere_are_explained_as_that(
     azure: local_azure.LocalAzure, estate: Estate, cloud: Cloud
 ) -> None:

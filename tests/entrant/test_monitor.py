@@ -1,14 +1,87 @@
 """What is sent to Azure Monitor, and what is refused before it is."""
 
+import dataclasses
 import datetime as dt
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from entrant import monitor
-from entrant.errors import ConfigurationError
+from entrant.errors import ConfigurationError, PartialResultError, RefusedError
 from facts.clouds import CLOUDS
+from tests.entrant.authority import TENANT, Answer, Authority, serve
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKSPACE = "/subscriptions/1/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/law"
+PARTIAL = {
+    "tables": [{"name": "PrimaryResult", "columns": [{"name": "n", "type": "long"}], "rows": [[1], [2]]}],
+    "error": {
+        "code": "PartialError",
+        "message": "There were some errors when processing your query.",
+        "details": [
+            {
+                "code": "EngineError",
+                "message": "Something went wrong processing your query on the server.",
+                "innererror": {"code": "-2133196797", "message": "The results exceed the limit of 500000 records."},
+            }
+        ],
+    },
+}
+PARTIAL_SAID = (
+    "the query gave only a part of its result: PartialError: There were some errors when processing your query: "
+    "EngineError: Something went wrong processing your query on the server: -2133196797: "
+    "The results exceed the limit of 500000 records."
+)
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    with serve(tmp_path) as running:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(running.ca_file))
+        yield running
+
+
+def test_a_partial_result_keeps_its_rows_and_says_what_is_missing(api: Authority) -> None:
+    api.script = [Answer(200, PARTIAL)]
+    with pytest.raises(PartialResultError) as caught:
+        monitor.query_logs(dataclasses.replace(CLOUDS["public"], logs=api.url), "token", WORKSPACE, "T")
+    assert caught.value.table == monitor.Table(("n",), ((1,), (2,)))
+    assert (str(caught.value), caught.value.code, caught.value.status) == (PARTIAL_SAID, "PartialError", 200)
+
+
+def test_a_partial_result_is_printed_and_its_error_told_with_exit_code_4(api: Authority) -> None:
+    api.script = [Answer(200, {"token_type": "Bearer", "expires_in": 99, "access_token": "t"}), Answer(200, PARTIAL)]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "ARM_", "ENTRANT_"))} | {
+        "AZURE_AUTHORITY_HOST": api.url,
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": "c1",
+        "AZURE_CLIENT_SECRET": "s",
+        "ENTRANT_LOGS_ENDPOINT": api.url,
+    }
+    command = [sys.executable, "-m", "entrant", "logs", "query", "T", "-w", WORKSPACE, "--format", "csv"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (4, ["n", "1", "2"]), done.stderr
+    assert done.stderr.splitlines()[0] == f"entrant: {PARTIAL_SAID}"
+
+
+def test_the_innermost_message_of_a_refused_query_is_shown(api: Authority) -> None:
+    inner = {"code": "SEM0100", "message": "Failed to resolve scalar expression named 'nosuch'"}
+    error = {"code": "SemanticError", "message": "A semantic error occurred.", "innererror": inner}
+    outer = {"code": "BadArgumentError", "message": "The request had some invalid properties", "innererror": error}
+    api.script = [Answer(400, {"error": outer})]
+    with pytest.raises(RefusedError) as caught:
+        monitor.query_logs(dataclasses.replace(CLOUDS["public"], logs=api.url), "token", WORKSPACE, "T")
+    assert str(caught.value) == (
+        f"POST {api.url}/v1{WORKSPACE}/query: 400 Bad Request: BadArgumentError: The request had some invalid properties: "
+        "SemanticError: A semantic error occurred: SEM0100: Failed to resolve scalar expression named 'nosuch'"
+    )
+    assert caught.value.next_step is not None and caught.value.next_step.startswith("the query names a table, column")
 
 
 def test_samples_of_one_metric_and_second_travel_together() -> None:
