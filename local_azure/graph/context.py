@@ -259,6 +259,9 @@ routes = Routes()
 def dispatch(ctx: Context) -> Reply:
     """Find the handler of a request's path and call it, as one transaction when it changes something."""
     segments = ctx.call.segments[1:]
+    if ctx.version == "beta" and segments and segments[0].lower() == "administrativeunits":
+        # beta has this entity set at its root too (its $metadata); the azuread provider deletes a unit there.
+        segments = ["directory", *segments]
     if segments and (keyed := KEYED.match(segments[0])):
         kind = PLURALS.get(keyed["collection"].lower())
         if kind is None or keyed["key"] not in ("appId", "uniqueName", "userPrincipalName", "roleTemplateId", "id"):

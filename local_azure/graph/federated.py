@@ -23,7 +23,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}\Z")
 PROPERTIES: dict[str, schema.Type] = {
     "id": schema.Guid(read_only=True),
     "audiences": schema.Many(of=schema.Str(longest=600)),
-    "claimsMatchingExpression": schema.Complex(of={"languageVersion": schema.Int(), "value": schema.Str(longest=1000)}),
+    "claimsMatchingExpression": schema.Complex(
+        of={"languageVersion": schema.Int(), "value": schema.Str(longest=1000)}, required=("languageVersion", "value")
+    ),
     "description": schema.Str(longest=600),
     "issuer": schema.Str(longest=600),
     "name": schema.Str(longest=120),
@@ -99,7 +101,7 @@ def _create(ctx: Context, application: str) -> Reply:
     ctx.get(APPLICATION, application)
     may_write(ctx, APPLICATION, application)
     given = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
-    doc = schema.defaults(PROPERTIES) | {"claimsMatchingExpression": None, "id": new_guid()} | given
+    doc = schema.defaults(PROPERTIES) | {"id": new_guid()} | given
     _check(ctx, application, doc)
     ctx.world.directory.add_federated(application, doc)
     return _answer(ctx, application, doc, 201)
@@ -120,7 +122,7 @@ def _update(ctx: Context, application: str, key: str) -> Reply:
     given = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
     if given.get("name", doc["name"]) != doc["name"]:
         bad_request("Property name is read-only and cannot be set.")
-    after = doc | given
+    after = schema.merge(doc, given, PROPERTIES)
     _check(ctx, application, after)
     ctx.world.directory.update_federated(after)
     return Reply(204)

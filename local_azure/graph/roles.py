@@ -17,6 +17,8 @@ from local_azure.graph.errors import bad_request, not_found, refuse
 from local_azure.graph.grants import linked_id
 from local_azure.graph.links import reference
 from local_azure.graph.reading import typed
+from local_azure.graph.rights import UNIT
+from local_azure.graph.units import scope_of
 from local_azure.wire import Reply, is_guid, new_guid, utc
 
 Doc = dict[str, Any]
@@ -114,6 +116,70 @@ def _remove_member(ctx: Context, object_id: str, principal: str) -> Reply:
     if held is None:
         not_found(principal)
     ctx.world.directory.purge(held["id"])
+    return Reply(204)
+
+
+# Roles limited to an administrative unit, as the unit lists them: the role assignments whose scope it is
+
+SCOPED = f"{UNIT.plural}/*/scopedRoleMembers"
+
+
+def _scoped(ctx: Context, unit: str) -> dict[str, Doc]:
+    """The scopedRoleMemberships of a unit by lower-case id. Source: Microsoft Graph, "scopedRoleMembership resource type"."""
+    ctx.get(UNIT, unit)
+    role_ids = {role["roleTemplateId"]: role["id"] for _, role in ctx.world.directory.scan("directoryRole")}
+    return {
+        held["id"].lower(): {
+            "id": held["id"],
+            "administrativeUnitId": unit.lower(),
+            "roleId": role_ids.get(held["roleDefinitionId"]),
+            "roleMemberInfo": {
+                "id": held["principalId"],
+                "displayName": (typed(ctx, held["principalId"]) or {}).get("displayName"),
+            },
+        }
+        for _, held in ctx.world.directory.scan("roleAssignment")
+        if held["directoryScopeId"] == scope_of(unit)
+    }
+
+
+def _scoped_one(ctx: Context, unit: str, key: str, status: int = 200) -> Reply:
+    found = _scoped(ctx, unit).get(key.lower()) or not_found(key)
+    return Reply(status, {"@odata.context": f"{ctx.base}/$metadata#scopedRoleMemberships/$entity", **found})
+
+
+@routes.add("GET", SCOPED)
+def _scoped_members(ctx: Context, unit: str) -> Reply:
+    ctx.need(*MAY_SEE)
+    return ctx.many(_scoped(ctx, unit).values(), "scopedRoleMemberships")
+
+
+@routes.add("GET", f"{SCOPED}/*")
+def _scoped_member(ctx: Context, unit: str, key: str) -> Reply:
+    ctx.need(*MAY_SEE)
+    return _scoped_one(ctx, unit, key)
+
+
+@routes.add("POST", SCOPED)
+def _add_scoped_member(ctx: Context, unit: str) -> Reply:
+    ctx.need(MAY_CHANGE)
+    ctx.get(UNIT, unit)
+    body = ctx.body()
+    member = body.get("roleMemberInfo")
+    principal = reference(ctx, member.get("id") if isinstance(member, dict) else None)
+    role, scope = _template_of(ctx, str(body.get("roleId"))), scope_of(unit)
+    if _find(ctx, role, principal, scope) is not None:
+        bad_request(
+            "A conflicting object with one or more of the specified property values is present in the directory."
+        )
+    return _scoped_one(ctx, unit, _store(ctx, role, principal, scope)["id"], status=201)
+
+
+@routes.add("DELETE", f"{SCOPED}/*")
+def _remove_scoped_member(ctx: Context, unit: str, key: str) -> Reply:
+    ctx.need(MAY_CHANGE)
+    found = _scoped(ctx, unit).get(key.lower()) or not_found(key)
+    ctx.world.directory.purge(found["id"])
     return Reply(204)
 
 

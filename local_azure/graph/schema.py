@@ -120,10 +120,15 @@ class Many(Type):
 
 @dataclass(frozen=True, slots=True)
 class Complex(Type):
-    """An object with these properties, or with any when there are none; merged when it is sent."""
+    """An object with these properties, or with any when there are none.
+
+    A PATCH changes only those of its properties that it names (OData 4.01, part 1, 11.4.3), unless Graph keeps the object `whole`:
+    then what the PATCH leaves out goes. docs/local-azure.md says which is which, and how that is known.
+    """
 
     of: Mapping[str, Type] = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    whole: bool = False
 
     def check(self, value: Any, path: str, kind: str) -> Any:
         if not isinstance(value, dict):
@@ -167,18 +172,31 @@ def default_of(spec: Type) -> Any:
 
 
 def merge(doc: Doc, changes: Doc, properties: Mapping[str, Type]) -> Doc:
-    """`doc` with `changes`: complex properties are merged, collections replaced, null means the default."""
+    """`doc` with `changes`: complex properties change as `Complex` says, collections are replaced, null means the default."""
     result = dict(doc)
     for name, value in changes.items():
         spec = properties[name]
-        if isinstance(spec, Complex) and spec.of and isinstance(value, dict):
+        if isinstance(spec, Complex) and isinstance(value, dict):
             held = result.get(name)
-            result[name] = merge(held if isinstance(held, dict) else defaults(spec.of), value, spec.of)
+            if spec.whole or not isinstance(held, dict):
+                held = defaults(spec.of)
+            result[name] = merge(held, value, spec.of) if spec.of else _merge_any(held, value)
         elif value is None:
             result[name] = [] if isinstance(spec, Many) else default_of(spec)
         else:
             result[name] = value
     return result
+
+
+def _merge_any(held: Doc, changes: Doc) -> Doc:
+    """The same for an object with any properties: null takes one away."""
+    result = dict(held)
+    for name, value in changes.items():
+        before = held.get(name)
+        result[name] = (
+            _merge_any(before if isinstance(before, dict) else {}, value) if isinstance(value, dict) else value
+        )
+    return {name: value for name, value in result.items() if value is not None}
 
 
 APP_ROLE = Complex(
@@ -277,7 +295,7 @@ APPLICATION: Mapping[str, Type] = {
     "defaultRedirectUri": Str(),
     "certification": Complex(read_only=True),
     "optionalClaims": Complex(
-        of={"accessToken": Many(of=CLAIM), "idToken": Many(of=CLAIM), "saml2Token": Many(of=CLAIM)}
+        of={"accessToken": Many(of=CLAIM), "idToken": Many(of=CLAIM), "saml2Token": Many(of=CLAIM)}, whole=True
     ),
     "servicePrincipalLockConfiguration": Complex(),
     "requestSignatureVerification": Complex(),

@@ -9,8 +9,10 @@ from __future__ import annotations
 from local_azure.graph import schema
 from local_azure.graph.context import Context, routes
 from local_azure.graph.errors import bad_request
+from local_azure.graph.links import add_reference
+from local_azure.graph.people import create_group
 from local_azure.graph.reading import shown
-from local_azure.graph.rights import UNIT, may_write
+from local_azure.graph.rights import GROUP, UNIT, may_write
 from local_azure.wire import Reply, new_guid
 
 
@@ -35,6 +37,18 @@ def _update(ctx: Context, object_id: str) -> Reply:
         bad_request("Invalid value specified for property 'displayName'.")
     ctx.world.directory.update(schema.merge(doc, changes, UNIT.of("beta")))
     return Reply(204)
+
+
+@routes.add("POST", f"{UNIT.plural}/*/members")
+def _create_member(ctx: Context, object_id: str) -> Reply:
+    """A new group that is a member from the start."""
+    ctx.get(UNIT, object_id)
+    may_write(ctx, UNIT, object_id)
+    if ctx.body().get("@odata.type") != GROUP.odata_type:
+        bad_request(f"Only a {GROUP.odata_type} can be created in an administrative unit.")
+    made = create_group(ctx)
+    add_reference(ctx, UNIT, object_id, "members", made.body["id"])
+    return made
 
 
 @routes.add("DELETE", f"{UNIT.plural}/*")

@@ -683,7 +683,7 @@ _ROWS: dict[str, dict[str, Any]] = {
             "theme": _string("", unsupported=NOT_COVERED),
             "types": _strings("groupTypes", _one_of("DynamicMembership", "Unified"), force_new=True),
             "visibility": _string("", _one_of("Hiddenmembership", "Private", "Public"), computed=True),
-            "writebackEnabled": _bool(),
+            "writebackEnabled": _bool(unsupported=NOT_COVERED),
             "mail": _out(wire="mail"),
             "objectId": _out(wire="id"),
             "onpremisesDomainName": _out(wire="onPremisesDomainName"),

@@ -990,12 +990,12 @@ def plain(inputs: Mapping[str, Any]) -> Properties:
 
 
 def _kept(resource: Resource) -> Properties:
-    """The properties no service stores: taken from the inputs, else from the state."""
+    """The properties no service stores: inputs as the program gives them, so that one left out goes; the rest from the state."""
     kept = {}
     for name, prop in resource.rtype.props.items():
         if prop.wire or (prop.computed and prop.is_input) or (prop.output_only and not prop.secret):
             continue
-        source = resource.inputs if name in resource.inputs else resource.state
+        source = resource.inputs if resource.inputs and prop.is_input else resource.state
         value = source.get(name)
         if value is None and prop.default is not None:
             value = prop.default

@@ -97,6 +97,8 @@ class Life:
     imported: bool = True
     unseen: frozenset[str] = frozenset()
     """Inputs that Azure does not give back, so that what is imported with them would be made anew."""
+    needed: frozenset[str] = frozenset()
+    """Inputs that cannot be left out though the schema does not say so."""
     leaves: bool = True
     """Whether it is gone once deleted: some are a setting of an application, which goes back to empty."""
 
@@ -229,7 +231,6 @@ LIVES = (
         "ApplicationOptionalClaims",
         lambda _: {"applicationId": _.app_id(), "accessTokens": [{"name": "email"}]},
         {"accessTokens": [{"name": "upn"}]},
-        leaves=False,
     ),
     Life(
         "ApplicationPermissionScope",
@@ -292,6 +293,7 @@ LIVES = (
         "Group",
         lambda _: {"displayName": f"g {uuid.uuid4()}", "securityEnabled": True, "members": [_.principal()["id"]]},
         {"description": "second", "members": []},
+        needed=frozenset({"securityEnabled"}),
     ),
     Life(
         "GroupWithoutMembers",
@@ -355,6 +357,20 @@ def live(plugin: Plugin, life: Life, directory: Directory) -> list[str]:
         checked = news
         assert settled(plugin, life, made, state, checked)
         done.append("update")
+    if life.later is not None and life.token in TYPES:
+        props = TYPES[life.token].props
+        left = {
+            name: value
+            for name, value in (inputs | life.later).items()
+            if props[name].required or props[name].force_new or name in life.needed
+        }
+        news, failures = plugin.check(life.token, left, checked)
+        assert failures == []
+        if plugin.diff(life.token, made, state, news, checked).detailedDiff:
+            state = plugin.update(life.token, made, state, news, checked)
+            checked = news
+            assert settled(plugin, life, made, state, checked)
+            done.append("leave out")
     if life.imported:
         imported, found, as_inputs = plugin.read(life.token, made)
         assert imported == made and as_inputs

@@ -74,6 +74,7 @@ def test_every_request_of_the_azuread_plugin_is_answered(deployer: Client, passe
     _grants(wire, principal)
     _groups(wire, principal)
     _roles(wire, principal)
+    _units(wire)
     _users(wire, principal)
     wire("DELETE", f"/v1.0/servicePrincipals/{principal}")
     wire("DELETE", f"/v1.0/applications/{app['id']}")
@@ -201,6 +202,33 @@ def _groups(wire: Wire, principal: str) -> None:
         wire("DELETE", f"{path}/{relation}/{principal}/$ref")
     assert wire("GET", f"/v1.0/directoryObjects/{made['id']}")["@odata.type"] == "#microsoft.graph.group"
     wire("DELETE", path)
+
+
+def _units(wire: Wire) -> None:
+    base = "/v1.0/directory/administrativeUnits"
+    unit = wire("POST", base, {"displayName": "wire", "visibility": "Public", "isMemberManagementRestricted": None})[
+        "id"
+    ]
+    path, beta = f"{base}/{unit}", f"/beta/directory/administrativeUnits/{unit}"
+    wire.replaced(path, "displayName", {"displayName": "wire, renamed"})
+    assert [one["id"] for one in wire("GET", f"{base}?$filter=displayName eq 'wire, renamed'")["value"]] == [unit]
+    name = uuid.uuid4().hex[:10]
+    body = {"displayName": name, "mailNickname": name, "mailEnabled": False, "securityEnabled": True}
+    group = wire("POST", f"{beta}/members", {"@odata.type": "#microsoft.graph.group", **body})["id"]
+    assert [one["id"] for one in wire("GET", f"{path}/members")["value"]] == [group]
+    for version in ("v1.0", "beta"):
+        where = f"/{version}/directory/administrativeUnits/{unit}/members"
+        wire("DELETE", f"{where}/{group}/$ref")
+        wire("POST", f"{where}/$ref", wire.reference(group))
+    role = wire("GET", "/v1.0/directoryRoles")["value"][0]["id"]
+    member = {"administrativeUnitId": unit, "roleId": role, "roleMemberInfo": {"id": wire.client.azure.object_id}}
+    made = wire("POST", f"{path}/scopedRoleMembers", member)
+    shown = wire("GET", f"{path}/scopedRoleMembers/{made['id']}")
+    assert (shown["administrativeUnitId"], shown["roleId"]) == (unit, role)
+    assert shown["roleMemberInfo"]["id"] == wire.client.azure.object_id
+    wire("DELETE", f"{path}/scopedRoleMembers/{made['id']}")
+    wire("DELETE", f"/beta/administrativeUnits/{unit}")
+    wire("DELETE", f"/beta/groups/{group}")
 
 
 def _roles(wire: Wire, principal: str) -> None:
