@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -16,6 +17,7 @@ from config.access import Permission, offered_permissions
 from config.checks import order, output_name
 from config.problems import Refused
 from config.values import Api, Owner, Reference, custom_role_id, parse_moment, permission_id
+from facts import errors
 from facts.apis import FIRST_PARTY
 
 from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
@@ -41,10 +43,12 @@ class Declared:
     def api(self, client_id: str) -> azuread.GetServicePrincipalResult:
         """The service principal of an API that this environment does not declare."""
         if client_id not in self._apis:
-            self._apis[client_id] = _look_up(
+            self._apis[client_id] = look_up(
                 lambda: azuread.get_service_principal(client_id=client_id),
-                f"The API {client_id} has no service principal in this tenant.",
+                f"the service principal of the API {client_id}",
+                missing=f"The API {client_id} has no service principal in this tenant. "
                 f"Check the id, or have an administrator add it: az ad sp create --id {client_id}",
+                right="Application.Read.All or Application.ReadWrite.OwnedBy",
             )
         return self._apis[client_id]
 
@@ -52,7 +56,7 @@ class Declared:
         """A text with the tenant's id in place of `{tenant_id}`."""
         if "{tenant_id}" not in text:
             return text
-        return text.replace("{tenant_id}", self.environment.tenant or azuread.get_client_config().tenant_id)
+        return text.replace("{tenant_id}", self.environment.tenant or _signed_in().tenant_id)
 
     def owner(self, owner: Owner) -> pulumi.Input[str]:
         """The object id of an owner."""
@@ -61,12 +65,13 @@ class Declared:
         if owner.kind == "app":
             return self.identities[owner.value].service_principal_id
         if owner.kind == "deployer":
-            return cast(str, azuread.get_client_config().object_id)
+            return cast(str, _signed_in().object_id)
         if owner.value not in self._users:
-            self._users[owner.value] = _look_up(
+            self._users[owner.value] = look_up(
                 lambda: azuread.get_user(user_principal_name=owner.value).object_id,
-                f"There is no user {owner.value} in this tenant.",
-                "Correct the owner, or give the object id.",
+                f"the owner {owner.value}",
+                missing=f"There is no user {owner.value} in this tenant. Correct the owner, or give the object id.",
+                right="User.ReadBasic.All, or give the owner's object id, which is not looked up",
             )
         return self._users[owner.value]
 
@@ -75,11 +80,41 @@ class Declared:
         return self.identities[reference.app].client_id if reference.app else cast(str, reference.client_id)
 
 
-def _look_up(read: Callable[[], _T], missing: str, remedy: str) -> _T:
+_NOT_FOUND = re.compile(
+    r"(?i)\b(user|service principal)\b.{0,200}\bnot found|\bno (user|service principal)s?\b.{0,200}\bfound"
+)
+"""What the azuread provider says of something that the directory does not have; its own failures name a status besides."""
+
+
+def look_up(read: Callable[[], _T], what: str, *, missing: str, right: str) -> _T:
+    """What `read` finds in the directory.
+
+    Args:
+        what: what is looked up, in words that may begin a sentence after "Looking up".
+        missing: what to say where the directory answers that there is no such thing, and what to do.
+        right: the Graph permission that the look-up takes, for a refusal.
+
+    Raises:
+        pulumi.RunError: it is missing, or the look-up failed, which is told apart.
+    """
     try:
         return read()
     except Exception as error:  # the SDK raises a bare Exception with the provider's words
-        raise pulumi.RunError(f"{missing} {remedy}\n{error}") from None
+        said = " ".join(str(error).split())
+    if _NOT_FOUND.search(said) and not re.search(r"\bstatus:? \d{3}\b", said):
+        raise pulumi.RunError(f"{missing}\n{said}") from None
+    known = [found[1] for code in errors.codes(said) if (found := errors.find(code))]
+    steps = [
+        f"{explanation.cause}; {explanation.remedy}." for explanation in known[-1:] if "{" not in explanation.remedy
+    ]
+    if re.search(r"\b403\b|Authorization_", said):
+        steps = [f"Whoever runs Pulumi may not read it: grant the Microsoft Graph permission {right}."]
+    nothing = "Whether it exists is not known."
+    raise pulumi.RunError(" ".join((f"Looking up {what} failed: {said.rstrip('.')}. {nothing}", *steps))) from None
+
+
+def _signed_in() -> azuread.GetClientConfigResult:
+    return look_up(azuread.get_client_config, "who is signed in", missing="Nobody is signed in.", right="User.Read")
 
 
 def declare(environment: Environment, *, now: str | None = None) -> dict[str, AppIdentity]:
@@ -94,7 +129,7 @@ def declare(environment: Environment, *, now: str | None = None) -> dict[str, Ap
             exist there.
     """
     if environment.tenant is not None:
-        signed_in = azuread.get_client_config().tenant_id
+        signed_in = _signed_in().tenant_id
         if signed_in.lower() != environment.tenant:
             message = f"The environment belongs to tenant {environment.tenant}, but the login is for {signed_in}."
             raise pulumi.RunError(f"{message} Sign in to the former, or correct `tenant` in the file.")

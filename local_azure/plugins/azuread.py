@@ -304,7 +304,7 @@ def _exactly_one(arguments: Mapping[str, Any], choices: Sequence[str]) -> tuple[
 
 def _single(matches: Sequence[Properties | None], what: str, by: str, value: str) -> Properties:
     if not matches:
-        raise PluginError(f"no {what} with {by} {value!r} was found")
+        raise PluginError(f"No {what} with {by} {value!r} was found")
     if len(matches) > 1 or matches[0] is None:
         raise PluginError(f"{len(matches)} {what}s with {by} {value!r} were found: use one that is unique")
     return matches[0]
