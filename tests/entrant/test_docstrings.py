@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("module", ["cache", "formats", "outputs", "runner", "warm"])
+@pytest.mark.parametrize("module", ["cache", "commands.monitoring", "formats", "outputs", "runner", "warm"])
 def test_examples_in_docstrings_are_true(module: str) -> None:
     done = doctest.testmod(import_module(f"entrant.{module}"))
     assert done.attempted

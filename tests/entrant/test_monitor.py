@@ -84,6 +84,10 @@ def test_the_innermost_message_of_a_refused_query_is_shown(api: Authority) -> No
     assert caught.value.next_step is not None and caught.value.next_step.startswith("the query names a table, column")
 
 
+GROUP = "/subscriptions/0c8a3f5e-1111-4222-8333-444455556666/resourceGroups/rg"
+MACHINE = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/vm"
+
+
 def test_samples_of_one_metric_and_second_travel_together() -> None:
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     samples = [
@@ -92,7 +96,7 @@ def test_samples_of_one_metric_and_second_travel_together() -> None:
         monitor.Sample("queue", 1, dimensions={"q": "fax"}, time=now),
         monitor.Sample("depth", 9, time=now),
     ]
-    queue, depth = monitor.metrics(samples)
+    queue, depth = (request.body for request in monitor.metrics(samples))
     assert queue["time"] == f"{now:%Y-%m-%dT%H:%M:%SZ}"
     assert queue["data"]["baseData"]["dimNames"] == ["q"]
     assert queue["data"]["baseData"]["series"] == [
@@ -108,11 +112,11 @@ def test_samples_of_one_metric_and_second_travel_together() -> None:
         ({"name": "q", "value": "7"}, "line 2: the value of q is not a number"),
         ({"name": "q", "value": True}, "line 2: the value of q is not a number"),
         ({"name": "", "value": 1}, "line 2: a metric needs a name and a namespace"),
-        ({"name": "q"}, "line 2 is not a sample"),
-        ({"name": "q", "value": 1, "tyme": 2}, "line 2 is not a sample"),
-        ({"name": "q", "value": 1, "time": "yesterday"}, "line 2 is not a sample"),
-        ({"name": "q", "value": 1, "dimensions": [1]}, "line 2 is not a sample"),
-        ([1], "line 2 is not a sample"),
+        ({"name": "q"}, "line 2: not a sample"),
+        ({"name": "q", "value": 1, "tyme": 2}, "line 2: not a sample"),
+        ({"name": "q", "value": 1, "time": "yesterday"}, "line 2: not a sample"),
+        ({"name": "q", "value": 1, "dimensions": [1]}, "line 2: the dimensions of q are not names with values"),
+        ([1], "line 2: not a sample"),
     ],
 )
 def test_a_wrong_line_is_named(line: Any, says: str) -> None:
@@ -129,9 +133,19 @@ def test_a_metric_that_azure_would_refuse_for_its_time_is_not_sent(minutes: int)
         monitor.metrics([sample])
 
 
+def test_a_time_without_a_zone_is_nobodys_local_time() -> None:
+    with pytest.raises(ConfigurationError, match="has no zone"):
+        monitor.metrics([monitor.Sample("q", 1, time=dt.datetime.now())])
+
+
+def test_samples_are_read_by_their_line() -> None:
+    text = '\n{"name": "q", "value": 1}\n\n{"name": "q", "value": 2}'
+    assert monitor.read_samples(text) == {2: monitor.Sample("q", 1), 4: monitor.Sample("q", 2)}
+
+
 def test_a_region_is_asked_for_where_it_is_part_of_the_address() -> None:
     with pytest.raises(ConfigurationError, match="custom metrics go to the resource's region"):
-        monitor.send_metrics(CLOUDS["public"], "token", "/subscriptions/x", [monitor.metric("q", 1)])
+        monitor.send_metrics(CLOUDS["public"], "token", MACHINE, [monitor.metric("q", 1)])
 
 
 def test_a_workspace_is_a_guid_or_an_id() -> None:
