@@ -100,12 +100,16 @@ def look_up(read: Callable[[], _T], what: str, *, missing: str, right: str) -> _
     try:
         return read()
     except Exception as error:  # the SDK raises a bare Exception with the provider's words
-        said = " ".join(str(error).split())
+        said = re.sub(
+            r"^invoke of \S+ failed: (invocation of \S+ returned an error: )?", "", " ".join(str(error).split())
+        )
     if _NOT_FOUND.search(said) and not re.search(r"\bstatus:? \d{3}\b", said):
         raise pulumi.RunError(f"{missing}\n{said}") from None
     known = [found[1] for code in errors.codes(said) if (found := errors.find(code))]
     steps = [
-        f"{explanation.cause}; {explanation.remedy}." for explanation in known[-1:] if "{" not in explanation.remedy
+        f"What it means: {explanation.cause}; {explanation.remedy}."
+        for explanation in known[-1:]
+        if "{" not in explanation.remedy
     ]
     if re.search(r"\b403\b|Authorization_", said):
         steps = [f"Whoever runs Pulumi may not read it: grant the Microsoft Graph permission {right}."]

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from entrant import assertions, clouds, http
-from entrant.errors import ConfigurationError
+from entrant.errors import AuthenticationError, ConfigurationError, EntrantError, RefusedError, UnreachableError
+from entrant.explain import next_step
 from facts.clouds import Cloud
+from facts.errors import codes
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,22 @@ class Deployer:
     """An azure-core TokenCredential."""
 
     def token(self, audience: str) -> str:
-        """A bearer token for a named audience."""
-        return str(self.credential.get_token(clouds.scope(self.cloud, audience)).token)
+        """A bearer token for a named audience.
+
+        Raises:
+            AuthenticationError: Entra ID refused, or nobody is logged in. UnreachableError: it did not answer.
+        """
+        from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+        try:
+            return str(self.credential.get_token(clouds.scope(self.cloud, audience)).token)
+        except AzureError as error:
+            said = f"no token for {self.name}: {' '.join(str(error).split())[:800]}"
+            step = next_step(str(error)) or "log in with `az login`, or set the ARM_* variables"
+            if isinstance(error, ClientAuthenticationError):
+                code = next(iter(codes(str(error))), None)
+                raise AuthenticationError(said, code=code, next_step=step) from error
+            raise UnreachableError(said, next_step="check the network, then try again") from error
 
     def arm(self, path: str, *, version: str = "2022-04-01", **params: str) -> dict[str, Any]:
         """GET from Azure Resource Manager."""
@@ -41,6 +57,13 @@ class Deployer:
             if not following:
                 return
             answer = http.get_json(str(following), token=self.token(audience))
+
+
+def unseen(error: EntrantError, right: str) -> str:
+    """Why a look was not possible: the right that is lacking, or what failed. Never that there is nothing."""
+    if isinstance(error, RefusedError) and error.status == 403:
+        return f"403 {error.code or 'Forbidden'}: the deployer lacks {right}"
+    return f"the look-up failed: {error}"
 
 
 def find(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> Deployer | None:

@@ -7,13 +7,12 @@ Resource Manager themselves, as the deployer.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, TypeVar
 
-from entrant.deployer import Deployer
+from entrant.deployer import Deployer, unseen
+from entrant.directory import Directory, api_of
 from entrant.errors import RefusedError
 from entrant.outputs import App, Outputs
-from facts.apis import FIRST_PARTY
 from facts.directory_roles import find_directory_role
 from facts.roles import find_role
 from facts.scopes import parse_scope
@@ -51,8 +50,8 @@ class Look:
 def look(outputs: Outputs, deployer: Deployer, apps: Sequence[App] | None = None) -> Look:
     """Everything undeclared about a stack's apps, or about some of them.
 
-    What the deployer may not see is told in `unseen`. An app that is gone has nothing undeclared. Consent that single users gave
-    for themselves is theirs and not looked at.
+    What the deployer may not see is told in `unseen`, with the right that it lacks. An app that is gone has nothing undeclared.
+    Consent that single users gave for themselves is theirs and not looked at.
 
     Raises:
         RefusedError: an API answered with an error other than a refusal or "not found".
@@ -66,24 +65,40 @@ def look(outputs: Outputs, deployer: Deployer, apps: Sequence[App] | None = None
     return Look((*found, *roles), tuple(dict.fromkeys(seeing.unseen)))
 
 
+_APPLICATIONS = "the Graph permission Application.Read.All"
+_RIGHTS = {
+    "consents": "the Graph permission Directory.Read.All",
+    "delegated consents": "the Graph permission Directory.Read.All",
+    "groups": "the Graph permission GroupMember.Read.All",
+    "directory roles": "the Graph permission RoleManagement.Read.Directory",
+    "role assignments": "the role Reader",
+}
+"""What each look takes; `_APPLICATIONS` where nothing is said."""
+
+
 class _Seeing:
-    """One look at the directory, with what it need not ask twice."""
+    """One look at the directory and at Resource Manager."""
 
     def __init__(self, outputs: Outputs, deployer: Deployer) -> None:
         self.outputs, self.deployer = outputs, deployer
+        self.directory = Directory(deployer)
         self.unseen: list[str] = []
-        self._apis: dict[str, dict[str, Any]] = {}
-        self._lock = Lock()
 
-    def guarded(self, what: str, part: Callable[[], Iterable[_T]]) -> list[_T]:
-        """What one part sees; nothing where the deployer may not look, which is noted, or where the object is gone."""
+    def guarded(self, what: str, part: Callable[[], Iterable[_T]], app: App | None = None) -> list[_T]:
+        """What one part sees; nothing where the deployer may not look, which is noted, or where the app is gone."""
         try:
             return list(part())
         except RefusedError as error:
             if error.status not in (401, 403, 404):
                 raise
-            if error.status != 404:
-                self.unseen.append(f"{what}: {error.code or error.status}")
+            own = (
+                ()
+                if app is None
+                else (f"/applications/{app.object_id}", f"/servicePrincipals/{app.service_principal_id}")
+            )
+            if error.status != 404 or not any(path in str(error) for path in own):
+                right = _RIGHTS.get(what.partition(" in ")[0], _APPLICATIONS)
+                self.unseen.append(f"{what}: {unseen(error, right)}")
             return []
 
     def app(self, app: App) -> list[Unmanaged]:
@@ -100,85 +115,55 @@ class _Seeing:
                 self.unseen.append(f"{name}: the outputs are of an earlier version; run `pulumi up`")
             else:
                 parts[name] = part
-        return [item for what, part in parts.items() for item in self.guarded(what, lambda part=part: part(app))]  # type: ignore[misc]
-
-    def _listed(self, path: str) -> Iterator[dict[str, Any]]:
-        return self.deployer.listed(self.deployer.graph(path), "graph")
+        return [item for what, part in parts.items() for item in self.guarded(what, lambda part=part: part(app), app)]  # type: ignore[misc]
 
     def _credentials(self, app: App) -> Iterator[Unmanaged]:
-        found = self.deployer.graph(f"/applications/{app.object_id}", select="id,passwordCredentials,keyCredentials")
-        yield from _keys(app, found, "")
+        yield from _keys(app, self.directory.registration(app), "")
         names = {entry["name"] for entry in app.credentials if entry["kind"] == "federated"}
-        for entry in self._listed(f"/applications/{app.object_id}/federatedIdentityCredentials"):
+        for entry in self.directory.federated(app):
             if entry["name"] not in names:
                 what = f"{entry['name']}, {entry['issuer']} {entry.get('subject') or ''}".rstrip()
                 yield Unmanaged(app.name, "federated credential", what, entry["id"])
 
     def _principal_credentials(self, app: App) -> Iterator[Unmanaged]:
         """The portal shows them nowhere, and they work."""
-        path = f"/servicePrincipals/{app.service_principal_id}"
-        yield from _keys(
-            app,
-            self.deployer.graph(path, select="id,passwordCredentials,keyCredentials"),
-            " (of the service principal)",
-        )
-
-    def _api(self, principal: str) -> dict[str, Any]:
-        """The service principal of an API: `appId`, `displayName`, `appRoles`."""
-        with self._lock:
-            if principal not in self._apis:
-                shown = "appId,displayName,appRoles"
-                self._apis[principal] = self.deployer.graph(f"/servicePrincipals/{principal}", select=shown)
-            return self._apis[principal]
+        yield from _keys(app, self.directory.principal(app), " (of the service principal)")
 
     def _declared(self, app: App, kind: str) -> set[tuple[str, str]]:
         """The permissions that the app has consent for: client id of the API, name."""
         return {
-            (self._client_id(entry), entry["name"])
+            (api_of(self.outputs, entry), entry["name"])
             for entry in app.permissions
             if entry["kind"] == kind and entry["consent"]
         }
 
-    def _client_id(self, permission: Any) -> str:
-        name = permission["api"]
-        other = self.outputs.apps.get(name)
-        return str(FIRST_PARTY.get(name) or (other.client_id if other else name)).lower()
-
     def _consents(self, app: App) -> Iterator[Unmanaged]:
         declared = self._declared(app, "application")
-        for entry in self._listed(f"/servicePrincipals/{app.service_principal_id}/appRoleAssignments"):
-            api = self._api(entry["resourceId"])
-            names = {role["id"]: role["value"] for role in api.get("appRoles") or ()}
-            name = names.get(entry["appRoleId"], entry["appRoleId"])
-            if (api["appId"].lower(), name) not in declared:
-                yield Unmanaged(app.name, "consent", f"{name} at {entry['resourceDisplayName']}", entry["id"])
+        for held in self.directory.permissions(app):
+            if (held.api, held.name) not in declared:
+                yield Unmanaged(app.name, "consent", f"{held.name} at {held.api_name}", held.id)
 
     def _delegated(self, app: App) -> Iterator[Unmanaged]:
         declared = self._declared(app, "delegated")
-        for entry in self._listed(f"/servicePrincipals/{app.service_principal_id}/oauth2PermissionGrants"):
-            if entry["consentType"] != "AllPrincipals":
-                continue
-            api = self._api(entry["resourceId"])
-            for name in str(entry.get("scope") or "").split():
-                if (api["appId"].lower(), name) not in declared:
-                    what = f"{name} at {api['displayName']} (delegated, for every user)"
-                    yield Unmanaged(app.name, "consent", what, entry["id"])
+        for held in self.directory.delegated(app):
+            if (held.api, held.name) not in declared:
+                what = f"{held.name} at {held.api_name} (delegated, for every user)"
+                yield Unmanaged(app.name, "consent", what, held.id)
 
     def _owners(self, app: App) -> Iterator[Unmanaged]:
-        sides = {"registration": f"/applications/{app.object_id}"}
-        sides["service principal"] = f"/servicePrincipals/{app.service_principal_id}"
         assert app.owners is not None
-        for side, path in sides.items():
-            declared = {owner.lower() for owner in app.owners[side.replace(" ", "_")]}
-            for entry in self._listed(f"{path}/owners"):
+        for side in ("registration", "service principal"):
+            key = side.replace(" ", "_")
+            declared = {owner.lower() for owner in app.owners[key]}
+            for entry in self.directory.owners(app, key):
                 if entry["id"].lower() not in declared:
                     name = entry.get("userPrincipalName") or entry.get("displayName") or entry["id"]
                     yield Unmanaged(app.name, "owner", f"{name} (of the {side})", entry["id"])
 
     def _groups(self, app: App) -> Iterator[Unmanaged]:
         declared = {group.lower() for group in app.groups or ()}
-        for entry in self._listed(f"/servicePrincipals/{app.service_principal_id}/memberOf"):
-            if entry.get("@odata.type") == "#microsoft.graph.group" and entry["id"].lower() not in declared:
+        for entry in self.directory.groups(app):
+            if entry["id"].lower() not in declared:
                 by_rule = " (by its rule)" if "DynamicMembership" in (entry.get("groupTypes") or ()) else ""
                 yield Unmanaged(app.name, "group", f"{entry.get('displayName') or entry['id']}{by_rule}", entry["id"])
 
@@ -187,8 +172,7 @@ class _Seeing:
             (role["role_id"].lower(), (role.get("administrative_unit") or "").lower())
             for role in app.directory_roles or ()
         }
-        path, mine = "/roleManagement/directory/roleAssignments", f"principalId eq '{app.service_principal_id}'"
-        for entry in self.deployer.listed(self.deployer.graph(path, filter=mine), "graph"):
+        for entry in self.directory.directory_roles(app):
             scope = str(entry["directoryScopeId"])
             unit = scope.removeprefix("/administrativeUnits/").strip("/")
             if (entry["roleDefinitionId"].lower(), unit.lower()) not in declared:
