@@ -420,6 +420,7 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
         "client_id": identity.client_id,
         "object_id": identity.object_id,
         "service_principal_id": identity.service_principal_id,
+        "audience": _audience(app, identity),
         "grants": [
             {
                 "role": grant.role.name,
@@ -446,6 +447,17 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
         ],
         "credentials": [{**entry, **_read_from(app, entry)} for entry in identity.credentials],
     }
+
+
+def _audience(app: App, identity: AppIdentity) -> pulumi.Input[str]:
+    """What a token for this app is asked for: its first identifier URI, or its client id, which Entra ID takes as well."""
+    if not app.identifier_uris:
+        return identity.client_id
+    first = app.identifier_uris[0]
+    if "{tenant_id}" not in first:
+        return first
+    tenant: pulumi.Output[str] = azuread.get_client_config_output().tenant_id
+    return tenant.apply(lambda id_: first.replace("{tenant_id}", id_))
 
 
 def _read_from(app: App, credential: Mapping[str, Any]) -> dict[str, str]:

@@ -4,7 +4,8 @@
 |---|---|
 | `ARM_METADATA_HOSTNAME` | a cloud of its own, described at `https://HOST/metadata/endpoints` (as Pulumi's providers read it) |
 | `AZURE_AUTHORITY_HOST` | where tokens come from (as azure-identity reads it) |
-| `ENTRANT_LOGS_ENDPOINT`, `ENTRANT_METRICS_ENDPOINT` | where those two APIs answer; metrics may hold `{region}` |
+| `ENTRANT_LOGS_ENDPOINT`, `ENTRANT_INSIGHTS_ENDPOINT` | where those two APIs answer |
+| `ENTRANT_METRICS_ENDPOINT` | where custom metrics are sent; it may hold `{region}` |
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from entrant.errors import ConfigurationError
+from facts.audiences import AUDIENCES
 from facts.clouds import CLOUDS, Cloud
 
 _METADATA_VERSION = "2022-09-01"
@@ -35,27 +37,41 @@ def resolve(name: str, environ: Mapping[str, str]) -> Cloud:
     changes = {
         "authority": environ.get("AZURE_AUTHORITY_HOST"),
         "logs": environ.get("ENTRANT_LOGS_ENDPOINT"),
+        "insights": environ.get("ENTRANT_INSIGHTS_ENDPOINT"),
         "metrics": environ.get("ENTRANT_METRICS_ENDPOINT"),
     }
     given: dict[str, Any] = {field: _url(value) for field, value in changes.items() if value}
     return dataclasses.replace(cloud, **given)
 
 
-def scope(cloud: Cloud, audience: str) -> str:
-    """The scope to ask a token for; see `Cloud.scope`.
+def meant(audience: str, apps: Mapping[str, str]) -> str:
+    """What a word stands for where it names an app of the environment, whose audience `apps` has; APIs of Azure come first."""
+    return apps[audience] if audience in apps and audience not in AUDIENCES else audience
+
+
+def scope(cloud: Cloud, audience: str, apps: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The scope to ask a token for; see `Cloud.scope`. `apps` are the audiences of an environment's own apps by name.
 
     Raises:
-        ConfigurationError: a word that is no audience, with the nearest name.
+        ConfigurationError: a word that is no audience, with the nearest name, or an API that has none in this cloud.
     """
     try:
-        return cloud.scope(audience)
+        return cloud.scope(meant(audience, apps))
     except KeyError:
-        near = difflib.get_close_matches(audience, cloud.audiences, 1)
+        pass
+    if audience in AUDIENCES:
         raise ConfigurationError(
-            f'"{audience}" is no audience',
-            next_step=(f'did you mean "{near[0]}"? ' if near else "") + f"Names are {', '.join(cloud.audiences)}; "
-            "a resource URL or a scope is taken as it is",
-        ) from None
+            f"{audience} ({AUDIENCES[audience].what}) has no audience of its own in the cloud {cloud.name}",
+            next_step="name the resource's URL instead",
+        )
+    called = {word: name for name, api in AUDIENCES.items() for word in (*api.also, name)} | {app: app for app in apps}
+    near = difflib.get_close_matches(audience.lower(), called, 1)
+    own = f"; apps of the stack are {', '.join(apps)}" if apps else ""
+    raise ConfigurationError(
+        f'"{audience}" is no audience',
+        next_step=(f'did you mean "{called[near[0]]}"? ' if near else "")
+        + f"Names are {', '.join(cloud.audiences)}{own}; a resource URL or a scope is taken as it is",
+    )
 
 
 def is_known_authority(authority: str) -> bool:
@@ -79,13 +95,15 @@ def _described(cloud: Cloud, host: str) -> Cloud:
             "graph": str(document["microsoftGraphResourceId"]).rstrip("/"),
         }
         logs = str(document.get("logAnalyticsResourceId") or cloud.logs).rstrip("/")
+        insights = str(document.get("appInsightsResourceId") or cloud.insights).rstrip("/")
         return dataclasses.replace(
             cloud,
             authority=str(authentication["loginEndpoint"]).rstrip("/"),
             resource_manager=str(document["resourceManager"]).rstrip("/"),
             graph=audiences["graph"],
             logs=logs,
-            audiences=MappingProxyType(audiences | {"logs": logs}),
+            insights=insights,
+            audiences=MappingProxyType(audiences | {"logs": logs, "insights": insights}),
         )
     except (KeyError, IndexError, TypeError) as error:
         raise ConfigurationError(

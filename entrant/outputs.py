@@ -8,7 +8,7 @@ and the map `identities`, which holds no secret.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class App:
     """Object ids of the groups that it is a member of; None where the outputs do not tell."""
     directory_roles: Sequence[Mapping[str, Any]] | None = None
     """`role_id` and `administrative_unit` of each; None where the outputs do not tell."""
+    audiences: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What a token for each app of the same environment is asked for, by its name: identifier URI or client id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,9 @@ def parse(outputs: Mapping[str, Any], *, secrets: bool = True) -> Outputs:
     identities = outputs.get("identities")
     if not isinstance(identities, Mapping):
         raise ContractError('the output "identities" is not a map')
-    return Outputs(
-        tenant, cloud, {name: _app(name, entry, outputs, tenant, cloud, secrets) for name, entry in identities.items()}
-    )
+    apps = {name: _app(name, entry, outputs, tenant, cloud, secrets) for name, entry in identities.items()}
+    audiences = {name: identities[name].get("audience") or app.client_id for name, app in apps.items()}
+    return Outputs(tenant, cloud, {name: replace(app, audiences=audiences) for name, app in apps.items()})
 
 
 def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: str, secrets: bool) -> App:

@@ -464,7 +464,7 @@ def token(
     cache: bool | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Token:
-    """A token for an audience: a name (`logs`, `metrics`, `arm`, `graph`, …), a resource URL, or a scope.
+    """A token for an audience: a name (`logs`, `insights`, `arm`, …), another app of the stack, a resource URL, or a scope.
 
         entrant.token(entrant.from_environment(), "logs", min_valid=600).access_token
 
@@ -476,13 +476,13 @@ def token(
         ConfigurationError: an unknown audience, or a `min_valid` that is longer than Entra ID's tokens live.
     """
     store = _store(app, using, cache, environ)
-    asked = disk.asked_key(app.tenant_id, app.client_id, app.cloud, audience, environ)
+    asked = disk.asked_key(app.tenant_id, app.client_id, app.cloud, clouds.meant(audience, app.audiences), environ)
     if store is not None and (known := store.read(*asked)):
         found = disk.token(store, disk.token_key(app.tenant_id, app.client_id, *known), min_valid)
         if found:
             return Token(found[1], found[0], known[1], app.tenant_id, app.client_id)
     source = Credential(app, clouds.resolve(app.cloud, environ), using=using, environ=environ, store=store)
-    scope = clouds.scope(source.cloud, audience)
+    scope = clouds.scope(source.cloud, audience, app.audiences)
     made = fetch(source, app, scope, min_valid=min_valid)
     if store is not None:
         _keep(store, [source.cloud.authority, scope], asked)

@@ -1,15 +1,16 @@
-"""Azure's national clouds: where each one's endpoints are and which audience each API's tokens are made for.
+"""Azure's national clouds: where each one's endpoints are. The audiences of its APIs are in `facts.audiences`.
 
 Sources: Microsoft's documentation of national clouds (authority hosts, Microsoft Graph), "Azure Government endpoint mapping",
-"Azure China developer guide", and each API's authentication page. Slashes count: Log Analytics is asked without a trailing
-slash, custom metrics with one ("Be sure to include the trailing slash"); a v2 scope is the audience, a slash and `.default`,
-so the scope for custom metrics in the public cloud is `https://monitoring.azure.com//.default`.
+"Azure China developer guide", azure-cli's core/cloud.py (Application Insights). A v2 scope is the audience, a slash and
+`.default`, so the scope for custom metrics in the public cloud is `https://monitoring.azure.com//.default`.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from facts.audiences import names
 
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -25,19 +26,25 @@ class Cloud:
     graph: str
     logs: str
     """The Log Analytics query API: `{logs}/v1/workspaces/{id}/query`."""
+    insights: str
+    """The Application Insights API: `{insights}/v1/apps/{application id}/query`, `…/metrics`, `…/events`."""
     metrics: str
     """Custom metrics, with `{region}` for the resource's region: `{metrics}{resourceId}/metrics`."""
     audiences: Mapping[str, str]
 
     def scope(self, audience: str) -> str:
-        """The OAuth v2 scope of a named audience, a resource URL, a GUID or `api://…` id, or a scope that is one already.
+        """The OAuth v2 scope of a named audience, a resource URL, a GUID, `api://…` or `urn:…` id, or a scope that is one already.
 
         Raises:
             KeyError: it is none of these.
         """
         if audience in self.audiences:
             audience = self.audiences[audience]
-        elif "://" not in audience and not GUID.fullmatch(audience.removesuffix("/.default")):
+        elif (
+            "://" not in audience
+            and not audience.startswith("urn:")
+            and not GUID.fullmatch(audience.removesuffix("/.default"))
+        ):
             raise KeyError(audience)
         return audience if audience.endswith("/.default") else audience + "/.default"
 
@@ -50,18 +57,9 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             "https://management.azure.com",
             "https://graph.microsoft.com",
             "https://api.loganalytics.io",
+            "https://api.applicationinsights.io",
             "https://{region}.monitoring.azure.com",
-            MappingProxyType(
-                {
-                    "logs": "https://api.loganalytics.io",
-                    "metrics": "https://monitoring.azure.com/",
-                    "arm": "https://management.azure.com",
-                    "graph": "https://graph.microsoft.com",
-                    "ingestion": "https://monitor.azure.com",
-                    "keyvault": "https://vault.azure.net",
-                    "storage": "https://storage.azure.com",
-                }
-            ),
+            MappingProxyType(names("public")),
         ),
         "usgovernment": Cloud(
             "usgovernment",
@@ -69,18 +67,9 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             "https://management.usgovcloudapi.net",
             "https://graph.microsoft.us",
             "https://api.loganalytics.us",
+            "https://api.applicationinsights.us",
             "https://{region}.monitoring.azure.us",
-            MappingProxyType(
-                {
-                    "logs": "https://api.loganalytics.us",
-                    "metrics": "https://monitoring.azure.us/",
-                    "arm": "https://management.usgovcloudapi.net",
-                    "graph": "https://graph.microsoft.us",
-                    "ingestion": "https://monitor.azure.us",
-                    "keyvault": "https://vault.usgovcloudapi.net",
-                    "storage": "https://storage.azure.com",
-                }
-            ),
+            MappingProxyType(names("usgovernment")),
         ),
         "china": Cloud(
             "china",
@@ -88,18 +77,9 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
             "https://management.chinacloudapi.cn",
             "https://microsoftgraph.chinacloudapi.cn",
             "https://api.loganalytics.azure.cn",
+            "https://api.applicationinsights.azure.cn",
             "https://{region}.monitoring.azure.cn",
-            MappingProxyType(
-                {
-                    "logs": "https://api.loganalytics.azure.cn",
-                    "metrics": "https://monitoring.azure.cn/",
-                    "arm": "https://management.chinacloudapi.cn",
-                    "graph": "https://microsoftgraph.chinacloudapi.cn",
-                    "ingestion": "https://monitor.azure.cn",
-                    "keyvault": "https://vault.azure.cn",
-                    "storage": "https://storage.azure.com",
-                }
-            ),
+            MappingProxyType(names("china")),
         ),
     }
 )

@@ -34,11 +34,7 @@ def bearer(call: Call) -> str | None:
 
 def accepts(world: World, audience: str, *shorts: str) -> bool:
     """Whether an audience is this server itself or one of these first-party APIs (trailing slash ignored)."""
-    plain = audience.lower().rstrip("/")
-    if plain == world.url:
-        return True
-    api = first_party.by_audience().get(plain) or first_party.by_app_id().get(plain)
-    return api is not None and api.short in shorts
+    return audience.lower().rstrip("/") == world.url or first_party.stands_for(audience, shorts)
 
 
 def caller_of(world: World, claims: dict[str, Any]) -> Caller:
@@ -82,7 +78,7 @@ def authenticate(world: World, call: Call, *shorts: str, wrong_audience: int = 4
         refuse(401, "InvalidAuthenticationToken", "The access token is invalid.", headers=challenge)
     audience = str(claims["aud"])
     if not accepts(world, audience, *shorts):
-        allowed = [text for api in first_party.APIS if api.short in shorts for text in api.audiences]
+        allowed = first_party.audiences_of(*shorts)
         wanted = ",".join(f"'{text}/','{text}'" for text in allowed[:2])
         text = (
             f"The access token has been obtained for wrong audience or resource '{audience}'. It should exactly match with one of "

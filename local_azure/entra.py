@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
-from facts.apis import KEY_VAULT
+from facts.apis import GRAPH, KEY_VAULT
 from local_azure import first_party, keyvault
 from local_azure.assertions import AssertionRefused, check_assertion
 from local_azure.directory import Doc
@@ -288,8 +288,7 @@ def _resource(world: World, asked: str) -> Resource | None:
     """The API that a resource identifier names: a first-party audience, this server, an application id or identifier URI."""
     directory, plain = world.directory, asked.rstrip("/")
     if plain.lower() == world.url:
-        graph = first_party.APIS[0]
-        return Resource(next(iter(directory.find("servicePrincipal", "appId", graph.app_id)), None), asked)
+        return Resource(next(iter(directory.find("servicePrincipal", "appId", GRAPH)), None), asked)
     vaults = plain.lower() == keyvault.resource(world)
     api = first_party.by_app_id()[KEY_VAULT] if vaults else first_party.by_audience().get(plain.lower())
     if api is not None:

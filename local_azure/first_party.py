@@ -1,17 +1,17 @@
 """Microsoft's own APIs as every tenant has them: service principals with fixed application ids, audiences and permissions.
 
-Application ids: Microsoft's list of first-party applications. Permission ids of Microsoft Graph: ``facts.apis``.
+Application ids and audiences: ``facts.audiences``. Permission ids of Microsoft Graph: ``facts.apis``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from facts import apis
-from facts.clouds import CLOUDS
+from facts.audiences import AUDIENCES, AZURE_MONITOR
 
 MICROSOFT_TENANT = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
 """`appOwnerOrganizationId` of Microsoft's own service principals."""
@@ -19,65 +19,79 @@ MICROSOFT_TENANT = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One first-party API: the audiences a token may be asked for (compared without a trailing slash)."""
+    """One first-party API: its audiences, compared without regard to case and a trailing slash, each with its name here."""
 
     app_id: str
     name: str
-    audiences: tuple[str, ...]
-    short: str
+    audiences: Mapping[str, str]
+
+    @property
+    def shorts(self) -> frozenset[str]:
+        """The names of its audiences: one API may have several, such as custom metrics and queries of metrics."""
+        return frozenset(self.audiences.values())
 
 
-def _everywhere(short: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(cloud.audiences[short].rstrip("/") for cloud in CLOUDS.values()))
+ALSO = {
+    "arm": (
+        "https://management.core.windows.net",
+        "https://management.core.usgovcloudapi.net",
+        "https://management.core.chinacloudapi.cn",
+    ),
+    "logs": ("https://westus2.api.loganalytics.io",),
+}
+"""Audiences that an API takes besides those of `facts.audiences`."""
+NAMES = {
+    apis.AZURE_SERVICE_MANAGEMENT: "Windows Azure Service Management API",
+    apis.LOG_ANALYTICS: "Log Analytics API",
+    AZURE_MONITOR: "Azure Monitor",
+    AUDIENCES["ingestion"].app_id: "Azure Monitor Control Service",
+    AUDIENCES["insights"].app_id: "Application Insights API",
+    apis.KEY_VAULT: "Azure Key Vault",
+    AUDIENCES["storage"].app_id: "Azure Storage",
+}
+"""Display names that are not the description in `facts.audiences`."""
 
 
-APIS: tuple[Api, ...] = (
-    Api(apis.GRAPH, "Microsoft Graph", _everywhere("graph"), "graph"),
-    Api(
-        apis.AZURE_SERVICE_MANAGEMENT,
-        "Windows Azure Service Management API",
-        (
-            *_everywhere("arm"),
-            "https://management.core.windows.net",
-            "https://management.core.usgovcloudapi.net",
-            "https://management.core.chinacloudapi.cn",
-        ),
-        "arm",
-    ),
-    Api(apis.LOG_ANALYTICS, "Log Analytics API", (*_everywhere("logs"), "https://westus2.api.loganalytics.io"), "logs"),
-    Api(
-        "035f9e1d-4f00-4419-bf50-bf2d87eb4878",
-        "Azure Monitor Control Service",
-        _everywhere("ingestion"),
-        "ingestion",
-    ),
-    Api(
-        "6bccf540-eb86-4037-af03-7fa058c2db75",
-        "Azure Monitor",
-        (*(audience.rstrip("/") for audience in _everywhere("metrics")), "https://metrics.monitor.azure.com"),
-        "metrics",
-    ),
-    Api("cfa8b339-82a2-471a-a3c9-0fc0be7a4093", "Azure Key Vault", _everywhere("keyvault"), "keyvault"),
-    Api("e406a681-f3d4-42a8-90b6-c2b029497af1", "Azure Storage", _everywhere("storage"), "storage"),
-    Api(
-        "00000002-0000-0000-c000-000000000000",
-        "Windows Azure Active Directory",
-        ("https://graph.windows.net",),
-        "aad-graph",
-    ),
-)
+@cache
+def all_apis() -> tuple[Api, ...]:
+    """Every first-party API."""
+    found: dict[str, Api] = {}
+    for short, row in AUDIENCES.items():
+        urls = [audience for audience in (row.public, row.usgovernment, row.china) if audience and "://" in audience]
+        taken = {text.rstrip("/"): short for text in (*urls, *ALSO.get(short, ()))}
+        known = found.get(row.app_id)
+        name = known.name if known else NAMES.get(row.app_id, row.what)
+        # PostgreSQL and MySQL are one API with one audience under two names.
+        found[row.app_id] = Api(row.app_id, name, taken | (dict(known.audiences) if known else {}))
+    old = Api(apis.AZURE_AD_GRAPH, "Windows Azure Active Directory", {"https://graph.windows.net": "aad-graph"})
+    return (*found.values(), old)
 
 
 @cache
 def by_app_id() -> Mapping[str, Api]:
     """Every first-party API by its application id."""
-    return {api.app_id: api for api in APIS}
+    return {api.app_id: api for api in all_apis()}
 
 
 @cache
 def by_audience() -> Mapping[str, Api]:
     """Every first-party API by audience, lower-case and without a trailing slash."""
-    return {audience.lower().rstrip("/"): api for api in APIS for audience in api.audiences}
+    return {audience.lower(): api for api in all_apis() for audience in api.audiences}
+
+
+def audiences_of(*shorts: str) -> list[str]:
+    """The audiences, without a trailing slash, that stand for any of these names."""
+    return [text for api in all_apis() for text, short in api.audiences.items() if short in shorts]
+
+
+def stands_for(audience: str, shorts: Collection[str]) -> bool:
+    """Whether an audience, or an application id in its place, is one of an API with one of these names."""
+    plain = audience.lower().rstrip("/")
+    api = by_audience().get(plain)
+    if api is not None:
+        return next(short for text, short in api.audiences.items() if text.lower() == plain) in shorts
+    named = by_app_id().get(plain)
+    return named is not None and not named.shorts.isdisjoint(shorts)
 
 
 @cache

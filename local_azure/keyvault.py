@@ -164,7 +164,7 @@ class _Request:
             _no(401, "Unauthorized", text, headers=challenge)
         audience = str(claims["aud"])
         if audience.rstrip("/").lower() != resource(world) and not accepts(world, audience, "keyvault"):
-            allowed = ", ".join(one for api in first_party.APIS if api.short == "keyvault" for one in api.audiences)
+            allowed = ", ".join(first_party.audiences_of("keyvault"))
             text = f"AKV10022: Invalid audience. Expected {allowed}, found: {audience}."
             _no(401, "Unauthorized", text, headers=challenge)
         return caller_of(world, claims)

@@ -154,7 +154,7 @@ def read(world: World, call: Call, caller: Caller, scope: Scope, what: str) -> R
 
 def batch(world: World, call: Call) -> Reply:
     """``POST /subscriptions/{id}/metrics:getBatch``: of several resources, each of which the caller must be able to read."""
-    caller = authenticate(world, call, "metrics", "arm")
+    caller = authenticate(world, call, "metrics-query", "arm")
     wanted = _wanted(world, call)
     try:
         body = call.json()

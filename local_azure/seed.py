@@ -83,6 +83,7 @@ def seed(world: World, state: Path) -> Deployer:
     if kept is not None and kept.client_id == deployer.client_id:
         deployer = kept
     with world.store.write():
+        _first_parties(world)  # an older version may not have had them all
         _identity(world, deployer, known["application"])
         held = world.directory.secrets_of([known["application"], deployer.object_id], deployer.client_secret)
         if not any(secret.matches for secret in held):
@@ -109,8 +110,7 @@ def _tenant(world: World, deployer: Deployer) -> None:
     store.set_setting("tenant_id", deployer.tenant_id)
     store.set_setting("created", str(now))
     add_subscription(world, deployer.subscription_id, "Local subscription")
-    for api in first_party.APIS:
-        directory.create("servicePrincipal", _first_party(api, now))
+    _first_parties(world)
     graph = directory.find("servicePrincipal", "appId", GRAPH)[0]
 
     application_id = new_guid()
@@ -196,6 +196,13 @@ def _add_secret(world: World, application_id: str, value: str) -> None:
     application["passwordCredentials"] = [*others, credential]
     directory.update(application)
     directory.add_secret(application_id, key, value, 0.0, FAR, created=0.0)
+
+
+def _first_parties(world: World) -> None:
+    """Let the service principal of each of Microsoft's own APIs exist."""
+    for api in first_party.all_apis():
+        if not world.directory.find("servicePrincipal", "appId", api.app_id):
+            world.directory.create("servicePrincipal", _first_party(api, world.store.now()))
 
 
 def _first_party(api: first_party.Api, now: float) -> dict[str, Any]:

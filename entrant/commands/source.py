@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from entrant import cache, engine, outputs
 from entrant.commands import options
 from entrant.errors import ConfigurationError
+from facts.audiences import AUDIENCES
 
 if TYPE_CHECKING:
     from entrant import tokens
@@ -80,7 +82,19 @@ def app_and(*names: str) -> Callable[[_F], _F]:
             return words
         raise click.UsageError(f"takes {parameter.metavar}, and {len(words)} were given", ctx)
 
-    return click.argument("words", nargs=-1, metavar=" ".join(["[APP]", *names]), callback=arranged)
+    complete = complete_audience if "AUDIENCE" in names else None
+    metavar = " ".join(["[APP]", *names])
+    return click.argument("words", nargs=-1, metavar=metavar, callback=arranged, shell_complete=complete)
+
+
+def complete_audience(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of audiences for a shell's completion, with what each is; also behind `NAME=`."""
+    variable, equals, begun = incomplete.rpartition("=")
+    return [
+        CompletionItem(f"{variable}{equals}{name}", help=api.what)
+        for name, api in AUDIENCES.items()
+        if name.startswith(begun)
+    ]
 
 
 def apps(stack: str | None, file: str | None, cwd: Path | None) -> outputs.Outputs | None:
@@ -125,7 +139,7 @@ def token(app: outputs.App, audience: str) -> "tuple[tokens.Credential, tokens.T
     from entrant import clouds, tokens
 
     credential = tokens.credential(app, **how())
-    return credential, tokens.fetch(credential, app, clouds.scope(credential.cloud, audience))
+    return credential, tokens.fetch(credential, app, clouds.scope(credential.cloud, audience, app.audiences))
 
 
 class Duration(click.ParamType[float]):

@@ -39,9 +39,10 @@ def token(
     name: str | None,
     min_valid: float,
 ) -> None:
-    """Print a bearer token for AUDIENCE and nothing else: logs, metrics, arm, graph, …, a resource URL or a scope.
+    """Print a bearer token for AUDIENCE and nothing else.
 
-    APP may be left out where the stack has one, or with AZURE_* variables.
+    AUDIENCE is an API by name (logs, insights, metrics, arm, graph, keyvault, sql, …; docs/helper.md has them all), another app of
+    the stack, a resource URL or a scope. APP may be left out where the stack has one, or with AZURE_* variables.
 
     \b
     python3 -m entrant token -s dev log-reader logs
@@ -72,7 +73,7 @@ def _checked(name: str) -> str:
 
 
 @click.command(cls=source.WithCommand)
-@click.argument("words", nargs=-1, metavar="[APP] [[NAME=]AUDIENCE]…")
+@click.argument("words", nargs=-1, metavar="[APP] [[NAME=]AUDIENCE]…", shell_complete=source.complete_audience)
 @source.source
 @click.option(
     "--identity",

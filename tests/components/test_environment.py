@@ -69,6 +69,7 @@ def test_identities_tell_grants_and_credentials_and_no_secret(tmp_path: Path) ->
         "client_id",
         "object_id",
         "service_principal_id",
+        "audience",
         "grants",
         "permissions",
         "owners",

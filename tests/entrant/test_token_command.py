@@ -6,11 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
 
+import local_azure
 from tests.entrant.authority import TENANT, Answer, Authority, refusal, serve
 from tests.entrant.test_outputs import stack_outputs
+from tests.local_azure.conftest import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -130,3 +134,58 @@ def test_a_wrong_call_ends_in_a_sentence_and_exit_code_2(run: Run, arguments: li
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_app_of_the_stack_is_an_audience_by_its_name(
+    azure: local_azure.LocalAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its identifier URI, and by its client id where it has none; the tokens are what the local Azure gives for them."""
+    deployer = Client(azure)
+    client, api, plain = (deployer.new_identity() for _ in range(3))
+    deployer.graph(
+        "PATCH", f"/applications/{api.application_id}", {"identifierUris": [f"api://{api.client_id}/orders"]}
+    )
+    entries = {
+        "orders-client": (client, {}),
+        "orders-api": (api, {"audience": f"api://{api.client_id}/orders"}),
+        "plain-api": (plain, {"audience": plain.client_id}),
+        "of-an-older-version": (plain, {}),
+    }
+    given: dict[str, Any] = {"contract": 1, "tenant_id": azure.tenant_id, "cloud": "public", "identities": {}}
+    for name, (identity, more) in entries.items():
+        given[f"{name.replace('-', '_')}_client_id"] = identity.client_id
+        given["identities"][name] = stack_outputs()["identities"]["log-reader"] | {"grants": []} | more
+    given["orders_client_client_secret"] = client.secret
+    file = tmp_path / "outputs.json"
+    file.write_text(json.dumps(given), "utf-8")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "ARM_"))}
+    env |= azure.environment()
+
+    def token(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "entrant", "token", "--outputs", str(file), "orders-client", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+
+    def audience(*arguments: str) -> str:
+        done = token(*arguments)
+        assert done.returncode == 0, done.stderr
+        claims = jwt.decode(done.stdout.strip(), options={"verify_signature": False})
+        assert claims["appid"] == client.client_id
+        return str(claims["aud"])
+
+    assert audience("orders-api") == f"api://{api.client_id}/orders"
+    assert audience("plain-api") == plain.client_id
+    assert audience("of-an-older-version") == plain.client_id
+    assert audience("eventhubs") == "https://eventhubs.azure.net"
+    done = token("order-api")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'did you mean "orders-api"?' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("entrant token app cogn", ["cognitiveservices"]), ("entrant run app TOKEN=metrics-", ["TOKEN=metrics-query"])],
+)
+def test_a_shell_completes_audiences(words: str, found: list[str]) -> None:
+    env = os.environ | {"_ENTRANT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "3"}
+    done = subprocess.run([sys.executable, "-m", "entrant"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == found, done.stderr

@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 import local_azure
+from facts.clouds import CLOUDS
 from local_azure import LocalAzure
 from tests.local_azure.conftest import Client, Identity
 
@@ -210,3 +211,20 @@ def test_new_secret_takes_effect_after_the_propagation_delay(state: Any) -> None
     assert refusal(them.ask_token(GRAPH)) == (401, "invalid_client", 7000215)
     own.admin("PATCH", "settings", {"clock": {"offset": 601}})
     assert them.ask_token(GRAPH).status_code == 200
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_token_is_given_for_every_api_that_has_a_name(deployer: Client, cloud: str) -> None:
+    """With exactly the audience that was asked for, as in version 1 tokens of Microsoft's own APIs."""
+    for name, audience in CLOUDS[cloud].audiences.items():
+        answer = deployer.ask_token(CLOUDS[cloud].scope(name))
+        assert answer.status_code == 200, f"{name}: {answer.text}"
+        assert jwt.decode(answer.json()["access_token"], options={"verify_signature": False})["aud"] == audience
+
+
+def test_a_token_for_one_api_of_azure_monitor_is_none_for_the_other(deployer: Client) -> None:
+    path = f"/subscriptions/{deployer.azure.subscription_id}/metrics:getBatch"
+    refused = deployer.call("POST", path, {"resourceids": []}, scope="https://monitoring.azure.com//.default")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "InvalidAuthenticationTokenAudience")
+    heard = deployer.call("POST", path, {"resourceids": []}, scope="https://metrics.monitor.azure.com/.default")
+    assert heard.status_code == 400
