@@ -93,14 +93,18 @@ def authenticate(world: World, call: Call, *shorts: str, wrong_audience: int = 4
     return caller_of(world, claims)
 
 
-def permitted(world: World, caller: Caller, action: str, scope: Scope, *, data: bool = False) -> bool:
-    """Whether a caller's roles permit an action at a scope now."""
-    return _allowed(world, caller, action, scope, data, {}) == "yes"
+def permitted(
+    world: World, caller: Caller, action: str, scope: Scope, *, data: bool = False, at: str = "roles"
+) -> bool:
+    """Whether a caller's roles permit an action at a scope now; `at` names the propagation delay that counts."""
+    return _allowed(world, caller, action, scope, data, {}, at) == "yes"
 
 
-def _allowed(world: World, caller: Caller, action: str, scope: Scope, data: bool, attributes: Attributes) -> Allowed:
+def _allowed(
+    world: World, caller: Caller, action: str, scope: Scope, data: bool, attributes: Attributes, at: str = "roles"
+) -> Allowed:
     now = {("environment", "utcnow"): utc(world.store.now())}
-    delay = world.propagation("roles")
+    delay = world.propagation(at)
     return world.resources.allowed(
         caller.principals, action, scope, data=data, delay=delay, attributes={**now, **attributes}
     )

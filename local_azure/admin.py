@@ -127,6 +127,8 @@ def _register_issuer(world: World, body: Doc) -> None:
         _bad(str(error))
 
 
+PROPAGATION = ("roles", "secrets", "insights")
+"""What takes its time: new roles, new secrets, and new roles at Application Insights."""
 Referred = Literal["group", "user", "administrativeUnit"]
 """Kinds of directory objects that an environment may refer to without declaring them."""
 
@@ -134,7 +136,7 @@ Referred = Literal["group", "user", "administrativeUnit"]
 def settings(world: World) -> Doc:
     """What can be changed, as it is now."""
     return {
-        "propagation": {what: world.propagation(what) for what in ("roles", "secrets")},
+        "propagation": {what: world.propagation(what) for what in PROPAGATION},
         "clock": {
             "now": world.store.now(),
             "offset": round(world.store.now() - time.time(), 3),
@@ -145,7 +147,7 @@ def settings(world: World) -> Doc:
 
 
 def set_propagation(world: World, what: str, seconds: Any) -> None:
-    """Let new roles or secrets take effect `seconds` after they are made."""
+    """Let new roles or secrets (one of `PROPAGATION`) take effect `seconds` after they are made."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 86400:
         _bad(f"The propagation delay of {what} must be 0 to 86400 seconds.")
     world.store.set_setting(f"propagation.{what}", repr(float(seconds)))
@@ -156,7 +158,7 @@ def _change(world: World, body: Doc) -> None:
         if name == "propagation" and isinstance(value, int | float):
             for what in ("roles", "secrets"):
                 set_propagation(world, what, value)
-        elif name == "propagation" and isinstance(value, dict) and value.keys() <= {"roles", "secrets"}:
+        elif name == "propagation" and isinstance(value, dict) and value.keys() <= set(PROPAGATION):
             for what, seconds in value.items():
                 set_propagation(world, what, seconds)
         elif name == "clock" and isinstance(value, dict) and value.keys() <= {"offset", "speed"}:

@@ -13,7 +13,17 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from facts.scopes import ROOT, Scope, ScopeError, parse_scope
-from local_azure import authorization, collection, keyvault, management_groups, metrics, operations, tags, workspaces
+from local_azure import (
+    authorization,
+    collection,
+    components,
+    keyvault,
+    management_groups,
+    metrics,
+    operations,
+    tags,
+    workspaces,
+)
 from local_azure.access import Caller, authenticate, demand, permitted
 from local_azure.resources import key_of
 from local_azure.seed import REGIONS
@@ -455,6 +465,7 @@ def put_resource(world: World, scope: Scope, body: Doc, stored: Doc | None) -> R
 
 
 COMPUTED: dict[str, Callable[[World, Doc, Doc | None], Doc]] = {
+    "microsoft.insights/components": components.computed,
     "microsoft.insights/datacollectionendpoints": collection.computed_endpoint,
     "microsoft.insights/datacollectionrules": collection.computed_rule,
     "microsoft.keyvault/vaults": keyvault.computed_vault,

@@ -18,7 +18,7 @@ from typing import Any
 
 from local_azure.wire import Call, Reply, new_guid, utc
 
-FAMILIES = ("token", "graph", "arm", "logs", "metrics", "ingestion", "keyvault")
+FAMILIES = ("token", "graph", "arm", "logs", "insights", "metrics", "ingestion", "keyvault")
 KINDS = ("status", "reset", "slow", "replication", "operation")
 STATUSES = (429, 500, 502, 503, 504)
 LONGEST = 600.0
@@ -191,7 +191,7 @@ def family_of(call: Call) -> str:
     if parts[0] in ("v1.0", "beta"):
         return "graph"
     if parts[0] == "v1":
-        return "logs"
+        return "insights" if parts[1:2] == ["apps"] else "logs"
     if parts[0] == "datacollectionrules":
         return "ingestion"
     if parts[0] in ("subscriptions", "providers", "tenants"):

@@ -24,7 +24,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from local_azure import admin, arm, entra, graph, ingestion, keyvault, logs, metadata, metrics, operations, page, seed
+from local_azure import (
+    admin,
+    arm,
+    entra,
+    graph,
+    ingestion,
+    insights,
+    keyvault,
+    logs,
+    metadata,
+    metrics,
+    operations,
+    page,
+    seed,
+)
 from local_azure.authority import server_certificate
 from local_azure.connections import Bodies, Limits, TooLarge, bounded
 from local_azure.faults import family_of
@@ -42,6 +56,7 @@ FAMILIES: tuple[Family, ...] = (
     keyvault.handle,
     metadata.handle,
     graph.handle,
+    insights.handle,
     logs.handle,
     ingestion.handle,
     metrics.handle,
@@ -173,7 +188,7 @@ class App:
 
     async def _answered(self, call: Call) -> Reply:
         """The answer to a request. Queries of logs take their time: one after another, and everything else goes on meanwhile."""
-        if family_of(call) != "logs":
+        if family_of(call) not in ("logs", "insights"):
             return self.answer(call)
         self.world.operations.settle()
         reply, asking = await asyncio.get_running_loop().run_in_executor(self._queries, self._query, call)
@@ -185,7 +200,7 @@ class App:
         store = Store(self.world.store.path)
         try:
             world = World(store, self.world.url)
-            return self._caught(call, lambda: _served(world, call, logs.handle)), world.asking
+            return self._caught(call, lambda: _served(world, call, insights.handle, logs.handle)), world.asking
         finally:
             store.close()
 

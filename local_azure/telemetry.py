@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+from local_azure import components
 from local_azure.store import Store
 from local_azure.wire import utc
 
@@ -58,7 +59,9 @@ SEEDED: dict[str, Columns] = {
         "TimeGrain": "string",
         "UnitName": "string",
     },
+    **components.COLUMNS,
 }
+"""The tables that every workspace has."""
 
 
 class Telemetry:

@@ -72,5 +72,8 @@ class World:
         return int(self.store.setting("directory_quota") or DIRECTORY_QUOTA)
 
     def propagation(self, what: str) -> float:
-        """Seconds until something new takes effect; `what` is `roles` or `secrets`."""
-        return float(self.store.setting(f"propagation.{what}") or 0)
+        """Seconds until something new takes effect: `roles`, `secrets`, or roles at `insights`, where those of all unless set."""
+        set_for = self.store.setting(f"propagation.{what}")
+        if set_for is None and what == "insights":
+            set_for = self.store.setting("propagation.roles")
+        return float(set_for or 0)

@@ -243,6 +243,12 @@ def reset(state: Path, yes: bool, purge: bool) -> None:
 @local.command()
 @_where
 @click.option("--roles", type=click.FloatRange(0, 86400), metavar="SECONDS", help="Until a new role assignment works.")
+@click.option(
+    "--insights",
+    type=click.FloatRange(0, 86400),
+    metavar="SECONDS",
+    help="Until a new role assignment works at Application Insights; by default as --roles.",
+)
 @click.option("--secrets", type=click.FloatRange(0, 86400), metavar="SECONDS", help="Until a new client secret works.")
 @click.option(
     "--ahead", type=source.Duration(), metavar="DURATION", help="How far its clock is ahead, such as 10m or 90d."
@@ -253,6 +259,7 @@ def reset(state: Path, yes: bool, purge: bool) -> None:
 def settings(
     state: Path,
     roles: float | None,
+    insights: float | None,
     secrets: float | None,
     ahead: float | None,
     speed: float | None,
@@ -269,7 +276,8 @@ def settings(
     azure = _running(state)
     if rotate_keys:
         azure.admin("POST", "keys/rotate")
-    propagation = {name: value for name, value in (("roles", roles), ("secrets", secrets)) if value is not None}
+    delays = (("roles", roles), ("secrets", secrets), ("insights", insights))
+    propagation = {name: value for name, value in delays if value is not None}
     clock = {name: value for name, value in (("offset", ahead), ("speed", speed)) if value is not None}
     given = (("propagation", propagation), ("clock", clock), ("directory_quota", quota))
     changes = {name: value for name, value in given if value}
@@ -342,7 +350,9 @@ def _line(entry: dict[str, Any]) -> str:
 @local.command()
 @click.argument("kind", required=False, type=click.Choice(["status", "reset", "slow", "replication", "operation"]))
 @_where
-@click.option("--family", metavar="NAME", help="Only at: token, graph, arm, logs, metrics, ingestion or keyvault.")
+@click.option(
+    "--family", metavar="NAME", help="Only at: token, graph, arm, logs, insights, metrics, ingestion or keyvault."
+)
 @click.option("--route", metavar="PATH", help="Only where the path starts so.")
 @click.option("--method", metavar="METHOD", help="Only requests of this HTTP method.")
 @click.option("--status", type=int, metavar="CODE", help="What `status` answers: 429, 500, 502, 503 (default) or 504.")

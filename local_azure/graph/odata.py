@@ -131,14 +131,19 @@ class _Parser:
             folded = [_fold(value) for value in values]
             path = _path(name, var)
             return Filter(
-                lambda doc: _fold(_read(doc, path)) in folded, _index(name, var, "eq", values), False, _names(name, var)
+                lambda doc: _fold(read_path(doc, path)) in folded,
+                _index(name, var, "eq", values),
+                False,
+                _names(name, var),
             )
         if operator not in COMPARE:
             self.fail(f"Syntax error: '{operator}' is not an operator, in '{self.text}'.")
         value, path, compare = self.value(), _path(name, var), COMPARE[operator]
         index = _index(name, var, "eq", [value]) if operator == "eq" else None
         wanted = _fold(value)
-        return Filter(lambda doc: compare(_fold(_read(doc, path)), wanted), index, operator == "ne", _names(name, var))
+        return Filter(
+            lambda doc: compare(_fold(read_path(doc, path)), wanted), index, operator == "ne", _names(name, var)
+        )
 
     def function(self, name: str, var: str | None) -> Filter:
         function = name.lower()
@@ -157,7 +162,7 @@ class _Parser:
         path, part, starts = _path(prop, var), value.lower(), function == "startswith"
 
         def test(doc: Doc) -> bool:
-            held = _fold(_read(doc, path))
+            held = _fold(read_path(doc, path))
             found = isinstance(held, str) and (held.startswith(part) if starts else held.endswith(part))
             return found is wanted
 
@@ -170,7 +175,7 @@ class _Parser:
         path = _path(prop, outer)
         self.need("(")
         if self.take(")"):
-            return Filter(lambda doc: bool(_read(doc, path)), None, True, _names(prop, outer))
+            return Filter(lambda doc: bool(read_path(doc, path)), None, True, _names(prop, outer))
         kind, var = self.next()
         if kind != "name":
             self.fail(f"a range variable was expected in '{name}'.")
@@ -179,7 +184,7 @@ class _Parser:
         self.need(")")
 
         def test(doc: Doc) -> bool:
-            held = _read(doc, path)
+            held = read_path(doc, path)
             items = held if isinstance(held, list) else []
             verdicts = (inner.test({"": item}) for item in items)
             return all(verdicts) if every else any(verdicts)
@@ -258,8 +263,11 @@ def _or(left: Filter, right: Filter) -> Filter:
     return Filter(lambda doc: left.test(doc) or right.test(doc), index, left.advanced or right.advanced, names)
 
 
-def _read(doc: Any, path: list[str]) -> Any:
+def read_path(doc: Any, path: list[str], *, fold: bool = False) -> Any:
+    """What an object has at a path, or `None`; with `fold` without regard to the case of names."""
     for part in path:
+        if fold and isinstance(doc, dict):
+            part = next((name for name in doc if name.lower() == part.lower()), part)
         doc = doc.get(part) if isinstance(doc, dict) else None
     return doc
 

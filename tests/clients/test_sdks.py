@@ -21,11 +21,12 @@ from cryptography.x509.oid import NameOID
 
 from local_azure import LocalAzure
 from tests.clients import installing
-from tests.local_azure.conftest import Client, Identity
+from tests.local_azure.conftest import READER, Client, Identity
 from tests.passes import Passes
 
 HERE = Path(__file__).parent
 MSGRAPH_SDK = "1.65.0"
+AZURE_APPLICATIONINSIGHTS = "0.1.1"
 AZURE_IDENTITY_NODE, NODE_DAY = "4.13.1", "2026-11-20"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 SUBJECT = "repo:contoso/obs:environment:dev"
@@ -125,6 +126,25 @@ def test_msgraph_sdk_manages_the_directory(azure: LocalAzure, python: str, passe
         "GRAPH_ENDPOINT": azure.url,
     }
     run(azure, passes, [python, str(HERE / "programs" / "graph.py")], settings, "msgraph-sdk")
+
+
+def test_application_insights_is_read(azure: LocalAzure, deployer: Client, passes: Passes) -> None:
+    """azure-applicationinsights, the one client library of that API: it asks for nothing but a token and the address."""
+    pins = (HERE / "azure-applicationinsights.txt").read_text("utf-8").split()
+    python = installing.pip("azure-applicationinsights", AZURE_APPLICATIONINSIGHTS, *pins) / "bin" / "python"
+    group = f"/subscriptions/{azure.subscription_id}/resourceGroups/rg-insights"
+    component = f"{group}/providers/Microsoft.Insights/components/shop"
+    azure.ensure([component])
+    identity = deployer.new_identity()
+    deployer.grant(READER, component, identity.object_id)
+    reader = Client(azure, identity.client_id, identity.secret)
+    settings = {
+        "TOKEN": reader.token("https://api.applicationinsights.io/.default"),
+        "WRONG_TOKEN": reader.token("https://api.loganalytics.io/.default"),
+        "APP_ID": deployer.arm("GET", component, version="2020-02-02")["properties"]["AppId"],
+        "ENDPOINT": f"{azure.url}/v1",
+    }
+    run(azure, passes, [str(python), str(HERE / "programs" / "insights.py")], settings, "azure-applicationinsights")
 
 
 def test_node_gets_tokens(azure: LocalAzure, app: App, passes: Passes) -> None:
