@@ -1,5 +1,6 @@
 """From a file name to a checked environment: `extends`, `defaults`, validation, and all problems at once."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -86,17 +87,22 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     return Report(None if failed else environment, tuple(ordered), tuple(reader.files), tuple(reader.referred), tree)
 
 
-def environment_file(stack_or_path: str | Path, root: Path) -> Path:
+def environment_file(stack_or_path: str | Path, root: Path, environ: Mapping[str, str] = os.environ) -> Path:
     """The file of a stack, or the file itself when a path is given.
 
-    It is `config/<stack>.yaml`, unless the stack's settings, `Pulumi.<stack>.yaml`, name another as `entrant:environment`. Of
-    `organization/project/stack`, as Pulumi names a stack in full, the last part counts.
+    It is `config/<stack>.yaml`, unless the stack's settings, `Pulumi.<stack>.yaml`, name another as `entrant:environment`. The
+    settings are in the project's folder, or where `PULUMI_OPTION_CONFIG_FILE` says, as for Pulumi. Of `organization/project/stack`,
+    as Pulumi names a stack in full, the last part counts.
     """
     text = str(stack_or_path)
     if text.endswith((".yaml", ".yml")):
         return root / text
     text = text.rpartition("/")[2]
-    return root / (_set_file(root / f"Pulumi.{text}.yaml") or f"config/{text}.yaml")
+    settings = root / f"Pulumi.{text}.yaml"
+    elsewhere = Path(environ.get("PULUMI_OPTION_CONFIG_FILE", ""))
+    if elsewhere.name == settings.name:
+        settings = elsewhere
+    return root / (_set_file(settings) or f"config/{text}.yaml")
 
 
 def _set_file(settings: Path) -> str | None:

@@ -10,9 +10,12 @@ what was made and not noted.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
+import re
 import secrets
+import shlex
 import shutil
 import sys
 import time
@@ -35,11 +38,12 @@ from local_azure import plugins
 QUERY = "Heartbeat | take 5"
 METRIC = "rehearsals"
 _LOCATION = "westeurope"
+_STACK = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Where one environment's rehearsal keeps its things. `file` is its file where that is not `config/<stack>.yaml`."""
+    """Where one environment's rehearsal keeps its things. `file` is its file below `root` where that is not the stack's."""
 
     stack: str
     root: Path = bootstrap.ROOT
@@ -47,10 +51,45 @@ class Rehearsal:
 
     @classmethod
     def of(cls, name: str, root: Path = bootstrap.ROOT) -> "Rehearsal":
-        """The rehearsal of a stack, or of a file, whose stack is then called as the file is."""
-        if name.endswith((".yaml", ".yml")):
-            return cls(Path(name).stem, root, Path(os.path.relpath(Path(name).absolute(), root)).as_posix())
-        return cls(name, root)
+        """The rehearsal of a stack, or of a file.
+
+        A file's stack is called as the file is, as far as Pulumi takes the name; where a stack or the rehearsal of another file
+        has that name, a few digits make it the file's own.
+
+        Raises:
+            ConfigurationError: Pulumi takes no stack of this name.
+        """
+        if not name.endswith((".yaml", ".yml")):
+            stack = name.rpartition("/")[2]
+            if not _STACK.fullmatch(stack) or not stack.strip("."):
+                raise ConfigurationError(
+                    f'"{name}" is no name of a stack', next_step="name a stack, or a file by its path"
+                )
+            found = cls(stack, root)
+            return dataclasses.replace(found, file=found.made_of())
+        path = Path(name).absolute()
+        file = Path(os.path.relpath(path, root)).as_posix()
+        stack = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.")[:60] or "file"
+        if config.environment_file(stack, root, {}).resolve() == path.resolve():
+            return cls(stack, root)
+        digits = hashlib.sha256(file.encode()).hexdigest()[:6]
+        plain, own = cls(stack, root, file), cls(f"{stack}-{digits}", root, file)
+        if own.folder.exists() or config.environment_file(stack, root, {}).exists():
+            return own
+        return plain if plain.made_of() == file or not plain.exists() else own
+
+    def made_of(self) -> str | None:
+        """The file that the rehearsal that is there was made of; None where that is its stack's own, or there is none."""
+        if not self.exists():
+            return None
+        made = yaml.safe_load(self.stack_config.read_text("utf-8")) or {}
+        file = (made.get("config") or {}).get("entrant:environment")
+        return file if isinstance(file, str) else None
+
+    def command(self, *more: str) -> str:
+        """The `rehearse` command for this, as a shell reads it."""
+        of = self.file or self.stack
+        return shlex.join(["python3", "-m", "entrant", "rehearse", f"./{of}" if of.startswith("-") else of, *more])
 
     @property
     def folder(self) -> Path:
@@ -129,7 +168,11 @@ def run(
         steps.out.print("The last run was killed in the middle of a change; starting over.")
         _remove(rehearsal)
     with steps.step("Local Azure") as step:
-        azure = local_azure.start(rehearsal.azure, propagation=propagation)
+        azure = local_azure.start(rehearsal.azure, propagation=propagation, tenant=environment.tenant)
+        if environment.tenant not in (None, azure.tenant_id):  # it was made before the file named this tenant
+            steps.out.print(f"The file now belongs to tenant {environment.tenant}; starting over.")
+            _remove(rehearsal)
+            azure = local_azure.start(rehearsal.azure, propagation=propagation, tenant=environment.tenant)
         step.note = azure.url
     settings = rehearsal.settings(azure)
     env = environ(settings)
@@ -467,6 +510,7 @@ def _app_summary(app: outputs.App, results: list[dict[str, Any]]) -> dict[str, A
     mine = [result for result in results if result["app"] == app.name]
     return {
         "client_id": app.client_id,
+        "secret": app.secret is not None,
         "grants": [{"role": grant.role, "scope": grant.scope} for grant in app.grants],
         "queries": [
             {"scope": r["scope"], "rows": r["rows"], "tries": r["tries"]} for r in mine if r["kind"] == "query"
@@ -483,12 +527,10 @@ def shell(rehearsal: Rehearsal) -> str:
     Raises:
         ConfigurationError: there is no such rehearsal.
     """
-    import shlex
-
     if not rehearsal.exists():
         raise ConfigurationError(
             f"there is no rehearsal of {rehearsal.stack}",
-            next_step=f"run `python3 -m entrant rehearse {rehearsal.stack}`",
+            next_step=f"run `{rehearsal.command()}`",
         )
     azure = local_azure.start(rehearsal.azure)
     settings = rehearsal.settings(azure)

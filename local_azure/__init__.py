@@ -261,8 +261,17 @@ def find(state: Path) -> LocalAzure | None:
     )
 
 
-def start(state: Path, *, port: int | None = None, propagation: float = 0.0, timeout: float = 30.0) -> LocalAzure:
+def start(
+    state: Path,
+    *,
+    port: int | None = None,
+    propagation: float = 0.0,
+    tenant: str | None = None,
+    timeout: float = 30.0,
+) -> LocalAzure:
     """Start the local Azure of a state directory in the background, or find the one that runs, and wait until it answers.
+
+    `tenant` is the id that a new one's tenant gets; one that was there before keeps its own.
 
     Its log is `server.log` in the state directory (0600). Two processes that start the same state at once get the same server.
 
@@ -274,7 +283,7 @@ def start(state: Path, *, port: int | None = None, propagation: float = 0.0, tim
     state.chmod(0o700)
     try:
         with lock(state / "start.lock", wait=timeout):
-            found = find(state) or _spawn(state, port, propagation, time.monotonic() + timeout)
+            found = find(state) or _spawn(state, port, propagation, tenant, time.monotonic() + timeout)
     except Held:
         raise LocalAzureError(
             f"Another process has been starting the local Azure of {state} for {timeout:.0f} s."
@@ -286,10 +295,12 @@ def start(state: Path, *, port: int | None = None, propagation: float = 0.0, tim
     return found
 
 
-def _spawn(state: Path, port: int | None, propagation: float, deadline: float) -> LocalAzure:
+def _spawn(state: Path, port: int | None, propagation: float, tenant: str | None, deadline: float) -> LocalAzure:
     command = [sys.executable, "-m", "local_azure", "serve", "--state", str(state), "--propagation", str(propagation)]
     if port is not None:
         command += ["--port", str(port)]
+    if tenant is not None:
+        command += ["--tenant", tenant]
     root = str(Path(__file__).resolve().parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, inherited))), "PYTHONUNBUFFERED": "1"}

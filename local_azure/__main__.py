@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from facts.scopes import is_guid
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit code."""
@@ -37,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="how long a client may take to send one request; default: 30",
     )
     serve.add_argument("--connections", type=int, default=500, metavar="N", help="how many there may be; default: 500")
+    serve.add_argument("--tenant", metavar="GUID", help="the id of a new one's tenant; default: a random one")
     options = parser.parse_args(arguments)
     if options.port is not None and not 0 < options.port < 65536:
         parser.error(f"--port {options.port}: a port is 1 to 65535")
@@ -46,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--request-timeout {options.request_timeout}: seconds are above 0 and at most 86400")
     if not 0 < options.connections <= 100_000:
         parser.error(f"--connections {options.connections}: a number above 0")
+    if options.tenant is not None and not is_guid(options.tenant):
+        parser.error(f"--tenant {options.tenant}: a tenant's id is a GUID")
     os.umask(0o077)
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)sZ %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
@@ -59,7 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _end)
     try:
         limits = Limits(options.request_timeout, options.connections)
-        run(options.state.resolve(), port=options.port, propagation=options.propagation, limits=limits)
+        run(
+            options.state.resolve(),
+            port=options.port,
+            propagation=options.propagation,
+            limits=limits,
+            tenant=options.tenant and options.tenant.lower(),
+        )
     except (StartError, StateVersionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -6,7 +6,7 @@ The deployer is the identity that `pulumi up` runs as: a service principal with 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,16 @@ def read_deployer(path: Path) -> Deployer | None:
     return deployer if is_guid(deployer.tenant_id) else None
 
 
-def seed(world: World, state: Path) -> Deployer:
-    """Make sure the tenant and its deployer exist and that `deployer.json` opens the door; the deployer."""
+def seed(world: World, state: Path, tenant: str | None = None) -> Deployer:
+    """Make sure the tenant and its deployer exist and that `deployer.json` opens the door; the deployer.
+
+    A new tenant has the id `tenant`, if that is given; one that exists keeps its own.
+    """
     path = state / "deployer.json"
     kept = read_deployer(path)
     if not world.tenant_id:
         deployer = kept or Deployer(new_guid(), new_guid(), new_guid(), new_guid(), new_secret())
+        deployer = replace(deployer, tenant_id=tenant or deployer.tenant_id)
         write_private(path, json.dumps(asdict(deployer), indent=1))
         with world.store.write():
             _tenant(world, deployer)

@@ -333,8 +333,15 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(state: Path, *, port: int | None, propagation: float | None, limits: Limits | None = None) -> None:
-    """Run the local Azure of a state directory until it is interrupted.
+def serve(
+    state: Path,
+    *,
+    port: int | None,
+    propagation: float | None,
+    limits: Limits | None = None,
+    tenant: str | None = None,
+) -> None:
+    """Run the local Azure of a state directory until it is interrupted; `tenant` is the id of a new one's tenant.
 
     Raises:
         StartError: when another one runs on this state, or the port is taken.
@@ -343,14 +350,14 @@ def serve(state: Path, *, port: int | None, propagation: float | None, limits: L
     state.chmod(0o700)
     try:
         with lock(state / "server.lock"):
-            _serve(state, port, propagation, limits or Limits())
+            _serve(state, port, propagation, limits or Limits(), tenant)
     except Held:
         raise StartError(
             f"A local Azure is already running on {state}. Stop it first, or give another --state directory."
         ) from None
 
 
-def _serve(state: Path, port: int | None, propagation: float | None, limits: Limits) -> None:
+def _serve(state: Path, port: int | None, propagation: float | None, limits: Limits, tenant: str | None) -> None:
     about = state / "server.json"
     about.unlink(missing_ok=True)
     store = Store(state / "state.db")
@@ -363,7 +370,7 @@ def _serve(state: Path, port: int | None, propagation: float | None, limits: Lim
     if not key_file.exists():
         write_private(key_file, secrets.token_urlsafe(32))
     world = World(store, url)
-    deployer = seed.seed(world, state)
+    deployer = seed.seed(world, state, tenant)
     if propagation is not None:
         with store.write():
             for what in ("roles", "secrets"):

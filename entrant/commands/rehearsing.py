@@ -60,19 +60,19 @@ def rehearse(environment: str, as_json: bool, as_env: bool, down: bool, propagat
             raise _refused(error) from None
     if as_json:
         click.echo(json.dumps(summary))
-    for line in _closing(stack, summary):
+    for line in _closing(job, summary):
         click.echo(line, err=True)
 
 
-def _closing(stack: str, summary: dict[str, Any]) -> list[str]:
-    first = next(iter(summary["apps"]), "APP")
+def _closing(job: rehearsal.Rehearsal, summary: dict[str, Any]) -> list[str]:
+    able = [name for name, app in summary["apps"].items() if app["secret"]]
     return [
         f"The local Azure is at {summary['local_azure']['url']}; Pulumi's state is in {summary['pulumi']['state']}.",
         "Try next:",
-        f'  eval "$(python3 -m entrant rehearse {stack} --env)"',
-        f"  pulumi preview --diff -s {stack}",
-        f"  python3 -m entrant token -s {stack} {first} logs",
-        f"  python3 -m entrant rehearse {stack} --down",
+        f'  eval "$({job.command("--env")})"',
+        f"  pulumi preview --diff -s {job.stack}",
+        *(f"  python3 -m entrant token -s {job.stack} {name} logs" for name in able[:1]),
+        f"  {job.command('--down')}",
     ]
 
 

@@ -1,11 +1,15 @@
 """Rehearsals: what a second one finds of the first."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+import config
 from entrant import bootstrap, engine, rehearsal
+from entrant.errors import ConfigurationError
 from local_azure import plugins
 
 
@@ -37,3 +41,83 @@ def test_the_error_of_an_engine_that_failed_early_is_told_without_its_progress()
     said = ["Previewing update (dev):\n", "    stack running\n", "error: could not load provider\n", "  for it\n"]
     assert engine._errors(said) == "error: could not load provider\n  for it\n"
     assert engine._errors(["nothing of the kind\n"]) == "nothing of the kind\n"
+
+
+def write(root: Path, file: str, text: str = "apps: {}\n") -> str:
+    """Write a file below a root; its absolute path."""
+    path = root / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def made(here: rehearsal.Rehearsal) -> rehearsal.Rehearsal:
+    """A rehearsal as if it had been run."""
+    here.folder.mkdir(parents=True)
+    settings = {"config": {"entrant:environment": here.file}} if here.file else {}
+    here.stack_config.write_text(yaml.safe_dump(settings), "utf-8")
+    return here
+
+
+@pytest.mark.parametrize(
+    ("file", "stack"),
+    [
+        ("cases/env.yaml", "env"),
+        ("cases/my env.yaml", "my-env"),
+        ("cases/-x.yml", "x"),
+        ("cases/Zürich/büro 1.yaml", "b-ro-1"),
+        ("cases/日本.yaml", "file"),
+        ("cases/...yaml", "file"),
+        (f"cases/{'long' * 50}.yaml", ("long" * 50)[:60]),
+    ],
+)
+def test_a_file_of_any_name_has_a_stack_that_pulumi_takes(tmp_path: Path, file: str, stack: str) -> None:
+    here = rehearsal.Rehearsal.of(write(tmp_path, file), tmp_path)
+    assert (here.stack, here.file) == (stack, file)
+
+
+def test_files_of_one_name_have_rehearsals_of_their_own(tmp_path: Path) -> None:
+    """Whichever was first keeps the plain name, and each file finds its own again."""
+    one, two = (write(tmp_path, f"{folder}/env.yaml") for folder in ("one", "two"))
+    first = made(rehearsal.Rehearsal.of(one, tmp_path))
+    second = made(rehearsal.Rehearsal.of(two, tmp_path))
+    assert first.stack == "env" and second.stack.startswith("env-")
+    assert [rehearsal.Rehearsal.of(file, tmp_path) for file in (one, two)] == [first, second]
+    shutil.rmtree(first.folder)
+    assert rehearsal.Rehearsal.of(two, tmp_path) == second
+    assert rehearsal.Rehearsal.of("env", tmp_path).file is None
+
+
+def test_a_file_never_takes_a_stacks_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = write(tmp_path, "config/dev.yaml")
+    other = rehearsal.Rehearsal.of(write(tmp_path, "cases/dev.yaml"), tmp_path)
+    assert other.stack.startswith("dev-") and other.file == "cases/dev.yaml"
+    monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(made(other).stack_config))
+    assert rehearsal.Rehearsal.of(str(tmp_path / "cases/dev.yaml"), tmp_path) == other
+    assert (
+        rehearsal.Rehearsal.of(own, tmp_path)
+        == rehearsal.Rehearsal.of("dev", tmp_path)
+        == rehearsal.Rehearsal("dev", tmp_path)
+    )
+
+
+def test_the_stack_of_a_rehearsed_file_names_its_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rehearse env --down` is of the file that `env` was made of; so it is in a shell with the rehearsal's settings."""
+    file = write(tmp_path, "cases/env.yaml")
+    here = made(rehearsal.Rehearsal.of(file, tmp_path))
+    monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(here.stack_config))
+    assert rehearsal.Rehearsal.of("env", tmp_path) == rehearsal.Rehearsal.of(file, tmp_path) == here
+    assert config.environment_file("env", tmp_path) == Path(file)
+
+
+@pytest.mark.parametrize("name", ["..", "../..", ".", "", "my env", "dev/", "-dev"])
+def test_no_rehearsal_is_outside_its_folder(tmp_path: Path, name: str) -> None:
+    """`--down` removes a rehearsal's folder, which must never be another."""
+    with pytest.raises(ConfigurationError, match="is no name of a stack"):
+        rehearsal.Rehearsal.of(name, tmp_path)
+
+
+def test_a_command_names_the_file_as_a_shell_reads_it(tmp_path: Path) -> None:
+    here = rehearsal.Rehearsal("my-env", tmp_path, "cases/my env.yaml")
+    assert here.command("--down") == "python3 -m entrant rehearse 'cases/my env.yaml' --down"
+    assert rehearsal.Rehearsal("x", tmp_path, "-x.yaml").command() == "python3 -m entrant rehearse ./-x.yaml"
