@@ -1,14 +1,15 @@
 """What an app may do, in the vocabulary: Azure roles, API permissions, groups, directory roles."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
+from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 
 from facts import apis, limits
 from facts.roles import Permission as RolePermission
 
+from .broken import intact
 from .problems import Refused, did_you_mean, shorten
 from .registration import distinct
 from .source import expected
@@ -35,17 +36,16 @@ class RoleGrant(Model):
     on_remove: OnRemove | None = None
     """With `adopt`: what becomes of the assignment when this entry goes."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def together(self) -> Iterator[Refused]:
+        """What goes with a condition and with an adoption is there."""
         if self.condition is not None and self.condition_version is None:
-            raise Refused('`condition` needs `condition_version: "2.0"` beside it', "condition")
+            yield Refused('`condition` needs `condition_version: "2.0"` beside it', "condition")
         if self.condition is None and self.condition_version is not None:
-            raise Refused("`condition_version` goes with `condition`", "condition_version")
+            yield Refused("`condition_version` goes with `condition`", "condition_version")
         if self.adopt is not None and self.on_remove is None:
-            raise Refused(
+            yield Refused(
                 "say what becomes of an adopted assignment: add `on_remove: keep` or `on_remove: delete`", "adopt"
             )
-        return self
 
 
 class RoleDefinition(Model):
@@ -94,19 +94,17 @@ class Permission(Model):
     consent: Consent = False
     """Give admin consent: for `application` by app-role assignments, for `delegated` for all users. Default false."""
 
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if not self.application and not self.delegated:
-            raise Refused("name permissions under `application`, `delegated` or both")
-        distinct(self.application, "this permission", "application")
-        distinct(self.delegated, "this permission", "delegated")
+    def together(self) -> Iterator[Refused]:
+        """There are permissions, each once, and the API offers them as far as is known here."""
+        yield from distinct(self.application, "this permission", "application")
+        yield from distinct(self.delegated, "this permission", "delegated")
+        if self.application == () and self.delegated == ():
+            yield Refused("name permissions under `application`, `delegated` or both")
         offered = offered_permissions(self.api.client_id) if self.api.client_id else None
-        if offered is not None:
-            for kind, names in (("application", self.application), ("delegated", self.delegated)):
-                for index, name in enumerate(names):
-                    if name not in offered[kind]:
-                        raise Refused(unknown_permission(self.api.name, kind, name, offered), kind, index)
-        return self
+        for kind in ("application", "delegated"):
+            for index, name in intact(getattr(self, kind)):
+                if offered is not None and name not in offered[kind]:
+                    yield Refused(unknown_permission(self.api.name, kind, name, offered), kind, index)
 
 
 class DirectoryRoleGrant(Model):

@@ -2,10 +2,11 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Discriminator,
@@ -15,7 +16,6 @@ from pydantic import (
     StringConstraints,
     Tag,
     WithJsonSchema,
-    model_validator,
 )
 
 from facts import limits
@@ -43,15 +43,14 @@ class Secret(Model):
     generation: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
     """Raise it to have a fresh secret at once, whatever the calendar says (after a leak). Default 1."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def together(self) -> Iterator[Refused]:
+        """The calendar has at most two valid secrets, which live as long as Microsoft Entra allows."""
         if not timedelta(hours=1) <= self.every:
-            raise Refused("a slot lasts at least 1h", "every")
-        if self.overlap >= self.every:
-            raise Refused("`overlap` must be shorter than `every`, so that never more than two are valid", "overlap")
-        if self.every + self.overlap > limits.SECRET_LIFETIME:
-            raise Refused("`every` and `overlap` together exceed 730 days, the longest lifetime of a secret", "every")
-        return self
+            yield Refused("a slot lasts at least 1h", "every")
+        elif self.overlap >= self.every:
+            yield Refused("`overlap` must be shorter than `every`, so that never more than two are valid", "overlap")
+        elif self.every + self.overlap > limits.SECRET_LIFETIME:
+            yield Refused("`every` and `overlap` together exceed 730 days, the longest lifetime of a secret", "every")
 
 
 SecretOrNot = Annotated[
@@ -126,14 +125,13 @@ class Certificate(Model):
     pem: _CertificateText | None = None
     """The certificate itself, as PEM text."""
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
+    def together(self) -> Iterator[Refused]:
+        """There is one certificate, and it has not expired."""
         if (self.path is None) == (self.pem is None):
-            raise Refused("a certificate has `path` or `pem`, one of the two")
-        if self.public.ends <= datetime.now(UTC):
+            yield Refused("a certificate has `path` or `pem`, one of the two")
+        elif self.public.ends <= datetime.now(UTC):
             ended = self.public.ends.date()
-            raise Refused(f"the certificate expired on {ended}; Microsoft Entra takes no expired one", self._given)
-        return self
+            yield Refused(f"the certificate expired on {ended}; Microsoft Entra takes no expired one", self._given)
 
     @property
     def _given(self) -> str:
@@ -142,7 +140,7 @@ class Certificate(Model):
     @property
     def public(self) -> PublicCertificate:
         """The certificate."""
-        given = self.path or self.pem
+        given = self.pem if self.path is None else self.path
         assert given is not None
         return given
 
@@ -169,13 +167,17 @@ def _digits(value: Any) -> str:
     raise Refused(expected("a number such as 123456", value))
 
 
-def _one_of(model: Model, *names: str) -> str:
-    """The name of the one field that is set; raises `Refused` unless it is exactly one."""
-    given = [name for name in names if getattr(model, name) not in (None, False)]
+def _set(model: Model, *names: str) -> list[str]:
+    """The names of the fields that say something."""
+    return [name for name in names if getattr(model, name) is not None and getattr(model, name) is not False]
+
+
+def _one_of(model: Model, *names: str) -> Iterator[Refused]:
+    """A `Refused` unless exactly one field is set."""
+    given = _set(model, *names)
     if len(given) != 1:
         listed = ", ".join(f"`{name}`" for name in names)
-        raise Refused(f"give one of {listed}; found {'none' if not given else ' and '.join(given)}")
-    return given[0]
+        yield Refused(f"give one of {listed}; found {'none' if not given else ' and '.join(given)}")
 
 
 class GitHub(Model):
@@ -199,12 +201,11 @@ class GitHub(Model):
     enterprise: _Part | None = None
     """Slug of a GitHub enterprise that has an issuer of its own."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        _one_of(self, "environment", "branch", "tag", "pull_request")
+    def together(self) -> Iterator[Refused]:
+        """One thing is trusted, and ids come in pairs."""
+        yield from _one_of(self, "environment", "branch", "tag", "pull_request")
         if (self.owner_id is None) != (self.repository_id is None):
-            raise Refused("`owner_id` and `repository_id` go together: immutable subjects carry both")
-        return self
+            yield Refused("`owner_id` and `repository_id` go together: immutable subjects carry both")
 
     def trust(self, cloud: str) -> "Trust":
         """What the tokens look like. Source: GitHub's "OpenID Connect reference"."""
@@ -213,7 +214,7 @@ class GitHub(Model):
         if self.owner_id:
             owner, name = f"{owner}@{self.owner_id}", f"{name}@{self.repository_id}"
         ref = {"branch": "ref:refs/heads/", "tag": "ref:refs/tags/", "environment": "environment:"}
-        which = _one_of(self, "environment", "branch", "tag", "pull_request")
+        [which] = _set(self, "environment", "branch", "tag", "pull_request")
         what = "pull_request" if which == "pull_request" else ref[which] + getattr(self, which)
         return Trust(issuer, f"repo:{owner}/{name}:{what}", limits.EXCHANGE_AUDIENCES[cloud])
 
@@ -239,14 +240,13 @@ class AzureDevOps(Model):
     service_connection: _Words | None = None
     """Name of the service connection."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        old = (self.organization_id, self.organization, self.project, self.service_connection)
-        new = (self.issuer, self.subject)
-        if not ((all(new) and not any(old)) or (all(old) and not any(new))):
+    def together(self) -> Iterator[Refused]:
+        """It has one of its two forms, complete."""
+        old = len(_set(self, "organization_id", "organization", "project", "service_connection"))
+        new = len(_set(self, "issuer", "subject"))
+        if (old, new) not in ((4, 0), (0, 2)):
             alternative = "organization_id, organization, project and service_connection"
-            raise Refused(f"give `issuer` and `subject` as the service connection shows them, or {alternative}")
-        return self
+            yield Refused(f"give `issuer` and `subject` as the service connection shows them, or {alternative}")
 
     @property
     def retiring(self) -> bool:
@@ -274,14 +274,13 @@ class GitLab(Model):
     url: HttpsUrl = "https://gitlab.com"
     """The GitLab instance, which is also the audience. Default https://gitlab.com."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        _one_of(self, "branch", "tag")
-        return self
+    def together(self) -> Iterator[Refused]:
+        """One ref is trusted."""
+        yield from _one_of(self, "branch", "tag")
 
     def trust(self, cloud: str) -> "Trust":
         """What the tokens look like. Source: GitLab, "Configure OpenID Connect in Azure"."""
-        which = _one_of(self, "branch", "tag")
+        [which] = _set(self, "branch", "tag")
         url = self.url.rstrip("/")
         return Trust(url, f"project_path:{self.project}:ref_type:{which}:ref:{getattr(self, which)}", url)
 
@@ -337,12 +336,10 @@ class PulumiCloud(Model):
     operation: Literal["preview", "update", "refresh", "destroy"] | None = None
     """The operation; each needs a credential of its own."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        deployment = (self.project, self.stack, self.operation)
-        if bool(self.environment) == any(deployment) or (any(deployment) and not all(deployment)):
-            raise Refused("give `environment` (Pulumi ESC), or `project`, `stack` and `operation` (Pulumi Deployments)")
-        return self
+    def together(self) -> Iterator[Refused]:
+        """It is of ESC or of Deployments, complete."""
+        if (len(_set(self, "environment")), len(_set(self, "project", "stack", "operation"))) not in ((1, 0), (0, 3)):
+            yield Refused("give `environment` (Pulumi ESC), or `project`, `stack` and `operation` (Pulumi Deployments)")
 
     def trust(self, cloud: str) -> "Trust":
         """What the tokens look like. Source: Pulumi, "Configuring OpenID Connect for Azure" (ESC and Deployments)."""
@@ -396,22 +393,20 @@ class Federated(Model):
     audience: Text | None = None
     """The audience of the tokens. Default: what the preset uses, else the cloud's `api://AzureADTokenExchange`."""
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        given = [name for name in (*PRESETS, "issuer") if getattr(self, name) is not None]
+    def together(self) -> Iterator[Refused]:
+        """It has one form, complete, and a subject that can be met."""
+        given = _set(self, *PRESETS, "issuer")
         if len(given) != 1:
             listed = ", ".join((*PRESETS, "issuer"))
             found = "none" if not given else " and ".join(given)
-            raise Refused(f"a federated credential has one of {listed}; found {found}")
-        if given != ["issuer"]:
-            extra = next((name for name in ("subject", "claims") if getattr(self, name) is not None), None)
-            if extra:
-                raise Refused(f"`{extra}` goes with `issuer`; `{given[0]}` makes the subject itself", extra)
+            yield Refused(f"a federated credential has one of {listed}; found {found}")
+        elif given != ["issuer"]:
+            for extra in _set(self, "subject", "claims"):
+                yield Refused(f"`{extra}` goes with `issuer`; `{given[0]}` makes the subject itself", extra)
         elif (self.subject is None) == (self.claims is None):
-            raise Refused("`issuer` goes with `subject` or `claims`, one of the two")
-        if self.subject and "*" in self.subject:
-            raise Refused("a subject is exact, `*` is no wildcard in it; use `claims` to match several", "subject")
-        return self
+            yield Refused("`issuer` goes with `subject` or `claims`, one of the two")
+        if self.subject is not None and "*" in self.subject:
+            yield Refused("a subject is exact, `*` is no wildcard in it; use `claims` to match several", "subject")
 
     @property
     def preset(self) -> str | None:

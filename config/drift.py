@@ -1,8 +1,9 @@
 """What `drift` need not report: differences from the environment that are known, with a reason and a day they are to be gone."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import StringConstraints, model_validator
+from pydantic import StringConstraints
 
 from .problems import Refused
 from .values import Model, Moment, Text
@@ -40,11 +41,10 @@ class Ignored(Model):
     until: Moment
     """From when on it counts again: a date or a time with zone."""
 
-    @model_validator(mode="after")
-    def _narrow(self) -> Self:
+    def together(self) -> Iterator[Refused]:
+        """It is narrower than everything."""
         if self.app is None and self.kind is None and self.what is None:
-            raise Refused("this would ignore everything; say `app`, `kind` or `what`")
-        return self
+            yield Refused("this would ignore everything; say `app`, `kind` or `what`")
 
 
 class Drift(Model):

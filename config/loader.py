@@ -5,24 +5,21 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from facts.clouds import CLOUDS
-
-from .access import RoleDefinition
-from .checks import Sound, findings
-from .models import App, Environment, Limits
-from .problems import ConfigError, Problem, Refused, Severity, did_you_mean, shorten
+from .broken import BROKEN
+from .checks import findings
+from .models import Environment
+from .problems import ConfigError, Problem, Refused, Severity, closest, did_you_mean, shorten
 from .source import MAX_VALUES, Entry, Node, Place, expected, read, total
 from .values import KEY, FileName, Known, path_of
 
-_M = TypeVar("_M", bound=BaseModel)
-
 MAX_EXTENDS: Final = 10
 MAX_PROBLEMS: Final = 500
+_PASSES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +34,8 @@ class Report:
     """The files that these name, there or not: certificates, logos, what they extend."""
     tree: Node | None = field(default=None, repr=False, compare=False)
     """The merged tree, if the files could be read."""
+    sound: Environment | None = field(default=None, repr=False, compare=False)
+    """The environment with `BROKEN` in the place of what is wrong; None when nothing can be made of the files."""
 
     def problem(self, path: tuple[Any, ...], message: str, severity: Severity = "error", rule: str = "") -> Problem:
         """A problem with the value at `path` (with `KEY` as its last step: with the key), where it stands in its file."""
@@ -78,13 +77,14 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     problems: list[Problem] = []
     reader = _Reader(root, problems)
     tree = reader.tree(environment_file(stack_or_path, root))
-    environment = _validate(tree, problems) if tree is not None else None
+    sound = _validate(tree, problems) if tree is not None else None
     ordered = sorted(set(problems))
     if len(ordered) > MAX_PROBLEMS:
         more = f"{len(ordered) - MAX_PROBLEMS} further problems are not listed"
         ordered = [*ordered[:MAX_PROBLEMS], Problem(ordered[MAX_PROBLEMS].file, 0, 0, more)]
     failed = any(problem.severity == "error" for problem in ordered)
-    return Report(None if failed else environment, tuple(ordered), tuple(reader.files), tuple(reader.referred), tree)
+    files, referred = tuple(reader.files), tuple(reader.referred)
+    return Report(None if failed else sound, tuple(ordered), files, referred, tree, sound)
 
 
 def environment_file(stack_or_path: str | Path, root: Path, environ: Mapping[str, str] = os.environ) -> Path:
@@ -226,6 +226,7 @@ class _Reader:
                     f"apps.{shorten(name)}: nothing stands here, nor anything it removes; write {{}} for all defaults"
                 )
                 self.problems.append(entry.key.problem(message))
+                finished.value[name] = Entry(entry.key, Node(BROKEN, node.place))
                 continue
             if type(node.value) is dict:
                 node = node if under is None else merge(under, node)
@@ -246,9 +247,8 @@ class _Reader:
                     where = _breadcrumb((*path, index))
                     self.problems.append(item.place.problem(f"{where}nothing stands after the dash; take the line out"))
             items = [
-                self._without_nulls(item, (*path, index)) if type(item.value) in (dict, list) else item
+                self._without_nulls(item, (*path, index)) if type(item.value) in (dict, list) else _or_broken(item)
                 for index, item in enumerate(node.value)
-                if item.value is not None
             ]
             return Node(items, node.place)
         kept: dict[str, Entry] = {}
@@ -258,11 +258,17 @@ class _Reader:
                 where = _breadcrumb((*path, key))
                 message = f"{where}nothing stands here, nor anything it removes; give it a value or take the line out"
                 self.problems.append(entry.key.problem(message))
+                kept[key] = Entry(entry.key, _or_broken(below))
             elif type(below.value) in (dict, list):
                 kept[key] = Entry(entry.key, self._without_nulls(below, (*path, key)))
             else:
                 kept[key] = entry
         return Node(kept, node.place)
+
+
+def _or_broken(node: Node) -> Node:
+    """The node, or what stands for one that says nothing and is reported for it."""
+    return node if node.value is not None else Node(BROKEN, node.place)
 
 
 def _anchor_paths(root: Node, directory: Path) -> list[Path]:
@@ -297,10 +303,13 @@ def merge(base: Node, near: Node) -> Node:
 
 
 def _validate(tree: Node, problems: list[Problem]) -> Environment | None:
-    """The environment, or None; adds every problem of its values. What is sound is checked even beside what is not."""
+    """The environment, with `BROKEN` in the place of what is wrong; adds every problem of its values.
+
+    What is wrong is reported and taken out, and the rest read again, until nothing is wrong by itself or with what stands beside
+    it; what takes more of the file to see is checked then. None when nothing can be made of it.
+    """
     data = tree.plain()
     known = Known.of(data)
-    environment = None
     seen: set[tuple[Place, str]] = set()
 
     def report(place: Place, path: tuple[Any, ...], message: str, severity: Severity = "error") -> None:
@@ -310,43 +319,50 @@ def _validate(tree: Node, problems: list[Problem]) -> Environment | None:
             text = _breadcrumb(path) + message
             problems.append(Problem(place.file, place.line, place.column, text, severity))
 
-    try:
-        environment = Environment.model_validate(data, context=known)
-        sound = Sound.of(environment)
-    except ValidationError as error:
-        faults = error.errors(include_url=False)
-        for fault in faults:
-            if not (fault["type"] == "too_short" and problems):  # what was there is itself wrong, and said so
-                report(*_located(tree, fault))
-        sound = _sound(data, known, faults)
-    for finding in findings(sound):
-        report(*_at(tree, finding.path), finding.message, finding.severity)
+    for _ in range(_PASSES):
+        try:
+            environment = Environment.model_validate(data, context=known)
+            break
+        except ValidationError as error:
+            news = False
+            for fault in error.errors(include_url=False):
+                if not (fault["type"] == "too_short" and problems):  # what was there is itself wrong, and said so
+                    report(*_located(tree, fault))
+                news |= _break(data, fault)
+            if not news:
+                return None
+    else:
+        return None
+    for finding in findings(environment, tuple(known.apps)):
+        place, path = _at(tree, finding.path)
+        first = f"; the first is at {_at(tree, finding.first)[0]}" if finding.first else ""
+        report(place, path, finding.message + first, finding.severity)
     return environment
 
 
-def _sound(data: dict[str, Any], known: Known, faults: list[Any]) -> Sound:
-    """The parts of an unsound environment that are sound by themselves."""
-
-    def parts(field: str, model: type[_M]) -> dict[str, _M]:
-        broken = {fault["loc"][1] for fault in faults if fault["loc"][:1] == (field,) and len(fault["loc"]) > 1}
-        given = data.get(field)
-        sound = {name: value for name, value in given.items() if name not in broken} if isinstance(given, dict) else {}
-        return {name: model.model_validate(value, context=known) for name, value in sound.items()}
-
-    apps = data.get("apps")
-    try:
-        allowed = Limits.model_validate(data.get("limits", {}))
-    except ValidationError:
-        allowed = Limits()
-    cloud, on_remove = data.get("cloud"), data.get("on_remove")
-    return Sound(
-        tuple(apps) if isinstance(apps, dict) else (),
-        parts("apps", App),
-        parts("role_definitions", RoleDefinition),
-        allowed,
-        cloud if isinstance(cloud, str) and cloud in CLOUDS else "public",
-        on_remove if isinstance(on_remove, str) else None,
-    )
+def _break(data: dict[str, Any], fault: Mapping[str, Any]) -> bool:
+    """Put `BROKEN` in the place of what a fault is about, or take out what has no place; whether that changed anything."""
+    holder: Any = None
+    step: Any = None
+    value: Any = data
+    for each in fault["loc"]:
+        if (type(value) is dict and each in value) or (type(value) is list and type(each) is int and each < len(value)):
+            holder, step, value = value, each, value[each]
+    if fault["type"] == "missing" and type(value) is dict:
+        value[fault["loc"][-1]] = BROKEN
+        return True
+    if holder is None or value is BROKEN:
+        return False
+    if fault["type"] == "extra_forbidden":
+        del holder[step]
+        meant = closest(step, _fields(fault["loc"][:-1]))
+        if meant is not None:
+            holder.setdefault(meant, BROKEN)
+    elif fault["loc"][-1] == "[key]":
+        del holder[step]
+    else:
+        holder[step] = BROKEN
+    return True
 
 
 def _at(tree: Node, path: tuple[Any, ...]) -> tuple[Place, tuple[str | int, ...]]:

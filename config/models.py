@@ -7,15 +7,16 @@ is in `checks`.
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints
 
 from facts import limits
 from facts.clouds import CLOUDS, Cloud
 from facts.scopes import Scope
 
 from .access import DirectoryRoleGrant, OnRemove, Permission, RoleDefinition, RoleGrant
+from .broken import BROKEN, intact
 from .credentials import Certificate, Federated, SecretOrNot
 from .drift import Drift
 from .policy import Policy
@@ -36,6 +37,7 @@ from .registration import (
     Tag_,
     Web,
     distinct,
+    repeated,
 )
 from .values import Duration, Guid, Logo, Model, Name, NamedScope, Owner, OwnerRef, Text
 
@@ -117,54 +119,35 @@ class App(Model):
     reason: Text | None = None
     """Why the app may be privileged."""
 
-    @field_validator("roles")
-    @classmethod
-    def _distinct_roles(cls, roles: tuple[RoleGrant, ...]) -> tuple[RoleGrant, ...]:
-        seen: dict[tuple[str, str], int] = {}
-        for index, grant in enumerate(roles):
-            if (first := seen.setdefault((grant.role.guid, grant.scope.id.lower()), index)) != index:
-                raise Refused(f"the app has {grant.role.name} at this scope already (roles[{first}]); keep one", index)
-        return roles
-
-    @field_validator("permissions")
-    @classmethod
-    def _distinct_apis(cls, permissions: tuple[Permission, ...]) -> tuple[Permission, ...]:
-        distinct(tuple(permission.api for permission in permissions), "this API")
-        return permissions
-
-    @field_validator("groups")
-    @classmethod
-    def _distinct_groups(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(groups, "this group")
-
-    @field_validator("directory_roles")
-    @classmethod
-    def _distinct_directory_roles(cls, roles: tuple[DirectoryRoleGrant, ...]) -> tuple[DirectoryRoleGrant, ...]:
-        distinct(tuple((role.role.id, role.administrative_unit) for role in roles), "this directory role")
-        return roles
-
-    @field_validator("owners")
-    @classmethod
-    def _distinct_owners(cls, owners: tuple[Owner, ...]) -> tuple[Owner, ...]:
-        return distinct(owners, "this owner")
-
-    @field_validator("identifier_uris")
-    @classmethod
-    def _distinct_uris(cls, uris: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(uris, "this identifier URI")
+    def together(self) -> Iterator[Refused]:
+        """Nothing is given twice."""
+        for index, first in repeated(self.roles, lambda grant: (grant.role.guid, grant.scope.id.lower())):
+            role = self.roles[index].role.name
+            yield Refused(f"the app has {role} at this scope already (roles[{first}]); keep one", "roles", index)
+        yield from distinct(self.permissions, "this API", "permissions", by=lambda permission: permission.api)
+        yield from distinct(self.groups, "this group", "groups")
+        yield from distinct(
+            self.directory_roles,
+            "this directory role",
+            "directory_roles",
+            by=lambda granted: (granted.role.id, granted.administrative_unit),
+        )
+        yield from distinct(self.owners, "this owner", "owners", by=Owner.key)
+        yield from distinct(self.identifier_uris, "this identifier URI", "identifier_uris")
 
     @property
     def needs(self) -> frozenset[str]:
         """The apps whose ids this one's registration needs: those it asks permissions of, and its owners."""
-        return frozenset(
-            {permission.api.app for permission in self.permissions if permission.api.app}
-            | {owner.value for owner in self.all_owners if owner.kind == "app"}
-        )
+        owners = (owner.value for owner in self.all_owners if owner.kind == "app")
+        apis = (permission.api for _, permission in intact(self.permissions))
+        return frozenset({*owners, *(api.app for api in apis if api is not BROKEN and api.app)})
 
     @property
     def all_owners(self) -> tuple[Owner, ...]:
         """Owners of the registration and of the service principal."""
-        return (*self.owners, *(self.service_principal.owners if self.service_principal else ()))
+        principal = self.service_principal
+        others = () if principal is None or principal is BROKEN else principal.owners
+        return tuple(owner for owners in (self.owners, others) for _, owner in intact(owners))
 
 
 class Limits(Model):
@@ -206,12 +189,11 @@ class Environment(Model):
     apps: Annotated[dict[Name, App], Field(min_length=1)]
     """The apps, by name. A name is lower case and becomes part of resource and output names."""
 
-    @model_validator(mode="after")
-    def _defaults_fit(self) -> Self:
+    def together(self) -> Iterator[Refused]:
+        """What belongs to one app is no default."""
         for name in ("display_name", "adopt", "identifier_uris", "reason"):
-            if getattr(self.defaults, name):
-                raise Refused(f"`{name}` belongs to one app; it cannot be a default", "defaults", name)
-        return self
+            if name in self.defaults.model_fields_set:
+                yield Refused(f"`{name}` belongs to one app; it cannot be a default", "defaults", name)
 
     @property
     def azure(self) -> Cloud:

@@ -33,6 +33,19 @@ class Problem:
         return f"{self.place}: {self.severity}: {self.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault in values that are sound by themselves: the path of the value it is about, the message, how much it matters.
+
+    `first` is the path of the other value, where one value is there twice.
+    """
+
+    path: tuple[Any, ...]
+    message: str
+    severity: Severity = "error"
+    first: tuple[Any, ...] | None = None
+
+
 class ConfigError(ValueError):
     """An environment cannot be used. `problems` holds every problem of every file, warnings included, in file order."""
 
@@ -57,14 +70,20 @@ def shorten(text: str, limit: int = 60) -> str:
 
 def did_you_mean(text: str, known: Iterable[str]) -> str:
     """`; did you mean "x"?` for the known name closest to `text`, or nothing."""
-    return _suggestion(text, tuple(known))
+    close = closest(text, known)
+    return f'; did you mean "{close}"?' if close else ""
+
+
+def closest(text: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `text`, if one is close."""
+    return _closest(text, tuple(known))
 
 
 @lru_cache(maxsize=512)
-def _suggestion(text: str, known: tuple[str, ...]) -> str:
+def _closest(text: str, known: tuple[str, ...]) -> str | None:
     if not 1 < len(text) <= 80:
-        return ""
+        return None
     lowered = {name.lower(): name for name in known}
     close = get_close_matches(text.lower().replace("_", "-"), [name.replace("_", "-") for name in lowered], 1, 0.7)
     originals = {name.replace("_", "-"): original for name, original in lowered.items()}
-    return f'; did you mean "{originals[close[0]]}"?' if close else ""
+    return originals[close[0]] if close else None

@@ -1,15 +1,19 @@
 """The app registration and its service principal in the vocabulary."""
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema, field_validator
+from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 
 from facts import limits, risks
 
+from .broken import Unknown, intact
 from .problems import Refused, shorten
 from .source import expected
-from .values import AppRef, Email, Guid, HttpsUrl, HttpUrl, Model, OwnerRef, Reference, Text, parse_url, text_of
+from .values import AppRef, Email, Guid, HttpsUrl, HttpUrl, Model, Owner, OwnerRef, Text, parse_url, text_of
+
+_T = TypeVar("_T")
 
 Bool = Annotated[bool, Field(strict=True)]
 SignInAudience = Literal[
@@ -73,14 +77,25 @@ PermissionValue = Annotated[
 ]
 
 
-def distinct(values: tuple[Any, ...], what: str, *path: str) -> tuple[Any, ...]:
-    """The values, if none is there twice; raises `Refused` at the second, below `path`."""
+def distinct(
+    values: tuple[_T, ...], what: str, *path: str, by: Callable[[_T], Any] = lambda value: value
+) -> Iterator[Refused]:
+    """A `Refused` below `path` for each value that is there already, as `repeated` compares them."""
+    for index, first in repeated(values, by):
+        yield Refused(f"{what} is there twice; entry {first} is the same, keep one", *path, index)
+
+
+def repeated(values: tuple[_T, ...], by: Callable[[_T], Any] = lambda value: value) -> Iterator[tuple[int, int]]:
+    """The index of each value that is there already, without regard to case, and that of the first; `by` is what to compare."""
     seen: dict[Any, int] = {}
-    for index, value in enumerate(values):
-        key = value.lower() if isinstance(value, str) else value
-        if (first := seen.setdefault(key, index)) != index:
-            raise Refused(f"{what} is there twice; entry {first} is the same, keep one", *path, index)
-    return values
+    for index, value in intact(values):
+        try:
+            key = by(value)
+            first = seen.setdefault(key.lower() if isinstance(key, str) else key, index)
+        except Unknown:
+            continue
+        if first != index:
+            yield index, first
 
 
 class ImplicitGrant(Model):
@@ -102,10 +117,9 @@ class Web(Model):
     implicit_grant: ImplicitGrant | None = None
     """The implicit grant."""
 
-    @field_validator("redirect_uris")
-    @classmethod
-    def _distinct(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(values, "this redirect URI")
+    def together(self) -> Iterator[Refused]:
+        """Each redirect URI is there once."""
+        yield from distinct(self.redirect_uris, "this redirect URI", "redirect_uris")
 
 
 class Spa(Model):
@@ -114,10 +128,9 @@ class Spa(Model):
     redirect_uris: tuple[RedirectUri, ...] = ()
     """Where sign-in may return to: https, or http for localhost."""
 
-    @field_validator("redirect_uris")
-    @classmethod
-    def _distinct(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(values, "this redirect URI")
+    def together(self) -> Iterator[Refused]:
+        """Each redirect URI is there once."""
+        yield from distinct(self.redirect_uris, "this redirect URI", "redirect_uris")
 
 
 class PublicClient(Model):
@@ -128,10 +141,9 @@ class PublicClient(Model):
     fallback: Bool = False
     """Treat the app as a public client where the flow does not tell (device code, integrated Windows sign-in)."""
 
-    @field_validator("redirect_uris")
-    @classmethod
-    def _distinct(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(values, "this redirect URI")
+    def together(self) -> Iterator[Refused]:
+        """Each redirect URI is there once."""
+        yield from distinct(self.redirect_uris, "this redirect URI", "redirect_uris")
 
 
 class Links(Model):
@@ -206,16 +218,10 @@ class Api(Model):
     known_clients: tuple[AppRef, ...] = ()
     """Clients whose consent covers this API too: apps of this environment, or client ids."""
 
-    @field_validator("known_clients")
-    @classmethod
-    def _distinct(cls, values: tuple[Reference, ...]) -> tuple[Reference, ...]:
-        return distinct(values, "this client")
-
-    @field_validator("pre_authorized")
-    @classmethod
-    def _distinct_clients(cls, values: tuple[PreAuthorized, ...]) -> tuple[PreAuthorized, ...]:
-        distinct(tuple(value.client for value in values), "this client")
-        return values
+    def together(self) -> Iterator[Refused]:
+        """Each client is there once."""
+        yield from distinct(self.known_clients, "this client", "known_clients")
+        yield from distinct(self.pre_authorized, "this client", "pre_authorized", by=lambda entry: entry.client)
 
 
 class OptionalClaim(Model):
@@ -282,7 +288,6 @@ class ServicePrincipal(Model):
     use_existing: Bool = False
     """Take the service principal that exists for this registration already, and leave it on removal. Default false."""
 
-    @field_validator("owners")
-    @classmethod
-    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return distinct(values, "this owner")
+    def together(self) -> Iterator[Refused]:
+        """Each owner is there once."""
+        yield from distinct(self.owners, "this owner", "owners", by=Owner.key)

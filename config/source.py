@@ -48,6 +48,9 @@ class Place:
     line: int
     column: int
 
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
     def problem(self, message: str) -> Problem:
         """An error at this place."""
         return Problem(self.file, self.line, self.column, message)

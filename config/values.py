@@ -8,21 +8,34 @@ import base64
 import binascii
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self, cast, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, StrictStr, StringConstraints, ValidationInfo, WithJsonSchema
-from pydantic_core import core_schema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainValidator,
+    StrictStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, core_schema
 
 from facts import apis, limits
 from facts.directory_roles import DirectoryRole, directory_roles, find_directory_role
 from facts.roles import builtin_roles, find_role
 from facts.scopes import GUID, Scope, ScopeError, is_guid, parse_scope
 
+from .broken import BROKEN, attempt
 from .problems import Refused, did_you_mean, shorten
 from .source import expected
 
@@ -33,9 +46,73 @@ NAME: Final = r"[a-z][a-z0-9_-]*"
 
 
 class Model(BaseModel):
-    """Base of all models: unknown keys are errors, values do not change, docstrings describe fields."""
+    """Base of all models: unknown keys are errors, values do not change, docstrings describe fields.
+
+    A value that is wrong and reported is `BROKEN` here, so that the rest can be checked beside it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def together(self) -> Iterator[Refused]:
+        """What is wrong with the values taken together, each of which is sound by itself."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        refused = [each for each in attempt(self.together()) if not _leads_to_broken(self, each.path)]
+        if refused:
+            raise _invalid((tuple(step for step in each.path if step is not KEY), each) for each in refused)
+        return self
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _beside_what_is_broken(cls, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Check what is not broken: all of a value, or what there is of a list or of a mapping by name."""
+        if value is BROKEN:
+            return value
+        by_name = get_origin(cls.model_fields[str(info.field_name)].annotation) is dict
+        if by_name and isinstance(value, dict) and any(item is BROKEN for item in value.values()):
+            known = {key: item for key, item in value.items() if item is not BROKEN}
+            checked = check(known) if known else {}
+            return {key: checked.get(key, BROKEN) for key in value}
+        if isinstance(value, list) and any(item is BROKEN for item in value):
+            places = [place for place, item in enumerate(value) if item is not BROKEN]
+            try:
+                found = dict(zip(places, check([value[place] for place in places]), strict=True))
+            except ValidationError as error:
+                faults = [fault for fault in error.errors() if fault["type"] != "too_short"]
+                if faults:
+                    raise _invalid((_in_list(fault["loc"], places), fault) for fault in faults) from None
+                found = {}
+            return tuple(found.get(place, BROKEN) for place in range(len(value)))
+        return check(value)
+
+
+def _leads_to_broken(value: Any, path: tuple[Any, ...]) -> bool:
+    """Whether what a path is about is wrong by itself, and reported."""
+    for step in path:
+        value = value[step] if isinstance(value, dict | tuple) else getattr(value, str(step), None)
+        if value is BROKEN:
+            return True
+    return False
+
+
+def _in_list(path: tuple[Any, ...], places: list[int]) -> tuple[Any, ...]:
+    """A path below what is known of a list as a path below the list; `places` is where the known items stand."""
+    return (places[path[0]], *path[1:]) if path and isinstance(path[0], int) else path
+
+
+def _invalid(faults: Iterable[tuple[tuple[Any, ...], Any]]) -> ValidationError:
+    """What pydantic raises: faults, each a `Refused` or one of its own, at paths below the value that is validated."""
+    return ValidationError.from_exception_data(
+        "together",
+        [
+            InitErrorDetails(type="value_error", loc=path, input=None, ctx={"error": fault})
+            if isinstance(fault, Refused)
+            else InitErrorDetails(type=fault["type"], loc=path, input=fault["input"], ctx=fault.get("ctx", {}))
+            for path, fault in faults
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +142,10 @@ class Owner:
     kind: Literal["object", "app", "user", "deployer"]
     value: str
 
+    def key(self) -> tuple[str, str]:
+        """What tells owners apart; user principal names compare without regard to case."""
+        return self.kind, self.value.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Api:
@@ -77,47 +158,48 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What single values need of the whole file. An entry that is itself wrong is None; it is reported where it stands."""
+    """What single values need of the whole file. What is itself wrong is `BROKEN`; it is reported where it stands."""
 
-    scopes: Mapping[str, Scope | None] = field(default_factory=dict)
+    scopes: Mapping[str, Scope] = field(default_factory=dict)
     subscription: str | None = None
-    roles: Mapping[str, Role | None] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
     """Custom roles by key and by name in lower case."""
-    apps: frozenset[str] = frozenset()
+    apps: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Known":
-        """Read from a file's plain data, passing over whatever is wrong."""
+        """Read from a file's plain data, without a word about what is wrong."""
         subscription = data.get("subscription")
-        known = cls(subscription=subscription if isinstance(subscription, str) and is_guid(subscription) else None)
-        scopes: dict[str, Scope | None] = {}
+        sound = subscription is None or (isinstance(subscription, str) and is_guid(subscription))
+        known = cls(subscription=subscription if sound else BROKEN)
+        scopes: dict[str, Scope] = {}
         for key, value in _mapping(data.get("scopes")).items():
             try:
                 scopes[key] = scope_of(value, known, names=False)
             except Refused:
-                scopes[key] = None
+                scopes[key] = BROKEN
         known = cls(scopes, known.subscription)
-        roles: dict[str, Role | None] = {}
+        roles: dict[str, Role] = {}
         for key, value in _mapping(data.get("role_definitions")).items():
             role = _declared(key, _mapping(value), known)
             name = _mapping(value).get("name")
             for alias in {key, name} if isinstance(name, str) else {key}:
                 roles[alias.lower()] = role
-        return cls(scopes, known.subscription, roles, frozenset(_mapping(data.get("apps"))))
+        return cls(scopes, known.subscription, roles, tuple(_mapping(data.get("apps"))))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _declared(key: str, value: Mapping[str, Any], known: Known) -> Role | None:
+def _declared(key: str, value: Mapping[str, Any], known: Known) -> Role:
     places = value.get("assignable_scopes")
     try:
-        first = scope_of(places[0], known) if isinstance(places, list) and places else None
+        first = scope_of(places[0], known) if isinstance(places, list) and places else BROKEN
     except Refused:
-        first = None
+        first = BROKEN
     name = value.get("name", key)
-    return Role(name, custom_role_id(key, first), key) if first is not None and isinstance(name, str) else None
+    return BROKEN if first is BROKEN or not isinstance(name, str) else Role(name, custom_role_id(key, first), key)
 
 
 def custom_role_id(key: str, scope: Scope) -> str:
@@ -209,7 +291,7 @@ _SCOPE_KEYS: Final = ("subscription", "management_group", "resource_group")
 def scope_of(value: Any, known: Known, *, names: bool = True) -> Scope:
     """The scope that a name, an id or a mapping stands for; raises `Refused`.
 
-    A name whose own entry is wrong stands for the root, so that it is reported only once.
+    A name whose own entry is wrong is `BROKEN`, so that it is reported only once.
     """
     if isinstance(value, dict):
         return _scope_of_parts(value, known)
@@ -222,7 +304,7 @@ def scope_of(value: Any, known: Known, *, names: bool = True) -> Scope:
         there = shorten(", ".join(sorted(known.scopes)) or "none", 120)
         hint = did_you_mean(value, known.scopes) or f" (named there: {there}); a full id starts with /"
         raise Refused(f'no scope is called "{shorten(value)}" under `scopes`{hint}')
-    return known.scopes[value] or parse_scope("/")
+    return known.scopes[value]
 
 
 def _scope_of_id(text: str, *place: str) -> Scope:
@@ -252,6 +334,8 @@ def _scope_of_parts(value: dict[str, Any], known: Known) -> Scope:
         name = value["management_group"]
         return _scope_of_id(f"/providers/Microsoft.Management/managementGroups/{name}", "management_group")
     subscription = value.get("subscription", known.subscription)
+    if subscription is BROKEN:
+        return cast(Scope, BROKEN)
     if subscription is None:
         raise Refused("which subscription? Add `subscription` here, or once at the top of the file", "resource_group")
     if not is_guid(subscription):
@@ -272,7 +356,7 @@ def parse_role(value: Any, known: Known | None = None) -> Role:
     text = text_of(value)
     declared = known.roles if known is not None else {}
     if text.lower() in declared:
-        return declared[text.lower()] or Role(text, "00000000-0000-0000-0000-000000000000")
+        return declared[text.lower()]
     if match := _ROLE_ID.fullmatch(text):
         text = match[1]
     if role := find_role(text):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config import Environment, Problem, Report
+from config.broken import BROKEN, attempt
 from config.problems import Severity
 
 from .declared import things
@@ -39,17 +40,18 @@ def evaluate(environment: Environment, report: Report | None = None) -> list[Fin
     """Every rule that the environment breaks and does not turn off, in the order of its file.
 
     Args:
-        environment: what to judge, by its own `policy`.
+        environment: what to judge, by its own `policy`; of one with errors (`Report.sound`), what is sound.
         report: what `config.check` returned with it, for places in its file.
     """
     found = []
     for app, path, thing in things(environment):
-        for rule, message in broken(thing):
-            level = environment.policy.level(rule.name)
-            if level == "off":
+        for rule, message in attempt(broken(thing)):
+            level = "off" if environment.policy is BROKEN else environment.policy.level(rule.name)
+            if level is BROKEN or level == "off":
                 continue
             at = (*path, rule.at) if rule.at else path
             reason = environment.apps[app].reason if rule.name in EXCUSABLE else None
+            reason = None if reason is BROKEN else reason
             problem = None
             if report is not None:
                 excuse = f' (reason given: "{reason}")' if reason else ""

@@ -5,6 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 from config import App, Environment
+from config.access import Permission, RoleGrant
+from config.broken import BROKEN, attempt, intact
+from config.checks import redirect_uris
 from config.values import KEY
 from facts import apis, risks
 
@@ -24,8 +27,8 @@ Path = tuple[Any, ...]
 
 
 def things(environment: Environment) -> Iterator[tuple[str, Path, Thing]]:
-    """Everything there is to judge: the app's name, the path in the file, the thing."""
-    for name, app in environment.apps.items():
+    """Everything there is to judge, of what is sound: the app's name, the path in the file, the thing."""
+    for name, app in intact(environment.apps):
         for path, thing in _app(app, environment):
             yield name, ("apps", name, *path), thing
 
@@ -38,36 +41,57 @@ def allowed_secret_lifetime(environment: Environment) -> timedelta:
 
 def secret_of(app: App, environment: Environment) -> Secret | None:
     """The secrets that an app's calendar makes: each lives from its slot's start to the end of the overlap."""
-    if not app.secret:
+    if app.secret is None or app.secret is False:
         return None
     return Secret(app.secret.every + app.secret.overlap, allowed_secret_lifetime(environment))
 
 
 def _app(app: App, environment: Environment) -> Iterator[tuple[Path, Thing]]:
-    yield (KEY,), Owners(len(app.owners))
-    if app.sign_in_audience:
+    for part in (_registration, _credentials, _secret):
+        yield from attempt(part(app, environment))
+    for index, grant in intact(app.roles):
+        yield from attempt(_role(("roles", index), grant, environment))
+    for index, permission in intact(app.permissions):
+        yield from attempt(_permissions(("permissions", index), permission))
+    for index, role in intact(app.directory_roles):
+        if role.role is not BROKEN:
+            yield ("directory_roles", index, "role"), role.role
+
+
+def _registration(app: App, environment: Environment) -> Iterator[tuple[Path, Thing]]:
+    if app.owners is not BROKEN:
+        yield (KEY,), Owners(len(app.owners))
+    if app.sign_in_audience is not None and app.sign_in_audience is not BROKEN:
         yield ("sign_in_audience",), Audience(app.sign_in_audience)
-    for platform in ("web", "spa", "public_client"):
-        settings = getattr(app, platform)
-        for index, uri in enumerate(settings.redirect_uris if settings else ()):
+    for platform, uris in redirect_uris(app).items():
+        for index, uri in intact(uris):
             yield (platform, "redirect_uris", index), RedirectUri(uri)
-    if app.web and app.web.implicit_grant:
-        yield ("web", "implicit_grant", "access_tokens"), ImplicitGrant(app.web.implicit_grant.access_tokens)
-    yield ("secret",), Credentials(int(bool(app.secret)), tuple(credential.key for credential in app.federated))
+    if app.web is not None and app.web.implicit_grant is not None:
+        access_tokens = app.web.implicit_grant.access_tokens
+        if access_tokens is not BROKEN:
+            yield ("web", "implicit_grant", "access_tokens"), ImplicitGrant(access_tokens)
+
+
+def _credentials(app: App, environment: Environment) -> Iterator[tuple[Path, Thing]]:
+    secrets = 0 if app.secret is None or app.secret is False else 1
+    names = [name for _, credential in intact(app.federated) for name in attempt(each.key for each in (credential,))]
+    yield ("secret",), Credentials(secrets, tuple(names))
+
+
+def _secret(app: App, environment: Environment) -> Iterator[tuple[Path, Thing]]:
     if secret := secret_of(app, environment):
         yield ("secret",), secret
-    for index, grant in enumerate(app.roles):
-        definition = environment.role_definitions.get(grant.role.declared or "")
-        permissions = definition.permissions if definition else ()
-        conditioned = grant.condition is not None
-        yield (
-            ("roles", index),
-            RoleAssignment(grant.role.name, grant.role.guid, grant.scope, conditioned, permissions),
-        )
-    for index, permission in enumerate(app.permissions):
-        if permission.api.client_id == apis.GRAPH:
-            for kind in ("application", "delegated"):
-                for position, value in enumerate(getattr(permission, kind)):
-                    yield ("permissions", index, kind, position), GraphPermission(value)
-    for index, role in enumerate(app.directory_roles):
-        yield ("directory_roles", index, "role"), role.role
+
+
+def _role(path: Path, grant: RoleGrant, environment: Environment) -> Iterator[tuple[Path, Thing]]:
+    declared = grant.role.declared
+    permissions = () if declared is None else environment.role_definitions.get(declared, BROKEN).permissions
+    conditioned = grant.condition is not None
+    yield path, RoleAssignment(grant.role.name, grant.role.guid, grant.scope, conditioned, permissions)
+
+
+def _permissions(path: Path, permission: Permission) -> Iterator[tuple[Path, Thing]]:
+    if permission.api.client_id is not None and permission.api.client_id == apis.GRAPH:
+        for kind in ("application", "delegated"):
+            for position, value in intact(getattr(permission, kind)):
+                yield (*path, kind, position), GraphPermission(value)

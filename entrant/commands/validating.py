@@ -3,7 +3,7 @@
 import click
 
 import config
-from config import render
+from config import render, unique
 from entrant import bootstrap
 from entrant.errors import ConfigurationError
 
@@ -17,9 +17,10 @@ BROKEN_RULES = 5
 def validate(environments: tuple[str, ...], form: str) -> int:
     """Check environments (all of config/, or those named, by stack or file) without any cloud.
 
-    Every problem of every file is reported at once, with file, line and column, and every policy rule that an environment
-    breaks, with its remedy; `github` shows them beside the lines of a pull request. Exit code 2 if there is an error, 5 if only
-    policy rules of severity error are broken, 0 if there are warnings only.
+    Every problem of every file is reported at once, with file, line and column: what is wrong by itself, what Azure holds once
+    and two apps or two environments of one tenant have, and every policy rule that is broken, with its remedy. `github` shows
+    them beside the lines of a pull request. Exit code 2 if there is an error, 5 if only policy rules of severity error are
+    broken, 0 if there are warnings only.
 
     \b
     python3 -m entrant validate
@@ -29,20 +30,24 @@ def validate(environments: tuple[str, ...], form: str) -> int:
 
     names = environments or tuple(config.environments(root=bootstrap.ROOT))
     reports = [config.check(name, root=bootstrap.ROOT) for name in names]
+    shared = tuple(unique.across(reports))
+    found = [*(problem for report in reports for problem in report.problems), *(problem for _, problem in shared)]
+    refused = {problem.place for problem in found if problem.severity == "error"}
     broken = [
         finding.problem
         for report in reports
-        if report.environment is not None
-        for finding in policy.evaluate(report.environment, report)
+        if report.sound is not None
+        for finding in policy.evaluate(report.sound, report)
         if finding.problem is not None
+        and not (finding.rule in policy.EXCUSABLE and finding.problem.place in refused)  # said there as an error
     ]
-    found = [problem for report in reports for problem in report.problems]
     problems = sorted(
         dict.fromkeys((*found, *broken)), key=lambda problem: (problem.file, problem.line, problem.column)
     )
     if problems or form == "json":
         click.echo(render.FORMATS[form](problems))
-    wrong = sum(report.environment is None for report in reports)
+    clashing = [report for report, problem in shared if problem.severity == "error"]
+    wrong = sum(report.environment is None or report in clashing for report in reports)
     rules = len(dict.fromkeys(broken))
     counts = _count(len(reports), "environment"), _count(len(problems), "problem")
     summary = f"{counts[0]} checked, {wrong} with errors, {counts[1]}"

@@ -50,7 +50,7 @@ def test_the_same_in_quotes_is_text(check: Check) -> None:
 
 
 def test_anchors_and_aliases_share_values(check: Check) -> None:
-    report = check("apps: {a: &x {display_name: nn, secret: &s {every: 30d}}, b: {secret: *s}, c: *x}\n")
+    report = check("apps: {a: &x {description: nn, secret: &s {every: 30d}}, b: {secret: *s}, c: *x}\n")
     assert report.environment is not None
     assert report.environment.apps["c"] == report.environment.apps["a"]
     assert report.environment.apps["b"].secret == report.environment.apps["a"].secret

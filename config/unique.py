@@ -1,0 +1,205 @@
+"""What Azure holds once: in an app, in a tenant. Two of it pass a preview and are refused by Azure in the middle of an `up`.
+
+Sources: Microsoft Graph reference, `application` (`identifierUris`, `appRoles`, `api.oauth2PermissionScopes`),
+`federatedIdentityCredential`; "Redirect URI restrictions and limitations"; "Azure custom roles", Custom role limits; the azuread
+provider (`prevent_duplicate_names`, ids and values of app roles and scopes).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .access import RoleDefinition
+from .broken import BROKEN, attempt, intact
+from .credentials import Certificate, Federated
+from .models import App, Environment
+from .problems import Finding, Problem, shorten
+from .values import KEY, custom_role_id, permission_id
+
+if TYPE_CHECKING:
+    from .loader import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something that can be there once: who has it where, and in words what it is and what to do about a second one."""
+
+    key: tuple[str, ...]
+    """The same for what Azure takes for the same; it begins with the app where it is unique in an app only."""
+    holder: str
+    path: tuple[Any, ...]
+    what: str
+    remedy: str
+    exists: bool = False
+    """Whether it exists already and is taken over as it is; two such do not meet."""
+
+    def meets(self, other: "Held") -> bool:
+        """Whether one of two with the same key is refused."""
+        return self.holder != other.holder and not (self.exists and other.exists)
+
+    def refusal(self, other: "Held", of: str = "") -> str:
+        """The message about this one, where the other was first; `of` says in which file."""
+        return f"{other.holder}{of} has {self.what} already; {self.remedy}"
+
+
+def within(environment: Environment) -> Iterator[Finding]:
+    """What is there twice in an environment."""
+    seen: dict[tuple[str, ...], list[Held]] = {}
+    for held in (*in_apps(environment), *in_tenant(environment)):
+        others = seen.setdefault(held.key, [])
+        first = next((other for other in others if held.meets(other)), None)
+        if first is not None:
+            yield Finding(held.path, held.refusal(first), first=first.path)
+        others.append(held)
+
+
+def in_apps(environment: Environment) -> Iterator[Held]:
+    """What an app holds once."""
+    for name, app in intact(environment.apps):
+        for part in (_redirect_uris, _permissions):
+            yield from attempt(part(name, app))
+        for key, certificate in intact(app.certificates):
+            yield from attempt(_certificate(name, key, certificate))
+        for index, credential in intact(app.federated):
+            for each in (_trust, _credential_name):
+                yield from attempt(each(name, index, credential))
+
+
+def in_tenant(environment: Environment) -> Iterator[Held]:
+    """What a tenant holds once."""
+    for name, app in intact(environment.apps):
+        for part in (_display_name, _identifier_uris, _adopted):
+            yield from attempt(part(name, app, environment))
+    for key, definition in intact(environment.role_definitions):
+        yield from attempt(_role_definition(key, definition))
+
+
+def _redirect_uris(name: str, app: App) -> Iterator[Held]:
+    remedy = "Microsoft Entra takes it on one platform of an app, keep one"
+    for platform in ("web", "spa", "public_client"):
+        settings = getattr(app, platform)
+        if settings is not None and settings is not BROKEN:
+            for index, uri in intact(settings.redirect_uris):
+                path = ("apps", name, platform, "redirect_uris", index)
+                yield Held((name, "redirect", uri), f"`{platform}`", path, "this redirect URI", remedy)
+
+
+def _permissions(name: str, app: App) -> Iterator[Held]:
+    scopes = app.api.scopes if app.api is not None and app.api is not BROKEN else {}
+    kinds: tuple[tuple[str, tuple[str, ...], Any], ...] = (
+        ("app role", ("app_roles",), app.app_roles),
+        ("scope", ("api", "scopes"), scopes),
+    )
+    for kind, where, values in kinds:
+        for value, permission in values.items() if values is not BROKEN else ():
+            path, holder = ("apps", name, *where, value), f"{'.'.join(where)}.{shorten(value)}"
+            remedy = "values of app roles and scopes compare without regard to case, give this one another"
+            yield Held((name, "value", value.lower()), holder, (*path, KEY), f'the value "{shorten(value)}"', remedy)
+            if permission is not BROKEN and permission.id is not BROKEN:
+                id_ = permission.id or permission_id(name, kind, value)
+                at = (*path, "id" if permission.id else KEY)
+                remedy = "ids are unique among an app's roles and scopes, give this one another"
+                yield Held((name, "id", id_), holder, at, f"the id {id_}", remedy)
+
+
+def _certificate(name: str, key: str, certificate: Certificate) -> Iterator[Held]:
+    path, remedy = ("apps", name, "certificates", key), "one of the two is enough, take this one out"
+    thumbprint = certificate.public.thumbprint
+    yield Held((name, "certificate", thumbprint), f"certificates.{key}", path, "this certificate", remedy)
+
+
+def _trust(name: str, index: int, credential: Federated) -> Iterator[Held]:
+    trust = credential.trust("public")
+    pair = f"{trust.issuer} {trust.subject if trust.claims is None else trust.claims}"
+    path, what = ("apps", name, "federated", index), "this issuer and subject"
+    yield Held((name, "trust", pair), f"federated[{index}]", path, what, "Microsoft Entra takes a pair once")
+
+
+def _credential_name(name: str, index: int, credential: Federated) -> Iterator[Held]:
+    path, key = ("apps", name, "federated", index), credential.key
+    remedy = "give this one a `name` of its own"
+    yield Held((name, "credential", key.lower()), f"federated[{index}]", path, f'the name "{key}"', remedy)
+
+
+def _display_name(name: str, app: App, environment: Environment) -> Iterator[Held]:
+    shown = name if app.display_name is None else app.display_name
+    path = ("apps", name, KEY) if app.display_name is None else ("apps", name, "display_name")
+    what, remedy = (
+        f'the display name "{shorten(shown)}"',
+        "`up` refuses a second app of one name, give this one another",
+    )
+    yield Held(("display name", shown.lower()), f"apps.{name}", path, what, remedy, exists=app.adopt is not None)
+
+
+def _identifier_uris(name: str, app: App, environment: Environment) -> Iterator[Held]:
+    for index, uri in intact(app.identifier_uris):
+        tenant = environment.tenant
+        key = uri if tenant is None or tenant is BROKEN else uri.replace("{tenant_id}", tenant)
+        path, what = ("apps", name, "identifier_uris", index), f"the identifier URI {shorten(uri)}"
+        yield Held(("uri", key.lower()), f"apps.{name}", path, what, "a tenant has it once, give this app another")
+
+
+def _adopted(name: str, app: App, environment: Environment) -> Iterator[Held]:
+    remedy = "one object is declared once, take one of the two out"
+    if app.adopt is not None:
+        for part, what in (("application", "registration"), ("service_principal", "service principal")):
+            id_ = getattr(app.adopt, part)
+            if id_ is not None and id_ is not BROKEN:
+                path = ("apps", name, "adopt", part)
+                yield Held((part, id_), f"apps.{name}", path, f"the {what} {id_} under `adopt`", remedy)
+    for index, grant in intact(app.roles):
+        if grant.adopt is not None and grant.adopt is not BROKEN:
+            at, what = ("apps", name, "roles", index, "adopt"), f"the assignment {grant.adopt} under `adopt`"
+            yield Held(("assignment", grant.adopt), f"apps.{name}.roles[{index}]", at, what, remedy)
+
+
+def _role_definition(key: str, definition: RoleDefinition) -> Iterator[Held]:
+    name = key if definition.name is None else definition.name
+    path: tuple[Any, ...] = ("role_definitions", key)
+    holder = f"role_definitions.{key}"
+    at = (*path, KEY) if definition.name is None else (*path, "name")
+    remedy = "names are unique in a tenant, give this one another"
+    yield Held(("role", name.lower()), holder, at, f'the name "{shorten(name)}"', remedy)
+    id_ = custom_role_id(key, definition.assignable_scopes[0])
+    remedy = "it is made from the key and the first of `assignable_scopes`, use another key"
+    yield Held(("role id", id_), holder, (*path, KEY), f"the id {id_}", remedy)
+
+
+# ------------------------------------------------------------------------------------------------- the stacks of one tenant
+
+
+def across(reports: Iterable["Report"]) -> Iterator[tuple["Report", Problem]]:
+    """What two environments of one tenant have and a tenant holds once, each with the second one.
+
+    An error where both say `tenant`; where one does not, the two may be of different tenants, and it is a warning.
+    """
+    seen: dict[tuple[str, ...], list[tuple[Held, Report]]] = {}
+    read = {report.files[0]: report for report in reports if report.sound is not None}
+    for report in read.values():
+        assert report.sound is not None
+        mine = tuple(in_tenant(report.sound))
+        for held in mine:
+            for first, other in seen.get(held.key, ()):
+                one_tenant = _one_tenant(report.sound, other.sound)
+                if one_tenant is False or (first.exists and held.exists):
+                    continue
+                at = other.problem(first.path, "").place
+                message = f"{held.refusal(first, f' of {other.files[0]}')}; the first is at {at}"
+                if one_tenant is None:
+                    message += "; if the two are of different tenants, say `tenant` in both files"
+                problem = report.problem(held.path, message, "warning" if one_tenant is None else "error")
+                if problem.file != report.files[0]:
+                    problem = replace(problem, message=f"{problem.message}; {report.files[0]} extends this file")
+                yield report, problem
+                break
+        for held in mine:
+            seen.setdefault(held.key, []).append((held, report))
+
+
+def _one_tenant(one: Environment | None, other: Environment | None) -> bool | None:
+    """Whether two environments are of one tenant; None when they do not say."""
+    assert one is not None and other is not None
+    if one.cloud is not BROKEN and other.cloud is not BROKEN and one.cloud != other.cloud:
+        return False
+    tenants = [each.tenant for each in (one, other) if each.tenant is not None and each.tenant is not BROKEN]
+    return tenants[0] == tenants[1] if len(tenants) == 2 else None
