@@ -7,7 +7,7 @@ calendars are read at instead of the clock's.
 import pulumi
 
 import config
-from components import declare, stack_outputs
+from components import declare, own_outputs, stack_outputs
 
 settings = pulumi.Config()
 report = config.check(settings.get("environment") or pulumi.get_stack())
@@ -15,6 +15,6 @@ for problem in report.warnings:
     pulumi.log.warn(f"{problem.place}: {problem.message}")
 if report.environment is None:
     raise pulumi.RunError("\n".join(f"{problem.place}: {problem.message}" for problem in report.errors))
-identities = declare(report.environment, now=settings.get("now"))
+identities = declare(report.environment, now=settings.get("now"), before=own_outputs())
 for name, value in stack_outputs(report.environment, identities).items():
     pulumi.export(name, value)

@@ -7,19 +7,23 @@ Start reading at `app_identity`; `arguments` says what it takes. `declare` turns
 from .api_clients import ApiClients, ApiClientsArgs
 from .app_identity import AppIdentity, assignment_name
 from .arguments import AppIdentityArgs, RoleAssignmentArgs, SecretArgs
-from .environment import declare, stack_outputs
-from .rotation import Slot, slots
+from .environment import declare, own_outputs, stack_outputs
+from .rotation import Due, HandedOut, Slot, due, slots
 
 __all__ = [
     "ApiClients",
     "ApiClientsArgs",
     "AppIdentity",
     "AppIdentityArgs",
+    "Due",
+    "HandedOut",
     "RoleAssignmentArgs",
     "SecretArgs",
     "Slot",
     "assignment_name",
     "declare",
+    "due",
+    "own_outputs",
     "slots",
     "stack_outputs",
 ]

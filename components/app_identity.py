@@ -15,9 +15,9 @@ from config.credentials import Secret
 from config.values import parse_moment, parse_role
 from facts.scopes import parse_scope, role_definition_id
 
-from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs, SecretArgs
+from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
 from .registration import application_inputs, principal_inputs
-from .rotation import Slot, slots
+from .rotation import Due, HandedOut, due
 
 FederatedCredential: TypeAlias = (
     azuread.ApplicationFederatedIdentityCredential | azuread.ApplicationFlexibleFederatedIdentityCredential
@@ -25,6 +25,9 @@ FederatedCredential: TypeAlias = (
 
 _ASSIGNMENTS = uuid.UUID("5b0e5f0c-5a33-4a57-9d0a-6b1c7f9d3f52")
 """Namespace of role assignment names. Never change it: every assignment would be replaced."""
+
+SECRET_NAMES = "entrant "
+"""What the names of client secrets start with, as the portal shows them."""
 
 
 class AppIdentity(pulumi.ComponentResource):
@@ -51,7 +54,7 @@ class AppIdentity(pulumi.ComponentResource):
         super().__init__("entrant:index:AppIdentity", name, {}, opts)
         self._child = pulumi.ResourceOptions(parent=self)
         self._declare_registration(name, args)
-        self.secrets = self._secrets(name, args.get("secret"), args.get("now"))
+        self.secrets = self._secrets(name, args)
         self.certificates = {
             key: azuread.ApplicationCertificate(
                 f"{name}-{key}",
@@ -119,32 +122,37 @@ class AppIdentity(pulumi.ComponentResource):
         self.object_id = self.application.object_id
         self.service_principal_id = self.service_principal.object_id
 
-    def _secrets(
-        self, name: str, secret: SecretArgs | None, now: str | None
-    ) -> Sequence[tuple[Slot, azuread.ApplicationPassword]]:
+    def _secrets(self, name: str, args: AppIdentityArgs) -> Sequence[tuple[Due, azuread.ApplicationPassword]]:
         """The secrets that are to exist now, newest first."""
-        if secret is None:
+        if "secret" not in args:
             return ()
-        rule = Secret.model_validate(secret)
-        due = slots(
-            parse_moment(now) if now is not None else datetime.now(UTC),
+        rule = Secret.model_validate(args["secret"])
+        handed_out = args.get("secrets_handed_out")
+        secrets = due(
+            parse_moment(args["now"]) if "now" in args else datetime.now(UTC),
             every=rule.every,
             overlap=rule.overlap,
             starts=rule.starts,
             generation=rule.generation,
+            handed_out=None
+            if handed_out is None
+            else [
+                HandedOut(secret["name"], parse_moment(secret["issued"]), parse_moment(secret["ends"]))
+                for secret in handed_out
+            ],
         )
         return tuple(
             (
-                slot,
+                secret,
                 azuread.ApplicationPassword(
-                    f"{name}-secret-{slot.name}",
+                    f"{name}-secret-{secret.name}",
                     application_id=self.application.id,
-                    display_name=f"entrant {slot.name}",
-                    end_date=rfc3339(slot.ends),
+                    display_name=f"{SECRET_NAMES}{secret.name}",
+                    end_date=rfc3339(secret.ends),
                     opts=self._child,
                 ),
             )
-            for slot in due
+            for secret in secrets
         )
 
     def _federated_credential(self, name: str, key: str, args: FederatedArgs) -> FederatedCredential:
@@ -253,7 +261,9 @@ class AppIdentity(pulumi.ComponentResource):
     def credentials(self) -> list[Mapping[str, Any]]:
         """What can prove this identity, without any secret value: kind, name, key id, start, end, whether it is current.
 
-        A secret's `successor_starts` is the moment from which an `up` makes the next one.
+        A secret's `issued` is when an `up` first declared it, by the clock that its calendar is read at; its
+        `successor_starts` is the moment from which an `up` makes the next one, its `kept_until` that from which an `up` takes it
+        away.
         """
         secrets = [
             {
@@ -261,11 +271,13 @@ class AppIdentity(pulumi.ComponentResource):
                 "name": secret.display_name,
                 "key_id": secret.key_id,
                 "starts": secret.start_date,
-                "ends": rfc3339(slot.ends),
-                "successor_starts": rfc3339(slot.successor),
+                "ends": rfc3339(due.ends),
+                "issued": rfc3339(due.issued),
+                "successor_starts": rfc3339(due.successor),
+                "kept_until": rfc3339(due.kept_until),
                 "current": index == 0,
             }
-            for index, (slot, secret) in enumerate(self.secrets)
+            for index, (due, secret) in enumerate(self.secrets)
         ]
         certificates = [
             {

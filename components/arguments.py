@@ -180,6 +180,17 @@ class SecretArgs(TypedDict):
     """Raise it for a fresh secret at once. Default 1."""
 
 
+class HandedOutArgs(TypedDict):
+    """A client secret that the app has already."""
+
+    name: str
+    """Its part of resource names: `2026-11-01`."""
+    issued: str
+    """When the program first declared it, RFC 3339."""
+    ends: str
+    """Its end, RFC 3339."""
+
+
 class CertificateArgs(TypedDict):
     """A certificate whose private key the app holds."""
 
@@ -299,6 +310,9 @@ class AppIdentityArgs(TypedDict):
     """Settings of the service principal."""
     secret: NotRequired[SecretArgs]
     """The client secret's calendar; without it the app has none."""
+    secrets_handed_out: NotRequired[list[HandedOutArgs]]
+    """The client secrets that the stack's outputs have: a change of the calendar leaves the one in use alone until the new
+    one's overlap is over. Without it the calendar alone decides, and a change of it takes the secret in use away."""
     certificates: NotRequired[dict[str, CertificateArgs]]
     """Certificates. Each key, here and below, becomes part of a resource's name: changing it replaces the resource."""
     federated: NotRequired[dict[str, FederatedArgs]]

@@ -21,8 +21,8 @@ from facts import errors
 from facts.apis import FIRST_PARTY
 
 from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
-from .app_identity import AppIdentity, rfc3339, slug
-from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
+from .app_identity import SECRET_NAMES, AppIdentity, rfc3339, slug
+from .arguments import AppIdentityArgs, FederatedArgs, HandedOutArgs, PermissionArgs, RoleAssignmentArgs
 
 CONTRACT = 1
 """Version of the stack outputs. It changes when a reader of the old form would go wrong."""
@@ -35,6 +35,8 @@ class Declared:
     """What a program has declared so far."""
 
     environment: Environment
+    before: Mapping[str, Any] | None = None
+    """The stack's outputs as they are before the run; None where they are not known."""
     identities: dict[str, AppIdentity] = field(default_factory=dict)
     role_definitions: dict[str, authorization.RoleDefinition] = field(default_factory=dict)
     _apis: dict[str, azuread.GetServicePrincipalResult] = field(default_factory=dict)
@@ -121,11 +123,15 @@ def _signed_in() -> azuread.GetClientConfigResult:
     return look_up(azuread.get_client_config, "who is signed in", missing="Nobody is signed in.", right="User.Read")
 
 
-def declare(environment: Environment, *, now: str | None = None) -> dict[str, AppIdentity]:
+def declare(
+    environment: Environment, *, now: str | None = None, before: Mapping[str, Any] | None = None
+) -> dict[str, AppIdentity]:
     """Declare every app of the environment, and its custom roles.
 
     Args:
         environment: what to declare.
+        before: the stack's outputs as they are before this run (`own_outputs`), so that a secret in use outlives a change of
+            its calendar. Default: not known, and the calendar alone decides.
         now: the moment that secret calendars are read at, RFC 3339. Default: the clock's.
 
     Raises:
@@ -142,7 +148,7 @@ def declare(environment: Environment, *, now: str | None = None) -> dict[str, Ap
             parse_moment(now)
         except Refused as error:
             raise pulumi.RunError(f"entrant:now: {error}") from None
-    declared = Declared(environment)
+    declared = Declared(environment, before)
     for key in environment.role_definitions:
         declared.role_definitions[key] = _role_definition(environment, key)
     for name in order(environment.apps):
@@ -200,7 +206,8 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
         "protect": environment.protect if app.protect is None else app.protect,
         "now": now,
     }
-    return cast(AppIdentityArgs, {key: value for key, value in args.items() if value not in (None, [], {})})
+    given = {key: value for key, value in args.items() if value not in (None, [], {})}
+    return cast(AppIdentityArgs, given | _handed_out(declared.before, name))
 
 
 def _app_roles(name: str, app: App) -> dict[str, Any]:
@@ -249,6 +256,24 @@ def _secret(app: App) -> dict[str, Any] | None:
         "overlap": f"{app.secret.overlap.total_seconds() / 3600:.0f}h",
         "starts": rfc3339(app.secret.starts),
         "generation": app.secret.generation,
+    }
+
+
+def _handed_out(before: Mapping[str, Any] | None, name: str) -> dict[str, list[HandedOutArgs]]:
+    """The secrets of an app in the stack's outputs. Those of an earlier version do not tell when they were issued."""
+    if before is None:
+        return {}
+    app = before.get("identities", {}).get(name, {})
+    secrets = [entry for entry in app.get("credentials", ()) if entry["kind"] == "secret"]
+    return {
+        "secrets_handed_out": [
+            {
+                "name": entry["name"].removeprefix(SECRET_NAMES),
+                "issued": entry.get("issued") or entry["starts"],
+                "ends": entry["ends"],
+            }
+            for entry in secrets
+        ]
     }
 
 
@@ -387,6 +412,19 @@ def _clients(declared: Declared, name: str, app: App) -> ApiClientsArgs:
 
 
 # ------------------------------------------------------------------------------------------------------------------ outputs
+
+
+def own_outputs() -> Mapping[str, Any]:
+    """The outputs of the stack that is being run, as they are before the run; empty on its first.
+
+    Raises:
+        Exception: the backend cannot be read; with the engine's words.
+    """
+    stack, organization = pulumi.get_stack(), pulumi.get_organization()
+    # Backends without organizations call theirs this, and those of the oldest layout take a plain name alone.
+    name = stack if organization == "organization" else f"{organization}/{pulumi.get_project()}/{stack}"
+    read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
+    return cast(Mapping[str, Any], read.value["outputs"])
 
 
 def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity]) -> dict[str, Any]:

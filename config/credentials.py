@@ -31,17 +31,24 @@ class Secret(Model):
     """A client secret that belongs to a slot of a calendar, so that it rotates without an outage.
 
     Slot k starts at `starts` plus k times `every`; its secret is valid until the slot ends and `overlap` has passed. The
-    secret of the slot that holds now is declared, and the one before while it is inside its overlap: never more than two.
+    first `up` in a slot makes its secret, and the one before stays for the overlap: never more than two.
+
+    A change of the calendar never takes the secret in use away. It stays until a slot of the new calendar starts, or until only
+    `overlap` is left of its life; then the next one is made, and it stays beside it for `overlap` or until its own end. While two
+    are in their overlap, a further change waits until the older one is gone (or until half of the newer one's life is over). A
+    higher `generation` does not wait: the older of two goes at once, and `review` says so. `secret: false` takes all away at once.
     """
 
     every: Duration = timedelta(days=90)
     """How long a slot lasts, and so how often a new secret is made: `90d`, `12h`, `4w`. Default 90d."""
     overlap: Duration = timedelta(days=7)
-    """How long the secret of the slot before stays valid beside the new one; shorter than `every`. Default 7d."""
+    """How long the secret of the slot before stays valid beside the new one; shorter than `every`. Default 7d. Shortened,
+    it also shortens the stay of a secret that has been succeeded; `0h` takes that one away at once."""
     starts: Moment = datetime(2026, 1, 1, tzinfo=UTC)
     """Where the calendar is anchored: a date or a time with zone. Default 2026-01-01."""
     generation: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
-    """Raise it to have a fresh secret at once, whatever the calendar says (after a leak). Default 1."""
+    """Raise it to have a fresh secret at once, whatever the calendar says; the one before stays for `overlap`. After a leak,
+    set `overlap: 0h` with it. Default 1."""
 
     def together(self) -> Iterator[Refused]:
         """The calendar has at most two valid secrets, which live as long as Microsoft Entra allows."""

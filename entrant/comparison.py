@@ -20,6 +20,8 @@ SOON: Final = dt.timedelta(days=30)
 """Credentials that end within this are mentioned."""
 Origin = Literal["adopted", "kept", "restored", "pending"]
 """Why a holding is there that is not simply of this change, as `AccessChange.origin` has it."""
+_MARK: Final = "entrant "
+"""What the names of client secrets start with."""
 _PROTECTED: Final = (
     "it is protected: Pulumi refuses to delete it; if that is meant, take `protect` away in a change of its own"
 )
@@ -43,6 +45,8 @@ class Comparison:
     applied: Sequence[Change]
     origins: Mapping[Identity, Origin]
     now: dt.datetime
+    kept_until: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
+    """Until when secrets stay that have been succeeded, by app and name (RFC 3339)."""
     gone: set[str] = field(default_factory=set)
     """Apps whose client id stops working: what becomes of their credentials goes without saying."""
 
@@ -150,19 +154,27 @@ class Comparison:
             earlier = self._of_kind(self.before, new)
             if new.kind != "secret" or not new.ends or not earlier:
                 return _changed(new, "created", new.detail)
-            last = earlier[-1]
-            stays = last.identity in self.after.holdings
-            if last.name[:10] == new.name[:10]:
-                return _changed(new, "created", f"out of turn, in place of {last.name}")
-            if stays:
+            staying = [held for held in earlier if held.identity in self.after.holdings]
+            last = (staying or earlier)[-1]
+            if not staying:
+                return _changed(new, "created", f"in place of {last.name}", routine=_ended(last, self.now))
+            app = self.environment.apps.get(new.app) if self.environment else None
+            overlap_ends = self.now + app.secret.overlap if app and app.secret else _moment(last.ends)
+            if _moment(last.ends) <= overlap_ends:
                 detail = f"turned over by its calendar; {last.name} works until {last.ends[:10]}"
-            else:
-                detail = f"in place of {last.name}"
-            return _changed(new, "created", detail, routine=stays or _ended(last, self.now))
+                return _changed(new, "created", detail, routine=True)
+            until = f"works until the first `up` from {overlap_ends:%Y-%m-%d} on"
+            return _changed(new, "created", f"out of turn, beside {last.name}, which {until}")
         assert old is not None
-        ended = _ended(old, self.now)
-        detail = "it has ended" if ended else "" if old.kind == "secret" else old.detail
-        return _changed(old, "removed", detail, routine=ended and old.kind == "secret")
+        detail = old.detail
+        if old.kind == "secret":
+            overlapped = not later(self._kept_until(old.app, old.name, old.ends), self.now)
+            detail = "it has ended" if _ended(old, self.now) else "its overlap is over" if overlapped else ""
+        return _changed(old, "removed", detail, routine=bool(detail) and old.kind == "secret")
+
+    def _kept_until(self, app: str, name: str, ends: str) -> str:
+        """Until when a secret stays, by its name without the mark."""
+        return self.kept_until.get((app, f"{_MARK}{name}"), ends)
 
     def _of_kind(self, picture: Picture, like: Holding) -> list[Holding]:
         """The app's credentials of a kind, the one that ends first first."""
@@ -201,11 +213,12 @@ class Comparison:
             elif what == "RoleAssignment" and change.operation == "replace":
                 said = f"its role assignment {name} is taken away and given anew: for some minutes it does not work"
             elif what == "ApplicationPassword":
+                name = str(change.old.get("displayName")).removeprefix(_MARK) if change.old else name
                 ends = str(change.old.get("endDate")) if change.old else ""
-                if later(ends, self.now):
-                    name = str(change.old.get("displayName")).removeprefix("entrant ") if change.old else name
-                    said = f"its client secret {name} is taken away before it ends on {ends[:10]}"
-                    said += ": who still uses it cannot sign in"
+                stays = self._kept_until(change.app, name, ends)
+                if later(stays, self.now):
+                    when = f"it ends on {ends[:10]}" if stays == ends else f"its overlap ends on {stays[:10]}"
+                    said = f"its client secret {name} is taken away before {when}: who still uses it cannot sign in"
             elif what == "ApplicationCertificate":
                 if change.old is None or later(str(change.old.get("endDate")), self.now):
                     said = f"its certificate {name} is taken away: who still uses it cannot sign in"

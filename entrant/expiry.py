@@ -1,8 +1,8 @@
 """Secrets and certificates that end: read from the outputs of a stack alone, without any cloud.
 
 A secret of a calendar need not be seen to: from `successor_starts` on an `up` makes the next one, and the one before stays valid
-for the overlap. So what counts is a secret that ends with nothing to follow it, or whose successor is due and has not been made;
-and a certificate, which nobody renews by itself.
+for the overlap, until `kept_until`. So what counts is a secret that ends with nothing to follow it, or whose successor is due and
+has not been made; and a certificate, which nobody renews by itself.
 """
 
 import datetime as dt
@@ -56,9 +56,9 @@ def find(
     """
     for app in outputs.apps.values():
         found = [
-            _ending(stack, app, entry, _moment(app, entry, "ends"), now, strict)
+            _ending(stack, app, entry, _end(app, entry), now, strict)
             for entry in app.credentials
-            if entry["kind"] in ("secret", "certificate") and _moment(app, entry, "ends") <= now + within
+            if entry["kind"] in ("secret", "certificate") and _end(app, entry) <= now + within
         ]
         yield from sorted(found, key=lambda ending: ending.ends)
 
@@ -117,6 +117,12 @@ def _certificate(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.da
         )
     step = f"put a renewed certificate {where}, or declare it beside the old one, and run `pulumi up -s {stack}`"
     return None, step
+
+
+def _end(app: App, entry: Any) -> dt.datetime:
+    """When a credential ends: a secret that has been succeeded may be taken away before its own end."""
+    ends = _moment(app, entry, "ends")
+    return min(ends, _moment(app, entry, "kept_until")) if entry.get("kept_until") else ends
 
 
 def _moment(app: App, entry: Any, field: str) -> dt.datetime:

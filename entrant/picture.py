@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from config import App, Environment, Federated, Permission
 from config.access import known_permissions
+from config.credentials import Secret
 from config.values import Api, custom_role_id, permission_id
 from entrant.changes import UNKNOWN, Change, Side
 from facts.apis import FIRST_PARTY
@@ -155,7 +156,8 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
     if app.secret:
         every, overlap = app.secret.every, app.secret.overlap
         generation = f", generation {app.secret.generation}" if app.secret.generation > 1 else ""
-        rule = f"a new one every {_days(every)}, the one before valid {_days(overlap)} more{generation}"
+        starts = "" if app.secret.starts == Secret().starts else f" from {app.secret.starts:%Y-%m-%d} on"
+        rule = f"a new one every {_days(every)}{starts}, the one before valid {_days(overlap)} more{generation}"
         yield Holding(name, "secret", "calendar", "client secret", detail=rule)
     for key, certificate in app.certificates.items():
         ends = certificate.public.ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

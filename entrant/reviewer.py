@@ -67,6 +67,7 @@ def of_preview(
         applied,
         _origins(reading, environment, base),
         now,
+        kept_until=_kept_until(reading),
     )
     missing = {change.urn: client_id_of(change) for change in reading.found if change.new is None}
     edited = {
@@ -147,8 +148,10 @@ def of_commits(
 def turns_secrets_only(reading: Reading, now: dt.datetime) -> bool:
     """Whether a preview does nothing but what the calendars of secrets ask for.
 
-    That is: a secret more for an app that has one, and secrets taken away that have ended. Nobody gains or loses access by it.
+    That is: a secret more for an app that has one, and secrets taken away that have ended or whose overlap is over. Nobody gains
+    or loses access by it.
     """
+    kept_until = _kept_until(reading)
     held = {change.app for change in reading.planned if change.type.endswith(_SECRET) and change.old is not None}
     for change in reading.planned:
         if change.protection_changes:
@@ -158,11 +161,26 @@ def turns_secrets_only(reading: Reading, now: dt.datetime) -> bool:
         if not change.type.endswith(_SECRET) or change.app not in held:
             return False
         if change.operation == "delete":
-            if change.old is None or later(str(change.old.get("endDate")), now):
+            if change.old is None:
+                return False
+            ends = kept_until.get((change.app, str(change.old.get("displayName"))), str(change.old.get("endDate")))
+            if later(ends, now):
                 return False
         elif change.operation != "create":
             return False
     return True
+
+
+def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:
+    """Until when secrets stay that have been succeeded, by app and name, as the stack's outputs have it."""
+    stack = next((change for change in reading.planned if change.type == "pulumi:pulumi:Stack" and change.old), None)
+    identities = stack.old.outputs.get("identities") if stack and stack.old else None
+    return {
+        (name, entry["name"]): entry["kept_until"]
+        for name, app in (identities if isinstance(identities, Mapping) else {}).items()
+        for entry in app["credentials"]
+        if entry.get("kept_until")
+    }
 
 
 def _origins(reading: Reading, environment: Environment | None, base: Base | None) -> dict[Identity, Origin]:
