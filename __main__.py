@@ -6,8 +6,8 @@ calendars are read at instead of the clock's.
 
 import pulumi
 
-import config
 from components import declare, own_outputs, stack_outputs
+from entrant import config
 
 settings = pulumi.Config()
 report = config.check(settings.get("environment") or pulumi.get_stack())

@@ -31,7 +31,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import local_azure
-from facts.roles import find_role
+from entrant.facts.roles import find_role
 
 SIZES = (10, 100, 1_000, 10_000)
 CONNECTIONS = 4

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from entrant.bootstrap import ROOT
+from entrant.setup.bootstrap import ROOT
 
 APPS = 1000
 _APP = """\
@@ -35,7 +35,7 @@ apps:
 """
 _CHECK = """\
 import sys, time
-import config
+from entrant import config
 started = time.perf_counter()
 report = config.check(sys.argv[1])
 assert report.environment is not None and len(report.environment.apps) == int(sys.argv[2]), report.problems
@@ -44,7 +44,7 @@ print(time.perf_counter() - started)
 _START = """\
 import time
 started = time.perf_counter()
-import config
+from entrant import config
 print(time.perf_counter() - started)
 """
 

@@ -11,9 +11,9 @@ import pulumi
 import pulumi_azuread as azuread
 from pulumi_azure_native import authorization
 
-from config.credentials import Secret
-from config.values import parse_moment, parse_role
-from facts.scopes import parse_scope, role_definition_id
+from entrant.config.credentials import Secret
+from entrant.config.values import parse_moment, parse_role
+from entrant.facts.scopes import parse_scope, role_definition_id
 
 from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
 from .registration import application_inputs, principal_inputs

@@ -12,13 +12,13 @@ import pulumi
 import pulumi_azuread as azuread
 from pulumi_azure_native import authorization
 
-from config import App, Environment, RoleGrant
-from config.access import Permission, offered_permissions
-from config.checks import order, output_name
-from config.problems import Refused
-from config.values import Api, Owner, Reference, custom_role_id, parse_moment, permission_id
-from facts import errors
-from facts.apis import FIRST_PARTY
+from entrant.config import App, Environment, RoleGrant
+from entrant.config.access import Permission, offered_permissions
+from entrant.config.checks import order, output_name
+from entrant.config.problems import Refused
+from entrant.config.values import Api, Owner, Reference, custom_role_id, parse_moment, permission_id
+from entrant.facts import errors
+from entrant.facts.apis import FIRST_PARTY
 
 from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
 from .app_identity import SECRET_NAMES, AppIdentity, rfc3339, slug

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         UnreachableError,
     )
     from entrant.outputs import App, Grant, Outputs, from_environment, from_file, from_text
-    from entrant.tokens import Credential, Token, credential, token
+    from entrant.tokens.credentials import Credential, Token, credential, token
 
 _WHERE = {
     "errors": (
@@ -36,7 +36,7 @@ _WHERE = {
         "RefusedError StackNotFoundError UnreachableError"
     ),
     "outputs": "App Grant Outputs from_environment from_file from_text",
-    "tokens": "Credential Token credential token",
+    "tokens.credentials": "Credential Token credential token",
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names.split()}
 

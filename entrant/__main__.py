@@ -24,13 +24,13 @@ def main() -> int:
         return 1
     arguments = sys.argv[1:]
     if arguments[:1] == ["token"]:
-        from entrant.warm import answer
+        from entrant.tokens.warm import answer
 
         text = answer(arguments[1:])
         if text is not None:
             print(text)
             return 0
-    from entrant import bootstrap
+    from entrant.setup import bootstrap
 
     command = next((word for word in arguments if not word.startswith("-")), "")
     at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.STATE / "venv")
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _again(python: str, arguments: list[str]) -> int:
-    from entrant import bootstrap
+    from entrant.setup import bootstrap
 
     command = [python, "-m", "entrant", *arguments]
     environment = dict(os.environ)

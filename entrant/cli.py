@@ -8,8 +8,8 @@ from importlib import import_module
 
 import click
 
-from entrant import bootstrap
 from entrant.errors import EngineError, EntrantError
+from entrant.setup import bootstrap
 
 COMMANDS = {
     "rehearse": ("rehearsing", "the whole job on a local Azure"),

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrant import bootstrap, outputs
+from entrant import outputs
 from entrant.errors import EngineError, StackNotFoundError
+from entrant.setup import bootstrap
 
 Event = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ Exit codes follow Pulumi's. Only the command line prints or exits.
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from entrant.monitor import Table
+    from entrant.access.monitor import Table
 
 
 class EntrantError(Exception):

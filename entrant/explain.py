@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from facts import errors
-from facts.errors import Retry
+from entrant.facts import errors
+from entrant.facts.errors import Retry
 
 _DEEPEST = 30
 """Levels of a body that are looked at."""

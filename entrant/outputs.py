@@ -199,7 +199,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> App:
 
     `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and one of `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH`,
     `AZURE_FEDERATED_TOKEN_FILE`, or a job of GitHub Actions or Azure Pipelines that may ask for assertions (see
-    `entrant.assertions`); `ENTRANT_CLOUD` names the cloud (public when unset).
+    `entrant.tokens.assertions`); `ENTRANT_CLOUD` names the cloud (public when unset).
 
     >>> from_environment({"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c", "AZURE_CLIENT_SECRET": "s"}).client_id
     'c'
@@ -207,7 +207,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> App:
     Raises:
         ConfigurationError: the variables that are missing.
     """
-    from entrant import assertions
+    from entrant.tokens import assertions
 
     missing = [name for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID") if not environ.get(name)]
     secret, certificate, assertion = (

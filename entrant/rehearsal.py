@@ -26,13 +26,16 @@ from typing import Any
 
 import yaml
 
-import config
 import local_azure
-from entrant import access, bootstrap, clouds, engine, locks, monitor, outputs, tokens
+from entrant import config, engine, outputs
+from entrant.access import monitor, trials
 from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError
+from entrant.facts.clouds import Cloud
+from entrant.facts.scopes import Scope, parse_scope
+from entrant.pipeline import locks
 from entrant.progress import Step, Steps
-from facts.clouds import Cloud
-from facts.scopes import Scope, parse_scope
+from entrant.setup import bootstrap
+from entrant.tokens import clouds, credentials
 from local_azure import plugins
 
 QUERY = "Heartbeat | take 5"
@@ -486,10 +489,10 @@ def _trials(app: outputs.App, cloud: Cloud) -> Iterator[_Trial]:
 
     def token(audience: str) -> str:
         # A fresh client each time: MSAL repeats a refusal for a minute.
-        return tokens.fetch(tokens.Credential(app, cloud), app, clouds.scope(cloud, audience)).access_token
+        return credentials.fetch(credentials.Credential(app, cloud), app, clouds.scope(cloud, audience)).access_token
 
     for grant in app.grants:
-        scope, uses = parse_scope(grant.scope), access.uses(grant)
+        scope, uses = parse_scope(grant.scope), trials.uses(grant)
         if "query" in uses:
 
             def query(scope: Scope = scope) -> dict[str, Any]:

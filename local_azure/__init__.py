@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from facts.roles import find_role
+from entrant.facts.roles import find_role
 from local_azure.files import Held, is_held, lock, write_public
 
 __all__ = ["Identity", "LocalAzure", "LocalAzureError", "find", "start", "stop"]

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from facts.scopes import is_guid
+from entrant.facts.scopes import is_guid
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from facts.scopes import Scope
+from entrant.facts.scopes import Scope
 from local_azure import first_party
 from local_azure.resources import Allowed
 from local_azure.tokens import TokenError

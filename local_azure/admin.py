@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
-from facts.scopes import Scope, ScopeError, parse_scope
+from entrant.facts.scopes import Scope, ScopeError, parse_scope
 from local_azure import arm, faults, management_groups, page
 from local_azure.access import bearer
 from local_azure.directory import new_secret

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from facts.scopes import ROOT, Scope, ScopeError, parse_scope
+from entrant.facts.scopes import ROOT, Scope, ScopeError, parse_scope
 from local_azure import (
     authorization,
     collection,

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from facts.roles import BuiltInRole, Permission, builtin_roles
-from facts.scopes import Scope, ScopeError, parse_scope, role_definition_id
+from entrant.facts.roles import BuiltInRole, Permission, builtin_roles
+from entrant.facts.scopes import Scope, ScopeError, parse_scope, role_definition_id
 from local_azure.access import Caller, demand
 from local_azure.conditions import ConditionError, parse
 from local_azure.resources import Assignment, Doc, key_of

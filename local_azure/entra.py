@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
-from facts.apis import GRAPH, KEY_VAULT
+from entrant.facts.apis import GRAPH, KEY_VAULT
 from local_azure import first_party, keyvault
 from local_azure.assertions import AssertionRefused, check_assertion
 from local_azure.directory import Doc

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from facts import apis
-from facts.audiences import AUDIENCES, AZURE_MONITOR
+from entrant.facts import apis
+from entrant.facts.audiences import AUDIENCES, AZURE_MONITOR
 
 MICROSOFT_TENANT = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
 """`appOwnerOrganizationId` of Microsoft's own service principals."""

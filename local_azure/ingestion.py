@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from facts.scopes import parse_scope
+from entrant.facts.scopes import parse_scope
 from local_azure.access import authenticate, permitted
 from local_azure.kql import Columns, KqlError, Row, Source, Table, evaluate, python_value, wire_value
 from local_azure.resources import Doc, key_of

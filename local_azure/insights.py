@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from facts.scopes import parse_scope
+from entrant.facts.scopes import parse_scope
 from local_azure import components, logs
 from local_azure.access import Caller, authenticate, permitted
 from local_azure.components import SHARED, TABLES, Telemetry

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from cryptography.fernet import InvalidToken
 
-from facts.scopes import Scope, parse_scope
+from entrant.facts.scopes import Scope, parse_scope
 from local_azure import first_party
 from local_azure.access import Caller, accepts, bearer, caller_of, demand, permitted
 from local_azure.resources import key_of

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from facts.scopes import Scope, ScopeError, parse_scope
+from entrant.facts.scopes import Scope, ScopeError, parse_scope
 from local_azure import components
 from local_azure.access import Caller, authenticate, permitted
 from local_azure.kql import Columns, KqlError, Row, Source, answer, python_value

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
-from facts.scopes import Scope, ScopeError, parse_scope
+from entrant.facts.scopes import Scope, ScopeError, parse_scope
 from local_azure.access import Caller, demand, permitted
 from local_azure.resources import MANAGEMENT_GROUPS, key_of
 from local_azure.tree import body_of, no_method

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from facts.scopes import Scope, ScopeError, parse_scope
+from entrant.facts.scopes import Scope, ScopeError, parse_scope
 from local_azure.access import Caller, authenticate, demand, permitted
 from local_azure.resources import key_of
 from local_azure.tree import require

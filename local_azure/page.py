@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from facts.errors import codes, find
-from facts.roles import BuiltInRole
-from facts.scopes import parse_scope
+from entrant.facts.errors import codes, find
+from entrant.facts.roles import BuiltInRole
+from entrant.facts.scopes import parse_scope
 from local_azure import LocalAzure, first_party
 from local_azure.visits import refuse_strangers
 from local_azure.wire import Call, Reply

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from facts.roles import BuiltInRole, Permission, find_role, permits
-from facts.scopes import Scope
+from entrant.facts.roles import BuiltInRole, Permission, find_role, permits
+from entrant.facts.scopes import Scope
 from local_azure.conditions import Facts, fulfilled
 from local_azure.store import Store
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from facts.apis import GRAPH, graph_permissions
-from facts.roles import find_role
+from entrant.facts.apis import GRAPH, graph_permissions
+from entrant.facts.roles import find_role
 from local_azure import first_party
 from local_azure.directory import new_secret
 from local_azure.files import write_private

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from facts.scopes import Scope
+from entrant.facts.scopes import Scope
 from local_azure.access import Caller, demand
 from local_azure.tree import body_of, no_method, require, tags_of
 from local_azure.wire import Call, Reply, refuse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from facts.scopes import Scope
+from entrant.facts.scopes import Scope
 from local_azure.resources import MANAGEMENT_GROUPS, key_of
 from local_azure.wire import Call, refuse
 from local_azure.world import World

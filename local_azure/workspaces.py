@@ -10,7 +10,7 @@ import hashlib
 import re
 from typing import Any
 
-from facts.scopes import Scope
+from entrant.facts.scopes import Scope
 from local_azure.access import Caller, demand
 from local_azure.resources import key_of
 from local_azure.telemetry import COMMON, SEEDED, Columns

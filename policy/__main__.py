@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the engine starts the folder, not the package
 
-from policy.pack import serve
+from entrant.policy.pack import serve
 
 if __name__ == "__main__":
     serve()

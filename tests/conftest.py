@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import local_azure
-from entrant import bootstrap, engine
+from entrant import engine
 from entrant.rehearsal import Rehearsal, environ, users_home
+from entrant.setup import bootstrap
 from local_azure import plugins
 
 pytest_plugins = ["tests.passes", "tests.golden", "pytester"]
@@ -22,7 +23,6 @@ _PARTS = (
     "config",
     "examples",
     "entrant",
-    "facts",
     "local_azure",
     "policy",
     "Pulumi.yaml",

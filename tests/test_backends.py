@@ -23,7 +23,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from entrant import bootstrap, engine, locks
+from entrant import engine
+from entrant.pipeline import locks
+from entrant.setup import bootstrap
 from tests.clients import installing
 
 ACCOUNT = "devstoreaccount1"

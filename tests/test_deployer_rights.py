@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 import local_azure
-from facts.apis import GRAPH, graph_permissions
+from entrant.facts.apis import GRAPH, graph_permissions
 from local_azure import LocalAzure
 from tests.conftest import Project
 from tests.local_azure.conftest import Client, Identity

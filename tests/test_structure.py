@@ -9,43 +9,64 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"facts", "config", "components", "entrant", "local_azure", "policy"}
 MAY_IMPORT = {
-    "facts": set(),
-    "config": {"facts"},
-    "components": {"config", "facts"},
-    "policy": {"config", "facts"},
-    "entrant": {"config", "facts", "policy"},
-    "local_azure": {"facts"},
+    "entrant.facts": set(),
+    "entrant.config": {"entrant.facts"},
+    "entrant.policy": {"entrant.config", "entrant.facts"},
+    "components": {"entrant.config", "entrant.facts"},
+    "entrant.setup": {"entrant.errors"},
+    "entrant.tokens": {"entrant.facts", "entrant"},
+    "entrant.access": {"entrant.config", "entrant.facts", "entrant.setup", "entrant.tokens", "entrant"},
+    "entrant.drift": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
+    "entrant.review": {"entrant.config", "entrant.facts", "entrant.policy", "entrant.drift", "entrant"},
+    "entrant.pipeline": {"entrant.config", "entrant"},
+    "local_azure": {"entrant.facts"},
 }
+"""Room → the rooms it may import from; `entrant` stands for the modules beside the rooms."""
+NEVER = {"components", "local_azure"}
+"""What nothing in `entrant` imports, but for the two places that start the local Azure."""
 STARTS_THE_LOCAL_AZURE = {"entrant/rehearsal.py", "entrant/commands/local.py"}
+TOP = {"components", "config", "entrant", "facts", "local_azure", "policy"}
+ROOMS = {path.parent.name for path in (ROOT / "entrant").glob("*/__init__.py")}
 
 
 def imports(file: Path) -> set[str]:
-    """The top-level packages that a file imports, wherever in it."""
+    """The modules that a file imports, wherever in it, dotted; `from a import b` counts as `a.b`."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module.split(".")[0])
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-@pytest.mark.parametrize("package", MAY_IMPORT)
-def test_a_package_imports_only_what_lies_before_it_in_the_flow(package: str) -> None:
-    files = sorted((ROOT / package).rglob("*.py"))
+def room(module: str) -> str:
+    """The room of a dotted module: `entrant.tokens.cache` is in `entrant.tokens`, `entrant.http` in `entrant`."""
+    first, second, *_ = [*module.split("."), ""]
+    return f"entrant.{second}" if first == "entrant" and second in ROOMS else first
+
+
+@pytest.mark.parametrize("place", MAY_IMPORT)
+def test_a_room_imports_only_from_the_rooms_that_lie_before_it(place: str) -> None:
+    files = sorted((ROOT / place.replace(".", "/")).rglob("*.py"))
     assert files
     for file in files:
+        named = {room(module) for module in imports(file) if module.split(".")[0] in TOP}
+        assert named <= MAY_IMPORT[place] | {place}, file.relative_to(ROOT).as_posix()
+
+
+def test_only_two_places_start_the_local_azure_and_none_imports_components() -> None:
+    for file in sorted((ROOT / "entrant").rglob("*.py")):
         name = file.relative_to(ROOT).as_posix()
-        allowed = MAY_IMPORT[package] | {package} | ({"local_azure"} if name in STARTS_THE_LOCAL_AZURE else set())
-        assert imports(file) & OURS <= allowed, name
+        named = {module.split(".")[0] for module in imports(file)} & NEVER
+        assert named <= ({"local_azure"} if name in STARTS_THE_LOCAL_AZURE else set()), name
 
 
 def test_only_the_program_reads_pulumi_config() -> None:
     readers = [
         file.relative_to(ROOT).as_posix()
-        for package in ("components", "config", "facts", "policy", "entrant")
+        for package in ("components", "entrant")
         for file in (ROOT / package).rglob("*.py")
         if "pulumi.Config" in file.read_text("utf-8")
     ]
@@ -61,13 +82,22 @@ def test_importing_entrant_loads_neither_pulumi_nor_msal() -> None:
 
 
 def test_set_up_needs_the_standard_library_only() -> None:
-    for name in ("__init__", "__main__", "bootstrap", "errors", "outputs"):
-        outside = imports(ROOT / "entrant" / f"{name}.py") - set(sys.stdlib_module_names) - {"entrant"}
+    for name in ("__init__", "__main__", "setup/__init__", "setup/bootstrap", "errors", "outputs"):
+        modules = {module.split(".")[0] for module in imports(ROOT / "entrant" / f"{name}.py")}
+        outside = modules - set(sys.stdlib_module_names) - {"entrant"}
         assert outside == set(), name
 
 
 def test_the_map_of_entrant_names_every_module_and_no_other() -> None:
     folder = ROOT / "entrant"
-    named = set(re.findall(r"`(\w+)/?`", (folder / "README.md").read_text("utf-8"))) - {"up", "entrant", "pulumi"}
-    there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.name in ("commands", "toolchain")}
-    assert named == there - {"__init__"}
+    lines = (folder / "README.md").read_text("utf-8").splitlines()
+    rooms = {found[1]: line for line in lines if (found := re.match(r"- `(\w+)/`", line))}
+    assert rooms.keys() == {path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    for name, line in rooms.items():
+        if name in ("commands", "config", "facts", "policy"):  # described as a whole
+            continue
+        named = set(re.findall(r"`(\w+)/?`", line)) - {name, "up", "pulumi"}
+        there = {path.stem for path in (folder / name).iterdir() if path.suffix == ".py" or path.name == "toolchain"}
+        assert named == there - {"__init__"}, name
+    beside = set(re.findall(r"`(\w+)`", next(line for line in lines if line.startswith("Beside the rooms"))))
+    assert beside == {path.stem for path in folder.glob("*.py")} - {"__init__"}

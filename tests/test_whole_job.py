@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import local_azure
-from entrant import monitor
+from entrant.access import monitor
 from entrant.rehearsal import Rehearsal
 from tests.conftest import Project
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from entrant import engine, forge
+from entrant import engine
 from entrant.commands import options
 from entrant.commands.source import WithCommand
 from entrant.errors import ConfigurationError
+from entrant.pipeline import code_host
 
 
 @click.command()
@@ -29,7 +30,7 @@ def comment(stack: str, file: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"{file} cannot be read: {why}") from None
-    done, where = forge.post(stack, text)
+    done, where = code_host.post(stack, text)
     click.echo(f"{where}: the comment of {stack} {done}", err=True)
 
 
@@ -46,7 +47,8 @@ def hold(command: list[str], stack: str, cwd: Path | None) -> int:
     \b
     python3 -m entrant hold -s dev -- pulumi up --yes --skip-preview -s dev
     """
-    from entrant import locks, runner
+    from entrant.pipeline import locks
+    from entrant.tokens import runner
 
     if not command:
         raise ConfigurationError(
@@ -57,7 +59,7 @@ def hold(command: list[str], stack: str, cwd: Path | None) -> int:
         click.echo(text, err=True)
 
     environ = engine.environment(os.environ)
-    with locks.hold(stack, locks.Job.here(*(forge.pipeline() or ())), cwd=cwd, environ=environ, tell=tell):
+    with locks.hold(stack, locks.Job.here(*(code_host.pipeline() or ())), cwd=cwd, environ=environ, tell=tell):
         return runner.run(command, environ, [], cwd=cwd)
 
 
@@ -78,7 +80,7 @@ def assertion(cloud: str) -> None:
     umask 077 && python3 -m entrant assertion > "$RUNNER_TEMP/assertion"
     AZURE_FEDERATED_TOKEN_FILE="$RUNNER_TEMP/assertion" pulumi login azblob://state
     """
-    from entrant import assertions
+    from entrant.tokens import assertions
 
     in_github = assertions.in_github(os.environ)
     click.echo(assertions.from_github(cloud, os.environ) if in_github else assertions.from_azure_devops(os.environ))

@@ -13,9 +13,11 @@ import click
 import yaml
 
 import local_azure
-from entrant import bootstrap, explain, formats
+from entrant import explain
 from entrant.commands import source
 from entrant.errors import ConfigurationError
+from entrant.setup import bootstrap
+from entrant.tokens import formats
 
 _R = TypeVar("_R")
 _SHELLS = ("bash", "fish", "powershell", "dotenv", "json", "github")

@@ -5,10 +5,12 @@ from typing import Any, BinaryIO
 
 import click
 
-from entrant import formats, monitor, outputs
+from entrant import outputs
+from entrant.access import monitor
 from entrant.commands import source
 from entrant.errors import ConfigurationError, EntrantError, PartialResultError
-from facts.scopes import parse_scope
+from entrant.facts.scopes import parse_scope
+from entrant.tokens import formats
 
 
 @click.group()

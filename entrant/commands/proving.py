@@ -13,12 +13,15 @@ from xml.etree import ElementTree
 
 import click
 
-from entrant import access, bootstrap, clouds, engine, outputs
-from entrant import deployer as deployers
+from entrant import engine, outputs
 from entrant import explain as explanations
+from entrant.access import deployer as deployers
+from entrant.access import trials
 from entrant.commands import options
 from entrant.errors import ConfigurationError, EntrantError, NotReadyError, RefusedError
-from facts.clouds import Cloud
+from entrant.facts.clouds import Cloud
+from entrant.setup import bootstrap
+from entrant.tokens import clouds
 
 _MARKS = {"granted": "✓", "ok": "✓", "pending": "…", "denied": "✗", "problem": "✗", "unknown": "?"}
 
@@ -49,7 +52,7 @@ def _can(app: outputs.App) -> bool:
 @_probe
 @click.option("--timeout", type=click.FloatRange(0), default=3600.0, show_default=True, help="Seconds to wait at most.")
 @click.option(
-    "--successes", type=click.IntRange(1, 100), default=access.SUCCESSES, show_default=True, help="Tokens in a row."
+    "--successes", type=click.IntRange(1, 100), default=trials.SUCCESSES, show_default=True, help="Tokens in a row."
 )
 def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeout: float, successes: int) -> int:
     """Wait until every declared grant works, tried as the service principals themselves.
@@ -67,11 +70,11 @@ def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeou
             click.echo(f"? {app.name}: no credential to be tried with here", err=True)
     voice = threading.Lock()
 
-    def tell(proof: access.Proof, elapsed: float) -> None:
+    def tell(proof: trials.Proof, elapsed: float) -> None:
         with voice:
             click.echo(f"{_MARKS[proof.state]} {elapsed:5.1f} s  {proof.app}: {proof.target}: {proof.state}", err=True)
 
-    proofs = access.wait(
+    proofs = trials.wait(
         able,
         cloud,
         deployer=deployers.find(cloud(able[0]), os.environ) if able else None,
@@ -110,15 +113,15 @@ def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form:
     python3 -m entrant check -s dev
     python3 -m entrant check -s dev --format junit > access.xml
     """
-    from entrant import unmanaged
+    from entrant.drift import unmanaged
 
     found = engine.stack_outputs(stack, cwd=cwd)
     chosen, cloud = _chosen(found, apps)
     able = [app for app in chosen if _can(app)]
     deployer = deployers.find(cloud(chosen[0]), os.environ) if chosen else None
-    proofs = access.check(able, cloud, deployer=deployer, write=probe == "write", stack=stack)
+    proofs = trials.check(able, cloud, deployer=deployer, write=probe == "write", stack=stack)
     proofs += [
-        access.Proof(app.name, "token", "token", "unknown", "no credential to be tried with here")
+        trials.Proof(app.name, "token", "token", "unknown", "no credential to be tried with here")
         for app in chosen
         if app not in able
     ]
@@ -138,7 +141,7 @@ def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form:
     return 7 if extra else 0
 
 
-def _text(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
+def _text(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     lines = []
     for proof in proofs:
         lines.append(f"{_MARKS[proof.state]} {proof.app}: {proof.target}: {proof.state}: {proof.evidence}")
@@ -147,7 +150,7 @@ def _text(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
     return "\n".join([*lines, *(f"! {item}" for item in extra)])
 
 
-def _json(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
+def _json(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     grants = [
         {name: getattr(proof, name) for name in ("app", "layer", "target", "state", "evidence", "next_step")}
         for proof in proofs
@@ -156,7 +159,7 @@ def _json(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
     return json.dumps({"stack": stack, "grants": grants, "undeclared": undeclared})
 
 
-def _junit(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
+def _junit(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     bad = [proof for proof in proofs if proof.state in ("pending", "denied")]
     unknown = [proof for proof in proofs if proof.state == "unknown"]
     counts = {"tests": len(proofs) + len(extra), "failures": len(bad) + len(extra), "skipped": len(unknown)}
@@ -173,7 +176,7 @@ def _junit(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
     return ElementTree.tostring(suite, encoding="unicode")
 
 
-def _markdown(stack: str, proofs: list[access.Proof], extra: list[Any]) -> str:
+def _markdown(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     lines = [f"### Access of `{stack}`", "", "| app | grant | state | evidence |", "|---|---|---|---|"]
     for proof in proofs:
         evidence = proof.evidence.replace("|", "\\|").replace("\n", " ")
@@ -196,8 +199,8 @@ def doctor(stack: str, cwd: Path | None, form: str) -> int:
     \b
     python3 -m entrant doctor -s dev
     """
-    import config
-    from entrant import doctor as examination
+    from entrant import config
+    from entrant.access import doctor as examination
 
     try:
         environment = config.load(stack, root=cwd or bootstrap.ROOT)

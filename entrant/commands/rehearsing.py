@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-import config
-from entrant import bootstrap, rehearsal
+from entrant import config, rehearsal
 from entrant.errors import ConfigurationError
 from entrant.progress import Steps
+from entrant.setup import bootstrap
 
 
 @click.command()

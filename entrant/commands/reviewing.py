@@ -11,15 +11,19 @@ from pathlib import Path
 
 import click
 
-import config
-from config.problems import Refused
-from config.values import parse_moment
-from entrant import bootstrap, clouds, engine, repository, review_page, reviewer, unmanaged
+from entrant import config, engine
 from entrant.changes import Reading
 from entrant.commands import options
+from entrant.config.problems import Refused
+from entrant.config.values import parse_moment
+from entrant.drift import unmanaged
 from entrant.errors import ConfigurationError, EngineError, EntrantError
 from entrant.outputs import Outputs
-from entrant.review import Review
+from entrant.pipeline import repository
+from entrant.review import page, reviewer
+from entrant.review.document import Review
+from entrant.setup import bootstrap
+from entrant.tokens import clouds
 
 POLICY = 5
 """Exit code when a policy rule of severity error is broken, as Pulumi's."""
@@ -230,7 +234,7 @@ def _outputs(stack: str, root: Path, notes: list[str]) -> Outputs | None:
 
 def _undeclared(outputs: Outputs, notes: list[str]) -> tuple[unmanaged.Unmanaged, ...]:
     """What is there and declared nowhere, as far as whoever runs this may look."""
-    from entrant import deployer as deployers
+    from entrant.access import deployer as deployers
 
     try:
         who = deployers.find(clouds.resolve(outputs.cloud, os.environ), os.environ)
@@ -250,12 +254,12 @@ def _shown(made: Review, form: str, summary: Path | None) -> str:
     if form == "text":
         there = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if there else None
-        return review_page.terminal(made, colour=there and not os.environ.get("NO_COLOR"), width=width)
-    comment = review_page.markdown(made)
+        return page.terminal(made, colour=there and not os.environ.get("NO_COLOR"), width=width)
+    comment = page.markdown(made)
     where = "in the job's summary" if summary else "what `entrant review` says in a terminal"
     shown, cut = comment.render(rest=f"_Too long for a comment: {{what}}. The whole review is {where}._")
     if cut and summary is not None:
-        _append(summary, comment.render(review_page.SUMMARY_LIMIT, rest="_Too long for a summary: {what}._")[0])
+        _append(summary, comment.render(page.SUMMARY_LIMIT, rest="_Too long for a summary: {what}._")[0])
     return shown
 
 

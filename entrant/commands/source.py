@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from entrant import cache, engine, outputs
+from entrant import engine, outputs
 from entrant.commands import options
 from entrant.errors import ConfigurationError
-from facts.audiences import AUDIENCES
+from entrant.facts.audiences import AUDIENCES
+from entrant.tokens import cache
 
 if TYPE_CHECKING:
-    from entrant import tokens
+    from entrant.tokens import credentials
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _KINDS = ("auto", "secret", "certificate", "file", "github", "azure-devops")
@@ -111,7 +112,7 @@ def apps(stack: str | None, file: str | None, cwd: Path | None) -> outputs.Outpu
         return None
     if not _may_be_kept():
         # Half of what a token costs is loading azure-identity; pulumi takes that long too.
-        threading.Thread(target=import_module, args=("entrant.authority",), daemon=True).start()
+        threading.Thread(target=import_module, args=("entrant.tokens.authority",), daemon=True).start()
     return engine.stack_outputs(stack, cwd=cwd)
 
 
@@ -134,12 +135,12 @@ def app(name: str | None, stack: str | None, file: str | None, cwd: Path | None)
     return outputs.from_environment(os.environ)
 
 
-def token(app: outputs.App, audience: str) -> "tuple[tokens.Credential, tokens.Token]":
+def token(app: outputs.App, audience: str) -> "tuple[credentials.Credential, credentials.Token]":
     """A token for the app, and the credential it came from."""
-    from entrant import clouds, tokens
+    from entrant.tokens import clouds, credentials
 
-    credential = tokens.credential(app, **how())
-    return credential, tokens.fetch(credential, app, clouds.scope(credential.cloud, audience, app.audiences))
+    credential = credentials.credential(app, **how())
+    return credential, credentials.fetch(credential, app, clouds.scope(credential.cloud, audience, app.audiences))
 
 
 class Duration(click.ParamType[float]):

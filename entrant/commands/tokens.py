@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from entrant import formats
 from entrant.commands import source
 from entrant.errors import ConfigurationError
+from entrant.tokens import formats
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -50,14 +50,14 @@ def token(
     eval "$(python3 -m entrant token -s dev log-reader logs --format bash)"
     ENTRANT_TOKEN_CACHE=1 python3 -m entrant token logs --min-valid 10m
     """
-    from entrant import tokens
+    from entrant.tokens import credentials
 
     app, audience = words
     variable = _checked(name or formats.variable(audience))
     if form == "bazel" and file == "-":
         raise ConfigurationError("standard input holds Bazel's request", next_step="give the outputs another way")
     who = source.app(app, stack, file, cwd)
-    found = tokens.token(who, audience, min_valid=min_valid, **source.how())
+    found = credentials.token(who, audience, min_valid=min_valid, **source.how())
     if form == "bazel":
         click.echo(formats.answer_bazel(found, sys.stdin.read()))
     elif form.startswith("github"):
@@ -103,7 +103,8 @@ def run(
     python3 -m entrant run -s dev log-reader TOKEN=arm --min-valid 30m -- ./report.sh
     python3 -m entrant run -s dev log-reader -- python3 my_azure_program.py
     """
-    from entrant import outputs, runner, tokens
+    from entrant import outputs
+    from entrant.tokens import credentials, runner
 
     if not command:
         raise ConfigurationError("which command?", next_step="write it after --, such as: run -s dev app logs -- env")
@@ -113,7 +114,7 @@ def run(
     how: dict[str, Any] = source.how()
     given: dict[str, str] = {}
     for variable, audience in asked:
-        given[variable] = tokens.token(who, audience, min_valid=min_valid, **how).access_token
+        given[variable] = credentials.token(who, audience, min_valid=min_valid, **how).access_token
     secrets = [*given.values(), *filter(None, (who.secret, who.previous_secret))]
     environ = dict(os.environ)
     if identity or not asked:

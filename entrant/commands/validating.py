@@ -2,10 +2,10 @@
 
 import click
 
-import config
-from config import render, unique
-from entrant import bootstrap
+from entrant import config
+from entrant.config import render, unique
 from entrant.errors import ConfigurationError
+from entrant.setup import bootstrap
 
 BROKEN_RULES = 5
 """Exit code when rules of severity error are broken and nothing else is wrong; Pulumi's for policy."""
@@ -26,7 +26,7 @@ def validate(environments: tuple[str, ...], form: str) -> int:
     python3 -m entrant validate
     python3 -m entrant validate dev examples/everything.yaml --format github
     """
-    import policy
+    from entrant import policy
 
     names = environments or tuple(config.environments(root=bootstrap.ROOT))
     reports = [config.check(name, root=bootstrap.ROOT) for name in names]

@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from config import render
-from config.problems import Refused
-from config.values import parse_duration, parse_moment
-from entrant import bootstrap, engine, outputs
-from entrant import expiry as endings
-from entrant import matrix as matrices
+from entrant import engine, outputs
 from entrant.commands import options
+from entrant.config import render
+from entrant.config.problems import Refused
+from entrant.config.values import parse_duration, parse_moment
+from entrant.drift import expiry as endings
 from entrant.errors import ConfigurationError
+from entrant.pipeline import matrix as matrices
+from entrant.setup import bootstrap
 
 DRIFT = 7
 """Exit code of `drift` when something differs."""
@@ -247,8 +248,8 @@ def drift(stack: str, cwd: Path | None, settle: float, now: dt.datetime | None, 
     python3 -m entrant drift -s dev
     python3 -m entrant drift -s dev --format markdown > drift.md
     """
-    import config
-    from entrant import drift as drifts
+    from entrant import config
+    from entrant.drift import detect as drifts
 
     root = cwd or bootstrap.ROOT
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from facts.directory_roles import find_directory_role
+from entrant.facts.directory_roles import find_directory_role
 from local_azure import directory
 from local_azure.access import Caller
 from local_azure.graph import odata, schema

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from facts.apis import AZURE_AD_GRAPH
+from entrant.facts.apis import AZURE_AD_GRAPH
 from local_azure.assertions import signed_by
 from local_azure.directory import new_secret
 from local_azure.graph import schema

@@ -10,7 +10,7 @@ import re
 import uuid
 from typing import Any
 
-from facts.directory_roles import DirectoryRole, directory_roles, find_directory_role
+from entrant.facts.directory_roles import DirectoryRole, directory_roles, find_directory_role
 from local_azure.graph import schema
 from local_azure.graph.context import KINDS, Context, routes
 from local_azure.graph.errors import bad_request, not_found, refuse

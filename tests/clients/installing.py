@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from entrant import bootstrap
+from entrant.setup import bootstrap
 
 CLIENTS = bootstrap.STATE / "tools" / "clients"
 

@@ -9,8 +9,8 @@ import pulumi
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 
-import config
 from components import AppIdentity, declare, stack_outputs
+from entrant import config
 
 from .mocked import ASSIGNMENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy
 

@@ -7,10 +7,10 @@ import pulumi
 import pytest
 from pulumi.output import Unknown
 
-import config
 from components import AppIdentity, declare, stack_outputs
-from config.values import custom_role_id, permission_id
-from facts.scopes import parse_scope
+from entrant import config
+from entrant.config.values import custom_role_id, permission_id
+from entrant.facts.scopes import parse_scope
 
 from .mocked import APPLICATION, ASSIGNMENT, COMPONENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy
 

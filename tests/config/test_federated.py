@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from config import Federated
-from config.credentials import Trust
+from entrant.config import Federated
+from entrant.config.credentials import Trust
 
 EXCHANGE = "api://AzureADTokenExchange"
 GITHUB = "https://token.actions.githubusercontent.com"

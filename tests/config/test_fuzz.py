@@ -13,8 +13,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import config
-from config import schema
+from entrant import config
+from entrant.config import schema
 
 from .test_schema import _typed
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import config
+from entrant import config
 
 from .conftest import Check
 

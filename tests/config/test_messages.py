@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import config
+from entrant import config
 
 from .conftest import Check
 

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import policy
+from entrant import policy
 
 from .conftest import Check
 

@@ -2,8 +2,8 @@
 
 import json
 
-from config import Problem
-from config.render import FORMATS
+from entrant.config import Problem
+from entrant.config.render import FORMATS
 
 PROBLEMS = (
     Problem("config/dev.yaml", 14, 13, 'cloud: "pub" is 100% wrong', "error"),

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-import config
-from config import reference, schema
+from entrant import config
+from entrant.config import reference, schema
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = schema.schema()
@@ -18,12 +18,12 @@ FILES = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "examples").glob("*.
 
 
 def test_the_committed_schema_is_that_of_the_models() -> None:
-    """Run `python -m config` after a change of the vocabulary."""
+    """Run `python -m entrant.config` after a change of the vocabulary."""
     assert schema.FILE.read_text("utf-8") == schema.text()
 
 
 def test_the_committed_reference_page_is_that_of_the_models() -> None:
-    """Run `python -m config` after a change of the vocabulary or of the examples."""
+    """Run `python -m entrant.config` after a change of the vocabulary or of the examples."""
     assert reference.FILE.read_text("utf-8") == reference.text()
 
 

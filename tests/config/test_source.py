@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from config.source import MAX_BYTES, Unclear, scalar
+from entrant.config.source import MAX_BYTES, Unclear, scalar
 
 from .conftest import Check
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import config
-from config import unique
+from entrant import config
+from entrant.config import unique
 
 from .conftest import Check
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 import local_azure
-from entrant import access, clouds, deployer, explain, tokens
+from entrant import explain
+from entrant.access import deployer, trials
+from entrant.facts.clouds import Cloud
 from entrant.outputs import App, Grant
-from facts.clouds import Cloud
+from entrant.tokens import clouds, credentials
 from tests.local_azure.conftest import Client
 
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -59,7 +61,7 @@ class Estate:
         return App(**{name: getattr(self.app, name) for name in App.__slots__} | {"grants": grants})
 
 
-def states(proofs: list[access.Proof]) -> dict[str, str]:
+def states(proofs: list[trials.Proof]) -> dict[str, str]:
     return {proof.target: proof.state for proof in proofs}
 
 
@@ -69,7 +71,7 @@ def test_every_declared_grant_is_tried_as_the_app_itself(azure: local_azure.Loca
         estate.grant(READER, "Reader", estate.workspace),
         estate.grant(PUBLISHER, "Monitoring Metrics Publisher", estate.machine),
     )
-    proofs = access.check([app], lambda _: cloud, deployer=None, write=True, stack="dev")
+    proofs = trials.check([app], lambda _: cloud, deployer=None, write=True, stack="dev")
     assert states(proofs) == {
         "token": "granted",
         "Reader on law-whole": "granted",
@@ -82,7 +84,7 @@ def test_every_declared_grant_is_tried_as_the_app_itself(azure: local_azure.Loca
 def test_a_metric_is_sent_only_when_asked_for(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
     estate = Estate(azure, "quiet")
     app = estate.with_grants(estate.grant(PUBLISHER, "Monitoring Metrics Publisher", estate.machine))
-    proofs = access.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    proofs = trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
     assert states(proofs)["metrics of vm-quiet"] == "unknown"
     assert azure.metrics(estate.machine) == []
 
@@ -98,12 +100,12 @@ def test_a_role_that_is_not_there_is_told_from_one_that_is_new(
         f"{estate.workspace}/providers/Microsoft.Authorization/roleAssignments/{READER}",
     )
     who = deployer.find(cloud, environ)
-    proofs = access.check([estate.with_grants(gone)], lambda _: cloud, deployer=who, write=False, stack="dev")
+    proofs = trials.check([estate.with_grants(gone)], lambda _: cloud, deployer=who, write=False, stack="dev")
     assert states(proofs) == {"token": "granted", "Reader on law-young": "denied", "query of law-young": "denied"}
     assert "the role assignment is not there any more" in proofs[1].evidence
     azure.admin("PATCH", "settings", {"propagation": {"roles": 600, "secrets": 0}})
     new = estate.with_grants(estate.grant(READER, "Reader", estate.workspace))
-    proofs = access.check([new], lambda _: cloud, deployer=who, write=False, stack="dev")
+    proofs = trials.check([new], lambda _: cloud, deployer=who, write=False, stack="dev")
     assert states(proofs) == {"token": "granted", "Reader on law-young": "pending", "query of law-young": "pending"}
     assert "the role assignment is 0 minutes old" in proofs[1].evidence
 
@@ -113,7 +115,7 @@ def test_wait_notices_readiness_within_two_seconds(azure: local_azure.LocalAzure
     azure.set_propagation(3)
     app = estate.with_grants(estate.grant(READER, "Reader", estate.workspace))
     made = time.monotonic()
-    proofs = access.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=30)
+    proofs = trials.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=30)
     assert set(states(proofs).values()) == {"granted"}
     assert time.monotonic() - made + 0.5 >= 3
     assert time.monotonic() - made < 3 + 2 + 1.5, "two seconds, and the three calls of the proof"
@@ -123,7 +125,7 @@ def test_wait_ends_when_its_time_is_up_and_says_what_is_missing(azure: local_azu
     estate = Estate(azure, "never")
     said: list[str] = []
     app = estate.with_grants(Grant("Reader", READER, estate.workspace))
-    proofs = access.wait(
+    proofs = trials.wait(
         [app],
         lambda _: cloud,
         deployer=None,
@@ -149,7 +151,7 @@ def test_a_token_that_is_refused_is_explained(
 ) -> None:
     estate = Estate(azure, f"refused-{code.lower()}")
     app = App(**{name: getattr(estate.app, name) for name in App.__slots__} | change)
-    (proof,) = access.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    (proof,) = trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
     expected = explain.explain(code, stack="dev", app=app.name)[0]
     assert proof.state == ("denied" if expected.retry == "no" else "pending")
     assert code in proof.evidence
@@ -170,7 +172,7 @@ def test_an_error_body_is_explained_innermost_included() -> None:
 
 def test_no_proof_holds_a_secret(azure: local_azure.LocalAzure, cloud: Cloud, tmp_path: Path) -> None:
     estate = Estate(azure, "silent")
-    proofs = access.check([estate.app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    proofs = trials.check([estate.app], lambda _: cloud, deployer=None, write=False, stack="dev")
     assert estate.app.secret is not None
     assert estate.app.secret not in repr(proofs)
-    assert estate.app.secret not in repr(tokens.Credential(estate.app, cloud))
+    assert estate.app.secret not in repr(credentials.Credential(estate.app, cloud))

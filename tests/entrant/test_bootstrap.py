@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from entrant import bootstrap
+from entrant.setup import bootstrap
 
 
 @pytest.fixture

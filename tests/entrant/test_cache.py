@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import entrant
-from entrant import cache
+from entrant.tokens import cache
 from tests.entrant.authority import TENANT, Authority, certificate, refusal, serve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -309,7 +309,7 @@ def test_other_warm_calls_need_no_msal_either(authority: Authority, arguments: l
 
 
 def test_the_short_cut_gives_no_token_with_less_time_left_than_wanted(authority: Authority) -> None:
-    from entrant import warm
+    from entrant.tokens import warm
 
     authority.lifetime = 900
     entrant.token(entrant.from_environment(), SCOPE)
@@ -337,7 +337,7 @@ def test_the_short_cut_is_not_taken_for_anything_else(
 def test_a_certificate_and_a_token_file_are_proofs_for_the_short_cut_too(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from entrant import warm
+    from entrant.tokens import warm
 
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     (tmp_path / "token").write_text("assertion\n")

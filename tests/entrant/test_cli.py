@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
-from entrant import bootstrap, engine
+from entrant import engine
 from entrant.cli import COMMANDS, cli
+from entrant.setup import bootstrap
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from entrant import clouds
 from entrant.errors import ConfigurationError
-from facts.audiences import AUDIENCES
+from entrant.facts.audiences import AUDIENCES
+from entrant.tokens import clouds
 from tests.conftest import ROOT
 
 

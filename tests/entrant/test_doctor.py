@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import config
 import local_azure
-from entrant import deployer, doctor, engine
-from facts.clouds import Cloud
+from entrant import config, engine
+from entrant.access import deployer, doctor
+from entrant.facts.clouds import Cloud
 from tests.entrant.test_access import Estate, cloud, environ
 
 __all__ = ["cloud", "environ"]

@@ -10,10 +10,11 @@ import jsonschema
 import pytest
 
 import local_azure
-from config import Ignored
-from entrant import by_hand, changes, drift
-from entrant.by_hand import Finding
+from entrant import changes
 from entrant.changes import SECRET
+from entrant.config import Ignored
+from entrant.drift import detect, manual_changes
+from entrant.drift.manual_changes import Finding
 from entrant.errors import RefusedError
 from entrant.markdown import Value
 from entrant.outputs import Outputs
@@ -71,8 +72,8 @@ class Estate:
     def principal(self, app: str) -> str:
         return f"/servicePrincipals/{self.identities[app]['service_principal_id']}"
 
-    def look(self, *ignore: Ignored, now: dt.datetime = NOW) -> drift.Report:
-        return drift.look(self.stack, ignore, now=now, settle=0, cwd=self.project.root, environ=environ(self.settings))
+    def look(self, *ignore: Ignored, now: dt.datetime = NOW) -> detect.Report:
+        return detect.look(self.stack, ignore, now=now, settle=0, cwd=self.project.root, environ=environ(self.settings))
 
     def state(self) -> dict[str, str]:
         """Every file of the backend and its content."""
@@ -133,7 +134,7 @@ def do_by_hand(estate: Estate) -> None:
 
 
 @pytest.fixture(scope="module")
-def drifted(estate: Estate) -> drift.Report:
+def drifted(estate: Estate) -> detect.Report:
     do_by_hand(estate)
     before = estate.state()
     report = estate.look()
@@ -159,12 +160,12 @@ FOUND = {
 
 
 @pytest.mark.parametrize("sentence", FOUND)
-def test_what_was_done_by_hand_is_named(drifted: drift.Report, sentence: str) -> None:
+def test_what_was_done_by_hand_is_named(drifted: detect.Report, sentence: str) -> None:
     found = {finding.sentence(): finding.state for finding in drifted.findings}
     assert found.get(sentence) == FOUND[sentence], "\n".join(found)
 
 
-def test_nothing_else_is_found(drifted: drift.Report) -> None:
+def test_nothing_else_is_found(drifted: detect.Report) -> None:
     """Each once, the parts of a deleted app not one by one, and the one whose words hold a day."""
     rest = {finding.sentence() for finding in drifted.findings} - FOUND.keys()
     assert len(drifted.findings) == len(FOUND) + 1
@@ -172,7 +173,7 @@ def test_nothing_else_is_found(drifted: drift.Report) -> None:
     assert drifted.notes == ()
 
 
-def test_each_finding_says_what_to_do(drifted: drift.Report) -> None:
+def test_each_finding_says_what_to_do(drifted: detect.Report) -> None:
     steps = {finding.sentence(): finding.next_step for finding in drifted.findings}
     assert steps["log-reader: role assignment Reader on law-drift is gone"] == PUT_BACK
     doomed = steps['doomed: app registration "Doomed (drifting)" is gone, and with it all that it had']
@@ -181,26 +182,26 @@ def test_each_finding_says_what_to_do(drifted: drift.Report) -> None:
     assert f"--key-id {secret.id}` removes it" in secret.next_step
 
 
-def test_markdown_shows_values_as_code_so_that_they_are_no_markup(drifted: drift.Report) -> None:
-    page = drift.as_markdown(drifted)
+def test_markdown_shows_values_as_code_so_that_they_are_no_markup(drifted: detect.Report) -> None:
+    page = detect.as_markdown(drifted)
     assert page.startswith("<!-- entrant-drift stack=drifting -->\n### Drift of `drifting`: 13 differences\n")
     assert '**log-reader**: secret ``"`x` | @y", valid until' in page
     assert page.count("- **") == 13
     assert page.count("puts back what changed or went") == 1
 
 
-def test_json_follows_its_schema(drifted: drift.Report) -> None:
+def test_json_follows_its_schema(drifted: detect.Report) -> None:
     schema = json.loads((ROOT / "entrant" / "drift.schema.json").read_text())
     asker = known(app="asker", until="2099-01-01")
-    some = drift._sorted_out("drifting", drifted.findings, [asker], NOW, ["a note"])
+    some = detect._sorted_out("drifting", drifted.findings, [asker], NOW, ["a note"])
     for report in (drifted, some):
-        document = json.loads(drift.as_json(report))
+        document = json.loads(detect.as_json(report))
         jsonschema.Draft202012Validator(schema).validate(document)
         assert len(document["drift"]) == len(report.findings)
     assert {entry["app"] for entry in document["ignored"]} == {"asker"}
 
 
-def test_the_command_ends_with_7_and_with_0_when_all_is_known(estate: Estate, drifted: drift.Report) -> None:
+def test_the_command_ends_with_7_and_with_0_when_all_is_known(estate: Estate, drifted: detect.Report) -> None:
     done = estate.project.entrant("drift", "-s", "drifting", "--settle", "0", **estate.settings)
     assert done.returncode == 7, done.stderr
     assert done.stdout.count("✗ ") == 13
@@ -215,7 +216,7 @@ def test_the_command_ends_with_7_and_with_0_when_all_is_known(estate: Estate, dr
     assert done.stdout.endswith("✓ drifting: no drift\n")
 
 
-def test_a_secret_that_had_ended_and_was_removed_is_no_drift(estate: Estate, drifted: drift.Report) -> None:
+def test_a_secret_that_had_ended_and_was_removed_is_no_drift(estate: Estate, drifted: detect.Report) -> None:
     [secret] = [one for one in estate.identities["log-reader"]["credentials"] if one["current"]]
     path = f"{estate.application('log-reader')}/removePassword"
     estate.client.graph("POST", path, {"keyId": secret["key_id"]})
@@ -261,7 +262,7 @@ def known(**fields: Any) -> Ignored:
     ],
 )
 def test_an_entry_fits_what_all_that_it_names_fits(fields: dict[str, str], fits: bool) -> None:
-    assert drift.fits(known(**fields), finding()) is fits
+    assert detect.fits(known(**fields), finding()) is fits
 
 
 MOMENT = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
@@ -270,7 +271,7 @@ MOMENT = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
 def test_an_entry_that_has_ended_counts_again_and_is_told() -> None:
     for days, counts in ((29, False), (30, True)):
         now = MOMENT + dt.timedelta(days=days)
-        report = drift._sorted_out("dev", [finding()], [known(app="log-reader")], now, [])
+        report = detect._sorted_out("dev", [finding()], [known(app="log-reader")], now, [])
         assert bool(report.findings) is counts
         assert bool(report.ignored) is not counts
     assert report.notes == (
@@ -280,7 +281,7 @@ def test_an_entry_that_has_ended_counts_again_and_is_told() -> None:
 
 
 def test_an_entry_that_fits_nothing_is_told() -> None:
-    report = drift._sorted_out("dev", [finding()], [known(app="log-reader"), known(what="other")], MOMENT, [])
+    report = detect._sorted_out("dev", [finding()], [known(app="log-reader"), known(what="other")], MOMENT, [])
     assert report.notes == ("drift.ignore[1] fits nothing (why); take it out of the file",)
 
 
@@ -291,9 +292,9 @@ def looks(monkeypatch: pytest.MonkeyPatch, *answers: list[Finding]) -> list[floa
     """Let one look after another find something else; returns the pauses between them."""
     rest = list(answers)
     pauses: list[float] = []
-    monkeypatch.setattr(drift, "_once", lambda *_: (rest.pop(0), ()))
+    monkeypatch.setattr(detect, "_once", lambda *_: (rest.pop(0), ()))
     monkeypatch.setattr("entrant.engine.stack_outputs", lambda *_, **__: Outputs("t", "public", {}))
-    monkeypatch.setattr("entrant.deployer.find", lambda *_: None)
+    monkeypatch.setattr("entrant.access.deployer.find", lambda *_: None)
     monkeypatch.setattr("time.sleep", pauses.append)
     return pauses
 
@@ -301,7 +302,7 @@ def looks(monkeypatch: pytest.MonkeyPatch, *answers: list[Finding]) -> list[floa
 def test_what_is_not_there_at_a_second_look_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The directory answers from places that a change has not reached yet."""
     pauses = looks(monkeypatch, [finding("passing"), finding("staying")], [finding("staying")])
-    report = drift.look("dev", (), now=MOMENT, settle=15)
+    report = detect.look("dev", (), now=MOMENT, settle=15)
     assert [one.what for one in report.findings] == ["staying"]
     assert report.notes == ("seen once and not again: log-reader: passing was added by hand",)
     assert pauses == [15]
@@ -309,14 +310,14 @@ def test_what_is_not_there_at_a_second_look_does_not_count(monkeypatch: pytest.M
 
 def test_without_a_difference_nobody_looks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = looks(monkeypatch, [])
-    assert drift.look("dev", (), now=MOMENT, settle=15).findings == ()
+    assert detect.look("dev", (), now=MOMENT, settle=15).findings == ()
     assert pauses == []
 
 
 def test_what_cannot_be_looked_at_is_told(
-    estate: Estate, monkeypatch: pytest.MonkeyPatch, drifted: drift.Report
+    estate: Estate, monkeypatch: pytest.MonkeyPatch, drifted: detect.Report
 ) -> None:
-    monkeypatch.setattr("entrant.deployer.find", lambda *_: None)
+    monkeypatch.setattr("entrant.access.deployer.find", lambda *_: None)
     report = estate.look()
     assert "not looked at: what is undeclared: there is no deployer (az login, or ARM_* variables)" in report.notes
     assert any("role assignment Reader on law-drift is gone" in one.sentence() for one in report.findings)
@@ -328,12 +329,12 @@ def test_a_directory_that_fails_ends_in_an_error_and_not_in_no_drift(
     def fails(*_: Any) -> Any:
         raise RefusedError("GET: 500", status=500)
 
-    monkeypatch.setattr("entrant.unmanaged.look", fails)
+    monkeypatch.setattr("entrant.drift.unmanaged.look", fails)
     with pytest.raises(RefusedError):
         estate.look()
 
 
-def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drifted: drift.Report) -> None:
+def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drifted: detect.Report) -> None:
     """Last of those that use it: there is nothing to destroy of what was taken away by hand."""
     done = estate.project.entrant("rehearse", "drifting", "--down")
     assert done.returncode == 0, done.stderr
@@ -366,7 +367,7 @@ def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drift
     ],
 )  # fmt: skip
 def test_a_changed_property_is_said_in_words(path: str, old: Any, new: Any, said: list[str]) -> None:
-    assert sorted("".join(edit.words) for edit in by_hand._edits(path, old, new)) == said
+    assert sorted("".join(edit.words) for edit in manual_changes._edits(path, old, new)) == said
 
 
 APPLICATION = "urn:pulumi:dev::entrant::entrant:index:AppIdentity$azuread:index/application:Application::one"
@@ -379,7 +380,7 @@ def refreshed(detail: list[str], **sides: dict[str, dict[str, Any]]) -> list[str
     metadata = {"op": "update", "urn": APPLICATION, "type": kind} | {side: own | sides[side] for side in sides}
     metadata["detailedDiff"] = {path: {"diffKind": "update"} for path in detail}
     found = changes.read([{"resOutputsEvent": {"metadata": metadata}}]).found
-    return [one.sentence() for one in by_hand.tell("dev", found, (), {}, MOMENT)]
+    return [one.sentence() for one in manual_changes.tell("dev", found, (), {}, MOMENT)]
 
 
 def test_what_the_provider_tells_counts_before_the_inputs_that_it_reads_back() -> None:
@@ -405,7 +406,7 @@ def test_a_difference_that_cannot_be_seen_is_told_all_the_same() -> None:
 
 def test_a_report_in_markdown_fits_a_comment_and_ends_with_a_whole_line() -> None:
     many = tuple(finding(f"redirect URI https://{'x' * 100}/{number}") for number in range(2000))
-    page = drift.as_markdown(drift.Report("dev", many, (), ()))
+    page = detect.as_markdown(detect.Report("dev", many, (), ()))
     assert len(page) <= 64_000
     assert "2000 differences" in page
     assert "`--format json` lists it all" in page

@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 import entrant
-from config import render
-from entrant import expiry, outputs
+from entrant import outputs
 from entrant.cli import cli
+from entrant.config import render
+from entrant.drift import expiry
 from tests.entrant.test_outputs import SECRET, stack_outputs
 
 DAY = timedelta(days=1)

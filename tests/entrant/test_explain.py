@@ -13,7 +13,7 @@ import pytest
 
 import local_azure
 from entrant.explain import explain, next_step, told
-from facts import errors
+from entrant.facts import errors
 from local_azure.faults import STATUSES
 
 COMMON = tuple(

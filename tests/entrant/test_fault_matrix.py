@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 import local_azure
-from entrant import access, clouds, deployer, monitor, tokens
+from entrant.access import deployer, monitor, trials
 from entrant.errors import AuthenticationError, EntrantError, RefusedError, UnreachableError
+from entrant.facts.clouds import Cloud
 from entrant.outputs import App, Grant
-from facts.clouds import Cloud
+from entrant.tokens import clouds, credentials
 from tests.entrant.test_access import PUBLISHER, READER, Estate, cloud, environ, states
 
 __all__ = ["cloud", "environ"]
@@ -34,7 +35,7 @@ def estate(azure: local_azure.LocalAzure) -> Estate:
 
 def query(estate: Estate, cloud: Cloud) -> monitor.Table:
     """A fresh token, and a query with it."""
-    found = tokens.fetch(tokens.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "logs"))
+    found = credentials.fetch(credentials.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "logs"))
     return monitor.query_logs(cloud, found.access_token, estate.workspace, "Heartbeat | take 1")
 
 
@@ -90,13 +91,13 @@ def explained(call: Any) -> EntrantError:
 
 
 def test_a_token_for_another_audience_is_explained_as_that(estate: Estate, cloud: Cloud) -> None:
-    found = tokens.fetch(tokens.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "metrics"))
+    found = credentials.fetch(credentials.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "metrics"))
     error = explained(lambda: monitor.query_logs(cloud, found.access_token, estate.workspace, "Heartbeat"))
     assert error.next_step is not None and error.next_step.startswith("the token was made for another API")
 
 
 def test_a_query_with_a_mistake_is_refused_with_the_mistake(estate: Estate, cloud: Cloud) -> None:
-    found = tokens.fetch(tokens.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "logs"))
+    found = credentials.fetch(credentials.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "logs"))
     with pytest.raises(RefusedError, match=r"SEM0100: .*Failed to resolve scalar expression named 'nosuch'"):
         monitor.query_logs(cloud, found.access_token, estate.workspace, "print a = nosuch + 1")
 
@@ -105,7 +106,7 @@ def test_a_missing_role_and_a_role_elsewhere_are_explained_as_that(
     azure: local_azure.LocalAzure, estate: Estate, cloud: Cloud
 ) -> None:
     other = Estate(azure, "elsewhere")
-    found = tokens.fetch(tokens.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "logs"))
+    found = credentials.fetch(credentials.Credential(estate.app, cloud), estate.app, clouds.scope(cloud, "logs"))
     error = explained(lambda: monitor.query_logs(cloud, found.access_token, other.workspace, "Heartbeat"))
     assert error.code == "InsufficientAccessError"
     assert error.next_step is not None and error.next_step.startswith(
@@ -121,11 +122,11 @@ def test_an_expired_secret_and_a_deleted_app_are_explained_as_that(azure: local_
     secret = short.client.call("POST", path, ends).json()["secretText"]
     azure.admin("PATCH", "settings", {"clock": {"offset": 3600}})
     app = App(**{name: getattr(short.app, name) for name in App.__slots__} | {"secret": secret})
-    error = explained(lambda: tokens.Credential(app, cloud).get_token(clouds.scope(cloud, "arm")))
+    error = explained(lambda: credentials.Credential(app, cloud).get_token(clouds.scope(cloud, "arm")))
     assert (error.code, error.exit_code) == ("AADSTS7000222", 3)
     azure.admin("PATCH", "settings", {"clock": {"offset": 0}})
     short.client.call("DELETE", f"/v1.0/applications/{short.app.object_id}")
-    error = explained(lambda: tokens.Credential(short.app, cloud).get_token(clouds.scope(cloud, "arm")))
+    error = explained(lambda: credentials.Credential(short.app, cloud).get_token(clouds.scope(cloud, "arm")))
     assert error.code == "AADSTS700016"
 
 
@@ -133,9 +134,9 @@ def test_a_secret_that_is_not_yet_known_is_waited_for(azure: local_azure.LocalAz
     azure.admin("PATCH", "settings", {"propagation": {"roles": 0, "secrets": 2}})
     fresh = Estate(azure, "fresh")
     with pytest.raises(AuthenticationError) as caught:
-        tokens.Credential(fresh.app, cloud).get_token(clouds.scope(cloud, "arm"))
+        credentials.Credential(fresh.app, cloud).get_token(clouds.scope(cloud, "arm"))
     assert caught.value.code == "AADSTS7000215"
-    proofs = access.wait([fresh.app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=20)
+    proofs = trials.wait([fresh.app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=20)
     assert states(proofs) == {"token": "granted"}
 
 
@@ -152,14 +153,14 @@ def test_wait_ends_soon_after_a_role_is_effective(
     )
     started = time.monotonic()
     who = deployer.find(cloud, environ)
-    proofs = access.wait([app], lambda _: cloud, deployer=who, write=False, stack="dev", seconds=60)
+    proofs = trials.wait([app], lambda _: cloud, deployer=who, write=False, stack="dev", seconds=60)
     assert {proof.state for proof in proofs if proof.layer != "metric"} == {"granted"}
     assert time.monotonic() - started < propagation / speed + 2 + 3, "two seconds, and the calls of the proof"
 
 
 def test_a_clock_that_is_off_is_measured(azure: local_azure.LocalAzure, estate: Estate, cloud: Cloud) -> None:
     azure.admin("PATCH", "settings", {"clock": {"offset": 600}})
-    credential = tokens.Credential(estate.app, cloud)
+    credential = credentials.Credential(estate.app, cloud)
     credential.get_token(clouds.scope(cloud, "arm"))
     assert credential.skew is not None
     assert abs(abs(credential.skew) - 600) < 5
@@ -175,6 +176,6 @@ def test_wait_gives_up_at_once_on_what_waiting_cannot_change(azure: local_azure.
         **{name: getattr(app, name) for name in App.__slots__} | {"grants": (Grant("Reader", READER, lost.workspace),)}
     )
     started = time.monotonic()
-    (proof,) = access.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=60)
+    (proof,) = trials.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=60)
     assert (proof.layer, proof.state, proof.final) == ("token", "denied", True)
     assert time.monotonic() - started < 10

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from entrant import bootstrap, forge
 from entrant.errors import ConfigurationError, RefusedError
+from entrant.pipeline import code_host
+from entrant.setup import bootstrap
 from tests.entrant import forges
 
 FORGES = ["github", "gitlab", "azure_devops"]
@@ -28,11 +29,11 @@ def pull() -> Iterator[forges.PullRequest]:
 @pytest.mark.parametrize("name", FORGES)
 def test_a_review_is_one_comment_that_is_changed_in_place(name: str, pull: forges.PullRequest, tmp_path: Path) -> None:
     environ = getattr(pull, name)(tmp_path)
-    assert forge.post("dev", REVIEW, environ)[0] == "created"
+    assert code_host.post("dev", REVIEW, environ)[0] == "created"
     for number in range(120):  # it ends up between two pages of others' words
         pull.add(f"No, {number}", author=9)
-    assert forge.post("dev", REVIEW.replace("gains", "loses"), environ)[0] == "updated"
-    assert forge.post("dev", REVIEW.replace("gains", "loses"), environ)[0] == "unchanged"
+    assert code_host.post("dev", REVIEW.replace("gains", "loses"), environ)[0] == "updated"
+    assert code_host.post("dev", REVIEW.replace("gains", "loses"), environ)[0] == "unchanged"
     assert pull.own() == [REVIEW.replace("gains", "loses")]
     assert len(pull.writes()) == 2
 
@@ -44,7 +45,7 @@ def test_each_stack_and_each_kind_of_report_has_a_comment_of_its_own(
     environ = getattr(pull, name)(tmp_path)
     texts = [REVIEW, REVIEW.replace("stack=dev", "stack=dev-2"), REVIEW.replace("entrant-review", "entrant-drift")]
     for text, stack in zip(texts, ["dev", "dev-2", "dev"], strict=True):
-        assert forge.post(stack, text, environ)[0] == "created"
+        assert code_host.post(stack, text, environ)[0] == "created"
     assert pull.own() == texts
 
 
@@ -54,14 +55,14 @@ def test_a_comment_with_the_marker_that_somebody_else_wrote_is_left_alone(
 ) -> None:
     pull.add(REVIEW, author=9)
     changed = REVIEW.replace("gains", "loses")
-    assert forge.post("dev", changed, getattr(pull, name)(tmp_path))[0] == "created"
+    assert code_host.post("dev", changed, getattr(pull, name)(tmp_path))[0] == "created"
     assert [comment["text"] for comment in pull.comments if comment["author"] == 9] == [REVIEW]
     assert pull.own() == [changed]
 
 
 def test_a_marker_that_a_comment_only_quotes_is_none(pull: forges.PullRequest, tmp_path: Path) -> None:
     pull.add("As I said:\n" + REVIEW)
-    assert forge.post("dev", REVIEW, pull.github(tmp_path))[0] == "created"
+    assert code_host.post("dev", REVIEW, pull.github(tmp_path))[0] == "created"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_what_passes_is_tried_again_and_never_leads_to_two_comments(
 ) -> None:
     """Even when the forge wrote the comment and its answer was lost."""
     pull.refusals = [(status, done)]
-    assert forge.post("dev", REVIEW, getattr(pull, name)(tmp_path))[0] in ("created", "unchanged")
+    assert code_host.post("dev", REVIEW, getattr(pull, name)(tmp_path))[0] in ("created", "unchanged")
     assert pull.own() == [REVIEW]
 
 
@@ -84,7 +85,7 @@ def test_what_passes_is_tried_again_and_never_leads_to_two_comments(
 def test_a_refusal_says_what_the_token_needs(name: str, needed: str, pull: forges.PullRequest, tmp_path: Path) -> None:
     pull.refusals = [(403, False)]
     with pytest.raises(RefusedError) as caught:
-        forge.post("dev", REVIEW, getattr(pull, name)(tmp_path))
+        code_host.post("dev", REVIEW, getattr(pull, name)(tmp_path))
     assert "403" in str(caught.value)
     assert needed in str(caught.value.next_step)
 
@@ -92,7 +93,7 @@ def test_a_refusal_says_what_the_token_needs(name: str, needed: str, pull: forge
 @pytest.mark.parametrize("name", FORGES)
 def test_what_is_too_long_is_said_before_anything_is_sent(name: str, pull: forges.PullRequest, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="characters"):
-        forge.post("dev", REVIEW + "x" * 1_000_001, getattr(pull, name)(tmp_path))
+        code_host.post("dev", REVIEW + "x" * 1_000_001, getattr(pull, name)(tmp_path))
     assert pull.requests == []
 
 
@@ -108,7 +109,7 @@ def test_a_text_that_is_not_this_stacks_is_refused(
     text: str, said: str, pull: forges.PullRequest, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        forge.post("dev", text, pull.github(tmp_path))
+        code_host.post("dev", text, pull.github(tmp_path))
 
 
 @pytest.mark.parametrize("name", FORGES)
@@ -119,16 +120,16 @@ def test_every_variable_that_is_missing_is_named(name: str, pull: forges.PullReq
         environ.keys() - needless - {"GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "CI_MERGE_REQUEST_PROJECT_ID"}
     ):
         with pytest.raises(ConfigurationError, match=missing):
-            forge.post("dev", REVIEW, {key: value for key, value in environ.items() if key != missing})
+            code_host.post("dev", REVIEW, {key: value for key, value in environ.items() if key != missing})
     with pytest.raises(ConfigurationError, match="no pipeline"):
-        forge.post("dev", REVIEW, {})
+        code_host.post("dev", REVIEW, {})
 
 
 def test_a_run_that_is_about_no_pull_request_is_told_so(pull: forges.PullRequest, tmp_path: Path) -> None:
     environ = pull.github(tmp_path)
     Path(environ["GITHUB_EVENT_PATH"]).write_text("{}")
     with pytest.raises(ConfigurationError, match="no pull request"):
-        forge.post("dev", REVIEW, environ)
+        code_host.post("dev", REVIEW, environ)
 
 
 def run(environ: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":

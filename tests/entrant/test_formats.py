@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from entrant import formats
 from entrant.errors import ConfigurationError
-from entrant.tokens import Token
+from entrant.tokens import formats
+from entrant.tokens.credentials import Token
 
 TOKEN = Token("aaa.bbb.ccc", 1_800_000_000, "https://api.loganalytics.io/.default", "t1", "c1")
 

@@ -232,7 +232,7 @@ def test_what_cannot_be_run_is_said_with_its_remedy(host: Served, options: dict[
 
 
 def test_the_launcher_leads_from_its_place_to_the_host_and_the_projects_interpreter(tmp_path: Path) -> None:
-    from entrant import bootstrap
+    from entrant.setup import bootstrap
 
     tools = tmp_path / ".entrant" / "tools" / "built"
     tools.mkdir(parents=True)
@@ -256,7 +256,7 @@ def test_the_launcher_leads_from_its_place_to_the_host_and_the_projects_interpre
 @pytest.fixture
 def preview(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
     """Starts a preview of a program, with the engine that set-up built."""
-    from entrant import bootstrap
+    from entrant.setup import bootstrap
 
     found = bootstrap.find_pulumi()
     if found is None or not found.path.with_name("pulumi-language-python").read_bytes().startswith(b"#!/bin/sh"):

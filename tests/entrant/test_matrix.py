@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-import config
-from entrant import matrix, repository
+from entrant import config
 from entrant.errors import ConfigurationError
+from entrant.pipeline import matrix, repository
 from tests.conftest import ROOT
 
 SCOPE = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631/resourceGroups/rg"
@@ -86,10 +86,10 @@ def test_nothing_changed_concerns_nobody(there: Repository) -> None:
         ("docs/config/dev.yaml", []),
         ("__main__.py", ["alone", "dev", "prod"]),
         ("components/new/deep.py", ["alone", "dev", "prod"]),
-        ("config/loader.py", ["alone", "dev", "prod"]),
-        ("config/tool/loader.py", []),
-        ("facts/data/roles.json", ["alone", "dev", "prod"]),
-        ("policy/rules.py", ["alone", "dev", "prod"]),
+        ("entrant/config/loader.py", ["alone", "dev", "prod"]),
+        ("entrant/config.py", []),
+        ("entrant/facts/data/roles.json", ["alone", "dev", "prod"]),
+        ("entrant/policy/rules.py", ["alone", "dev", "prod"]),
         ("requirements.txt", ["alone", "dev", "prod"]),
         ("constraints.txt", ["alone", "dev", "prod"]),
         ("Pulumi.yaml", ["alone", "dev", "prod"]),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import local_azure
-from entrant import monitor
+from entrant.access import monitor
 from tests.conftest import ROOT
 from tests.local_azure.conftest import METRICS_PUBLISHER, Client
 

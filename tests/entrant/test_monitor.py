@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from entrant import monitor
+from entrant.access import monitor
 from entrant.errors import ConfigurationError, PartialResultError, RefusedError
-from facts.clouds import CLOUDS
+from entrant.facts.clouds import CLOUDS
 from tests.entrant.authority import TENANT, Answer, Authority, serve
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-import config
-from entrant import bootstrap, engine, rehearsal
+from entrant import config, engine, rehearsal
 from entrant.errors import ConfigurationError
+from entrant.setup import bootstrap
 from local_azure import plugins
 
 

@@ -14,22 +14,22 @@ import pytest
 from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
-import config
-from config.values import permission_id
-from entrant import changes, review, review_page, reviewer
+from entrant import changes, config
 from entrant.cli import cli
 from entrant.commands import reviewing
+from entrant.config.values import permission_id
+from entrant.facts.apis import FIRST_PARTY
 from entrant.markdown import LIMIT
-from entrant.review import Review
-from entrant.reviewer import Base
-from facts.apis import FIRST_PARTY
+from entrant.review import document, page, reviewer
+from entrant.review.document import Review
+from entrant.review.reviewer import Base
 from tests.golden import Golden, settled
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SUBSCRIPTION = "7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-obs"
 WORKSPACE = f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/law-dev"
-SCHEMA = Path(review.__file__).with_name("review.schema.json")
+SCHEMA = Path(document.__file__).with_name("review.schema.json")
 READS = f"""\
 apps:
   log-reader:
@@ -69,11 +69,11 @@ def compare(tmp_path: Path) -> Compare:
 
 
 def shown(made: Review) -> str:
-    return settled(review_page.markdown(made).complete(), start=dt.date(2026, 1, 1), known=(SUBSCRIPTION,))
+    return settled(page.markdown(made).complete(), start=dt.date(2026, 1, 1), known=(SUBSCRIPTION,))
 
 
 def test_the_schema_of_the_json_is_the_one_beside_it(request: pytest.FixtureRequest) -> None:
-    text = json.dumps(review.json_schema(), indent=2) + "\n"
+    text = json.dumps(document.json_schema(), indent=2) + "\n"
     if request.config.getoption("--regenerate"):
         SCHEMA.write_text(text, "utf-8")
     assert text == SCHEMA.read_text("utf-8"), "run with --regenerate"
@@ -284,7 +284,7 @@ def hostile(compare: Compare) -> Review:
 
 
 def test_values_in_markdown_stay_values(compare: Compare) -> None:
-    said = review_page.markdown(hostile(compare)).complete()
+    said = page.markdown(hostile(compare)).complete()
     outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", said)  # without code spans, where all is literal
     assert "@everyone" not in outside and "https://" not in outside and "<img" not in outside and "\x1b" not in said
     assert "\u202e" not in said
@@ -296,7 +296,7 @@ def test_values_in_markdown_stay_values(compare: Compare) -> None:
 def test_a_renderer_finds_no_markup_but_ours(compare: Compare) -> None:
     """As CommonMark with tables, strikethrough and bare links reads it."""
     reader = MarkdownIt("commonmark", {"linkify": False}).enable(["table", "strikethrough"])
-    tokens = reader.parse(review_page.markdown(hostile(compare)).complete())
+    tokens = reader.parse(page.markdown(hostile(compare)).complete())
     inline = [child for token in tokens for child in token.children or ()]
     assert {token.type for token in inline} <= {
         "text", "text_special", "code_inline", "strong_open", "strong_close", "em_open", "em_close", "softbreak"
@@ -307,13 +307,13 @@ def test_a_renderer_finds_no_markup_but_ours(compare: Compare) -> None:
 
 
 def test_values_in_a_terminal_move_no_cursor(compare: Compare) -> None:
-    said = review_page.terminal(hostile(compare))
+    said = page.terminal(hostile(compare))
     assert "\x1b" not in said and "\u202e" not in said and "\\x1b[31m" in said
 
 
 def test_labels_of_the_picture_are_letters_and_codes(compare: Compare) -> None:
     custom = f"role_definitions: {{odd: {{name: {json.dumps(HOSTILE)}, actions: ['*/read'], assignable_scopes: [{GROUP}]}}}}\n"
-    said = review_page.markdown(compare(READS, custom + READS.replace("role: Reader", "role: odd"))).complete()
+    said = page.markdown(compare(READS, custom + READS.replace("role: Reader", "role: odd"))).complete()
     picture = said[said.index("```mermaid") : said.index("```\n", said.index("```mermaid") + 3)]
     labels = re.findall(r'"([^"]*)"', picture)
     assert len(labels) == 4
@@ -370,11 +370,11 @@ def test_three_hundred_new_apps_fit(compare: Compare) -> None:
 
 def test_a_terminal_is_as_wide_as_it_is(compare: Compare, golden: Golden) -> None:
     made = compare(READS, READS.replace("Reader,", "Log Analytics Contributor,"))
-    said = review_page.terminal(made, width=60)
+    said = page.terminal(made, width=60)
     assert all(len(line) <= 60 for line in said.splitlines())
     golden("review/yaml-terminal.txt", settled(said, start=dt.date(2026, 1, 1)) + "\n")
     assert "\x1b" not in said
-    assert "\x1b[1;32mWho gains what\x1b[0m" in review_page.terminal(made, colour=True)
+    assert "\x1b[1;32mWho gains what\x1b[0m" in page.terminal(made, colour=True)
 
 
 def test_what_the_engine_says_is_told_without_secrets_of_the_process() -> None:
@@ -526,7 +526,7 @@ def test_what_was_declared_before_and_not_applied_is_told_apart_from_the_change(
     made = reviewer.of_preview("dev", changes.read([SAME, *steps]), report, now=NOW, base=base)
     assert {entry.scope: entry.origin for entry in made.access} == {WORKSPACE: "pending", GROUP: ""}
     assert made.digest == reviewer.of_preview("dev", changes.read([*steps, SAME]), report, now=NOW).digest
-    said = review_page.terminal(made)
+    said = page.terminal(made)
     assert said.index("resource group rg-obs") < said.index("not of this change")
 
 

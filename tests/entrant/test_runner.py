@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrant import runner
 from entrant.outputs import App
+from entrant.tokens import runner
 from tests.entrant.authority import TENANT, Answer, Authority, serve
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import entrant
-import entrant.aio
+import entrant.tokens.aio
 import local_azure
-from entrant import assertions, tokens
-from entrant.authority import TRIES, Transport
 from entrant.outputs import App
+from entrant.tokens import assertions, credentials
+from entrant.tokens.authority import TRIES, Transport
 from tests.entrant.authority import TENANT, Answer, Authority, certificate, refusal, serve
 from tests.local_azure.conftest import Client, Identity
 
@@ -77,12 +77,12 @@ def test_a_token_that_an_api_did_not_accept_is_asked_for_anew(authority: Authori
 def test_a_token_with_less_time_left_than_wanted_is_renewed(authority: Authority) -> None:
     credential = entrant.credential(APP)
     authority.lifetime = 600
-    tokens.fetch(credential, APP, SCOPE)
+    credentials.fetch(credential, APP, SCOPE)
     authority.lifetime = 3599
-    assert tokens.fetch(credential, APP, SCOPE, min_valid=500).access_token == "token-1"
-    assert tokens.fetch(credential, APP, SCOPE, min_valid=1200).access_token == "token-2"
+    assert credentials.fetch(credential, APP, SCOPE, min_valid=500).access_token == "token-1"
+    assert credentials.fetch(credential, APP, SCOPE, min_valid=1200).access_token == "token-2"
     with pytest.raises(entrant.ConfigurationError, match=r"valid for 359\d s, less than the 7200 s asked for"):
-        tokens.fetch(credential, APP, SCOPE, min_valid=7200)
+        credentials.fetch(credential, APP, SCOPE, min_valid=7200)
 
 
 def test_a_token_that_cannot_be_renewed_early_is_good_until_it_ends(authority: Authority) -> None:
@@ -102,7 +102,7 @@ def test_the_asynchronous_credential_gives_the_same_tokens(authority: Authority)
     authority.delay = 0.1
 
     async def ask() -> list[str]:
-        async with entrant.aio.credential(APP) as credential:
+        async with entrant.tokens.aio.credential(APP) as credential:
             found = await asyncio.gather(*(credential.get_token(SCOPE) for _ in range(5)))
             info = await credential.get_token_info(SCOPE, options={})
             return [token.token for token in found] + [info.token]
@@ -250,18 +250,18 @@ EVERYTHING = {
 def test_the_first_way_that_there_is_is_taken_unless_one_is_asked_for() -> None:
     bare = dataclasses.replace(APP, secret=None, previous_secret=None)
     environ = dict(EVERYTHING)
-    assert tokens.choose(APP, environ).kind == "secret"
+    assert credentials.choose(APP, environ).kind == "secret"
     for kind, variable in (
         ("certificate", "AZURE_CLIENT_CERTIFICATE_PATH"),
         ("file", "AZURE_FEDERATED_TOKEN_FILE"),
         ("github", "ACTIONS_ID_TOKEN_REQUEST_URL"),
         ("azure-devops", "SYSTEM_OIDCREQUESTURI"),
     ):
-        assert tokens.choose(APP, EVERYTHING, kind).kind == kind
-        assert tokens.choose(bare, environ).kind == kind
+        assert credentials.choose(APP, EVERYTHING, kind).kind == kind
+        assert credentials.choose(bare, environ).kind == kind
         del environ[variable]
     with pytest.raises(entrant.ConfigurationError, match="log-reader has no credential to get tokens with"):
-        tokens.choose(bare, environ)
+        credentials.choose(bare, environ)
 
 
 @pytest.mark.parametrize(

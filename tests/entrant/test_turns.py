@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from entrant import changes, reviewer
+from entrant import changes
+from entrant.review import reviewer
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 SECRET = "azuread:index/applicationPassword:ApplicationPassword"

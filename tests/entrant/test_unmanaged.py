@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 import local_azure
-from entrant import deployer, unmanaged
+from entrant.access import deployer
+from entrant.drift import unmanaged
+from entrant.facts.clouds import Cloud
 from entrant.outputs import App, Outputs
-from facts.clouds import Cloud
 from tests.entrant.test_access import PUBLISHER, READER, Estate, cloud, environ
 from tests.local_azure.conftest import Client
 

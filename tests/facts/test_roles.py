@@ -2,7 +2,7 @@
 
 import pytest
 
-from facts.roles import Permission, builtin_roles, describe, find_role
+from entrant.facts.roles import Permission, builtin_roles, describe, find_role
 
 
 @pytest.mark.parametrize(

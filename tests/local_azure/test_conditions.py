@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facts.roles import matches
+from entrant.facts.roles import matches
 from local_azure import LocalAzure
 from local_azure.conditions import ConditionError, Facts, parse
 from tests.local_azure.conftest import METRICS_PUBLISHER, READER, Client, Identity

@@ -14,7 +14,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 import local_azure
-from facts.errors import EXPLANATIONS
+from entrant.facts.errors import EXPLANATIONS
 from local_azure import LocalAzure, LocalAzureError
 from local_azure.faults import Faults, Rule, family_of, read
 from local_azure.wire import Call, Reply

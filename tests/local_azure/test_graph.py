@@ -10,8 +10,8 @@ import jwt
 import pytest
 
 import local_azure
-from facts.apis import GRAPH, LOG_ANALYTICS, graph_permissions
-from facts.directory_roles import find_directory_role
+from entrant.facts.apis import GRAPH, LOG_ANALYTICS, graph_permissions
+from entrant.facts.directory_roles import find_directory_role
 from local_azure import LocalAzure
 from tests.local_azure.conftest import Client, Identity
 

@@ -14,7 +14,7 @@ from azure.keyvault.secrets import SecretClient
 from azure.mgmt.keyvault import KeyVaultManagementClient
 
 import local_azure
-from facts.errors import EXPLANATIONS
+from entrant.facts.errors import EXPLANATIONS
 from local_azure import LocalAzure
 from tests.local_azure.conftest import Client, Identity
 from tests.local_azure.test_clients import credential

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 import local_azure
-from facts.clouds import CLOUDS
+from entrant.facts.clouds import CLOUDS
 from local_azure import LocalAzure
 from tests.local_azure.conftest import Client, Identity
 

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 import local_azure
-from entrant import bootstrap, engine
+from entrant import engine
+from entrant.setup import bootstrap
 from tests.conftest import Project
 from tests.entrant import forges
 from tests.pipelines.machine import Machine, base

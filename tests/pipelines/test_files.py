@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from entrant import bootstrap
+from entrant.setup import bootstrap
 from tests.clients import installing
 from tests.pipelines import azure_devops
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-import config
-import policy
+from entrant import config, policy
 from tests.conftest import Project
 
 SUBSCRIPTION = "7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from facts.apis import GRAPH, graph_permissions
-from policy import rules
-from policy.resources import APPLICATION, UNKNOWN, Resource, estates, things
+from entrant.facts.apis import GRAPH, graph_permissions
+from entrant.policy import rules
+from entrant.policy.resources import APPLICATION, UNKNOWN, Resource, estates, things
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"

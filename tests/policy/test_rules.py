@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
-import config
-import policy
-from config.policy import Policy
-from facts.directory_roles import find_directory_role
-from facts.roles import Permission, find_role
-from facts.scopes import parse_scope
-from policy import RULES, rules
+from entrant import config, policy
+from entrant.config.policy import Policy
+from entrant.facts.directory_roles import find_directory_role
+from entrant.facts.roles import Permission, find_role
+from entrant.facts.scopes import parse_scope
+from entrant.policy import RULES, rules
 
 SUBSCRIPTION = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/rg"

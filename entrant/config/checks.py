@@ -1,0 +1,404 @@
+"""What takes more than one value to see: limits, tenant rules that reject a declaration, what is dangerous or deprecated."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from entrant.facts import apis, limits, risks
+from entrant.facts.roles import find_role
+from entrant.facts.scopes import Scope, is_guid
+
+from . import unique
+from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant, unknown_permission
+from .broken import BROKEN, Unknown, attempt, intact, whole
+from .credentials import Certificate, Federated
+from .models import App, Environment, Limits
+from .problems import Finding, did_you_mean, shorten
+from .registration import PERSONAL
+from .values import KEY
+
+
+def findings(environment: Environment, names: Iterable[str]) -> Iterator[Finding]:
+    """Every finding about an environment, warnings included.
+
+    Args:
+        environment: what to check; what is wrong by itself is `BROKEN` there, and nothing is said that hangs on it.
+        names: the names of all apps, sound or not.
+    """
+    names = tuple(names)
+    yield from _names(names)
+    yield from attempt(_ignored(environment, names))
+    yield from _cycles(dict(intact(environment.apps)))
+    definitions = dict(intact(environment.role_definitions))
+    for key, definition in definitions.items():
+        for check in (_role_name, _role_actions, _assignable_scopes):
+            yield from attempt(check(("role_definitions", key), key, definition))
+    yield from unique.within(environment)
+    for name, app in intact(environment.apps):
+        for finding in _app(app, environment):
+            yield replace(finding, path=("apps", name, *finding.path))
+
+
+def _ignored(environment: Environment, names: tuple[str, ...]) -> Iterator[Finding]:
+    for index, ignored in intact(environment.drift.ignore):
+        if ignored.app is not None and ignored.app is not BROKEN and ignored.app not in names:
+            hint = did_you_mean(ignored.app, names) or "; take the entry out when the app is gone"
+            yield Finding(("drift", "ignore", index, "app"), f'no app is called "{shorten(ignored.app)}"{hint}')
+
+
+def output_name(app: str) -> str:
+    """An app's name as it stands in stack outputs: a shell name, so `-` becomes `_`."""
+    return app.replace("-", "_")
+
+
+def order(apps: Mapping[str, App]) -> tuple[str, ...]:
+    """The apps, each after those whose ids it needs. Raises `graphlib.CycleError` when two need each other."""
+    graph = {name: sorted(app.needs & apps.keys()) for name, app in apps.items()}
+    return tuple(TopologicalSorter(graph).static_order())
+
+
+def _names(names: Iterable[str]) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(output_name(name), name)
+        if first != name:
+            message = f'"{name}" and "{first}" make the same output names ({output_name(name)}_client_id); rename one'
+            yield Finding(("apps", name, KEY), message)
+
+
+def _cycles(apps: Mapping[str, App]) -> Iterator[Finding]:
+    try:
+        order(apps)
+    except CycleError as error:
+        circle: list[str] = error.args[1][:-1]
+        start = circle.index(min(circle))
+        circle = [*circle[start:], *circle[:start]]
+        remedy = "give one of the ids as a GUID, known after its first `pulumi up`"
+        if len(circle) == 1:
+            message = f"{circle[0]} needs its own id (as owner or API) before it exists; {remedy}"
+        else:
+            round_trip = " needs ".join((*circle, circle[0]))
+            message = f"permissions or owners go in a circle: {round_trip}; {remedy}"
+        yield Finding(("apps", circle[0], KEY), message)
+        yield from _cycles({name: app for name, app in apps.items() if name not in circle})
+
+
+# ---------------------------------------------------------------------------------------------------------- custom roles
+
+
+def _role_name(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Finding]:
+    name = key if definition.name is None else definition.name
+    if built_in := find_role(name):
+        at = (*path, KEY) if definition.name is None else (*path, "name")
+        yield Finding(at, f'there is a built-in role "{built_in.name}" already; give this one another name')
+
+
+def _role_actions(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Finding]:
+    for field in ("actions", "not_actions", "data_actions", "not_data_actions"):
+        for index, action in intact(getattr(definition, field)):
+            if action != "*" and ("/" not in action or " " in action):
+                example = "such as Microsoft.Insights/metrics/read"
+                message = f'"{shorten(action)}" is no operation; expected <provider>/<type>/<operation>, {example}'
+                yield Finding((*path, field, index), message)
+    if not definition.actions and not definition.data_actions:
+        yield Finding(path, "the role allows nothing; list `actions` or `data_actions`")
+
+
+def _assignable_scopes(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Finding]:
+    groups = [scope for _, scope in intact(definition.assignable_scopes) if scope.kind == "management_group"]
+    for index, scope in intact(definition.assignable_scopes):
+        at = (*path, "assignable_scopes", index)
+        if scope.kind == "root":
+            yield Finding(at, "a custom role cannot be assignable at /; name management groups or subscriptions")
+        if scope.kind == "resource":
+            yield Finding(
+                at, "a custom role is assignable at resource groups or wider, not at a resource; name its group"
+            )
+        if scope.kind == "management_group" and definition.data_actions:
+            yield Finding(
+                at, "a role with `data_actions` cannot be assignable at a management group; name subscriptions"
+            )
+        if scope.kind == "management_group" and scope is not groups[0]:
+            yield Finding(at, "a custom role has at most one management group among its assignable scopes")
+
+
+# ------------------------------------------------------------------------------------------------------------------- apps
+
+
+def _app(app: App, environment: Environment) -> Iterator[Finding]:
+    for check in (
+        _owners,
+        _identifier_uris,
+        _redirect_uris,
+        _personal_accounts,
+        _group_claims,
+        _api,
+        _lifetimes,
+        _permissions,
+    ):
+        yield from attempt(check(app, environment))
+    for index, credential in intact(app.federated):
+        yield from attempt(_federated(("federated", index), credential))
+    for index, grant in intact(app.roles):
+        yield from attempt(_grant(("roles", index), grant, environment))
+    yield from attempt(_removal(app, environment))
+    yield from attempt(_privileges(app, environment))
+
+
+def _removal(app: App, environment: Environment) -> Iterator[Finding]:
+    if app.adopt is not None and app.on_remove is None and "on_remove" not in environment.model_fields_set:
+        yield Finding(("adopt",), "say what becomes of what is adopted: add `on_remove: keep` or `on_remove: delete`")
+
+
+def _owners(app: App, environment: Environment) -> Iterator[Finding]:
+    for owner, path in ((app, ()), (app.service_principal, ("service_principal",))):
+        if owner is not None and owner is not BROKEN and len(owner.owners) > limits.OWNERS:
+            yield Finding(
+                (*path, "owners"), f"{len(owner.owners)} owners; Microsoft Entra takes at most {limits.OWNERS}"
+            )
+
+
+def _identifier_uris(app: App, environment: Environment) -> Iterator[Finding]:
+    for index, uri in intact(app.identifier_uris):
+        if uri.startswith("api://") and not _names_owner(uri):
+            message = f"\"{shorten(uri)}\" must hold the app's or the tenant's id, or a verified domain"
+            message += "; write api://{tenant_id}/<name>"
+            yield Finding(("identifier_uris", index), message)
+
+
+def _redirect_uris(app: App, environment: Environment) -> Iterator[Finding]:
+    for platform, values in redirect_uris(app).items():
+        if len(values) > limits.REDIRECT_URIS:
+            message = f"{len(values)} redirect URIs; Microsoft Entra takes at most {limits.REDIRECT_URIS}"
+            yield Finding((platform, "redirect_uris"), message)
+
+
+def _group_claims(app: App, environment: Environment) -> Iterator[Finding]:
+    if len(app.group_claims) > 1 and {"None", "All"} & set(app.group_claims):
+        yield Finding(("group_claims",), "`None` and `All` stand alone; list the kinds you want instead")
+
+
+def _names_owner(uri: str) -> bool:
+    """Microsoft's "Restrictions on identifier URIs": an id is a whole part of the path, a domain stands first."""
+    host, *path = uri.removeprefix("api://").split("/")
+    return "." in host or any(part == "{tenant_id}" or is_guid(part) for part in (host, *path))
+
+
+def _personal_accounts(app: App, environment: Environment) -> Iterator[Finding]:
+    """Microsoft's "Supported accounts validation differences"."""
+    if app.sign_in_audience not in PERSONAL:
+        return
+    for check in (_personal_tokens, _personal_uris, _personal_scopes):
+        yield from attempt(check(app, f"`sign_in_audience: {app.sign_in_audience}`"))
+
+
+def _personal_tokens(app: App, audience: str) -> Iterator[Finding]:
+    if app.api is None or app.api.token_version is None or app.api.token_version != 2:
+        at = ("sign_in_audience",) if app.api is None else ("api", "token_version")
+        yield Finding(at, f"{audience} needs tokens of version 2; write `api: {{token_version: 2}}`")
+
+
+def _personal_uris(app: App, audience: str) -> Iterator[Finding]:
+    for platform, values in redirect_uris(app).items():
+        if len(values) > limits.REDIRECT_URIS_PERSONAL:
+            most = limits.REDIRECT_URIS_PERSONAL
+            yield Finding(
+                (platform, "redirect_uris"), f"{audience} takes at most {most} redirect URIs; found {len(values)}"
+            )
+        for index, uri in intact(values):
+            if "*" in uri.split("/")[2 if "//" in uri else 0]:
+                yield Finding(
+                    (platform, "redirect_uris", index), f"{audience} takes no wildcard in a redirect URI's host"
+                )
+    if len(app.identifier_uris) > limits.IDENTIFIER_URIS_PERSONAL:
+        yield Finding(
+            ("identifier_uris",), f"{audience} takes at most {limits.IDENTIFIER_URIS_PERSONAL} identifier URIs"
+        )
+    for index, uri in intact(app.identifier_uris):
+        if uri.startswith("urn:"):
+            yield Finding(
+                ("identifier_uris", index), f"{audience} takes no urn: identifier URI; use api:// or https://"
+            )
+
+
+def _personal_scopes(app: App, audience: str) -> Iterator[Finding]:
+    scopes = {} if app.api is None else app.api.scopes
+    if len(scopes) > limits.EXPOSED_SCOPES_PERSONAL:
+        yield Finding(("api", "scopes"), f"{audience} takes at most {limits.EXPOSED_SCOPES_PERSONAL} exposed scopes")
+    for value in scopes:
+        if len(value) > limits.EXPOSED_SCOPE_LENGTH_PERSONAL:
+            most = limits.EXPOSED_SCOPE_LENGTH_PERSONAL
+            yield Finding(("api", "scopes", value, KEY), f"{audience} takes scope names of at most {most} characters")
+
+
+def redirect_uris(app: App) -> dict[str, tuple[str, ...]]:
+    """The redirect URIs of each platform that is known."""
+    platforms = {"web": app.web, "spa": app.spa, "public_client": app.public_client}
+    return {
+        name: platform.redirect_uris
+        for name, platform in platforms.items()
+        if platform is not None and platform is not BROKEN and platform.redirect_uris is not BROKEN
+    }
+
+
+def _api(app: App, environment: Environment) -> Iterator[Finding]:
+    if app.api is None:
+        return
+    for index, client in intact(app.api.pre_authorized):
+        for position, value in intact(client.scopes):
+            if value not in app.api.scopes:
+                hint = did_you_mean(value, app.api.scopes) or "; declare it there"
+                message = f'the app exposes no scope "{shorten(value)}" under api.scopes{hint}'
+                yield Finding(("api", "pre_authorized", index, "scopes", position), message)
+
+
+def _lifetimes(app: App, environment: Environment) -> Iterator[Finding]:
+    allowed = environment.limits
+    for key, certificate in intact(app.certificates):
+        yield from attempt(_certificate_lifetime(key, certificate, allowed))
+    if len(app.federated) > limits.FEDERATED_CREDENTIALS:
+        message = f"{len(app.federated)} federated credentials; an app takes at most {limits.FEDERATED_CREDENTIALS}"
+        yield Finding(("federated",), f"{message}: match several subjects with `claims`, or divide the app")
+    if app.secret is not None and app.secret is not False:
+        lifetime, most = app.secret.every + app.secret.overlap, allowed.secret_lifetime
+        if lifetime > most:
+            message = f"secrets would live {lifetime.days} days; limits.secret_lifetime allows {most.days}"
+            yield Finding(("secret",), f"{message}: shorten `every` or `overlap`")
+
+
+def _certificate_lifetime(key: str, certificate: Certificate, allowed: Limits) -> Iterator[Finding]:
+    lifetime, most = certificate.public.ends - certificate.public.starts, allowed.certificate_lifetime
+    if lifetime > most:
+        message = f"the certificate lives {lifetime.days} days; limits.certificate_lifetime allows {most.days}"
+        yield Finding(("certificates", key), message)
+
+
+_CLAIMS_ISSUERS = ("https://token.actions.githubusercontent.com", "https://gitlab.com", "https://app.terraform.io")
+
+
+def _federated(path: tuple[Any, ...], credential: Federated) -> Iterator[Finding]:
+    if credential.azure_devops and credential.azure_devops.retiring:
+        message = "the Azure DevOps issuer is retired on 1 July 2027 in public clouds; convert the service connection"
+        yield Finding((*path, "azure_devops"), f"{message} and give its new `issuer` and `subject`", "warning")
+    if credential.claims and credential.issuer and not credential.issuer.startswith(_CLAIMS_ISSUERS):
+        message = "Microsoft Entra matches claims for GitHub, GitLab and HCP Terraform issuers only"
+        yield Finding((*path, "claims"), f"{message}; give an exact `subject` if it refuses this one", "warning")
+
+
+def _permissions(app: App, environment: Environment) -> Iterator[Finding]:
+    for index, permission in intact(app.permissions):
+        yield from attempt(_permission(("permissions", index), permission, app, environment.apps))
+    if len(app.permissions) > limits.APIS:
+        yield Finding(
+            ("permissions",), f"permissions of {len(app.permissions)} APIs; at most {limits.APIS} are allowed"
+        )
+    asked = sum(len(permission.application) + len(permission.delegated) for permission in app.permissions)
+    most = limits.PERMISSIONS_PERSONAL if app.sign_in_audience in PERSONAL else limits.PERMISSIONS
+    if asked > most:
+        yield Finding(("permissions",), f"{asked} permissions in all; at most {most} are allowed")
+
+
+def _permission(path: tuple[Any, ...], permission: Permission, app: App, apps: Mapping[str, App]) -> Iterator[Finding]:
+    if permission.api.client_id is not None and permission.api.client_id == apis.AZURE_AD_GRAPH:
+        yield Finding((*path, "api"), "Azure AD Graph is retired; ask Microsoft Graph for the permission instead")
+    if permission.api.app is not None and permission.api.app in apps:
+        for kind in ("application", "delegated"):
+            yield from attempt(_offered(path, permission, kind, apps[permission.api.app]))
+    count = len(permission.application) + len(permission.delegated)
+    if app.sign_in_audience in PERSONAL and count > limits.PERMISSIONS_AN_API_PERSONAL:
+        most = limits.PERMISSIONS_AN_API_PERSONAL
+        yield Finding(path, f"{count} permissions of one API; with personal accounts it is at most {most}")
+
+
+def _offered(path: tuple[Any, ...], permission: Permission, kind: str, other: App) -> Iterator[Finding]:
+    roles = {value: "" for value, role in other.app_roles.items() if role is BROKEN or "Application" in role.allowed}
+    scopes = {} if other.api is None else dict.fromkeys(other.api.scopes, "")
+    offered = {"application": roles, "delegated": scopes}
+    for position, value in intact(getattr(permission, kind)):
+        if value not in offered[kind]:
+            message = unknown_permission(permission.api.name, kind, value, offered)
+            yield Finding((*path, kind, position), message.replace("look its name up in", "declare it in"))
+
+
+def _grant(path: tuple[Any, ...], grant: RoleGrant, environment: Environment) -> Iterator[Finding]:
+    if grant.role.declared is None:
+        return
+    definition = environment.role_definitions.get(grant.role.declared, BROKEN)
+    if grant.scope.kind == "management_group" and definition.data_actions:
+        yield Finding((*path, "scope"), "a custom role with `data_actions` cannot be assigned at a management group")
+    if not any(_covers(scope, grant.scope) for scope in definition.assignable_scopes):
+        message = (
+            f"role_definitions.{grant.role.declared} is not assignable here; add the scope to its `assignable_scopes`"
+        )
+        yield Finding((*path, "scope"), message)
+
+
+def _covers(assignable: Scope, scope: Scope) -> bool:
+    """Whether a role assignable at one scope can be assigned at another; a management group's members are not known here."""
+    return assignable.contains(scope) or assignable.kind == "management_group"
+
+
+# -------------------------------------------------------------------------------------------------------------- privileges
+
+
+def _privileges(app: App, environment: Environment) -> Iterator[Finding]:
+    """What is dangerous is refused, unless the app says that it is meant and why; policy judges it then."""
+    if app.allow_privileged and app.reason is None:
+        yield Finding(("allow_privileged",), "`allow_privileged` needs a `reason` beside it, for those who review it")
+    if app.reason is not None and not app.allow_privileged:
+        yield Finding(
+            ("reason",), "`reason` goes with `allow_privileged: true`; without it there is nothing to explain"
+        )
+    found: list[tuple[tuple[Any, ...], str]] = []
+    complete = all(map(whole, (app.roles, app.permissions, app.directory_roles)))
+    for part in _dangers(app, environment):
+        try:
+            found.extend(part)
+        except Unknown:
+            complete = False
+    if app.allow_privileged and not found and complete:
+        yield Finding(("allow_privileged",), "nothing here needs `allow_privileged`; take it away", "warning")
+    if not app.allow_privileged:
+        for path, what in found:
+            yield Finding(path, f"{what}; narrow it, or say `allow_privileged: true` with a `reason`")
+
+
+def _dangers(app: App, environment: Environment) -> Iterator[Iterator[tuple[tuple[Any, ...], str]]]:
+    for index, grant in intact(app.roles):
+        yield _dangerous_role(("roles", index), grant, environment)
+        yield _dangerous_scope(("roles", index), grant)
+    for index, permission in intact(app.permissions):
+        yield _dangerous_permissions(("permissions", index), permission)
+    for index, granted in intact(app.directory_roles):
+        yield _dangerous_directory_role(("directory_roles", index, "role"), granted)
+
+
+def _dangerous_directory_role(
+    path: tuple[Any, ...], granted: DirectoryRoleGrant
+) -> Iterator[tuple[tuple[Any, ...], str]]:
+    if what := risks.of_directory_role(granted.role):
+        yield path, what
+
+
+def _dangerous_role(
+    path: tuple[Any, ...], grant: RoleGrant, environment: Environment
+) -> Iterator[tuple[tuple[Any, ...], str]]:
+    definitions, declared = environment.role_definitions, grant.role.declared
+    permissions = () if declared is None else definitions.get(declared, BROKEN).permissions
+    role = risks.of_role(grant.role.name, grant.role.guid, permissions)
+    if role and grant.condition is None:
+        yield (*path, "role"), role
+
+
+def _dangerous_scope(path: tuple[Any, ...], grant: RoleGrant) -> Iterator[tuple[tuple[Any, ...], str]]:
+    if scope := risks.of_scope(grant.role.name, grant.scope):
+        yield (*path, "scope"), scope
+
+
+def _dangerous_permissions(path: tuple[Any, ...], permission: Permission) -> Iterator[tuple[tuple[Any, ...], str]]:
+    if permission.api.client_id is not None and permission.api.client_id == apis.GRAPH:
+        for kind in ("application", "delegated"):
+            for position, name in intact(getattr(permission, kind)):
+                if what := risks.of_permission(name):
+                    yield (*path, kind, position), what

@@ -1,0 +1,441 @@
+"""Credentials in the vocabulary: client secrets by calendar, certificates, federated credentials."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Discriminator,
+    Field,
+    PlainValidator,
+    StrictInt,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
+
+from entrant.facts import limits
+
+from .problems import Refused, shorten
+from .source import expected
+from .values import Duration, Guid, HttpsUrl, Model, Moment, Shaped, Text, path_of, pem_blocks, read_file, text_of
+
+# ------------------------------------------------------------------------------------------------------------------ secrets
+
+
+class Secret(Model):
+    """A client secret that belongs to a slot of a calendar, so that it rotates without an outage.
+
+    Slot k starts at `starts` plus k times `every`; its secret is valid until the slot ends and `overlap` has passed. The
+    first `up` in a slot makes its secret, and the one before stays for the overlap: never more than two.
+
+    A change of the calendar never takes the secret in use away. It stays until a slot of the new calendar starts, or until only
+    `overlap` is left of its life; then the next one is made, and it stays beside it for `overlap` or until its own end. While two
+    are in their overlap, a further change waits until the older one is gone (or until half of the newer one's life is over). A
+    higher `generation` does not wait: the older of two goes at once, and `review` says so. `secret: false` takes all away at once.
+    """
+
+    every: Duration = timedelta(days=90)
+    """How long a slot lasts, and so how often a new secret is made: `90d`, `12h`, `4w`. Default 90d."""
+    overlap: Duration = timedelta(days=7)
+    """How long the secret of the slot before stays valid beside the new one; shorter than `every`. Default 7d. Shortened,
+    it also shortens the stay of a secret that has been succeeded; `0h` takes that one away at once."""
+    starts: Moment = datetime(2026, 1, 1, tzinfo=UTC)
+    """Where the calendar is anchored: a date or a time with zone. Default 2026-01-01."""
+    generation: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
+    """Raise it to have a fresh secret at once, whatever the calendar says; the one before stays for `overlap`. After a leak,
+    set `overlap: 0h` with it. Default 1."""
+
+    def together(self) -> Iterator[Refused]:
+        """The calendar has at most two valid secrets, which live as long as Microsoft Entra allows."""
+        if not timedelta(hours=1) <= self.every:
+            yield Refused("a slot lasts at least 1h", "every")
+        elif self.overlap >= self.every:
+            yield Refused("`overlap` must be shorter than `every`, so that never more than two are valid", "overlap")
+        elif self.every + self.overlap > limits.SECRET_LIFETIME:
+            yield Refused("`every` and `overlap` together exceed 730 days, the longest lifetime of a secret", "every")
+
+
+SecretOrNot = Annotated[
+    Annotated[Secret, Tag("mapping")] | Annotated[Literal[False], Tag("false")],
+    Discriminator(lambda value: "false" if value is False else "mapping"),
+]
+
+# ------------------------------------------------------------------------------------------------------------- certificates
+
+
+@dataclass(frozen=True, slots=True)
+class PublicCertificate:
+    """An X.509 certificate: its PEM text, validity (UTC) and SHA-1 thumbprint in upper-case hex, as the portal shows it.
+
+    `file` is where it was read from, if from a file.
+    """
+
+    pem: str
+    starts: datetime
+    ends: datetime
+    thumbprint: str
+    file: Path | None = None
+
+
+def parse_certificate(value: Any) -> PublicCertificate:
+    """The one certificate in a PEM text; raises `Refused`, without a word of the text, for anything else."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        blocks = list(pem_blocks(text_of(value)))
+        if any("PRIVATE KEY" in label for label, _ in blocks):
+            raise Refused("there is a private key in it; only the certificate belongs here, keep the key to the app")
+        certificates = [content for label, content in blocks if label in ("CERTIFICATE", "X509 CERTIFICATE")]
+        if len(certificates) != 1:
+            found = "none" if not certificates else str(len(certificates))
+            raise Refused(f"expected one certificate in PEM form (-----BEGIN CERTIFICATE-----); found {found}")
+        parsed = x509.load_der_x509_certificate(certificates[0])
+    except Refused:
+        raise
+    except ValueError:
+        raise Refused("the certificate is damaged: it cannot be read as X.509") from None
+    return PublicCertificate(
+        parsed.public_bytes(Encoding.PEM).decode(),
+        parsed.not_valid_before_utc,
+        parsed.not_valid_after_utc,
+        parsed.fingerprint(hashes.SHA1()).hex().upper(),
+    )
+
+
+def _certificate_file(value: Any) -> PublicCertificate:
+    data = read_file(value, 64 * 1024)
+    try:
+        text = data.decode("ascii")
+    except UnicodeDecodeError:
+        raise Refused(
+            f'"{shorten(str(value))}" is not in PEM form; convert it: openssl x509 -inform der -in …'
+        ) from None
+    return replace(parse_certificate(text or "-"), file=path_of(value))
+
+
+_CertificateFile = Annotated[PublicCertificate, PlainValidator(_certificate_file), WithJsonSchema({"type": "string"})]
+_CertificateText = Annotated[PublicCertificate, PlainValidator(parse_certificate), WithJsonSchema({"type": "string"})]
+
+
+class Certificate(Model):
+    """A certificate whose private key the app holds. To rotate, declare the next one beside it, then remove the old one."""
+
+    path: _CertificateFile | None = None
+    """A PEM file, relative to the file this stands in."""
+    pem: _CertificateText | None = None
+    """The certificate itself, as PEM text."""
+
+    def together(self) -> Iterator[Refused]:
+        """There is one certificate, and it has not expired."""
+        if (self.path is None) == (self.pem is None):
+            yield Refused("a certificate has `path` or `pem`, one of the two")
+        elif self.public.ends <= datetime.now(UTC):
+            ended = self.public.ends.date()
+            yield Refused(f"the certificate expired on {ended}; Microsoft Entra takes no expired one", self._given)
+
+    @property
+    def _given(self) -> str:
+        return "pem" if self.path is None else "path"
+
+    @property
+    def public(self) -> PublicCertificate:
+        """The certificate."""
+        given = self.pem if self.path is None else self.path
+        assert given is not None
+        return given
+
+
+# ---------------------------------------------------------------------------------------------------- federated credentials
+
+_Part = Annotated[str, Shaped(r"[^\s:]+", "a name without spaces and colons")]
+_Path = Annotated[str, Shaped(r"[^\s:/]+(/[^\s:/]+)+", "group/project")]
+_Repository = Annotated[str, Shaped(r"[^\s:/@]+/[^\s:/@]+", "owner/name")]
+_Words = Annotated[str, Shaped(r"[^/:]+", "a name without slashes and colons")]
+_Name = Annotated[str, Shaped(limits.FEDERATED_NAME, "3 to 120 letters, digits, - and _, a letter or digit first")]
+Digits = Annotated[
+    str,
+    PlainValidator(lambda value: _digits(value)),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^[0-9]+$"}]}),
+]
+
+
+def _digits(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
+        return value
+    raise Refused(expected("a number such as 123456", value))
+
+
+def _set(model: Model, *names: str) -> list[str]:
+    """The names of the fields that say something."""
+    return [name for name in names if getattr(model, name) is not None and getattr(model, name) is not False]
+
+
+def _one_of(model: Model, *names: str) -> Iterator[Refused]:
+    """A `Refused` unless exactly one field is set."""
+    given = _set(model, *names)
+    if len(given) != 1:
+        listed = ", ".join(f"`{name}`" for name in names)
+        yield Refused(f"give one of {listed}; found {'none' if not given else ' and '.join(given)}")
+
+
+class GitHub(Model):
+    """Workflows of GitHub Actions."""
+
+    repository: _Repository
+    """`owner/name`."""
+    owner_id: Digits | None = None
+    """The owner's numeric id. With `repository_id`, for repositories whose tokens carry immutable subjects: all made or
+    renamed since 15 July 2026, and older ones that opted in. `gh api repos/OWNER/NAME --jq '.owner.id, .id'` tells both."""
+    repository_id: Digits | None = None
+    """The repository's numeric id; see `owner_id`."""
+    environment: _Part | None = None
+    """Jobs of this GitHub environment."""
+    branch: _Part | None = None
+    """Runs on this branch."""
+    tag: _Part | None = None
+    """Runs on this tag."""
+    pull_request: Annotated[bool, Field(strict=True)] = False
+    """`true`: runs for pull requests (never those from forks)."""
+    enterprise: _Part | None = None
+    """Slug of a GitHub enterprise that has an issuer of its own."""
+
+    def together(self) -> Iterator[Refused]:
+        """One thing is trusted, and ids come in pairs."""
+        yield from _one_of(self, "environment", "branch", "tag", "pull_request")
+        if (self.owner_id is None) != (self.repository_id is None):
+            yield Refused("`owner_id` and `repository_id` go together: immutable subjects carry both")
+
+    def trust(self, cloud: str) -> "Trust":
+        """What the tokens look like. Source: GitHub's "OpenID Connect reference"."""
+        issuer = "https://token.actions.githubusercontent.com" + (f"/{self.enterprise}" if self.enterprise else "")
+        owner, name = self.repository.split("/")
+        if self.owner_id:
+            owner, name = f"{owner}@{self.owner_id}", f"{name}@{self.repository_id}"
+        ref = {"branch": "ref:refs/heads/", "tag": "ref:refs/tags/", "environment": "environment:"}
+        [which] = _set(self, "environment", "branch", "tag", "pull_request")
+        what = "pull_request" if which == "pull_request" else ref[which] + getattr(self, which)
+        return Trust(issuer, f"repo:{owner}/{name}:{what}", limits.EXCHANGE_AUDIENCES[cloud])
+
+
+class AzureDevOps(Model):
+    """A service connection of Azure Pipelines with workload identity federation.
+
+    New connections have the Microsoft Entra issuer: copy `issuer` and `subject` from the connection's page. The form with
+    `organization`, `project` and `service_connection` is for the Azure DevOps issuer, which public clouds retire on
+    1 July 2027.
+    """
+
+    issuer: HttpsUrl | None = None
+    """`https://login.microsoftonline.com/<tenant>/v2.0`, as the connection shows it."""
+    subject: Text | None = None
+    """`/eid1/…`, as the connection shows it."""
+    organization_id: Guid | None = None
+    """GUID of the organization."""
+    organization: _Part | None = None
+    """Name of the organization."""
+    project: _Words | None = None
+    """Name of the project."""
+    service_connection: _Words | None = None
+    """Name of the service connection."""
+
+    def together(self) -> Iterator[Refused]:
+        """It has one of its two forms, complete."""
+        old = len(_set(self, "organization_id", "organization", "project", "service_connection"))
+        new = len(_set(self, "issuer", "subject"))
+        if (old, new) not in ((4, 0), (0, 2)):
+            alternative = "organization_id, organization, project and service_connection"
+            yield Refused(f"give `issuer` and `subject` as the service connection shows them, or {alternative}")
+
+    @property
+    def retiring(self) -> bool:
+        """Whether this trusts the Azure DevOps issuer."""
+        return self.issuer is None or self.issuer.startswith("https://vstoken.dev.azure.com/")
+
+    def trust(self, cloud: str) -> "Trust":
+        """What the tokens look like. Source: Azure DevOps, "Set up a workload identity service connection"."""
+        audience = limits.EXCHANGE_AUDIENCES[cloud]
+        if self.issuer and self.subject:
+            return Trust(self.issuer, self.subject, audience)
+        subject = f"sc://{self.organization}/{self.project}/{self.service_connection}"
+        return Trust(f"https://vstoken.dev.azure.com/{self.organization_id}", subject, audience)
+
+
+class GitLab(Model):
+    """Jobs of GitLab CI/CD, with an `id_tokens` entry whose `aud` is the credential's audience."""
+
+    project: _Path
+    """`group/project`, sub-groups included."""
+    branch: _Part | None = None
+    """Jobs on this branch."""
+    tag: _Part | None = None
+    """Jobs on this tag."""
+    url: HttpsUrl = "https://gitlab.com"
+    """The GitLab instance, which is also the audience. Default https://gitlab.com."""
+
+    def together(self) -> Iterator[Refused]:
+        """One ref is trusted."""
+        yield from _one_of(self, "branch", "tag")
+
+    def trust(self, cloud: str) -> "Trust":
+        """What the tokens look like. Source: GitLab, "Configure OpenID Connect in Azure"."""
+        [which] = _set(self, "branch", "tag")
+        url = self.url.rstrip("/")
+        return Trust(url, f"project_path:{self.project}:ref_type:{which}:ref:{getattr(self, which)}", url)
+
+
+class Kubernetes(Model):
+    """Pods of a Kubernetes cluster, by their service account."""
+
+    issuer: HttpsUrl
+    """The cluster's OIDC issuer URL: `az aks show --query oidcIssuerProfile.issuerUrl`."""
+    namespace: _Part
+    """Namespace of the service account."""
+    service_account: _Part
+    """Name of the service account."""
+
+    def trust(self, cloud: str) -> "Trust":
+        """What the tokens look like. Source: Microsoft Entra Workload ID."""
+        subject = f"system:serviceaccount:{self.namespace}:{self.service_account}"
+        return Trust(self.issuer, subject, limits.EXCHANGE_AUDIENCES[cloud])
+
+
+class HcpTerraform(Model):
+    """Runs of an HCP Terraform or Terraform Enterprise workspace; plan and apply need a credential each."""
+
+    organization: _Part
+    """Name of the organization."""
+    project: _Words = "Default Project"
+    """Name of the project. Default: Default Project."""
+    workspace: _Part
+    """Name of the workspace."""
+    run_phase: Literal["plan", "apply"]
+    """`plan` or `apply`."""
+    url: HttpsUrl = "https://app.terraform.io"
+    """Default https://app.terraform.io; a Terraform Enterprise host's own URL otherwise."""
+
+    def trust(self, cloud: str) -> "Trust":
+        """What the tokens look like. Source: HashiCorp, "Use dynamic credentials with the Azure provider"."""
+        parts = f"organization:{self.organization}:project:{self.project}:workspace:{self.workspace}"
+        audience = limits.EXCHANGE_AUDIENCES[cloud]
+        return Trust(self.url.rstrip("/"), f"{parts}:run_phase:{self.run_phase}", audience)
+
+
+class PulumiCloud(Model):
+    """Pulumi ESC (`environment`), or Pulumi Deployments (`project`, `stack` and `operation`)."""
+
+    organization: _Part
+    """Name of the organization."""
+    environment: _Part | None = None
+    """An ESC environment, `project/name`."""
+    project: _Part | None = None
+    """Project of the stack that is deployed."""
+    stack: _Part | None = None
+    """The stack that is deployed."""
+    operation: Literal["preview", "update", "refresh", "destroy"] | None = None
+    """The operation; each needs a credential of its own."""
+
+    def together(self) -> Iterator[Refused]:
+        """It is of ESC or of Deployments, complete."""
+        if (len(_set(self, "environment")), len(_set(self, "project", "stack", "operation"))) not in ((1, 0), (0, 3)):
+            yield Refused("give `environment` (Pulumi ESC), or `project`, `stack` and `operation` (Pulumi Deployments)")
+
+    def trust(self, cloud: str) -> "Trust":
+        """What the tokens look like. Source: Pulumi, "Configuring OpenID Connect for Azure" (ESC and Deployments)."""
+        issuer, organization = "https://api.pulumi.com/oidc", self.organization
+        if self.environment:
+            # Environments without a project are those of the project `default`, whose tokens keep the older audience.
+            audience = f"azure:{organization}" if "/" in self.environment else organization
+            return Trust(issuer, f"pulumi:environments:org:{organization}:env:{self.environment}", audience)
+        subject = f"pulumi:deploy:org:{organization}:project:{self.project}:stack:{self.stack}"
+        return Trust(issuer, f"{subject}:operation:{self.operation}:scope:write", organization)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which tokens a federated credential takes: by exact `subject`, or by a claims-matching expression."""
+
+    issuer: str
+    subject: str | None
+    audience: str
+    claims: str | None = None
+
+
+PRESETS = ("github", "azure_devops", "gitlab", "kubernetes", "hcp_terraform", "pulumi_cloud")
+
+
+class Federated(Model):
+    """A federated credential: tokens of another issuer stand in for a secret. One preset, or `issuer` with its subject."""
+
+    name: _Name | None = None
+    """Name of the credential, which never changes: 3 to 120 letters, digits, - and _. Default: made from the subject."""
+    description: Annotated[Text, StringConstraints(max_length=limits.FEDERATED_TEXT)] | None = None
+    """What it is for."""
+    github: GitHub | None = None
+    """GitHub Actions."""
+    azure_devops: AzureDevOps | None = None
+    """Azure Pipelines."""
+    gitlab: GitLab | None = None
+    """GitLab CI/CD."""
+    kubernetes: Kubernetes | None = None
+    """Kubernetes service accounts."""
+    hcp_terraform: HcpTerraform | None = None
+    """HCP Terraform and Terraform Enterprise."""
+    pulumi_cloud: PulumiCloud | None = None
+    """Pulumi ESC and Pulumi Deployments."""
+    issuer: HttpsUrl | None = None
+    """The general form: the issuer of the tokens, with `subject` or `claims`."""
+    subject: Annotated[Text, StringConstraints(max_length=limits.FEDERATED_TEXT)] | None = None
+    """The exact subject of the tokens; nothing in it is a wildcard."""
+    claims: Text | None = None
+    """An expression that claims match, such as `claims['sub'] matches 'repo:contoso/obs:ref:refs/heads/*'`."""
+    audience: Text | None = None
+    """The audience of the tokens. Default: what the preset uses, else the cloud's `api://AzureADTokenExchange`."""
+
+    def together(self) -> Iterator[Refused]:
+        """It has one form, complete, and a subject that can be met."""
+        given = _set(self, *PRESETS, "issuer")
+        if len(given) != 1:
+            listed = ", ".join((*PRESETS, "issuer"))
+            found = "none" if not given else " and ".join(given)
+            yield Refused(f"a federated credential has one of {listed}; found {found}")
+        elif given != ["issuer"]:
+            for extra in _set(self, "subject", "claims"):
+                yield Refused(f"`{extra}` goes with `issuer`; `{given[0]}` makes the subject itself", extra)
+        elif (self.subject is None) == (self.claims is None):
+            yield Refused("`issuer` goes with `subject` or `claims`, one of the two")
+        if self.subject is not None and "*" in self.subject:
+            yield Refused("a subject is exact, `*` is no wildcard in it; use `claims` to match several", "subject")
+
+    @property
+    def preset(self) -> str | None:
+        """The preset that is used, if any."""
+        return next((name for name in PRESETS if getattr(self, name) is not None), None)
+
+    def trust(self, cloud: str) -> Trust:
+        """Which tokens are trusted, in this cloud."""
+        if self.preset is not None:
+            trust: Trust = getattr(self, self.preset).trust(cloud)
+        else:
+            assert self.issuer is not None
+            trust = Trust(self.issuer, self.subject, limits.EXCHANGE_AUDIENCES[cloud], self.claims)
+        return trust if self.audience is None else Trust(trust.issuer, trust.subject, self.audience, trust.claims)
+
+    @property
+    def key(self) -> str:
+        """The credential's name: as given, else made from the preset and the subject."""
+        if self.name is not None:
+            return self.name
+        trust = self.trust("public")
+        words = re.sub(r"[^A-Za-z0-9]+", "-", f"{self.preset or 'other'}-{trust.subject or trust.claims}").strip("-")
+        if len(words) <= 80 and trust.claims is None:
+            return words.lower()
+        return f"{words[:73].lower().rstrip('-')}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"

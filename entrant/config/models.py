@@ -1,0 +1,224 @@
+"""The vocabulary of an environment file: apps and what surrounds them.
+
+Each field's docstring is what the JSON Schema shows in an editor and what the reference page says. Values are checked one by
+one, with what they need to know of the rest of the file in the validation context; what takes several values together to see
+is in `checks`.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from entrant.facts import limits
+from entrant.facts.clouds import CLOUDS, Cloud
+from entrant.facts.scopes import Scope
+
+from .access import DirectoryRoleGrant, OnRemove, Permission, RoleDefinition, RoleGrant
+from .broken import BROKEN, intact
+from .credentials import Certificate, Federated, SecretOrNot
+from .drift import Drift
+from .policy import Policy
+from .problems import Refused
+from .registration import (
+    Api,
+    AppRole,
+    Bool,
+    FeatureTags,
+    IdentifierUri,
+    Links,
+    OptionalClaims,
+    PermissionValue,
+    PublicClient,
+    ServicePrincipal,
+    SignInAudience,
+    Spa,
+    Tag_,
+    Web,
+    distinct,
+    repeated,
+)
+from .values import Duration, Guid, Logo, Model, Name, NamedScope, Owner, OwnerRef, Text
+
+
+class Adopt(Model):
+    """Existing objects to take over by id, as Pulumi imports that the preview shows. The file must describe them as they are."""
+
+    application: Guid
+    """Object id of the registration (not its client id)."""
+    service_principal: Guid | None = None
+    """Object id of its service principal. Default: it has none yet, and one is made."""
+
+
+class App(Model):
+    """One app: its registration, its service principal, its credentials and what it may do."""
+
+    display_name: Annotated[Text, StringConstraints(max_length=limits.DISPLAY_NAME)] | None = None
+    """The name people see in Microsoft Entra. Default: the app's key."""
+    description: Annotated[Text, StringConstraints(max_length=limits.DESCRIPTION)] | None = None
+    """What the app is for, as its users see it."""
+    notes: Annotated[Text, StringConstraints(max_length=limits.NOTES)] | None = None
+    """Notes of its managers."""
+    sign_in_audience: SignInAudience | None = None
+    """Whose accounts can sign in: `AzureADMyOrg` (the default), `AzureADMultipleOrgs`, `AzureADandPersonalMicrosoftAccount`
+    or `PersonalMicrosoftAccount`."""
+    identifier_uris: tuple[IdentifierUri, ...] = ()
+    """URIs that name the app as an API: `api://{tenant_id}/logs` (written so, the id is filled in), or with a verified domain."""
+    web: Web | None = None
+    """The web application platform."""
+    spa: Spa | None = None
+    """The single-page application platform."""
+    public_client: PublicClient | None = None
+    """The mobile and desktop platform."""
+    links: Links | None = None
+    """Pages about the app."""
+    logo: Logo | None = None
+    """An image file of at most 100 KiB, relative to the file this stands in: PNG, JPEG or GIF."""
+    app_roles: dict[PermissionValue, AppRole] = Field(default_factory=dict)
+    """Roles that the app defines, by value."""
+    api: Api | None = None
+    """The app as an API that others call."""
+    optional_claims: OptionalClaims | None = None
+    """Claims to add to tokens."""
+    group_claims: tuple[Literal["None", "SecurityGroup", "DirectoryRole", "ApplicationGroup", "All"], ...] = ()
+    """Which group memberships tokens list."""
+    tags: tuple[Tag_, ...] | None = None
+    """Free tags. Whatever is declared here carries the tag `entrant` too."""
+    feature_tags: FeatureTags | None = None
+    """Tags with a meaning for Microsoft Entra."""
+    service_management_reference: Text | None = None
+    """The app's entry in a service or asset management database; some tenants demand it."""
+    owners: tuple[OwnerRef, ...] = ()
+    """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi). Default: none."""
+    service_principal: ServicePrincipal | None = None
+    """Settings of the service principal, which every app has."""
+    secret: SecretOrNot | None = None
+    """A client secret and its calendar, or `false` for none. Default: none. Prefer `federated` where the app's platform can."""
+    certificates: dict[Name, Certificate] = Field(default_factory=dict)
+    """Certificates whose private keys the app holds, by a name of your choice."""
+    federated: tuple[Federated, ...] = ()
+    """Federated credentials: no secret at all. At most 20."""
+    permissions: tuple[Permission, ...] = ()
+    """Permissions of APIs such as Microsoft Graph."""
+    roles: tuple[RoleGrant, ...] = ()
+    """Azure roles that the app's service principal gets."""
+    groups: tuple[Guid, ...] = ()
+    """Object ids of groups that the app's service principal is a member of."""
+    directory_roles: tuple[DirectoryRoleGrant, ...] = ()
+    """Microsoft Entra directory roles that the app's service principal gets."""
+    adopt: Adopt | None = None
+    """Take over an existing registration and service principal by id."""
+    on_remove: OnRemove | None = None
+    """What becomes of registration and service principal when the app is removed here: `delete`, or `keep` (Pulumi forgets
+    them). Default: the environment's; to be stated with `adopt`."""
+    protect: Bool | None = None
+    """Whether Pulumi refuses to delete registration and service principal. Default: the environment's `protect`."""
+    allow_privileged: Bool = False
+    """Allow what is dangerous to have, such as Owner, roles at subscriptions, `Directory.ReadWrite.All`. Needs `reason`."""
+    reason: Text | None = None
+    """Why the app may be privileged."""
+
+    def together(self) -> Iterator[Refused]:
+        """Nothing is given twice."""
+        for index, first in repeated(self.roles, lambda grant: (grant.role.guid, grant.scope.id.lower())):
+            role = self.roles[index].role.name
+            yield Refused(f"the app has {role} at this scope already (roles[{first}]); keep one", "roles", index)
+        yield from distinct(self.permissions, "this API", "permissions", by=lambda permission: permission.api)
+        yield from distinct(self.groups, "this group", "groups")
+        yield from distinct(
+            self.directory_roles,
+            "this directory role",
+            "directory_roles",
+            by=lambda granted: (granted.role.id, granted.administrative_unit),
+        )
+        yield from distinct(self.owners, "this owner", "owners", by=Owner.key)
+        yield from distinct(self.identifier_uris, "this identifier URI", "identifier_uris")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The apps whose ids this one's registration needs: those it asks permissions of, and its owners."""
+        owners = (owner.value for owner in self.all_owners if owner.kind == "app")
+        apis = (permission.api for _, permission in intact(self.permissions))
+        return frozenset({*owners, *(api.app for api in apis if api is not BROKEN and api.app)})
+
+    @property
+    def all_owners(self) -> tuple[Owner, ...]:
+        """Owners of the registration and of the service principal."""
+        principal = self.service_principal
+        others = () if principal is None or principal is BROKEN else principal.owners
+        return tuple(owner for owners in (self.owners, others) for _, owner in intact(owners))
+
+
+class Limits(Model):
+    """Lifetimes that the tenant's app management policy, or your own rules, allow."""
+
+    secret_lifetime: Duration = limits.SECRET_LIFETIME
+    """Longest lifetime of a client secret, `every` and `overlap` together. Default 730d; audits often ask for 180d."""
+    certificate_lifetime: Duration = timedelta(days=36500)
+    """Longest lifetime of a certificate. Default: any."""
+
+
+class Environment(Model):
+    """An environment: one file, one Pulumi stack, all apps in it."""
+
+    extends: Text | None = None
+    """Another file, relative to this one, that this one changes: mappings merge, nearer values win, null removes."""
+    tenant: Guid | None = None
+    """The tenant this environment belongs to; a run signed in to another one stops before it changes anything."""
+    cloud: Literal["public", "usgovernment", "china"] = "public"
+    """The Azure cloud. Default public."""
+    subscription: Guid | None = None
+    """The subscription that `{resource_group: …}` scopes are in when they name none."""
+    scopes: dict[Name, NamedScope] = Field(default_factory=dict)
+    """Names for scopes, so that apps need not repeat long ids."""
+    limits: Limits = Field(default_factory=Limits)
+    """Lifetimes that are allowed in this environment."""
+    policy: Policy = Field(default_factory=Policy)
+    """Which policy rules matter here, and how much."""
+    drift: Drift = Field(default_factory=Drift)
+    """Differences from the file that are known, and that `drift` need not report."""
+    role_definitions: dict[Name, RoleDefinition] = Field(default_factory=dict)
+    """Custom Azure roles that this environment declares, by name."""
+    defaults: App = Field(default_factory=App)
+    """Settings that every app gets unless it has its own; `null` in an app takes one away."""
+    on_remove: OnRemove = "delete"
+    """What becomes of registrations and service principals that are removed from the file. Default delete."""
+    protect: Bool = False
+    """Whether Pulumi refuses to delete registrations and service principals of this environment. Default false."""
+    apps: Annotated[dict[Name, App], Field(min_length=1)]
+    """The apps, by name. A name is lower case and becomes part of resource and output names."""
+
+    def together(self) -> Iterator[Refused]:
+        """What belongs to one app is no default."""
+        for name in ("display_name", "adopt", "identifier_uris", "reason"):
+            if name in self.defaults.model_fields_set:
+                yield Refused(f"`{name}` belongs to one app; it cannot be a default", "defaults", name)
+
+    @property
+    def azure(self) -> Cloud:
+        """Endpoints and audiences of the environment's cloud."""
+        return CLOUDS[self.cloud]
+
+    def all_scopes(self) -> tuple[Scope, ...]:
+        """Every scope the environment names or uses, each once, outer before inner."""
+
+        def everything() -> Iterator[Scope]:
+            yield from self.scopes.values()
+            for definition in self.role_definitions.values():
+                yield from definition.assignable_scopes
+            for app in self.apps.values():
+                for grant in app.roles:
+                    yield grant.scope
+
+        return tuple(sorted({scope.id.lower(): scope for scope in everything()}.values(), key=lambda scope: scope.id))
+
+    def all_groups(self) -> tuple[str, ...]:
+        """Object ids of the groups that apps are members of."""
+        return tuple(sorted({group for app in self.apps.values() for group in app.groups}))
+
+    def all_users(self) -> tuple[str, ...]:
+        """User principal names of owners."""
+        return tuple(
+            sorted({o.value.lower() for app in self.apps.values() for o in app.all_owners if o.kind == "user"})
+        )

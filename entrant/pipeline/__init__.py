@@ -1,0 +1,1 @@
+"""For CI systems: which stacks a change concerns, the comment on a pull request, locks left behind."""

@@ -1,0 +1,1 @@
+"""What a change means: who gains or loses which access, which credentials change, what breaks."""

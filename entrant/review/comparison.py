@@ -1,0 +1,388 @@
+"""Two pictures of who may do what, before and after a change, and what their differences mean."""
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from entrant.changes import UNKNOWN, Change
+from entrant.config import Environment
+from entrant.facts import risks
+from entrant.facts.directory_roles import find_directory_role
+from entrant.facts.roles import describe
+from entrant.facts.scopes import ScopeError, is_guid, parse_scope
+from entrant.review.document import AccessChange, AppChange, Breakage, CredentialChange, SettingChange
+from entrant.review.snapshot import CREDENTIALS, GRANTS, Holding, Identity, Picture, scope_words
+
+SOON: Final = dt.timedelta(days=30)
+"""Credentials that end within this are mentioned."""
+Origin = Literal["adopted", "kept", "restored", "pending"]
+"""Why a holding is there that is not simply of this change, as `AccessChange.origin` has it."""
+_MARK: Final = "entrant "
+"""What the names of client secrets start with."""
+_PROTECTED: Final = (
+    "it is protected: Pulumi refuses to delete it; if that is meant, take `protect` away in a change of its own"
+)
+
+
+def differing(before: Picture, after: Picture) -> Iterator[tuple[Holding | None, Holding | None]]:
+    """What is not the same in both, before and after (None: not there)."""
+    for identity in sorted(before.holdings.keys() | after.holdings.keys()):
+        old, new = before.holdings.get(identity), after.holdings.get(identity)
+        if old != new or (old and new and old.permissions != new.permissions):
+            yield old, new
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two pictures, the resources that change (none without the cloud), and what their differences mean."""
+
+    before: Picture
+    after: Picture
+    environment: Environment | None
+    applied: Sequence[Change]
+    origins: Mapping[Identity, Origin]
+    now: dt.datetime
+    kept_until: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
+    """Until when secrets stay that have been succeeded, by app and name (RFC 3339)."""
+    gone: set[str] = field(default_factory=set)
+    """Apps whose client id stops working: what becomes of their credentials goes without saying."""
+
+    def apps(self, found: AbstractSet[str] | tuple[()]) -> Iterator[AppChange]:
+        """Apps that come, go or change their client id; `found` are the resources that a refresh found different."""
+        changes = {change.app: change for change in self.applied if change.type.endswith(":Application")}
+        before, after = self.before.registrations, self.after.registrations
+        for app in sorted(before.keys() | after.keys()):
+            old, new, change = before.get(app), after.get(app), changes.get(app)
+            shown = new or old
+            assert shown is not None
+            operation = change.operation if change else ""
+            what: Literal["added", "removed", "kept", "adopted", "replaced", "restored"]
+            if operation == "import":
+                what = "adopted"
+            elif operation == "replace":
+                what = "replaced"
+            elif old is None:
+                what = "restored" if change and change.urn in found else "added"
+            elif new is None:
+                kept = self._keeps(app) if change is None else operation == "forget"
+                what = "kept" if kept else "removed"
+            else:
+                continue
+            client_id = client_id_of(change) if change else ""
+            yield AppChange(app=app, display_name=shown.display_name, change=what, client_id=client_id)
+
+    def _keeps(self, app: str) -> bool:
+        """Whether the registration of a removed app stays, as its last file says."""
+        return self.before.registrations[app].kept
+
+    def access(self) -> Iterator[AccessChange]:
+        """Everything but credentials, the apps' ids and settings."""
+        consented = {
+            (held.app, held.key)
+            for picture in (self.before, self.after)
+            for held in picture.holdings.values()
+            if held.kind == "consent"
+        }
+        consented_of = {(app, key.partition("|")[0]) for app, key in consented}
+        for old, new in differing(self.before, self.after):
+            held = new or old
+            assert held is not None
+            if held.kind not in (*GRANTS, "owner", "permission"):
+                continue
+            if held.kind == "permission" and (
+                (held.app, held.key) in consented
+                or (is_guid(held.name) and (held.app, held.scope.lower()) in consented_of)
+            ):
+                continue
+            if held.kind in ("owner", "permission") and held.app not in self.after.registrations:
+                continue
+            danger = danger_of(new) if new else ""
+            app = self.environment.apps.get(held.app) if self.environment else None
+            yield AccessChange(
+                app=held.app,
+                change="gained" if old is None else "lost" if new is None else "changed",
+                kind=held.kind,
+                name=held.name,
+                scope=held.scope,
+                where=_where(held),
+                allows=describe(held.permissions) if held.permissions else "",
+                detail=held.detail,
+                was=_was(old, new) if old and new else "",
+                danger=danger,
+                reason=(app.reason or "") if danger and app else "",
+                origin=self.origins.get(held.identity, ""),
+            )
+
+    def credentials(self) -> Iterator[CredentialChange]:
+        """Credentials that come, go or end soon; those of apps that go are gone with them."""
+        replaced = {change.name for change in self.applied if change.operation == "replace"}
+        seen = set()
+        for old, new in differing(self.before, self.after):
+            held = new or old
+            assert held is not None
+            if held.kind in CREDENTIALS and held.app in self.after.registrations:
+                seen.add(held.identity)
+                yield self._credential(old, new, again=held.kind == "secret" and held.key in replaced)
+        for identity, held in sorted(self.after.holdings.items()):
+            if held.kind not in CREDENTIALS or identity in seen:
+                continue
+            if held.kind == "secret" and held.key in replaced:
+                yield self._credential(held, held, again=True)
+            elif held.ends and self.now <= _moment(held.ends) <= self.now + SOON:
+                yield _changed(held, "ending", self._next(held))
+
+    def _next(self, held: Holding) -> str:
+        """What comes after a credential that ends soon."""
+        later = [other for other in self._of_kind(self.after, held) if other.ends > held.ends]
+        if later:
+            return f"{later[-1].name} is there already"
+        app = self.environment.apps.get(held.app) if self.environment else None
+        if held.kind == "secret" and app is not None and app.secret:
+            return f"an `up` from {(_moment(held.ends) - app.secret.overlap):%Y-%m-%d} on makes the next one"
+        return "nothing that ends later is declared"
+
+    def _credential(self, old: Holding | None, new: Holding | None, *, again: bool) -> CredentialChange:
+        if old and new:
+            if again:
+                return _changed(new, "replaced", "a new value; the one before is taken away")
+            was = f"was {old.detail}" if old.detail != new.detail else f"ended {old.ends[:10]} before"
+            return _changed(new, "changed", f"{new.detail}; {was}" if new.detail else was)
+        if new:
+            earlier = self._of_kind(self.before, new)
+            if new.kind != "secret" or not new.ends or not earlier:
+                return _changed(new, "created", new.detail)
+            staying = [held for held in earlier if held.identity in self.after.holdings]
+            last = (staying or earlier)[-1]
+            if not staying:
+                return _changed(new, "created", f"in place of {last.name}", routine=_ended(last, self.now))
+            app = self.environment.apps.get(new.app) if self.environment else None
+            overlap_ends = self.now + app.secret.overlap if app and app.secret else _moment(last.ends)
+            if _moment(last.ends) <= overlap_ends:
+                detail = f"turned over by its calendar; {last.name} works until {last.ends[:10]}"
+                return _changed(new, "created", detail, routine=True)
+            until = f"works until the first `up` from {overlap_ends:%Y-%m-%d} on"
+            return _changed(new, "created", f"out of turn, beside {last.name}, which {until}")
+        assert old is not None
+        detail = old.detail
+        if old.kind == "secret":
+            overlapped = not later(self._kept_until(old.app, old.name, old.ends), self.now)
+            detail = "it has ended" if _ended(old, self.now) else "its overlap is over" if overlapped else ""
+        return _changed(old, "removed", detail, routine=bool(detail) and old.kind == "secret")
+
+    def _kept_until(self, app: str, name: str, ends: str) -> str:
+        """Until when a secret stays, by its name without the mark."""
+        return self.kept_until.get((app, f"{_MARK}{name}"), ends)
+
+    def _of_kind(self, picture: Picture, like: Holding) -> list[Holding]:
+        """The app's credentials of a kind, the one that ends first first."""
+        alike = [held for held in picture.holdings.values() if (held.app, held.kind) == (like.app, like.kind)]
+        return sorted(alike, key=lambda held: (held.ends, held.key))
+
+    def settings(self, touched: AbstractSet[str | None] | None) -> Iterator[SettingChange]:
+        """Other settings of apps that stay; of those in `touched` only, when the preview says which are."""
+        before, after = self.before.registrations, self.after.registrations
+        for app in sorted(before.keys() & after.keys()):
+            old, new = before[app], after[app]
+            if old.protected != new.protected:
+                yield SettingChange(app=app, path="protect", old=old.protected, new=new.protected)
+            if touched is not None and app not in touched:
+                continue
+            if old.display_name != new.display_name:
+                yield SettingChange(app=app, path="display_name", old=old.display_name, new=new.display_name)
+            for path in sorted(old.settings.keys() | new.settings.keys()):
+                was, will_be = old.settings.get(path), new.settings.get(path)
+                if was != will_be:
+                    yield SettingChange(app=app, path=path, old=was, new=will_be)
+
+    def planned_breaks(self, missing: Mapping[str, str], edited: AbstractSet[str | None]) -> Iterator[Breakage]:
+        """What the resources that change break; `missing` are those that a refresh did not find any more, with their client ids,
+        `edited` the apps whose settings change.
+        """
+        yield from self._client_ids(missing)
+        for change in self.applied:
+            if change.app is None or change.app in self.gone or change.operation not in ("delete", "replace"):
+                continue
+            name = change.name.removeprefix(f"{change.app}-")
+            what = change.type.rsplit(":", 1)[-1]
+            said = ""
+            if what == "ServicePrincipal":
+                said = "its service principal goes: its roles and consents are gone until they are given again"
+            elif what == "RoleAssignment" and change.operation == "replace":
+                said = f"its role assignment {name} is taken away and given anew: for some minutes it does not work"
+            elif what == "ApplicationPassword":
+                name = str(change.old.get("displayName")).removeprefix(_MARK) if change.old else name
+                ends = str(change.old.get("endDate")) if change.old else ""
+                stays = self._kept_until(change.app, name, ends)
+                if later(stays, self.now):
+                    when = f"it ends on {ends[:10]}" if stays == ends else f"its overlap ends on {stays[:10]}"
+                    said = f"its client secret {name} is taken away before {when}: who still uses it cannot sign in"
+            elif what == "ApplicationCertificate":
+                if change.old is None or later(str(change.old.get("endDate")), self.now):
+                    said = f"its certificate {name} is taken away: who still uses it cannot sign in"
+            elif what.endswith("FederatedIdentityCredential"):
+                said = f"its federated credential {name} is taken away: whoever it trusted cannot sign in as it"
+            if said:
+                yield Breakage(app=change.app, text=said)
+        yield from self._addresses(edited)
+
+    def _client_ids(self, missing: Mapping[str, str]) -> Iterator[Breakage]:
+        """Client ids that stop working, and apps that Pulumi will refuse to delete."""
+        refused = set()
+        for change in self.applied:
+            goes = change.operation in ("delete", "forget")
+            if change.app is None or not goes or not change.protected or change.app in refused:
+                continue
+            refused.add(change.app)
+            self.gone.add(change.app)
+            yield Breakage(app=change.app, text=_PROTECTED)
+        for change in self.applied:
+            if change.app is None or change.app in refused or not change.type.endswith(":Application"):
+                continue
+            client_id = client_id_of(change) or missing.get(change.urn, "")
+            consumers = f"consumers of client id {client_id} break" if client_id else "whoever signs in as it breaks"
+            if change.operation == "replace":
+                why = "another registration is taken over" if change.imported else ", ".join(change.replaces)
+                text = f"its registration is replaced{f' ({why})' if why else ''}: {consumers} until they have the new client id"
+                text += " and new credentials"
+            elif change.operation == "delete":
+                text = f"it is deleted: {consumers}{self._heir(change.app)}"
+            elif change.operation == "create" and change.urn in missing:
+                text = (
+                    "its registration was deleted by other hands and is made anew: consumers of the old client id break"
+                )
+                text += "; within 30 days it can be restored instead, with its client id"
+            else:
+                continue
+            self.gone.add(change.app)
+            yield Breakage(app=change.app, text=text, client_id=client_id)
+
+    def _heir(self, app: str) -> str:
+        """For the end of a sentence: which app is made with the display name of one that is deleted, if one is."""
+        before, after = self.before.registrations, self.after.registrations
+        alike = (
+            made
+            for made in sorted(after.keys() - before.keys())
+            if app in before and after[made].display_name == before[app].display_name
+        )
+        heir = next(alike, None)
+        return f"; {heir} gets its name, and another client id" if heir else ""
+
+    def _addresses(self, touched: AbstractSet[str | None] | None) -> Iterator[Breakage]:
+        """What others know an app by and that is taken away."""
+        for setting in self.settings(touched):
+            path = setting.path.replace("_", "").lower()
+            if path in ("serviceprincipal.enabled", "serviceprincipal.accountenabled") and setting.new is False:
+                yield Breakage(app=setting.app, text="it is disabled: nobody can sign in as it")
+            if setting.new is None and setting.app not in self.gone:
+                if path.startswith("identifieruris["):
+                    yield Breakage(app=setting.app, text=f"tokens for {setting.old} are no longer given")
+                elif "redirecturis[" in path:
+                    yield Breakage(app=setting.app, text=f"sign-ins that return to {setting.old} fail")
+
+    def declared_breaks(self, base: Environment | None) -> Iterator[Breakage]:
+        """What the files alone say will break."""
+        after = self.after.registrations
+        for app, old in sorted(self.before.registrations.items()):
+            new = after.get(app)
+            text = ""
+            if new is None and old.protected:
+                text = _PROTECTED
+            elif new is None and not old.kept:
+                text = f"it is deleted: consumers of its client id break{self._heir(app)}"
+            elif new is not None and old.adopts != new.adopts and new.adopts:
+                text = "another registration is taken over in its place: consumers of its client id break"
+            if text:
+                self.gone.add(app)
+                yield Breakage(app=app, text=text)
+        for before, now in differing(self.before, self.after):
+            if before is None or before.kind not in CREDENTIALS or before.app not in after or before.app in self.gone:
+                continue
+            named = "client secret" if before.kind == "secret" else f"{before.kind} {before.name}"
+            if now is None:
+                if not before.ends or later(before.ends, self.now):
+                    yield Breakage(app=before.app, text=f"its {named} is taken away: who still uses it cannot sign in")
+            elif before.kind == "federated credential":
+                yield Breakage(
+                    app=before.app, text=f"its {named} trusts another: {before.detail} cannot sign in as it any more"
+                )
+        yield from self._addresses(None)
+
+
+def client_id_of(change: Change) -> str:
+    """The client id of a registration before a change; empty where it is not known."""
+    value = change.old.outputs.get("clientId") if change.old else None
+    return "" if value in (None, UNKNOWN) else str(value)
+
+
+def _changed(
+    held: Holding,
+    change: Literal["created", "removed", "replaced", "changed", "ending"],
+    detail: str,
+    *,
+    routine: bool = False,
+) -> CredentialChange:
+    return CredentialChange(
+        app=held.app,
+        change=change,
+        kind=held.kind,
+        name=held.name,
+        ends=held.ends,
+        detail=detail,
+        routine=routine,
+    )
+
+
+def _moment(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+def _ended(held: Holding, now: dt.datetime) -> bool:
+    return bool(held.ends) and not later(held.ends, now)
+
+
+def later(text: str, now: dt.datetime) -> bool:
+    """Whether a time is after now; one that cannot be read counts as later."""
+    try:
+        return _moment(text) > now
+    except (ValueError, TypeError):
+        return True
+
+
+def _where(held: Holding) -> str:
+    if held.kind == "role":
+        return scope_words(held.scope)
+    if held.kind == "directory role":
+        return f"administrative unit {held.scope}" if held.scope else "the whole directory"
+    return held.scope
+
+
+def _was(old: Holding, new: Holding) -> str:
+    """What is different about something that stays."""
+    said = []
+    if old.detail != new.detail:
+        said.append(f"was {old.detail}" if old.detail else "was without a condition")
+    if old.permissions != new.permissions and old.permissions is not None:
+        said.append(f"it allowed less or other things before: {describe(old.permissions)}")
+    if old.name != new.name:
+        said.append(f"was called {old.name}")
+    return "; ".join(said)
+
+
+def danger_of(held: Holding) -> str:
+    """Why a holding deserves a second look; empty when it does not."""
+    said: list[str | None] = []
+    match held.kind:
+        case "role":
+            if not held.detail:
+                said.append(risks.of_role(held.name, held.key.partition("|")[0], held.permissions or ()))
+            with contextlib.suppress(ScopeError):  # not known yet
+                said.append(risks.of_scope(held.name, parse_scope(held.scope)))
+        case "consent" | "permission":
+            said.append(risks.of_permission(held.name) if held.scope == "Microsoft Graph" else None)
+        case "directory role":
+            role = find_directory_role(held.name)
+            said.append(risks.of_directory_role(role) if role else None)
+    return "; ".join(filter(None, said))

@@ -1,0 +1,258 @@
+"""Makes reviews: of a preview, or of the YAML of two commits.
+
+Two pictures are compared: before and after. With the cloud they come from the resources of a preview; without it from the YAML
+of two commits. Everything after that is the same.
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from entrant.changes import Change, Reading
+from entrant.config import Environment, Report
+from entrant.drift import manual_changes
+from entrant.drift.unmanaged import Unmanaged
+from entrant.facts.scopes import is_guid
+from entrant.outputs import App
+from entrant.review.comparison import Comparison, Origin, client_id_of, differing, later
+from entrant.review.document import CredentialChange, Finding, Outside, Part, ResourceChange, Review
+from entrant.review.snapshot import CLIENTS, Holding, Identity, Picture, of_changes, of_environment
+
+_SECRET: Final = ":ApplicationPassword"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The environment that a change is against: the commit's name, and the environment there (None: there was none)."""
+
+    name: str
+    environment: Environment | None
+
+
+def of_preview(
+    stack: str,
+    reading: Reading,
+    report: Report | None,
+    *,
+    now: dt.datetime,
+    base: Base | None = None,
+    errors: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    undeclared: Sequence[Unmanaged] = (),
+    apps: Mapping[str, App] = MappingProxyType({}),
+) -> Review:
+    """The review of a preview.
+
+    Args:
+        stack: its name.
+        reading: what the engine's events said.
+        report: the check of the environment as it is to be; None when there is no such file.
+        now: what has ended, and what ends soon, is counted from here.
+        base: the environment that the change is against, to tell the change from what was pending before.
+        errors: why the preview failed, if it did.
+        notes: what there is to say about the review itself.
+        undeclared: what is in the cloud and declared nowhere.
+        apps: the stack's apps by name, as its outputs have them; they lend names to what other hands did.
+    """
+    environment = report.environment if report else None
+    applied = [change for change in reading.planned if change.changes and not change.type.startswith("pulumi:")]
+    comparison = Comparison(
+        of_changes(reading.planned, "old", environment, base.environment if base else None),
+        of_changes(reading.planned, "new", environment),
+        environment,
+        applied,
+        _origins(reading, environment, base),
+        now,
+        kept_until=_kept_until(reading),
+    )
+    missing = {change.urn: client_id_of(change) for change in reading.found if change.new is None}
+    edited = {
+        change.app
+        for change in applied
+        if change.type in CLIENTS
+        or (change.differences and change.type.endswith((":Application", ":ServicePrincipal")))
+    }
+    return Review(
+        stack=stack,
+        saw_cloud=True,
+        base=base.name if base else "",
+        digest=_digest("plan", stack, map(_essence, (c for c in reading.planned if c.changes or c.protection_changes))),
+        breaks=tuple(comparison.planned_breaks(missing, edited)),
+        apps=tuple(comparison.apps({change.urn for change in reading.found})),
+        access=tuple(comparison.access()),
+        credentials=tuple(comparison.credentials()),
+        settings=tuple(comparison.settings(edited)),
+        findings=_findings(report, base),
+        outside=tuple(
+            Outside(app=entry.app or "", what=entry.state, text="".join(entry.words), id=entry.id)
+            for entry in manual_changes.tell(stack, reading.found, undeclared, apps, now)
+        ),
+        resources=tuple(
+            ResourceChange(
+                operation=change.operation,
+                type=change.type,
+                name=change.name,
+                properties=tuple(difference.path for difference in change.differences),
+                replaces=change.replaces,
+            )
+            for change in applied
+            if not change.type.startswith("entrant:")
+        ),
+        notes=tuple(notes),
+        errors=tuple(errors),
+    )
+
+
+def of_commits(
+    stack: str,
+    base: Base,
+    report: Report | None,
+    *,
+    now: dt.datetime,
+    notes: Sequence[str] = (),
+    errors: Sequence[str] = (),
+) -> Review:
+    """The review of the YAML alone: `base` and what `report` is the check of (None: there is no such file any more)."""
+    environment = report.environment if report else None
+    before, after = (of_environment(each) if each else Picture() for each in (base.environment, environment))
+    comparison = Comparison(before, after, environment, (), {}, now)
+    parts: dict[str, tuple[Part, ...]] = {
+        "apps": tuple(comparison.apps(())),
+        "access": tuple(comparison.access()),
+        "credentials": tuple(comparison.credentials()),
+        "settings": tuple(comparison.settings(None)),
+    }
+    planned = [
+        {"part": name, **entry.model_dump(exclude={"reason"})}
+        for name, entries in parts.items()
+        for entry in entries
+        if not (isinstance(entry, CredentialChange) and entry.change == "ending")
+    ]
+    return Review(
+        stack=stack,
+        saw_cloud=False,
+        base=base.name,
+        digest=_digest("files", stack, planned),
+        breaks=tuple(comparison.declared_breaks(base.environment)),
+        findings=_findings(report, base),
+        notes=tuple(notes),
+        errors=tuple(errors),
+        **parts,
+    )
+
+
+def turns_secrets_only(reading: Reading, now: dt.datetime) -> bool:
+    """Whether a preview does nothing but what the calendars of secrets ask for.
+
+    That is: a secret more for an app that has one, and secrets taken away that have ended or whose overlap is over. Nobody gains
+    or loses access by it.
+    """
+    kept_until = _kept_until(reading)
+    held = {change.app for change in reading.planned if change.type.endswith(_SECRET) and change.old is not None}
+    for change in reading.planned:
+        if change.protection_changes:
+            return False
+        if not change.changes or change.type.startswith(("pulumi:", "entrant:")):
+            continue
+        if not change.type.endswith(_SECRET) or change.app not in held:
+            return False
+        if change.operation == "delete":
+            if change.old is None:
+                return False
+            ends = kept_until.get((change.app, str(change.old.get("displayName"))), str(change.old.get("endDate")))
+            if later(ends, now):
+                return False
+        elif change.operation != "create":
+            return False
+    return True
+
+
+def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:
+    """Until when secrets stay that have been succeeded, by app and name, as the stack's outputs have it."""
+    stack = next((change for change in reading.planned if change.type == "pulumi:pulumi:Stack" and change.old), None)
+    identities = stack.old.outputs.get("identities") if stack and stack.old else None
+    return {
+        (name, entry["name"]): entry["kept_until"]
+        for name, app in (identities if isinstance(identities, Mapping) else {}).items()
+        for entry in app["credentials"]
+        if entry.get("kept_until")
+    }
+
+
+def _origins(reading: Reading, environment: Environment | None, base: Base | None) -> dict[Identity, Origin]:
+    """Of the holdings that are not simply of this change, why they are there."""
+    origins: dict[Identity, Origin] = {}
+    planned = reading.planned
+    if base is not None and environment is not None:
+        before = of_environment(base.environment) if base.environment else Picture()
+        declared = {held.identity for pair in differing(before, of_environment(environment)) for held in pair if held}
+        for side in ("old", "new"):
+            everything = of_changes(planned, side, environment, base.environment).holdings
+            pending = {held.identity for held in everything.values() if _comparable(held)} - declared
+            origins |= dict.fromkeys(pending, "pending")
+    found = {change.urn for change in reading.found}
+    again = of_changes((change for change in planned if change.urn in found), "new", environment).holdings
+    origins |= dict.fromkeys(again, "restored")
+    taken = of_changes((change for change in planned if change.operation == "import"), "new", environment).holdings
+    origins |= dict.fromkeys(taken, "adopted")
+    left = of_changes((change for change in planned if change.operation == "forget"), "old", environment).holdings
+    return origins | dict.fromkeys(left, "kept")
+
+
+def _comparable(held: Holding) -> bool:
+    """Whether files and resources have the same name for it: not for owners, which files name in several ways, nor for what
+    only the tenant knows the name of.
+    """
+    return held.kind != "owner" and not is_guid(held.name if held.kind in ("consent", "permission") else "")
+
+
+def _findings(report: Report | None, base: Base | None) -> tuple[Finding, ...]:
+    if report is None or report.environment is None:
+        return ()
+    from entrant import policy
+
+    before = policy.evaluate(base.environment) if base and base.environment else []
+    known = {(finding.app, finding.rule, finding.message) for finding in before}
+    found = [
+        Finding(
+            rule=finding.rule,
+            severity=finding.severity,
+            app=finding.app,
+            place=finding.problem.place if finding.problem else "",
+            message=finding.message,
+            remediation=finding.remediation,
+            reason=finding.reason or "",
+            new=(finding.app, finding.rule, finding.message) not in known,
+        )
+        for finding in policy.evaluate(report.environment, report)
+    ]
+    return tuple(sorted(found, key=lambda finding: (finding.severity != "error", not finding.new)))
+
+
+# ------------------------------------------------------------------------------------------------------------------- digest
+
+
+def _essence(change: Change) -> dict[str, Any]:
+    """What makes a change the one that was reviewed: what is done to which resource, from what, to what."""
+    return {
+        "urn": change.urn,
+        "operation": change.operation,
+        "id": change.old.id if change.old else "",
+        "inputs": change.new.inputs if change.new else None,
+        "protected": [side.protected if side else None for side in (change.old, change.new)],
+        "differences": [
+            (difference.path, difference.kind, difference.replaces, difference.old) for difference in change.differences
+        ],
+    }
+
+
+def _digest(kind: str, stack: str, parts: Iterable[Mapping[str, Any]]) -> str:
+    """A hash of what would be done, in any order; `kind` keeps plans of Pulumi and differences of files apart."""
+    text = "\n".join(
+        [kind, stack.rpartition("/")[2], *sorted(json.dumps(part, sort_keys=True, default=str) for part in parts)]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
