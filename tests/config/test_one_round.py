@@ -89,9 +89,7 @@ def test_errors_that_do_not_hang_together_are_all_reported_in_one_run(
     check: Check, chosen: list[int], apps: int
 ) -> None:
     """Whichever they are, in one app or several, beside a wrong entry of the file's own."""
-    made: dict[str, dict[str, Any]] = {"first": FIRST, "second": SECOND} | {
-        f"app{number}": {} for number in range(apps)
-    }
+    made: dict[str, Any] = {"first": FIRST, "second": SECOND} | {f"app{number}": {} for number in range(apps)}
     expected = ['"mars" is not one of']
     for index in chosen:
         key, value, message = ERRORS[index]
