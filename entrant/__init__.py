@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from entrant.outputs import App, Grant, Outputs, from_environment, from_file, from_text
     from entrant.tokens.credentials import Credential, Token, credential, token
 
+__version__ = "0.1.0"
+
 _WHERE = {
     "errors": (
         "AuthenticationError ConfigurationError ContractError EngineError EntrantError NotReadyError PartialResultError "

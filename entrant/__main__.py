@@ -23,6 +23,11 @@ def main() -> int:
         print(f"entrant needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
     arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        from entrant import __version__
+
+        print(f"entrant {__version__}")
+        return 0
     if arguments[:1] == ["token"]:
         from entrant.tokens.warm import answer
 
@@ -32,9 +37,11 @@ def main() -> int:
             return 0
     from entrant.setup import bootstrap
 
-    command = next((word for word in arguments if not word.startswith("-")), "")
+    asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    words = [word for before, word in zip(["", *asked], asked, strict=False) if before != "--color"]
+    command = next((word for word in words if not word.startswith("-")), "")
     at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.STATE / "venv")
-    helped = bool({"--help", "-h"} & set(arguments))  # a question about a command sets nothing up for it
+    helped = bool({"--help", "-h"} & set(asked))  # a question about a command sets nothing up for it
     tests = command == "test" and not helped
     own = tests or at_home or not _installed()
     engine = command in ("test", "rehearse", "review", "drift", "hold") and not helped

@@ -8,6 +8,8 @@ from importlib import import_module
 
 import click
 
+import entrant
+from entrant.commands import options
 from entrant.errors import EngineError, EntrantError
 from entrant.setup import bootstrap
 
@@ -96,10 +98,33 @@ class Commands(click.Group):
         command = getattr(import_module(f"entrant.commands.{module}"), cmd_name)
         assert isinstance(command, click.Command)
         command.short_help = what
+        if cmd_name != "test":  # its options are pytest's
+            for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+                _take_everywhere(each)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(name, possibilities=list(COMMANDS), ctx=ctx)
+        return super().resolve_command(ctx, args)
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+def _take_everywhere(command: click.Command) -> None:
+    """Let a command take the options of `entrant` itself, as people write them, behind its name."""
+    if not any("--debug" in parameter.opts for parameter in command.params):
+        command.params += options.everywhere(hidden=True)
+
+
+@click.group(
+    cls=Commands,
+    params=options.everywhere(hidden=False),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="--debug, --quiet and --color may stand behind the command, too.",
+)
+@click.version_option(entrant.__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Declare Azure app identities in YAML, put them up with Pulumi, and get bearer tokens that work.
 

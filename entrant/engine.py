@@ -1,7 +1,9 @@
 """The `pulumi` command, run as a program: outputs, and operations followed through their event log."""
 
 import json
+import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from entrant.errors import EngineError, StackNotFoundError
 from entrant.setup import bootstrap
 
 Event = Mapping[str, Any]
+_log = logging.getLogger(__name__)
 
 
 def find(environ: Mapping[str, str] = os.environ) -> Path:
@@ -51,6 +54,7 @@ def run(
     Raises:
         StackNotFoundError, EngineError: it failed (unless `check` is false); the message carries what it said on stderr.
     """
+    _log.debug("pulumi %s", shlex.join(arguments))
     done = subprocess.run(
         [str(find(environ)), "--non-interactive", "--color=never", *arguments],
         cwd=cwd,
@@ -59,6 +63,7 @@ def run(
         capture_output=True,
         text=True,
     )
+    _log.debug("pulumi %s ended with exit code %d", arguments[0], done.returncode)
     if check and done.returncode:
         raise failure(arguments, done.returncode, done.stderr or done.stdout)
     return done
@@ -102,6 +107,15 @@ def stack_outputs(
     return outputs.from_text(said, f"the output of stack {stack}", secrets=secrets)
 
 
+def selected(*, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> str:
+    """The stack that is selected, as `pulumi stack` has it.
+
+    Raises:
+        EngineError: none is, or there is no Pulumi, project or login.
+    """
+    return run(["stack", "--show-name"], cwd=cwd, environ=environ).stdout.strip()
+
+
 def setting(stack: str, key: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
     """A value of a stack's configuration that is no secret; None when it has none of that name."""
     found = json.loads(run(["config", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout)
@@ -136,6 +150,7 @@ def operate(
     with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
         log = Path(folder) / "events"
         command = [str(find(environ)), *arguments, "--non-interactive", "--color=never", "--event-log", str(log)]
+        _log.debug("pulumi %s", shlex.join(arguments))
         with subprocess.Popen(
             command,
             cwd=cwd,
@@ -158,6 +173,7 @@ def operate(
                 raise
             finally:
                 reader.join()
+    _log.debug("pulumi %s ended with exit code %d", arguments[0], code)
     if code:
         raise failure(arguments, code, _diagnostics(events) or _errors(said))
     summary: Mapping[str, Any] = next((event["summaryEvent"] for event in events if "summaryEvent" in event), {})

@@ -14,9 +14,9 @@ STEADY = 20.0
 """Seconds between signs of life where standard error is no terminal."""
 
 
-def console() -> Console:
-    """Standard error as a rich console; plain where it is no terminal or NO_COLOR is set."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+def console(*, quiet: bool = False) -> Console:
+    """Standard error as a rich console; plain where it is no terminal or NO_COLOR is set, and silent when quiet."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
 
 
 @dataclass

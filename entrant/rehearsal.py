@@ -371,6 +371,8 @@ def _prepare_stack(rehearsal: Rehearsal, env: Mapping[str, str]) -> None:
             engine.run(["stack", "init", rehearsal.stack, "--cwd", str(folder)], cwd=folder, environ=plain)
         elif done.returncode:
             raise engine.failure(["stack", "init"], done.returncode, done.stderr)
+        # Selected, so that commands in the rehearsal's shell need no -s.
+        engine.run(["stack", "select", rehearsal.stack], cwd=rehearsal.root, environ=env)
         made = yaml.safe_load(rehearsal.stack_config.read_text())
     project = rehearsal.root / f"Pulumi.{rehearsal.stack}.yaml"
     own = (yaml.safe_load(project.read_text()) or {}) if project.exists() else {}

@@ -76,12 +76,15 @@ def test_each_proposed_command_works(project: Project, rehearsed: str, number: i
     [
         ("validate my-env", 5, "cases/büro/my env.yaml"),
         ("review -s my-env", 5, "missing-owner"),
-        ("doctor -s my-env", 0, "may "),
+        ("doctor -s my-env", 0, "create applications"),
         ("drift -s my-env --settle 0", 0, ""),
         ("expiry -s my-env", 0, "my-env: nothing ends within"),
         ("wait -s my-env log-reader", 0, ""),
         ("check -s my-env log-reader", 0, "log-reader"),
         ("local status -s my-env", 0, TENANT),
+        ("check log-reader", 0, "log-reader"),
+        ("expiry", 0, "my-env: nothing ends within"),
+        ("doctor", 0, "create applications"),
     ],
 )
 def test_a_command_about_the_stack_finds_the_file_and_its_policy(

@@ -31,7 +31,7 @@ def comment(stack: str, file: Path) -> None:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"{file} cannot be read: {why}") from None
     done, where = code_host.post(stack, text)
-    click.echo(f"{where}: the comment of {stack} {done}", err=True)
+    options.remark(f"{where}: the comment of {stack} {done}")
 
 
 @click.command(cls=WithCommand)
@@ -55,11 +55,10 @@ def hold(command: list[str], stack: str, cwd: Path | None) -> int:
             "which command?", next_step="write it after --, such as: hold -s dev -- pulumi up -s dev"
         )
 
-    def tell(text: str) -> None:
-        click.echo(text, err=True)
-
     environ = engine.environment(os.environ)
-    with locks.hold(stack, locks.Job.here(*(code_host.pipeline() or ())), cwd=cwd, environ=environ, tell=tell):
+    with locks.hold(
+        stack, locks.Job.here(*(code_host.pipeline() or ())), cwd=cwd, environ=environ, tell=options.remark
+    ):
         return runner.run(command, environ, [], cwd=cwd)
 
 

@@ -14,7 +14,7 @@ import yaml
 
 import local_azure
 from entrant import explain
-from entrant.commands import source
+from entrant.commands import options, source
 from entrant.errors import ConfigurationError
 from entrant.setup import bootstrap
 from entrant.tokens import formats
@@ -67,12 +67,9 @@ def _beginning(state: Path) -> str:
     return f"run `python3 -m entrant local start --state {state}`"
 
 
-_form = click.option(
-    "--format",
-    "form",
-    type=click.Choice(_SHELLS),
+_form = options.form(
+    *_SHELLS,
     default="bash",
-    show_default=True,
     help="Lines for a shell to read, a .env file, JSON, or $GITHUB_ENV for the steps that follow.",
 )
 
@@ -130,17 +127,17 @@ def stop(state: Path) -> None:
 
 @local.command()
 @_where
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with its settings and faults.")
-def status(state: Path, as_json: bool) -> int:
+@options.form("text", "json", default="text", help="JSON has its settings and faults, too.")
+def status(state: Path, form: str) -> int:
     """Whether it runs, where, as whom, and with what settings; exit code 1 if not.
 
     \b
     python3 -m entrant local status
-    python3 -m entrant local status --json
+    python3 -m entrant local status --format json
     """
     found = local_azure.find(state)
     if found is None:
-        click.echo(json.dumps({"running": False}) if as_json else "not running")
+        click.echo(json.dumps({"running": False}) if form == "json" else "not running")
         return 1
     settings, faults = found.admin("GET", "settings"), found.admin("GET", "faults")
     about = {
@@ -151,7 +148,7 @@ def status(state: Path, as_json: bool) -> int:
         "deployer": found.client_id,
         "state": str(found.state),
     }
-    if as_json:
+    if form == "json":
         click.echo(json.dumps({"running": True, **about, **settings, "faults": faults}, indent=2))
         return 0
     about["propagation"] = ", ".join(f"{what} {seconds:g} s" for what, seconds in settings["propagation"].items())
@@ -294,18 +291,18 @@ def settings(
 @click.option("-n", "--lines", type=click.IntRange(0, 1000), default=50, show_default=True, help="The last so many.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with each new request until interrupted.")
 @click.option("--refused", is_flag=True, help="Only requests that were refused or broken.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def log(state: Path, lines: int, follow: bool, refused: bool, as_json: bool) -> None:
+@options.form("text", "json", default="text", help="JSON is one object a line.")
+def log(state: Path, lines: int, follow: bool, refused: bool, form: str) -> None:
     """Print what it was asked, by whom, and what it answered, newest last; of each refusal the cause and what to do.
 
     \b
     python3 -m entrant local log -n 10
-    python3 -m entrant local log --refused --json
+    python3 -m entrant local log --refused --format json
     """
     azure = _running(state)
     for entry in _entries(azure, lines, follow, refused):
         entry["explanation"] = _explained(entry)
-        click.echo(json.dumps(entry) if as_json else _line(entry))
+        click.echo(json.dumps(entry) if form == "json" else _line(entry))
 
 
 def _entries(azure: local_azure.LocalAzure, lines: int, follow: bool, refused: bool) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ import click
 
 from entrant import outputs
 from entrant.access import monitor
-from entrant.commands import source
+from entrant.commands import options, source
 from entrant.errors import ConfigurationError, EntrantError, PartialResultError
 from entrant.facts.scopes import parse_scope
 from entrant.tokens import formats
@@ -30,7 +30,7 @@ def logs() -> None:
     help="Workspace GUID or resource id, repeatable; without it, the one the app has a role on.",
 )
 @click.option("--timespan", metavar="ISO8601", help="Such as P1D, or start/end.")
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@options.form("table", "json", "csv", default="table")
 def logs_query(
     words: tuple[str, ...],
     stack: str | None,
@@ -82,7 +82,7 @@ def _number(text: str) -> float | None:
 
 
 @metrics.command("send", cls=_WithNumbers)
-@click.argument("words", nargs=-1, metavar="[APP] NAME VALUE")
+@click.argument("words", nargs=-1, metavar="[APP] NAME VALUE", shell_complete=options.complete_apps)
 @source.source
 @click.option(
     "-f",
@@ -150,7 +150,7 @@ def metrics_send(
             click.echo(f"accepted for {where}: lines {_ranges(done)}; not accepted: lines {_ranges(rest)}", err=True)
         raise
     values = f"{_count(len(lines), 'value')} in " if samples else ""
-    click.echo(f"accepted: {values}{_count(accepted, 'request')} for {where}", err=True)
+    options.remark(f"accepted: {values}{_count(accepted, 'request')} for {where}")
 
 
 def _read(file: BinaryIO) -> tuple[list[int], list[monitor.MetricRequest]]:

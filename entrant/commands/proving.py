@@ -46,7 +46,7 @@ def _can(app: outputs.App) -> bool:
 
 
 @click.command()
-@click.argument("apps", nargs=-1)
+@click.argument("apps", nargs=-1, shell_complete=options.complete_apps)
 @options.stack
 @options.cwd
 @_probe
@@ -72,7 +72,7 @@ def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeou
 
     def tell(proof: trials.Proof, elapsed: float) -> None:
         with voice:
-            click.echo(f"{_MARKS[proof.state]} {elapsed:5.1f} s  {proof.app}: {proof.target}: {proof.state}", err=True)
+            options.remark(f"{_MARKS[proof.state]} {elapsed:5.1f} s  {proof.app}: {proof.target}: {proof.state}")
 
     proofs = trials.wait(
         able,
@@ -96,13 +96,11 @@ def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeou
 
 
 @click.command()
-@click.argument("apps", nargs=-1)
+@click.argument("apps", nargs=-1, shell_complete=options.complete_apps)
 @options.stack
 @options.cwd
 @_probe
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json", "junit", "markdown"]), default="text", show_default=True
-)
+@options.form("text", "json", "junit", "markdown", default="text")
 def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form: str) -> int:
     """Try every declared grant once, as the service principals themselves, and look for what is not declared.
 
@@ -190,7 +188,7 @@ _REPORTS = {"text": _text, "json": _json, "junit": _junit, "markdown": _markdown
 @click.command()
 @options.stack
 @options.cwd
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@options.form("text", "json", default="text")
 def doctor(stack: str, cwd: Path | None, form: str) -> int:
     """Before `pulumi up`: whether the deployer may do what environment STACK asks for, and whether limits are in the way.
 

@@ -8,14 +8,15 @@ from typing import Any
 import click
 
 from entrant import config, rehearsal
+from entrant.commands import options
 from entrant.errors import ConfigurationError
-from entrant.progress import Steps
+from entrant.progress import Steps, console
 from entrant.setup import bootstrap
 
 
 @click.command()
-@click.argument("environment")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output.")
+@click.argument("environment", shell_complete=options.complete_environments)
+@options.form("text", "json", default="text", help="JSON is one summary, on standard output.")
 @click.option(
     "--env", "as_env", is_flag=True, help="Print the shell settings of the rehearsal, for eval, and do nothing else."
 )
@@ -34,7 +35,7 @@ from entrant.setup import bootstrap
     show_default=True,
     help="Pulumi's real resource plugins where it can have them, or the local Azure's stand-ins.",
 )
-def rehearse(environment: str, as_json: bool, as_env: bool, down: bool, propagation: float, plugins: str) -> None:
+def rehearse(environment: str, form: str, as_env: bool, down: bool, propagation: float, plugins: str) -> None:
     """Run ENVIRONMENT, a stack or a file, unchanged, on a local Azure: `pulumi up`, tokens, first API calls.
 
     Sets up whatever is missing. A second run reuses everything. Nothing outside .entrant/ is touched.
@@ -49,7 +50,7 @@ def rehearse(environment: str, as_json: bool, as_env: bool, down: bool, propagat
     if as_env:
         click.echo(rehearsal.shell(job))
         return
-    steps = Steps()
+    steps = Steps(out=console(quiet=options.quiet()))
     with bootstrap.locked(job.folder.parent / f"{stack}.lock"):
         if down:
             rehearsal.down(job, steps)
@@ -58,10 +59,10 @@ def rehearse(environment: str, as_json: bool, as_env: bool, down: bool, propagat
             summary = rehearsal.run(job, propagation=propagation, which=plugins, steps=steps)
         except config.ConfigError as error:
             raise _refused(error) from None
-    if as_json:
+    if form == "json":
         click.echo(json.dumps(summary))
     for line in _closing(job, summary):
-        click.echo(line, err=True)
+        options.remark(line)
 
 
 def _closing(job: rehearsal.Rehearsal, summary: dict[str, Any]) -> list[str]:

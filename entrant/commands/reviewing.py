@@ -3,10 +3,8 @@
 import contextlib
 import datetime as dt
 import os
-import re
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -16,6 +14,7 @@ from entrant.changes import Reading
 from entrant.commands import options
 from entrant.config.problems import Refused
 from entrant.config.values import parse_moment
+from entrant.debug import masked
 from entrant.drift import unmanaged
 from entrant.errors import ConfigurationError, EngineError, EntrantError
 from entrant.outputs import Outputs
@@ -38,7 +37,7 @@ _FORMATS = ("text", "markdown", "json")
 @click.option("--no-cloud", is_flag=True, help="Compare the YAML of two commits; needs --base and no credentials.")
 @click.option("--no-refresh", is_flag=True, help="Do not look for what other hands changed in the cloud.")
 @click.option("--unmanaged", "undeclared", is_flag=True, help="Look, too, for what is in the cloud and not declared.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True)
+@options.form(*_FORMATS, default="text")
 @click.option(
     "--summary",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -93,7 +92,7 @@ def review(
         made, code = _compared(stack, before, root, notes)
     else:
         made, code = _previewed(stack, reading, before, root, notes, refresh=not no_refresh, undeclared=undeclared)
-    click.echo(_shown(made, form, summary))
+    click.echo(_shown(made, form, summary), color=True)  # none is in it unless it was asked for
     if code:
         return code
     if output is not None:
@@ -167,7 +166,7 @@ def _previewed(
             if error.status is None:
                 raise
             alone = str(error) + (f"\nWhat to do: {error.next_step}" if error.next_step else "")
-            errors = tuple(_masked(each, os.environ) for each in _diagnostics(reading.errors) or (alone,))
+            errors = tuple(masked(each) for each in _diagnostics(reading.errors) or (alone,))
             code = error.status
     outputs = _outputs(stack, root, notes) if reading.found or (undeclared and not errors) else None
     made = reviewer.of_preview(
@@ -214,15 +213,6 @@ def _without_frames(words: str) -> str:
     return "\n".join([*before.strip().splitlines()[:1], *lines[raised:]])
 
 
-def _masked(words: str, environ: Mapping[str, str]) -> str:
-    """Words of other programs, without the secrets that are in this one's environment."""
-    secret = re.compile(r"SECRET|PASSWORD|PASSPHRASE$|TOKEN$|PRIVATE|ACCESS_KEY|_KEY$")
-    for name, value in environ.items():
-        if secret.search(name) and len(value) >= 4:
-            words = words.replace(value, "***")
-    return words
-
-
 def _outputs(stack: str, root: Path, notes: list[str]) -> Outputs | None:
     """The stack's outputs as they are; None, and a note, when they cannot be read."""
     try:
@@ -252,9 +242,8 @@ def _shown(made: Review, form: str, summary: Path | None) -> str:
     if form == "json":
         return made.model_dump_json(indent=2)
     if form == "text":
-        there = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if there else None
-        return page.terminal(made, colour=there and not os.environ.get("NO_COLOR"), width=width)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        return page.terminal(made, colour=options.coloured(sys.stdout), width=width)
     comment = page.markdown(made)
     where = "in the job's summary" if summary else "what `entrant review` says in a terminal"
     shown, cut = comment.render(rest=f"_Too long for a comment: {{what}}. The whole review is {where}._")

@@ -52,7 +52,8 @@ def source(command: _F) -> _F:
         "-s",
         "--stack",
         metavar="STACK",
-        help="The Pulumi stack that declares the app; without it, the AZURE_* variables.",
+        shell_complete=options.complete_stacks,
+        help="The Pulumi stack that declares the app; without it, the AZURE_* variables, else the selected stack.",
     )(command)
     command = click.option(
         "--outputs",
@@ -83,23 +84,27 @@ def app_and(*names: str) -> Callable[[_F], _F]:
             return words
         raise click.UsageError(f"takes {parameter.metavar}, and {len(words)} were given", ctx)
 
-    complete = complete_audience if "AUDIENCE" in names else None
+    complete = complete_audience if "AUDIENCE" in names else options.complete_apps
     metavar = " ".join(["[APP]", *names])
     return click.argument("words", nargs=-1, metavar=metavar, callback=arranged, shell_complete=complete)
 
 
 def complete_audience(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of audiences for a shell's completion, with what each is; also behind `NAME=`."""
+    """Apps until one is named, and the names of audiences for a shell's completion, with what each is; also behind `NAME=`."""
+    apps = [] if ctx.params.get(parameter.name or "") else options.complete_apps(ctx, parameter, incomplete)
     variable, equals, begun = incomplete.rpartition("=")
-    return [
+    names = [
         CompletionItem(f"{variable}{equals}{name}", help=api.what)
         for name, api in AUDIENCES.items()
         if name.startswith(begun)
     ]
+    return [*apps, *names]
 
 
-def apps(stack: str | None, file: str | None, cwd: Path | None) -> outputs.Outputs | None:
-    """The apps of the source that a command's options name; None when they name none.
+def apps(stack: str | None, file: str | None, cwd: Path | None, *, named: bool = False) -> outputs.Outputs | None:
+    """The apps of the source that a command's options name; without options, of the selected stack; None when there is none.
+
+    The AZURE_* variables come before the selected stack, unless an app is `named`, which they do not know.
 
     Raises:
         ConfigurationError: two sources.
@@ -108,6 +113,8 @@ def apps(stack: str | None, file: str | None, cwd: Path | None) -> outputs.Outpu
         raise ConfigurationError("--stack and --outputs are two sources", next_step="give one of them")
     if file:
         return outputs.from_text(sys.stdin.read(), "standard input") if file == "-" else outputs.from_file(Path(file))
+    if not stack and (named or not os.environ.get("AZURE_CLIENT_ID")):
+        stack = options.selected(cwd)
     if not stack:
         return None
     if not _may_be_kept():
@@ -127,7 +134,7 @@ def app(name: str | None, stack: str | None, file: str | None, cwd: Path | None)
     Raises:
         ConfigurationError: two sources, none, or an app that is not there.
     """
-    found = apps(stack, file, cwd)
+    found = apps(stack, file, cwd, named=name is not None)
     if found is not None:
         return found.app(name)
     if name is not None:

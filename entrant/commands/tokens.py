@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from entrant.commands import source
+from entrant.commands import options, source
 from entrant.errors import ConfigurationError
 from entrant.tokens import formats
 
@@ -18,12 +18,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @click.command()
 @source.app_and("AUDIENCE")
 @source.source
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(formats.FORMS)),
+@options.form(
+    *formats.FORMS,
     default="raw",
-    show_default=True,
     help="; ".join(f"{form}: {what}" for form, what in formats.FORMS.items()) + ".",
 )
 @click.option(

@@ -3,6 +3,7 @@
 import click
 
 from entrant import config
+from entrant.commands import options
 from entrant.config import render, unique
 from entrant.errors import ConfigurationError
 from entrant.setup import bootstrap
@@ -12,8 +13,8 @@ BROKEN_RULES = 5
 
 
 @click.command()
-@click.argument("environments", nargs=-1)
-@click.option("--format", "form", type=click.Choice(list(render.FORMATS)), default="text", show_default=True)
+@click.argument("environments", nargs=-1, shell_complete=options.complete_environments)
+@options.form(*render.FORMATS, default="text")
 def validate(environments: tuple[str, ...], form: str) -> int:
     """Check environments (all of config/, or those named, by stack or file) without any cloud.
 
@@ -51,7 +52,7 @@ def validate(environments: tuple[str, ...], form: str) -> int:
     rules = len(dict.fromkeys(broken))
     counts = _count(len(reports), "environment"), _count(len(problems), "problem")
     summary = f"{counts[0]} checked, {wrong} with errors, {counts[1]}"
-    click.echo(f"{summary}, {rules} of them of policy" if rules else summary, err=True)
+    options.remark(f"{summary}, {rules} of them of policy" if rules else summary)
     if wrong:
         return ConfigurationError.exit_code
     return BROKEN_RULES if any(problem.severity == "error" for problem in broken) else 0

@@ -54,7 +54,15 @@ _now = click.option("--now", type=_Moment(), metavar="TIME", help="Look as if it
 
 
 @click.command("expiry")
-@click.option("-s", "--stack", "stacks", multiple=True, metavar="STACK", help="The Pulumi stack; several are possible.")
+@click.option(
+    "-s",
+    "--stack",
+    "stacks",
+    multiple=True,
+    metavar="STACK",
+    shell_complete=options.complete_stacks,
+    help="The Pulumi stack; several are possible; without one, the selected one.",
+)
 @click.option(
     "--outputs",
     "files",
@@ -68,13 +76,7 @@ _now = click.option("--now", type=_Moment(), metavar="TIME", help="Look as if it
 )
 @click.option("--strict", is_flag=True, help="Count secrets too that their calendar turns over in time.")
 @_now
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "github", "azure-devops"]),
-    default="text",
-    show_default=True,
-)
+@options.form("text", "json", "github", "azure-devops", default="text")
 def expiry(
     stacks: tuple[str, ...],
     files: tuple[str, ...],
@@ -113,6 +115,8 @@ def expiry(
 
 
 def _outputs(stacks: tuple[str, ...], files: tuple[str, ...], cwd: Path | None) -> list[tuple[str, outputs.Outputs]]:
+    if not stacks and not files and (found := options.selected(cwd)):
+        stacks = (found,)
     if not stacks and not files:
         raise ConfigurationError("which stack?", next_step="name it with -s STACK, or its outputs with --outputs FILE")
     if not files:
@@ -192,7 +196,7 @@ _ANNOTATIONS = {"github": _github, "azure-devops": _azure_devops}
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="The project's folder, if not this.",
 )
-@click.option("--format", "form", type=click.Choice(list(matrices.FORMATS)), default="json", show_default=True)
+@options.form(*matrices.FORMATS, default="json")
 def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
     """The stacks that a change concerns, as a matrix of a CI system.
 
@@ -211,7 +215,7 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
     click.echo(matrices.FORMATS[form](found))
     for stack in found.stacks:
         why = ", ".join(stack.changed[:3]) + (f" and {len(stack.changed) - 3} more" if len(stack.changed) > 3 else "")
-        click.echo(f"{stack.stack}: {f'{why} changed' if why else 'to be done'}", err=True)
+        options.remark(f"{stack.stack}: {f'{why} changed' if why else 'to be done'}")
     for name in found.deleted:
         click.echo(f"{name}: its environment is gone; `pulumi destroy -s {name}` takes away what it declared", err=True)
     if form == "github" and len(found.stacks) > matrices.MOST_JOBS:
@@ -237,7 +241,7 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
     help="What is found is looked for again after so long, and counts when it is still there; 0 counts it at once.",
 )
 @_now
-@click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
+@options.form("text", "markdown", "json", default="text")
 def drift(stack: str, cwd: Path | None, settle: float, now: dt.datetime | None, form: str) -> int:
     """Where the cloud differs from what was put up: what changed or went, and what came by hand and no refresh sees.
 

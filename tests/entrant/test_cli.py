@@ -77,7 +77,8 @@ def test_help_of_a_command_says_what_it_does_and_shows_an_example(name: str) -> 
     help_ = command.help or ""
     assert re.search(rf"(python3 -m entrant|\| python3 -m entrant) {name}\b", help_) or name == "test", help_
     for parameter in command.params:
-        if isinstance(parameter, click.Option) and "--help" not in parameter.opts and "--format" not in parameter.opts:
+        shown = isinstance(parameter, click.Option) and not parameter.hidden
+        if shown and not {"--help", "--format"} & set(parameter.opts):
             assert parameter.help or parameter.metavar or parameter.name in {"namespace"}, parameter.opts
 
 
@@ -88,7 +89,9 @@ def test_help_of_a_command_says_what_it_does_and_shows_an_example(name: str) -> 
         (["token", "log-reader", "logs"], 2, '"log-reader" is an app of which stack?'),
         (["token", "--outputs", "/nowhere", "logs"], 2, "/nowhere cannot be read"),
         (["token", "--outputs", "-", "logs"], 2, "standard input is not JSON"),
-        (["tokn"], 2, "No such command 'tokn'"),
+        (["tokn"], 2, "No such command 'tokn'. Did you mean 'token'?"),
+        (["local", "statsu"], 2, "No such command 'statsu'. (Did you mean one of: 'start', 'status'?)"),
+        (["token", "--frmat", "raw"], 2, "No such option '--frmat'. Did you mean '--format'?"),
         (["validate", "nowhere"], 2, "1 environment checked, 1 with errors"),
         (["explain", "nothing"], 1, "nothing in it is known"),
         (["explain", "AADSTS99999"], 1, "https://login.microsoftonline.com/error?code=99999"),

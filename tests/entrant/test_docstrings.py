@@ -6,7 +6,10 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("module", ["cache", "commands.monitoring", "formats", "outputs", "runner", "warm"])
+@pytest.mark.parametrize(
+    "module",
+    ["commands.monitoring", "debug", "outputs", "tokens.cache", "tokens.formats", "tokens.runner", "tokens.warm"],
+)
 def test_examples_in_docstrings_are_true(module: str) -> None:
     done = doctest.testmod(import_module(f"entrant.{module}"))
     assert done.attempted

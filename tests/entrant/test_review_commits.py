@@ -18,6 +18,7 @@ from entrant import changes, config
 from entrant.cli import cli
 from entrant.commands import reviewing
 from entrant.config.values import permission_id
+from entrant.debug import masked
 from entrant.facts.apis import FIRST_PARTY
 from entrant.markdown import LIMIT
 from entrant.review import document, page, reviewer
@@ -379,7 +380,7 @@ def test_a_terminal_is_as_wide_as_it_is(compare: Compare, golden: Golden) -> Non
 
 def test_what_the_engine_says_is_told_without_secrets_of_the_process() -> None:
     environ = {"ARM_CLIENT_SECRET": "evening at the harbour", "PULUMI_CONFIG_PASSPHRASE": "warm bread", "HOME": "error"}
-    said = reviewing._masked("error: evening at the harbour, warm bread", environ)
+    said = masked("error: evening at the harbour, warm bread", environ)
     assert said == "error: ***, ***"
 
 
