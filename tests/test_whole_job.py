@@ -50,7 +50,7 @@ def changes(said: str) -> dict[str, int]:
 def up(project: Project) -> dict[str, Any]:
     """A rehearsal of both apps, and its summary."""
     project.write("job", READER + WRITER)
-    done = project.entrant("rehearse", "job", "--json", "--propagation", "4")
+    done = project.entrant("rehearse", "job", "--json", "--propagation", "15")
     assert done.returncode == 0, done.stderr
     assert "✓ pulumi up: 11 created" in done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)

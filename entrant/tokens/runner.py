@@ -1,6 +1,6 @@
 """Running a command with tokens and secrets in its environment: what is secret masked in its output, signals passed on.
 
-from entrant import runner
+from entrant.tokens import runner
 
 code = runner.run(["./report.sh"], {**os.environ, "TOKEN": token}, [token])
 """

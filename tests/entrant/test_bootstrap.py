@@ -196,7 +196,7 @@ def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Pa
     code = textwrap.dedent(f"""\
         import os, subprocess, sys
         from pathlib import Path
-        from entrant import bootstrap
+        from entrant.setup import bootstrap
         with bootstrap.locked(Path({str(lock)!r})):
             subprocess.Popen(["sh", "-c", "sleep 1; echo done > {mark}"], close_fds=False)
             os.kill(os.getpid(), 9)

@@ -191,7 +191,7 @@ def test_markdown_shows_values_as_code_so_that_they_are_no_markup(drifted: detec
 
 
 def test_json_follows_its_schema(drifted: detect.Report) -> None:
-    schema = json.loads((ROOT / "entrant" / "drift.schema.json").read_text())
+    schema = json.loads((ROOT / "entrant" / "drift" / "drift.schema.json").read_text())
     asker = known(app="asker", until="2099-01-01")
     some = detect._sorted_out("drifting", drifted.findings, [asker], NOW, ["a note"])
     for report in (drifted, some):

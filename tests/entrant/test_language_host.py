@@ -16,7 +16,7 @@ from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
-HOST = ROOT / "entrant" / "toolchain" / "language_host.py"
+HOST = ROOT / "entrant" / "setup" / "toolchain" / "language_host.py"
 
 
 @dataclass
@@ -237,7 +237,7 @@ def test_the_launcher_leads_from_its_place_to_the_host_and_the_projects_interpre
     tools = tmp_path / ".entrant" / "tools" / "built"
     tools.mkdir(parents=True)
     bootstrap._put_host(tools)
-    source = tmp_path / "entrant" / "toolchain"
+    source = tmp_path / "entrant" / "setup" / "toolchain"
     source.mkdir(parents=True)
     (source / "language_host.py").write_text("import sys; print(sys.executable, sys.argv[1:])", "utf-8")
     python = tmp_path / ".entrant" / "venv" / "bin" / "python"

@@ -160,7 +160,7 @@ def test_a_grant_that_is_removed(up: Team, taken: str, golden: Golden, tmp_path:
     digest, changes = told.read_text().splitlines()
     assert changes == "changes=true"
     again = up.json("--expect", digest.removeprefix("digest="))
-    jsonschema.validate(again, json.loads((ROOT / "entrant" / "review.schema.json").read_text()))
+    jsonschema.validate(again, json.loads((ROOT / "entrant" / "review" / "review.schema.json").read_text()))
 
 
 def test_a_registration_that_another_replaces_breaks_consumers_of_its_client_id(
