@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from entrant.facts.conditions import ConditionError, parse
 from entrant.facts.roles import BuiltInRole, Permission, builtin_roles
 from entrant.facts.scopes import Scope, ScopeError, parse_scope, role_definition_id
 from local_azure.access import Caller, demand
-from local_azure.conditions import ConditionError, parse
 from local_azure.resources import Assignment, Doc, key_of
 from local_azure.tree import body_of, no_method, require
 from local_azure.wire import Call, Reply, is_guid, refuse, utc

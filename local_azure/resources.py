@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from entrant.facts.conditions import Facts, fulfilled
 from entrant.facts.roles import BuiltInRole, Permission, find_role, permits
 from entrant.facts.scopes import Scope
-from local_azure.conditions import Facts, fulfilled
 from local_azure.store import Store
 
 Doc = dict[str, Any]
@@ -264,7 +264,7 @@ class Resources:
     ) -> Allowed:
         """Whether any role of the principals permits `action` at a scope: `no` unless one does.
 
-        `attributes` are what conditions may look at (`local_azure.conditions`); `conditional` means that only a condition was
+        `attributes` are what conditions may look at (`facts.conditions`); `conditional` means that only a condition was
         in the way.
         """
         facts = Facts(action, attributes or {})

@@ -6,16 +6,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 
-from entrant.facts import apis, limits
+from entrant.facts import apis, conditions, limits
 from entrant.facts.roles import Permission as RolePermission
 
 from .broken import intact
 from .problems import Refused, did_you_mean, shorten
 from .registration import distinct
 from .source import expected
-from .values import ApiRef, DirectoryRoleRef, Guid, Model, RoleRef, ScopeRef, Text
+from .values import ApiRef, DirectoryRoleRef, Guid, Model, RoleRef, ScopeRef, Text, text_of
 
 OnRemove = Literal["keep", "delete"]
+
+
+def _condition(value: Any) -> str:
+    """A condition that can be read."""
+    text = text_of(value)
+    try:
+        conditions.parse(text)
+    except conditions.ConditionError as error:
+        example = "@Resource[<attribute>] StringEquals 'x'"
+        raise Refused(f"the condition cannot be read: {error}; it is made of comparisons such as {example}") from None
+    return text
+
+
+Condition = Annotated[
+    str,
+    PlainValidator(_condition),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": limits.ROLE_CONDITION}),
+]
 
 
 class RoleGrant(Model):
@@ -27,7 +45,7 @@ class RoleGrant(Model):
     """A name from `scopes`, a full id, or `{subscription: …}`, `{resource_group: …}`, `{management_group: …}`."""
     description: Annotated[Text, StringConstraints(max_length=limits.ROLE_ASSIGNMENT_DESCRIPTION)] | None = None
     """Why the app has this role; stored with the assignment."""
-    condition: Annotated[Text, StringConstraints(max_length=limits.ROLE_CONDITION)] | None = None
+    condition: Condition | None = None
     """An attribute-based condition that narrows the role."""
     condition_version: Literal["2.0"] | None = None
     """Version of the condition's language, `"2.0"`; needed with `condition`."""

@@ -1,11 +1,13 @@
 """What takes more than one value to see: limits, tenant rules that reject a declaration, what is dangerous or deprecated."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from entrant.facts import apis, limits, risks
+from entrant.facts import apis, limits, resource_types, risks
+from entrant.facts.issuers import as_issued
 from entrant.facts.roles import find_role
 from entrant.facts.scopes import Scope, is_guid
 
@@ -35,9 +37,25 @@ def findings(environment: Environment, names: Iterable[str]) -> Iterator[Finding
         for check in (_role_name, _role_actions, _assignable_scopes):
             yield from attempt(check(("role_definitions", key), key, definition))
     yield from unique.within(environment)
+    for path, scope in environment.written_scopes():
+        yield from attempt(_resource_type(path, scope))
     for name, app in intact(environment.apps):
         for finding in _app(app, environment):
             yield replace(finding, path=("apps", name, *finding.path))
+
+
+def _resource_type(path: tuple[Any, ...], scope: Scope) -> Iterator[Finding]:
+    """A resource provider or type that is not known: an error when it is misspelt, else a warning."""
+    unknown = resource_types.unknown(scope.provider, scope.types[0]) if scope.provider else None
+    if unknown is not None:
+        what, meant = unknown
+        if meant is not None:
+            yield Finding(path, f'there is no resource provider or type "{what}"; did you mean "{meant}"?')
+        else:
+            message = f'the resource provider or type "{shorten(what)}" is not known here'
+            yield Finding(
+                path, f"{message}; a role at what does not exist is refused: see that it is spelt right", "warning"
+            )
 
 
 def _ignored(environment: Environment, names: tuple[str, ...]) -> Iterator[Finding]:
@@ -127,7 +145,7 @@ def _assignable_scopes(path: tuple[Any, ...], key: str, definition: RoleDefiniti
 
 
 def _app(app: App, environment: Environment) -> Iterator[Finding]:
-    for check in (
+    for part in (
         _owners,
         _identifier_uris,
         _redirect_uris,
@@ -137,9 +155,10 @@ def _app(app: App, environment: Environment) -> Iterator[Finding]:
         _lifetimes,
         _permissions,
     ):
-        yield from attempt(check(app, environment))
+        yield from attempt(part(app, environment))
     for index, credential in intact(app.federated):
-        yield from attempt(_federated(("federated", index), credential))
+        for check in (_issuer, _federated):
+            yield from attempt(check(("federated", index), credential))
     for index, grant in intact(app.roles):
         yield from attempt(_grant(("roles", index), grant, environment))
     yield from attempt(_removal(app, environment))
@@ -275,6 +294,28 @@ def _certificate_lifetime(key: str, certificate: Certificate, allowed: Limits) -
 
 
 _CLAIMS_ISSUERS = ("https://token.actions.githubusercontent.com", "https://gitlab.com", "https://app.terraform.io")
+
+
+def _issuer(path: tuple[Any, ...], credential: Federated) -> Iterator[Finding]:
+    """Issuers and subjects that tokens of well-known platforms do not have."""
+    holder = getattr(credential, credential.preset) if credential.preset else credential
+    at = (*path, credential.preset) if credential.preset else path
+    issuer = getattr(holder, "issuer", None)
+    if issuer is BROKEN:
+        return
+    if issuer is not None and (issued := as_issued(issuer)) != issuer:
+        message = f'tokens of this platform have the issuer "{issued}", and Microsoft Entra compares every character'
+        yield Finding((*at, "issuer"), f"{message}: no token matches this one; write it so", "warning")
+    subject = getattr(holder, "subject", None)
+    if subject is None or subject is BROKEN or issuer is None:
+        return
+    if issuer.startswith(_CLAIMS_ISSUERS[0]) and (found := re.search(r":ref:(?!refs/)(.*)", subject)):
+        message = (
+            f'GitHub writes refs in full, such as ":ref:refs/heads/{shorten(found[1])}"; no token matches this subject'
+        )
+        yield Finding((*at, "subject"), message, "warning")
+    if re.search(r"refs/(heads|tags)/refs/", subject):
+        yield Finding((*at, "subject"), "refs/ stands twice in it; no token matches this subject", "warning")
 
 
 def _federated(path: tuple[Any, ...], credential: Federated) -> Iterator[Finding]:

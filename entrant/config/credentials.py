@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     Discriminator,
@@ -22,7 +23,20 @@ from entrant.facts import limits
 
 from .problems import Refused, shorten
 from .source import expected
-from .values import Duration, Guid, HttpsUrl, Model, Moment, Shaped, Text, path_of, pem_blocks, read_file, text_of
+from .values import (
+    Duration,
+    Guid,
+    HttpsUrl,
+    Model,
+    Moment,
+    Shaped,
+    Text,
+    parse_url,
+    path_of,
+    pem_blocks,
+    read_file,
+    text_of,
+)
 
 # ------------------------------------------------------------------------------------------------------------------ secrets
 
@@ -85,7 +99,9 @@ class PublicCertificate:
 def parse_certificate(value: Any) -> PublicCertificate:
     """The one certificate in a PEM text; raises `Refused`, without a word of the text, for anything else."""
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding
 
     try:
@@ -97,10 +113,17 @@ def parse_certificate(value: Any) -> PublicCertificate:
             found = "none" if not certificates else str(len(certificates))
             raise Refused(f"expected one certificate in PEM form (-----BEGIN CERTIFICATE-----); found {found}")
         parsed = x509.load_der_x509_certificate(certificates[0])
+        key = parsed.public_key()
     except Refused:
         raise
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise Refused("the certificate is damaged: it cannot be read as X.509") from None
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < limits.RSA_KEY:
+        found = f"one of RSA with {key.key_size} bits" if isinstance(key, rsa.RSAPublicKey) else "none of RSA"
+        remedy = f"make one: openssl req -x509 -newkey rsa:{limits.RSA_KEY} …"
+        raise Refused(
+            f"Microsoft Entra takes RSA keys of at least {limits.RSA_KEY} bits; this certificate's is {found}; {remedy}"
+        )
     return PublicCertificate(
         parsed.public_bytes(Encoding.PEM).decode(),
         parsed.not_valid_before_utc,
@@ -154,11 +177,87 @@ class Certificate(Model):
 
 # ---------------------------------------------------------------------------------------------------- federated credentials
 
-_Part = Annotated[str, Shaped(r"[^\s:]+", "a name without spaces and colons")]
-_Path = Annotated[str, Shaped(r"[^\s:/]+(/[^\s:/]+)+", "group/project")]
-_Repository = Annotated[str, Shaped(r"[^\s:/@]+/[^\s:/@]+", "owner/name")]
-_Words = Annotated[str, Shaped(r"[^/:]+", "a name without slashes and colons")]
+
+_SLUG: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_Enterprise = Annotated[str, Shaped(_SLUG, "the enterprise's slug alone")]
+_Organization = Annotated[str, Shaped(_SLUG, "the organization's name alone, such as contoso")]
+_Workspace = Annotated[str, Shaped(_SLUG, "the workspace's name alone")]
+_Project = Annotated[str, Shaped(_SLUG, "the project's name alone")]
+_Stack = Annotated[str, Shaped(_SLUG, "the stack's name alone, without organization and project")]
+_EscEnvironment = Annotated[str, Shaped(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?", "project/name")]
+_Namespace = Annotated[
+    str, Shaped(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a namespace: lower-case letters, digits and -")
+]
+_ServiceAccount = Annotated[
+    str,
+    Shaped(
+        r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?",
+        "the service account's name alone, its namespace stands in `namespace`: lower-case letters, digits, - and .",
+    ),
+]
+_Words = Annotated[str, Shaped(r"[^\s/:]+( +[^\s/:]+)*", "a name without slashes and colons")]
+_Path = Annotated[str, Shaped(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)+", "group/project")]
+_Repository = Annotated[
+    str, Shaped(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!.*\.git$)[A-Za-z0-9._-]+", "owner/name, without the rest of an address")
+]
+_Environment = Annotated[
+    str,
+    Shaped(r"[^\s*]+( +[^\s*]+)*", "the environment's name alone, which is no pattern (a pattern goes into `claims`)"),
+]
 _Name = Annotated[str, Shaped(limits.FEDERATED_NAME, "3 to 120 letters, digits, - and _, a letter or digit first")]
+_REF: Final = r"(?!.*(\.\.|//|@\{|/\.|\.lock(/|$)))[^\s/.~^:?*\[\\\x00-\x1f][^\s~^:?*\[\\\x00-\x1f]*(?<![/.])"
+"""A name that git takes for a branch or a tag. Source: git-check-ref-format."""
+
+
+def _ref(value: Any, prefix: str, what: str) -> str:
+    text = text_of(value)
+    if text.startswith("refs/"):
+        short = text.removeprefix(prefix)
+        remedy = f'write "{shorten(short)}"' if short != text else f"a {what}'s begins with {prefix}"
+        raise Refused(
+            f'expected the {what}\'s name alone, the subject has {prefix} already; found "{shorten(text)}"; {remedy}'
+        )
+    if not re.fullmatch(_REF, text):
+        remedy = "; a pattern goes into `claims`, with `issuer`" if "*" in text else ""
+        raise Refused(f'expected a {what}\'s name as git takes it; found "{shorten(text)}"{remedy}')
+    return text
+
+
+_Branch = Annotated[
+    str, PlainValidator(lambda value: _ref(value, "refs/heads/", "branch")), WithJsonSchema({"type": "string"})
+]
+_Tag = Annotated[
+    str, PlainValidator(lambda value: _ref(value, "refs/tags/", "tag")), WithJsonSchema({"type": "string"})
+]
+
+
+def _issuer(value: Any) -> str:
+    """The issuer of a token: a URL as tokens have it."""
+    url = parse_url(value, "https")
+    if "/.well-known/" in url:
+        raise Refused(
+            f'an issuer is the part before the discovery document: write "{shorten(url.split("/.well-known/")[0])}"'
+        )
+    if "?" in url or "#" in url:
+        raise Refused("an issuer has neither query nor fragment")
+    return url
+
+
+_Issuer = Annotated[str, PlainValidator(_issuer), WithJsonSchema({"type": "string", "pattern": "^https://"})]
+_CLAIM: Final = r"claims\['[^']+'\]\s+(matches|eq)\s+'[^']*'"
+_CLAIMS: Final = re.compile(rf"\s*{_CLAIM}(\s+and\s+{_CLAIM})*\s*", re.IGNORECASE)
+
+
+def _claims(value: Any) -> str:
+    """A claims-matching expression. Source: Microsoft Entra, "Flexible federated identity credentials"."""
+    text = text_of(value)
+    if not _CLAIMS.fullmatch(text):
+        form = "claims['sub'] matches 'repo:contoso/obs:ref:refs/heads/*'"
+        raise Refused(f"expected comparisons (`matches` or `eq`) joined by `and`, such as {form}")
+    return text
+
+
+_Claims = Annotated[str, PlainValidator(_claims), WithJsonSchema({"type": "string", "minLength": 1})]
 Digits = Annotated[
     str,
     PlainValidator(lambda value: _digits(value)),
@@ -191,21 +290,21 @@ class GitHub(Model):
     """Workflows of GitHub Actions."""
 
     repository: _Repository
-    """`owner/name`."""
+    """`owner/name`, spelt as GitHub spells it: upper and lower case count."""
     owner_id: Digits | None = None
     """The owner's numeric id. With `repository_id`, for repositories whose tokens carry immutable subjects: all made or
     renamed since 15 July 2026, and older ones that opted in. `gh api repos/OWNER/NAME --jq '.owner.id, .id'` tells both."""
     repository_id: Digits | None = None
     """The repository's numeric id; see `owner_id`."""
-    environment: _Part | None = None
-    """Jobs of this GitHub environment."""
-    branch: _Part | None = None
-    """Runs on this branch."""
-    tag: _Part | None = None
-    """Runs on this tag."""
+    environment: _Environment | None = None
+    """Jobs of this GitHub environment, spelt as it is there."""
+    branch: _Branch | None = None
+    """Runs on this branch: its name alone, such as `main`."""
+    tag: _Tag | None = None
+    """Runs on this tag: its name alone, such as `v1`."""
     pull_request: Annotated[bool, Field(strict=True)] = False
     """`true`: runs for pull requests (never those from forks)."""
-    enterprise: _Part | None = None
+    enterprise: _Enterprise | None = None
     """Slug of a GitHub enterprise that has an issuer of its own."""
 
     def together(self) -> Iterator[Refused]:
@@ -222,7 +321,8 @@ class GitHub(Model):
             owner, name = f"{owner}@{self.owner_id}", f"{name}@{self.repository_id}"
         ref = {"branch": "ref:refs/heads/", "tag": "ref:refs/tags/", "environment": "environment:"}
         [which] = _set(self, "environment", "branch", "tag", "pull_request")
-        what = "pull_request" if which == "pull_request" else ref[which] + getattr(self, which)
+        # A colon in an environment's name is encoded in the subject.
+        what = "pull_request" if which == "pull_request" else ref[which] + getattr(self, which).replace(":", "%3A")
         return Trust(issuer, f"repo:{owner}/{name}:{what}", limits.EXCHANGE_AUDIENCES[cloud])
 
 
@@ -234,13 +334,13 @@ class AzureDevOps(Model):
     1 July 2027.
     """
 
-    issuer: HttpsUrl | None = None
+    issuer: _Issuer | None = None
     """`https://login.microsoftonline.com/<tenant>/v2.0`, as the connection shows it."""
     subject: Text | None = None
     """`/eid1/…`, as the connection shows it."""
     organization_id: Guid | None = None
     """GUID of the organization."""
-    organization: _Part | None = None
+    organization: _Organization | None = None
     """Name of the organization."""
     project: _Words | None = None
     """Name of the project."""
@@ -274,16 +374,18 @@ class GitLab(Model):
 
     project: _Path
     """`group/project`, sub-groups included."""
-    branch: _Part | None = None
-    """Jobs on this branch."""
-    tag: _Part | None = None
-    """Jobs on this tag."""
+    branch: _Branch | None = None
+    """Jobs on this branch: its name alone, such as `main`."""
+    tag: _Tag | None = None
+    """Jobs on this tag: its name alone, such as `v1`."""
     url: HttpsUrl = "https://gitlab.com"
     """The GitLab instance, which is also the audience. Default https://gitlab.com."""
 
     def together(self) -> Iterator[Refused]:
-        """One ref is trusted."""
+        """One ref is trusted, of a project by its path."""
         yield from _one_of(self, "branch", "tag")
+        if self.project.endswith(".git") or self.project.split("/")[0] == urlsplit(self.url).hostname:
+            yield Refused("a project is its path alone, group/project, without host and .git", "project")
 
     def trust(self, cloud: str) -> "Trust":
         """What the tokens look like. Source: GitLab, "Configure OpenID Connect in Azure"."""
@@ -295,11 +397,11 @@ class GitLab(Model):
 class Kubernetes(Model):
     """Pods of a Kubernetes cluster, by their service account."""
 
-    issuer: HttpsUrl
+    issuer: _Issuer
     """The cluster's OIDC issuer URL: `az aks show --query oidcIssuerProfile.issuerUrl`."""
-    namespace: _Part
+    namespace: _Namespace
     """Namespace of the service account."""
-    service_account: _Part
+    service_account: _ServiceAccount
     """Name of the service account."""
 
     def trust(self, cloud: str) -> "Trust":
@@ -311,11 +413,11 @@ class Kubernetes(Model):
 class HcpTerraform(Model):
     """Runs of an HCP Terraform or Terraform Enterprise workspace; plan and apply need a credential each."""
 
-    organization: _Part
+    organization: _Organization
     """Name of the organization."""
     project: _Words = "Default Project"
     """Name of the project. Default: Default Project."""
-    workspace: _Part
+    workspace: _Workspace
     """Name of the workspace."""
     run_phase: Literal["plan", "apply"]
     """`plan` or `apply`."""
@@ -332,13 +434,13 @@ class HcpTerraform(Model):
 class PulumiCloud(Model):
     """Pulumi ESC (`environment`), or Pulumi Deployments (`project`, `stack` and `operation`)."""
 
-    organization: _Part
+    organization: _Organization
     """Name of the organization."""
-    environment: _Part | None = None
+    environment: _EscEnvironment | None = None
     """An ESC environment, `project/name`."""
-    project: _Part | None = None
+    project: _Project | None = None
     """Project of the stack that is deployed."""
-    stack: _Part | None = None
+    stack: _Stack | None = None
     """The stack that is deployed."""
     operation: Literal["preview", "update", "refresh", "destroy"] | None = None
     """The operation; each needs a credential of its own."""
@@ -391,11 +493,11 @@ class Federated(Model):
     """HCP Terraform and Terraform Enterprise."""
     pulumi_cloud: PulumiCloud | None = None
     """Pulumi ESC and Pulumi Deployments."""
-    issuer: HttpsUrl | None = None
+    issuer: _Issuer | None = None
     """The general form: the issuer of the tokens, with `subject` or `claims`."""
     subject: Annotated[Text, StringConstraints(max_length=limits.FEDERATED_TEXT)] | None = None
     """The exact subject of the tokens; nothing in it is a wildcard."""
-    claims: Text | None = None
+    claims: _Claims | None = None
     """An expression that claims match, such as `claims['sub'] matches 'repo:contoso/obs:ref:refs/heads/*'`."""
     audience: Text | None = None
     """The audience of the tokens. Default: what the preset uses, else the cloud's `api://AzureADTokenExchange`."""
@@ -412,6 +514,8 @@ class Federated(Model):
                 yield Refused(f"`{extra}` goes with `issuer`; `{given[0]}` makes the subject itself", extra)
         elif (self.subject is None) == (self.claims is None):
             yield Refused("`issuer` goes with `subject` or `claims`, one of the two")
+        if self.subject is not None and self.subject != self.subject.strip():
+            yield Refused("a subject is exact, and no token's begins or ends with a space", "subject")
         if self.subject is not None and "*" in self.subject:
             yield Refused("a subject is exact, `*` is no wildcard in it; use `claims` to match several", "subject")
 

@@ -351,15 +351,15 @@ def _break(data: dict[str, Any], fault: Mapping[str, Any]) -> bool:
     if fault["type"] == "missing" and type(value) is dict:
         value[fault["loc"][-1]] = BROKEN
         return True
-    if holder is None or value is BROKEN:
-        return False
-    if fault["type"] == "extra_forbidden":
+    if fault["type"] == "extra_forbidden" and type(holder) is dict:
         del holder[step]
         meant = closest(step, _fields(fault["loc"][:-1]))
         if meant is not None:
             holder.setdefault(meant, BROKEN)
-    elif fault["loc"][-1] == "[key]":
+    elif fault["loc"][-1:] == ("[key]",) and type(holder) is dict:
         del holder[step]
+    elif holder is None or value is BROKEN:
+        return False
     else:
         holder[step] = BROKEN
     return True

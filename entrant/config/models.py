@@ -7,7 +7,7 @@ is in `checks`.
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -212,6 +212,21 @@ class Environment(Model):
                     yield grant.scope
 
         return tuple(sorted({scope.id.lower(): scope for scope in everything()}.values(), key=lambda scope: scope.id))
+
+    def written_scopes(self) -> Iterator[tuple[tuple[Any, ...], Scope]]:
+        """Every scope that is known, with its path: named ones where they are named, others where they are used."""
+        named = set()
+        for name, scope in intact(self.scopes):
+            named.add(scope.id.lower())
+            yield ("scopes", name), scope
+        for key, definition in intact(self.role_definitions):
+            for index, scope in intact(definition.assignable_scopes):
+                if scope.id.lower() not in named:
+                    yield ("role_definitions", key, "assignable_scopes", index), scope
+        for name, app in intact(self.apps):
+            for index, grant in intact(app.roles):
+                if grant.scope is not BROKEN and grant.scope.id.lower() not in named:
+                    yield ("apps", name, "roles", index, "scope"), grant.scope
 
     def all_groups(self) -> tuple[str, ...]:
         """Object ids of the groups that apps are members of."""

@@ -34,6 +34,9 @@ LOGO_BYTES: Final = 100 * 1024
 SECRET_LIFETIME: Final = timedelta(days=730)
 """Longest lifetime of a client secret that the portal and Microsoft Graph accept."""
 
+RSA_KEY: Final = 2048
+"""Smallest key of a certificate, in bits; other kinds than RSA are not taken ("Certificate credentials")."""
+
 FEDERATED_CREDENTIALS: Final = 20
 FEDERATED_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}"
 FEDERATED_TEXT: Final = 600

@@ -320,12 +320,20 @@ apps:
     assert all(isinstance(a.inputs["roleDefinitionId"], Unknown) for a in preview.all(ASSIGNMENT))
 
 
+CONDITION = "Exists @Resource[a:b]"
+
+
 def test_a_condition_comes_with_its_version(tmp_path: Path) -> None:
     made = app(
-        tmp_path, f'roles: [{{role: Reader, scope: {RG}, description: d, condition: c, condition_version: "2.0"}}]'
+        tmp_path,
+        f'roles: [{{role: Reader, scope: {RG}, description: d, condition: "Exists @Resource[a:b]", condition_version: "2.0"}}]',
     )
     inputs = made.one(ASSIGNMENT).inputs
-    assert (inputs["condition"], inputs["conditionVersion"], inputs["description"]) == ("c", "2.0", "d")
+    assert (inputs["condition"], inputs["conditionVersion"], inputs["description"]) == (
+        "Exists @Resource[a:b]",
+        "2.0",
+        "d",
+    )
 
 
 def test_groups_and_directory_roles_are_given_to_the_service_principal(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from entrant.config import Federated
 from entrant.config.credentials import Trust
+from entrant.facts.issuers import as_issued
 
 EXCHANGE = "api://AzureADTokenExchange"
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -161,3 +162,32 @@ def test_a_credential_is_named_after_what_it_trusts_unless_it_has_a_name() -> No
     long = federated(issuer="https://i.example.com", subject="s" * 500).key
     assert len(long) <= 120
     assert long != federated(issuer="https://i.example.com", subject="s" * 501).key
+
+
+@pytest.mark.parametrize(
+    ("environment", "subject"),
+    [
+        ("Production EU", "repo:contoso/obs:environment:Production EU"),
+        ("prod:eu/1", "repo:contoso/obs:environment:prod%3Aeu/1"),
+    ],
+)
+def test_an_environment_of_github_is_called_as_it_is(environment: str, subject: str) -> None:
+    """Its name is the subject's as it stands, but for colons, which GitHub encodes."""
+    trust = federated(github={"repository": "contoso/obs", "environment": environment}).trust("public")
+    assert trust.subject == subject
+
+
+@pytest.mark.parametrize(
+    ("written", "issued"),
+    [
+        ("https://GitLab.com/", "https://gitlab.com"),
+        ("https://token.actions.githubusercontent.com/Contoso/", "https://token.actions.githubusercontent.com/Contoso"),
+        ("https://sts.windows.net/5f3b5e5e-6a31-4c08-9d8c-2f9d7d1c4c11", None),
+        ("https://oidc.eks.eu-west-1.amazonaws.com/id/AB12/", "https://oidc.eks.eu-west-1.amazonaws.com/id/AB12"),
+        ("https://contoso.eu.auth0.com", "https://contoso.eu.auth0.com/"),
+        ("https://gitlab.example.com/", "https://gitlab.example.com/"),
+        ("https://gitlab.com.example.com/", "https://gitlab.com.example.com/"),
+    ],
+)
+def test_issuers_of_known_platforms_are_known_with_their_slashes(written: str, issued: str | None) -> None:
+    assert as_issued(written) == (f"{written}/" if issued is None else issued)

@@ -25,7 +25,11 @@ ERRORS: list[tuple[str, Any, str]] = [
     ("secret", {"every": "monthly"}, "expected a duration"),
     ("certificates", {"c": {"pem": "x"}}, "expected one certificate in PEM form"),
     ("certificates", {"c": {"path": "nowhere.pem"}}, 'cannot read "nowhere.pem"'),
-    ("federated", [{"github": {"repository": "x", "branch": "m"}}], 'expected owner/name; found "x"'),
+    (
+        "federated",
+        [{"github": {"repository": "x", "branch": "m"}}],
+        'without the rest of an address; found "x"',
+    ),
     ("federated", [{"github": {"repository": "a/b"}, "subject": "s"}], "give one of `environment`, `branch`"),
     ("federated", [{"issuer": "https://i.example.com"}], "`issuer` goes with `subject` or `claims`"),
     ("federated", [{"issuer": "https://i.example.com", "subject": "s"}] * 2, "has this issuer and subject already"),

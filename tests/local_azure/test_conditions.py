@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from entrant.facts.conditions import ConditionError, Facts, parse
 from entrant.facts.roles import matches
 from local_azure import LocalAzure
-from local_azure.conditions import ConditionError, Facts, parse
 from tests.local_azure.conftest import METRICS_PUBLISHER, READER, Client, Identity
 
 ADMINISTRATOR = "f58310d9-a9f6-439a-9e8d-f62e7b41a168"

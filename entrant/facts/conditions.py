@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from entrant.facts.roles import matches
+from .roles import matches
 
 Test = Callable[["Facts"], bool]
 
