@@ -1,15 +1,18 @@
 """Certificates that Microsoft Entra takes: RSA keys of at least 2048 bits."""
 
 import datetime as dt
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from config.credentials import parse_certificate
-from config.problems import Refused
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-KEYS = {
+from entrant.config.credentials import parse_certificate
+from entrant.config.problems import Refused
+
+KEYS: dict[str, Callable[[], Any]] = {
     "RSA 2048": lambda: rsa.generate_private_key(65537, 2048),
     "RSA 1024": lambda: rsa.generate_private_key(65537, 1024),
     "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -22,7 +25,7 @@ def pem(kind: str) -> str:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = dt.datetime.now(dt.UTC)
     built = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + dt.timedelta(days=30))
-    signed = built.sign(key, None if kind == "Ed25519" else hashes.SHA256())  # type: ignore[arg-type]
+    signed = built.sign(key, None if kind == "Ed25519" else hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.PEM).decode()
 
 
