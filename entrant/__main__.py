@@ -1,7 +1,8 @@
-"""`python3 -m entrant`: sets the project up as far as the command needs it, then runs it.
+"""`entrant`, or `python3 -m entrant`: sets up what the command needs and is missing, then runs it.
 
-Runs in the interpreter it was started with when that is a virtual environment that holds the requirements; otherwise in the
-project's own, `.entrant/venv`, which it makes. Standard library only, and as little of it as a token from the cache needs.
+A checkout runs in the interpreter it was started with when that is a virtual environment that holds the requirements; otherwise
+in its own, `.entrant/venv`, which it makes. An installed package runs where it was installed, with what was installed beside it.
+Standard library only, and as little of it as a token from the cache needs.
 """
 
 import os
@@ -35,15 +36,16 @@ def main() -> int:
         if text is not None:
             print(text)
             return 0
+    from entrant.project import CHECKOUT
     from entrant.setup import bootstrap
 
     asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
     words = [word for before, word in zip(["", *asked], asked, strict=False) if before != "--color"]
     command = next((word for word in words if not word.startswith("-")), "")
-    at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.STATE / "venv")
+    at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.VENV)
     helped = bool({"--help", "-h"} & set(asked))  # a question about a command sets nothing up for it
     tests = command == "test" and not helped
-    own = tests or at_home or not _installed()
+    own = CHECKOUT and (tests or at_home or not _installed())
     engine = command in ("test", "rehearse", "review", "drift", "hold") and not helped
     try:
         bootstrap.prepare(venv=own, tests=tests, pulumi=engine)
@@ -61,11 +63,11 @@ def main() -> int:
 
 
 def _again(python: str, arguments: list[str]) -> int:
-    from entrant.setup import bootstrap
+    from entrant.project import SOURCE
 
     command = [python, "-m", "entrant", *arguments]
     environment = dict(os.environ)
-    paths = [str(bootstrap.ROOT), *filter(None, [environment.get("PYTHONPATH")])]
+    paths = [str(SOURCE), *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     if sys.platform == "win32":
         import subprocess

@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 
 import local_azure
-from entrant import config, engine, outputs
+from entrant import config, engine, outputs, project
 from entrant.access import monitor, trials
 from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError
 from entrant.facts.clouds import Cloud
@@ -49,11 +49,11 @@ class Rehearsal:
     """Where one environment's rehearsal keeps its things. `file` is its file below `root` where that is not the stack's."""
 
     stack: str
-    root: Path = bootstrap.ROOT
+    root: Path = project.ROOT
     file: str | None = None
 
     @classmethod
-    def of(cls, name: str, root: Path = bootstrap.ROOT) -> "Rehearsal":
+    def of(cls, name: str, root: Path = project.ROOT) -> "Rehearsal":
         """The rehearsal of a stack, or of a file.
 
         A file's stack is called as the file is, as far as Pulumi takes the name; where a stack or the rehearsal of another file

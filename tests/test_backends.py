@@ -25,7 +25,7 @@ import requests
 
 from entrant import engine
 from entrant.pipeline import locks
-from entrant.setup import bootstrap
+from entrant.project import SOURCE
 from tests.clients import installing
 
 ACCOUNT = "devstoreaccount1"
@@ -246,7 +246,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PYTHONPATH": str(bootstrap.ROOT),
+        "PYTHONPATH": str(SOURCE),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     with MAKE[request.param](folder) as backend:

@@ -13,10 +13,9 @@ import click
 import yaml
 
 import local_azure
-from entrant import explain
+from entrant import explain, project
 from entrant.commands import options, source
 from entrant.errors import ConfigurationError
-from entrant.setup import bootstrap
 from entrant.tokens import formats
 
 _R = TypeVar("_R")
@@ -46,7 +45,7 @@ def _where(command: Callable[..., _R]) -> Callable[..., _R]:
                 raise ConfigurationError(
                     f"{stack} has no rehearsal", next_step=f"run `python3 -m entrant rehearse {stack}`"
                 )
-        return command(state or bootstrap.STATE / "local-azure", **more)
+        return command(state or project.STATE / "local-azure", **more)
 
     return chosen
 
@@ -60,9 +59,9 @@ def _running(state: Path) -> local_azure.LocalAzure:
 
 def _beginning(state: Path) -> str:
     """What starts the local Azure of a directory."""
-    if state == bootstrap.STATE / "local-azure":
+    if state == project.STATE / "local-azure":
         return "run `python3 -m entrant local start`, or name the one of a rehearsal with -s STACK"
-    if state.parent.parent == bootstrap.STATE / "rehearsal":
+    if state.parent.parent == project.STATE / "rehearsal":
         return f"run `python3 -m entrant rehearse {state.parent.name}`"
     return f"run `python3 -m entrant local start --state {state}`"
 

@@ -9,9 +9,8 @@ from typing import Any, TextIO, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from entrant import debug, engine
+from entrant import debug, engine, project
 from entrant.errors import ConfigurationError, EntrantError
-from entrant.setup import bootstrap
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _QUIET = "entrant.quiet"
@@ -122,7 +121,7 @@ def _stack(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 def _root(ctx: click.Context) -> Path:
     root = ctx.params.get("cwd")
-    return root if isinstance(root, Path) else bootstrap.ROOT
+    return root if isinstance(root, Path) else project.ROOT
 
 
 def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:

@@ -13,14 +13,13 @@ from xml.etree import ElementTree
 
 import click
 
-from entrant import engine, outputs
+from entrant import engine, outputs, project
 from entrant import explain as explanations
 from entrant.access import deployer as deployers
 from entrant.access import trials
 from entrant.commands import options
 from entrant.errors import ConfigurationError, EntrantError, NotReadyError, RefusedError
 from entrant.facts.clouds import Cloud
-from entrant.setup import bootstrap
 from entrant.tokens import clouds
 
 _MARKS = {"granted": "✓", "ok": "✓", "pending": "…", "denied": "✗", "problem": "✗", "unknown": "?"}
@@ -201,13 +200,13 @@ def doctor(stack: str, cwd: Path | None, form: str) -> int:
     from entrant.access import doctor as examination
 
     try:
-        environment = config.load(stack, root=cwd or bootstrap.ROOT)
+        environment = config.load(stack, root=cwd or project.ROOT)
     except config.ConfigError as error:
         raise ConfigurationError(
             str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
         ) from None
     deployer = deployers.find(clouds.resolve(environment.cloud, os.environ), os.environ)
-    findings = list(examination.examine(environment, deployer, cwd=cwd or bootstrap.ROOT, environ=os.environ))
+    findings = list(examination.examine(environment, deployer, cwd=cwd or project.ROOT, environ=os.environ))
     if form == "json":
         fields = ("what", "state", "evidence", "next_step")
         click.echo(json.dumps([{name: getattr(finding, name) for name in fields} for finding in findings]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from entrant import config, rehearsal
+from entrant import config, project, rehearsal
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.progress import Steps, console
@@ -106,9 +106,9 @@ def test(arguments: tuple[str, ...]) -> int:
     failed = 0
     for check in checks:
         click.echo(f"$ {' '.join(check)}", err=True)
-        failed |= subprocess.call([sys.executable, "-m", *check], cwd=bootstrap.ROOT)
+        failed |= subprocess.call([sys.executable, "-m", *check], cwd=project.SOURCE)
     chosen = arguments or ("-n", "auto", "--dist", "loadfile")  # files side by side: each has an Azure of its own
-    code = subprocess.call([sys.executable, "-m", "pytest", *chosen], cwd=bootstrap.ROOT)
+    code = subprocess.call([sys.executable, "-m", "pytest", *chosen], cwd=project.SOURCE)
     return code or (1 if failed else 0)
 
 

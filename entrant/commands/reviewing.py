@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from entrant import config, engine
+from entrant import config, engine, project
 from entrant.changes import Reading
 from entrant.commands import options
 from entrant.config.problems import Refused
@@ -21,7 +21,6 @@ from entrant.outputs import Outputs
 from entrant.pipeline import repository
 from entrant.review import page, reviewer
 from entrant.review.document import Review
-from entrant.setup import bootstrap
 from entrant.tokens import clouds
 
 POLICY = 5
@@ -84,7 +83,7 @@ def review(
     """
     if no_cloud and only is not None:
         raise ConfigurationError("--only is about a plan, and --no-cloud makes none", next_step="leave one of them out")
-    root = cwd or bootstrap.ROOT
+    root = cwd or project.ROOT
     notes: list[str] = []
     before = _base(stack, base, root, notes) if base is not None else None
     reading = Reading()

@@ -2,11 +2,10 @@
 
 import click
 
-from entrant import config
+from entrant import config, project
 from entrant.commands import options
 from entrant.config import render, unique
 from entrant.errors import ConfigurationError
-from entrant.setup import bootstrap
 
 BROKEN_RULES = 5
 """Exit code when rules of severity error are broken and nothing else is wrong; Pulumi's for policy."""
@@ -29,8 +28,8 @@ def validate(environments: tuple[str, ...], form: str) -> int:
     """
     from entrant import policy
 
-    names = environments or tuple(config.environments(root=bootstrap.ROOT))
-    reports = [config.check(name, root=bootstrap.ROOT) for name in names]
+    names = environments or tuple(config.environments(root=project.ROOT))
+    reports = [config.check(name, root=project.ROOT) for name in names]
     shared = tuple(unique.across(reports))
     found = [*(problem for report in reports for problem in report.problems), *(problem for _, problem in shared)]
     refused = {problem.place for problem in found if problem.severity == "error"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from entrant import engine, outputs
+from entrant import engine, outputs, project
 from entrant.commands import options
 from entrant.config import render
 from entrant.config.problems import Refused
@@ -16,7 +16,6 @@ from entrant.config.values import parse_duration, parse_moment
 from entrant.drift import expiry as endings
 from entrant.errors import ConfigurationError
 from entrant.pipeline import matrix as matrices
-from entrant.setup import bootstrap
 
 DRIFT = 7
 """Exit code of `drift` when something differs."""
@@ -211,7 +210,7 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
     python3 -m entrant matrix --base HEAD --order 'dev*,prod*' --format github
     """
     patterns = [pattern.strip() for pattern in order.split(",") if pattern.strip()]
-    found = matrices.build(cwd or bootstrap.ROOT, base, patterns)
+    found = matrices.build(cwd or project.ROOT, base, patterns)
     click.echo(matrices.FORMATS[form](found))
     for stack in found.stacks:
         why = ", ".join(stack.changed[:3]) + (f" and {len(stack.changed) - 3} more" if len(stack.changed) > 3 else "")
@@ -255,7 +254,7 @@ def drift(stack: str, cwd: Path | None, settle: float, now: dt.datetime | None, 
     from entrant import config
     from entrant.drift import detect as drifts
 
-    root = cwd or bootstrap.ROOT
+    root = cwd or project.ROOT
     try:
         environment = config.load(engine.setting(stack, "entrant:environment", cwd=root) or stack, root=root)
     except config.ConfigError as error:

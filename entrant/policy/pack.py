@@ -7,7 +7,6 @@ How much each matters is what the stack's environment says, `config/<stack>.yaml
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import pulumi_policy
@@ -19,13 +18,14 @@ from pulumi_policy.proxy import UnknownValueError
 from entrant import config
 from entrant.config.policy import Level, Policy
 from entrant.facts import risks
+from entrant.project import find
 
 from . import EXCUSABLE
 from .declared import allowed_secret_lifetime, secret_of
 from .resources import UNKNOWN, Resource, estates, things
 from .rules import RULES, Credentials, Owners, Rule, Secret, Thing, broken
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = find()
 _ENFORCEMENT: Final[Mapping[Level, EnforcementLevel]] = {
     "error": EnforcementLevel.MANDATORY,
     "warning": EnforcementLevel.ADVISORY,

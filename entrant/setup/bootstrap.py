@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,10 +25,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-STATE = ROOT / ".entrant"
-REQUIREMENTS = ROOT / "requirements.txt"
-TEST_REQUIREMENTS = ROOT / "tests" / "requirements.txt"
+from entrant.project import CHECKOUT, SOURCE, STATE, cache
+
+REQUIREMENTS = SOURCE / "requirements.txt"
+TEST_REQUIREMENTS = SOURCE / "tests" / "requirements.txt"
+VENV = SOURCE / ".entrant" / "venv"
+"""The environment that a checkout makes for itself."""
 
 PULUMI_VERSION = "3.259.0"
 OLDEST_PULUMI = (3, 230, 0)
@@ -40,14 +43,13 @@ _BUILD_SPACE = 4 * 2**30
 _PULUMI_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _HOST = """\
 #!/bin/sh
-# Pulumi's Python language host: the project's own, with the project's environment where there is one.
-here=$(cd -P "${0%/*}" && pwd) || exit 1
-root=${here%/*/*/*}
-python=$root/.entrant/venv/bin/python
+# Pulumi's Python language host: Entrant's own, with its environment where there is one.
+here=$(cd -P "${{0%/*}}" && pwd) || exit 1
+python={python}
 [ -x "$python" ] || python=python3
-exec "$python" -P "$root/entrant/setup/toolchain/language_host.py" --executor="$here/pulumi-language-python-exec" "$@"
+exec "$python" -P {host} --executor="$here/pulumi-language-python-exec" "$@"
 """
-"""The launcher beside an engine that was built here; its place tells it where the project is."""
+"""The launcher beside an engine that was built here."""
 
 
 class SetupError(Exception):
@@ -192,13 +194,13 @@ def _need_space(where: Path, needed: int, what: str) -> None:
 
 
 def venv_python() -> Path:
-    """The project's own interpreter, below `.entrant/venv`."""
-    return STATE / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    """The checkout's own interpreter, below `.entrant/venv`."""
+    return VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def _fingerprint(files: Sequence[Path]) -> str:
     digest = hashlib.sha256(f"{sys.version_info[:3]} {sys.base_prefix}\n".encode())
-    for file in (*files, ROOT / "constraints.txt"):
+    for file in (*files, SOURCE / "constraints.txt"):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -213,7 +215,7 @@ def _files(tests: bool) -> list[Path]:
 
 
 def _stamp_of(tests: bool) -> Path:
-    return STATE / "venv" / (".tests-installed" if tests else ".installed")
+    return VENV / (".tests-installed" if tests else ".installed")
 
 
 def ensure_venv(*, tests: bool = False) -> Path:
@@ -224,15 +226,15 @@ def ensure_venv(*, tests: bool = False) -> Path:
     """
     if venv_ready(tests=tests):
         return venv_python()
-    with locked((STATE / "venv").resolve().with_name("venv.lock")):  # one for all projects that link to it
+    with locked(VENV.resolve().with_name("venv.lock")):  # one for all projects that link to it
         if venv_ready(tests=tests):
             return venv_python()
-        _need_space(STATE, 2**30, "the virtual environment")
-        log = STATE / "log" / "venv.log"
+        _need_space(VENV.parent, 2**30, "the virtual environment")
+        log = VENV.parent / "log" / "venv.log"
         log.unlink(missing_ok=True)
         label = "installing the Python packages" + (" with those of the tests" if tests else "")
         with WORDS.step(label):
-            interrupted = (STATE / "venv").exists() and not _stamp_of(False).exists()
+            interrupted = VENV.exists() and not _stamp_of(False).exists()
             _stamp_of(True).unlink(missing_ok=True)
             if not venv_ready():  # what only the tests need is put beside it, and no failure of theirs costs the rest
                 _stamp_of(False).unlink(missing_ok=True)
@@ -249,14 +251,14 @@ def _make_venv(log: Path) -> None:
     import venv
 
     try:
-        venv.EnvBuilder(with_pip=True, clear=True, symlinks=sys.platform != "win32").create(STATE / "venv")
+        venv.EnvBuilder(with_pip=True, clear=True, symlinks=sys.platform != "win32").create(VENV)
     except subprocess.CalledProcessError as error:
         raise SetupError(
-            f"Python's venv module could not make {STATE / 'venv'}: {error}",
+            f"Python's venv module could not make {VENV}: {error}",
             "on Debian and Ubuntu: apt install python3-venv; then run again",
         ) from error
     except OSError as error:
-        raise SetupError(f"{STATE / 'venv'} could not be made: {error}", "check disk space and permissions") from error
+        raise SetupError(f"{VENV} could not be made: {error}", "check disk space and permissions") from error
     log.parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -266,7 +268,7 @@ def _install(files: Sequence[Path], log: Path) -> None:
     uv = shutil.which("uv")
     if uv:
         try:
-            _run([uv, "pip", "install", "--python", venv_python(), *wanted], log, remedy=remedy, cwd=ROOT)
+            _run([uv, "pip", "install", "--python", venv_python(), *wanted], log, remedy=remedy, cwd=SOURCE)
             return
         except SetupError as error:
             WORDS.say(f"uv did not manage ({str(error).splitlines()[0]}); trying pip")
@@ -279,7 +281,7 @@ def _install(files: Sequence[Path], log: Path) -> None:
         "--no-input",
         *wanted,
     ]
-    _run(pip, log, remedy=remedy, cwd=ROOT)
+    _run(pip, log, remedy=remedy, cwd=SOURCE)
 
 
 # --------------------------------------------------------------------------------------------------------------- Pulumi
@@ -308,26 +310,45 @@ def find_pulumi() -> Pulumi | None:
     for origin in ("installer", "built"):
         path = _tools(origin) / "pulumi"
         if path.exists():
-            if origin == "built":
-                _put_host(path.parent)
-            return Pulumi(path, PULUMI_VERSION, origin)
+            return Pulumi(_for_project(path.parent) if origin == "built" else path, PULUMI_VERSION, origin)
     return None
 
 
+def _for_project(built: Path) -> Path:
+    """The engine that was built, below the project, beside the language host that runs with the project's interpreter."""
+    folder = STATE / "tools" / built.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in built.iterdir():
+        target = folder / source.name
+        if not target.exists():
+            draft = folder / f".{source.name}-{os.getpid()}"
+            try:
+                draft.hardlink_to(source)
+            except OSError:  # another file system
+                shutil.copy2(source, draft)
+            draft.replace(target)
+    _put_host(folder)
+    return folder / "pulumi"
+
+
 def _put_host(folder: Path) -> None:
-    """Put the language host's launcher beside an engine, unless it is there: earlier versions of this project had another."""
+    """Put the language host's launcher beside an engine, unless today's is there."""
+    text = _HOST.format(
+        python=shlex.quote(str(venv_python() if CHECKOUT else sys.executable)),
+        host=shlex.quote(str(_TOOLCHAIN / "language_host.py")),
+    )
     host = folder / "pulumi-language-python"
-    with contextlib.suppress(FileNotFoundError), host.open("rb") as there:
-        if there.read(len(_HOST) + 1) == _HOST.encode():
-            return
-    made = folder / f".host-{os.getpid()}"
-    made.write_text(_HOST, "utf-8")
-    made.chmod(0o755)
-    made.replace(host)
+    if not host.is_file() or host.read_text("utf-8") != text:
+        draft = folder / f".host-{os.getpid()}"
+        draft.write_text(text, "utf-8")
+        draft.chmod(0o755)
+        draft.replace(host)
 
 
 def _tools(origin: str) -> Path:
-    return STATE / "tools" / f"pulumi-{PULUMI_VERSION}-{origin}"
+    import platform
+
+    return cache() / f"pulumi-{PULUMI_VERSION}-{sys.platform}-{platform.machine()}-{origin}"
 
 
 def ensure_pulumi() -> Pulumi:
@@ -339,33 +360,42 @@ def ensure_pulumi() -> Pulumi:
     found = find_pulumi()
     if found:
         return found
-    with locked(STATE / "tools.lock"):
+    try:
+        cache().mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"{cache()} could not be made: {error}", "set XDG_CACHE_HOME to a folder to write to"
+        ) from error
+    with locked(cache() / "pulumi.lock"):
         found = find_pulumi()
         if found:
             return found
-        (STATE / "tools").mkdir(parents=True, exist_ok=True)
-        for leftover in (STATE / "tools").glob(".making-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in cache().glob(".making-*"):
+            _remove(leftover)
         log = STATE / "log" / "pulumi.log"
         log.unlink(missing_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=".making-", dir=STATE / "tools"))
+        making = Path(tempfile.mkdtemp(prefix=".making-", dir=cache()))
         try:
-            if reachable(INSTALLER):
-                try:
-                    with WORDS.step(f"installing Pulumi {PULUMI_VERSION} with its official installer"):
-                        _official(making, log)
-                    return _keep(making, "installer")
-                except SetupError as error:
-                    WORDS.say(f"the official installer did not manage ({str(error).splitlines()[0]}); building instead")
-            _build(making, log)
-            return _keep(making, "built")
+            origin = _make(making, log)
+            (making / "bin").replace(_tools(origin))
         finally:
             _remove(making)
+    found = find_pulumi()
+    assert found is not None
+    return found
 
 
-def _keep(making: Path, origin: str) -> Pulumi:
-    (making / "bin").replace(_tools(origin))
-    return Pulumi(_tools(origin) / "pulumi", PULUMI_VERSION, origin)
+def _make(making: Path, log: Path) -> str:
+    """Install or build the engine below `making`; which of them it was."""
+    if reachable(INSTALLER):
+        try:
+            with WORDS.step(f"installing Pulumi {PULUMI_VERSION} with its official installer"):
+                _official(making, log)
+            return "installer"
+        except SetupError as error:
+            WORDS.say(f"the official installer did not manage ({str(error).splitlines()[0]}); building instead")
+    _build(making, log)
+    return "built"
 
 
 def _remove(folder: Path) -> None:
@@ -411,7 +441,7 @@ def _official(making: Path, log: Path) -> None:
 
 
 def _build(making: Path, log: Path) -> None:
-    _need_space(STATE, _BUILD_SPACE, "building Pulumi")
+    _need_space(making, _BUILD_SPACE, "building Pulumi")
     env = dict(os.environ) | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     go = _go_on_path()
     if go is None:
@@ -449,7 +479,6 @@ def _build(making: Path, log: Path) -> None:
         if listed.returncode or not script.is_file():
             raise SetupError(f"Go does not say where the Pulumi SDK module lies: {listed.stderr.strip()}", remedy)
         shutil.copyfile(script, tools / script.name)
-        _put_host(tools)
     for tool in tools.iterdir():
         tool.chmod(0o755)
 

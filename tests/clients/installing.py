@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from entrant import project
 from entrant.setup import bootstrap
 
-CLIENTS = bootstrap.STATE / "tools" / "clients"
+CLIENTS = project.STATE / "tools" / "clients"
 
 
 def installed(name: str, version: str, make: Callable[[Path], None]) -> Path:

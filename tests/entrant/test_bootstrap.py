@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from entrant.project import SOURCE
 from entrant.setup import bootstrap
 
 
@@ -22,6 +23,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(bootstrap, "_go_from_pypi", no_build)
     monkeypatch.setattr(bootstrap, "STATE", tmp_path / ".entrant")
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".entrant" / "venv")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     return tmp_path
@@ -53,14 +56,33 @@ def test_a_pulumi_that_cannot_serve_is_passed_over_aloud(
     assert says in capsys.readouterr().err
 
 
-def test_an_engine_set_up_before_is_found_again(project: Path) -> None:
-    path = program(project / ".entrant" / "tools" / f"pulumi-{bootstrap.PULUMI_VERSION}-built" / "pulumi", "")
-    assert bootstrap.ensure_pulumi() == bootstrap.Pulumi(path, bootstrap.PULUMI_VERSION, "built")
+def test_an_engine_built_for_one_project_serves_the_next(project: Path) -> None:
+    """Each has it below its own `.entrant`, beside a language host that runs with the project's interpreter."""
+    built = bootstrap._tools("built")
+    program(built / "pulumi", "echo engine")
+    program(built / "pulumi-language-python-exec", "echo executor")
+    found = bootstrap.ensure_pulumi()
+    assert (found.version, found.origin) == (bootstrap.PULUMI_VERSION, "built")
+    folder = found.path.parent
+    assert folder.is_relative_to(project / ".entrant") and built.is_relative_to(project / "cache")
+    names = ["pulumi", "pulumi-language-python", "pulumi-language-python-exec"]
+    assert sorted(file.name for file in folder.iterdir()) == names
+    assert found.path.samefile(built / "pulumi")
+
+
+def test_an_engine_on_another_file_system_is_copied(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    program(bootstrap._tools("built") / "pulumi", "echo engine")
+    found = bootstrap.ensure_pulumi()
+    assert subprocess.run([found.path], capture_output=True, text=True, check=True).stdout == "engine\n"
 
 
 def test_an_engine_built_before_gets_the_language_host_of_today(project: Path) -> None:
-    tools = project / ".entrant" / "tools" / f"pulumi-{bootstrap.PULUMI_VERSION}-built"
-    program(tools / "pulumi", "")
+    program(bootstrap._tools("built") / "pulumi", "")
+    tools = bootstrap.ensure_pulumi().path.parent
     old = program(tools / "pulumi-language-python", "echo old")
     bootstrap.find_pulumi()
     assert "language_host.py" in old.read_text() and os.access(old, os.X_OK)
@@ -71,14 +93,13 @@ def test_an_engine_built_before_gets_the_language_host_of_today(project: Path) -
 
 
 def test_the_language_host_of_an_official_installation_stays(project: Path) -> None:
-    tools = project / ".entrant" / "tools" / f"pulumi-{bootstrap.PULUMI_VERSION}-installer"
-    program(tools / "pulumi", "")
-    own = program(tools / "pulumi-language-python", "echo own")
-    bootstrap.find_pulumi()
+    program(bootstrap._tools("installer") / "pulumi", "")
+    own = program(bootstrap._tools("installer") / "pulumi-language-python", "echo own")
+    assert bootstrap.ensure_pulumi().path.parent == own.parent
     assert "echo own" in own.read_text()
 
 
-def test_the_official_installer_is_kept_below_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_official_installer_serves_every_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = project / "install.sh"
     script.write_text(
         textwrap.dedent("""\
@@ -92,8 +113,8 @@ def test_the_official_installer_is_kept_below_the_project(project: Path, monkeyp
     found = bootstrap.ensure_pulumi()
     assert found.origin == "installer"
     assert found.path.exists()
-    assert found.path.is_relative_to(project / ".entrant")
-    assert not list((project / ".entrant" / "tools").glob(".making-*"))
+    assert found.path.is_relative_to(project / "cache")
+    assert not list((project / "cache").rglob(".making-*"))
 
 
 def test_a_build_that_fails_says_how_to_go_on_and_leaves_nothing_behind(
@@ -109,7 +130,7 @@ def test_a_build_that_fails_says_how_to_go_on_and_leaves_nothing_behind(
     ) as caught:
         bootstrap.ensure_pulumi()
     assert "reaches a Go module proxy" in caught.value.remedy
-    assert os.listdir(project / ".entrant" / "tools") == []
+    assert os.listdir(project / "cache" / "entrant") == ["pulumi.lock"]
 
 
 def test_a_full_disk_is_called_by_its_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +222,7 @@ def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Pa
             subprocess.Popen(["sh", "-c", "sleep 1; echo done > {mark}"], close_fds=False)
             os.kill(os.getpid(), 9)
         """)
-    subprocess.run([sys.executable, "-c", code], cwd=bootstrap.ROOT)
+    subprocess.run([sys.executable, "-c", code], cwd=SOURCE)
     assert not mark.exists()
     with bootstrap.locked(lock):
         assert mark.read_text() == "done\n"

@@ -12,7 +12,7 @@ import pytest
 
 from entrant import engine
 from entrant.cli import COMMANDS, cli
-from entrant.setup import bootstrap
+from entrant.project import SOURCE
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -175,7 +175,7 @@ def test_a_cancelled_job_ends_the_engine_and_leaves_no_folder(tmp_path: Path) ->
 def test_asking_what_the_tests_are_sets_nothing_up_for_them() -> None:
     """`entrant test --help` needs no package of the tests, and is answered by the command, not by pytest."""
     said = subprocess.run(
-        [sys.executable, "-m", "entrant", "test", "--help"], cwd=bootstrap.ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "entrant", "test", "--help"], cwd=SOURCE, capture_output=True, text=True
     )
     assert said.returncode == 0 and said.stdout.startswith("Usage: entrant test"), said
     assert "installing" not in said.stderr

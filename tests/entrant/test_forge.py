@@ -10,7 +10,7 @@ import pytest
 
 from entrant.errors import ConfigurationError, RefusedError
 from entrant.pipeline import code_host
-from entrant.setup import bootstrap
+from entrant.project import SOURCE
 from tests.entrant import forges
 
 FORGES = ["github", "gitlab", "azure_devops"]
@@ -139,7 +139,7 @@ def run(environ: dict[str, str], *arguments: str) -> "subprocess.CompletedProces
     foreign = ("GITHUB_", "CI_", "GITLAB_", "TF_", "SYSTEM_", "BUILD_")
     env: dict[str, Any] = {name: value for name, value in present.items() if not name.startswith(foreign)} | environ
     command = [sys.executable, "-m", "entrant", *arguments]
-    return subprocess.run(command, cwd=bootstrap.ROOT, env=env, capture_output=True, text=True)
+    return subprocess.run(command, cwd=SOURCE, env=env, capture_output=True, text=True)
 
 
 def test_the_command_says_what_it_did_and_never_the_token(pull: forges.PullRequest, tmp_path: Path) -> None:

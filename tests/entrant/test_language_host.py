@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -231,23 +232,33 @@ def test_what_cannot_be_run_is_said_with_its_remedy(host: Served, options: dict[
     assert says in str(caught.value)
 
 
-def test_the_launcher_leads_from_its_place_to_the_host_and_the_projects_interpreter(tmp_path: Path) -> None:
+def test_the_launcher_leads_to_the_host_and_the_interpreter_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is linked to; and, where the project has no environment of its own, to the interpreter on PATH."""
     from entrant.setup import bootstrap
 
-    tools = tmp_path / ".entrant" / "tools" / "built"
-    tools.mkdir(parents=True)
+    tools, source, python = tmp_path / "tools", tmp_path / "it's here", tmp_path / "venv" / "bin" / "python"
+    for folder in (tools, source, python.parent):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(bootstrap, "_TOOLCHAIN", source)
     bootstrap._put_host(tools)
-    source = tmp_path / "entrant" / "setup" / "toolchain"
-    source.mkdir(parents=True)
     (source / "language_host.py").write_text("import sys; print(sys.executable, sys.argv[1:])", "utf-8")
-    python = tmp_path / ".entrant" / "venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.symlink_to(sys.executable)
     linked = tmp_path / "linked"
     linked.symlink_to(tools)
-    said = subprocess.run([str(linked / "pulumi-language-python"), "e:1"], capture_output=True, text=True).stdout
-    assert said.split()[0] == str(python)
-    assert said.split(maxsplit=1)[1] == f"['--executor={tools}/pulumi-language-python-exec', 'e:1']\n"
+    for interpreter in (str(python), shutil.which("python3", path=str(Path(sys.executable).parent))):
+        if interpreter == str(python):
+            python.symlink_to(sys.executable)
+        else:
+            python.unlink()
+        env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+        done = subprocess.run(
+            [str(linked / "pulumi-language-python"), "e:1"], capture_output=True, text=True, env=env, check=True
+        )
+        found, arguments = done.stdout.split(maxsplit=1)
+        assert found == interpreter
+        assert arguments == f"['--executor={tools}/pulumi-language-python-exec', 'e:1']\n"
 
 
 # ----------------------------------------------------------------------------------------------------- with the real engine

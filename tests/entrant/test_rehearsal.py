@@ -9,6 +9,7 @@ import yaml
 
 from entrant import config, engine, rehearsal
 from entrant.errors import ConfigurationError
+from entrant.project import SOURCE
 from entrant.setup import bootstrap
 from local_azure import plugins
 
@@ -16,7 +17,7 @@ from local_azure import plugins
 def test_a_stand_in_is_never_taken_for_the_real_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `eval "$(… rehearse dev --env)"`, Pulumi's home is the rehearsal's own, and what is in it is its stand-ins."""
     here = rehearsal.Rehearsal("dev", tmp_path)
-    plugins.install(here.home, sys.executable, bootstrap.ROOT, ["azuread"])
+    plugins.install(here.home, sys.executable, SOURCE, ["azuread"])
     monkeypatch.setenv("PULUMI_HOME", str(here.home))
     monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
     served = rehearsal._real_plugin(here, {"PATH": ""}, "azuread", plugins.sdk_version("azuread"))
@@ -33,7 +34,7 @@ def test_a_plugin_that_was_removed_since_leaves_no_link_in_the_way(
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "none"))
     monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
     assert not rehearsal._real_plugin(here, {"PATH": ""}, "azuread", plugins.sdk_version("azuread"))
-    plugins.install(here.home, sys.executable, bootstrap.ROOT, ["azuread"])
+    plugins.install(here.home, sys.executable, SOURCE, ["azuread"])
     assert plugins.is_stand_in(own)
 
 

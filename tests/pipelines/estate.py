@@ -16,7 +16,7 @@ import yaml
 
 import local_azure
 from entrant import engine
-from entrant.setup import bootstrap
+from entrant.project import SOURCE
 from tests.conftest import Project
 from tests.entrant import forges
 from tests.pipelines.machine import Machine, base
@@ -149,8 +149,8 @@ def estate(project: Project, folder: Path) -> Iterator[Estate]:
     for stack in WORKSPACES:
         (root / "config" / f"{stack}.yaml").write_text(environment(stack, principals[f"entrant-apply-{stack}"]))
         (root / f"Pulumi.{stack}.yaml").unlink(missing_ok=True)
-    shutil.copytree(bootstrap.ROOT / "pipelines", root / "pipelines", dirs_exist_ok=True)
-    shutil.copytree(bootstrap.ROOT / "pipelines" / "github", root / ".github" / "workflows")
+    shutil.copytree(SOURCE / "pipelines", root / "pipelines", dirs_exist_ok=True)
+    shutil.copytree(SOURCE / "pipelines" / "github", root / ".github" / "workflows")
     (root / ".gitignore").write_text("/.entrant/\n__pycache__/\n")
     (folder / "state").mkdir()
     (folder / "home").mkdir()

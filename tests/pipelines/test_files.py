@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
-from entrant.setup import bootstrap
+from entrant.project import SOURCE
 from tests.clients import installing
 from tests.pipelines import azure_devops
 
-PIPELINES = bootstrap.ROOT / "pipelines"
+PIPELINES = SOURCE / "pipelines"
 GITHUB = sorted((PIPELINES / "github").glob("*.yml"))
 SCHEMAS = {
     "github": ["--builtin-schema", "vendor.github-workflows"],
@@ -52,7 +52,7 @@ def test_the_files_are_what_the_systems_schema_says(system: str) -> None:
     checker = installing.pip("check-jsonschema", "0.39.0", *_BESIDE)
     files = sorted((PIPELINES / system).glob("*.yml"))
     assert files
-    run([checker / "bin" / "python", "-m", "check_jsonschema", *SCHEMAS[system], *files], bootstrap.ROOT)
+    run([checker / "bin" / "python", "-m", "check_jsonschema", *SCHEMAS[system], *files], SOURCE)
 
 
 @pytest.mark.parametrize("file", ["entrant-review.yml", "entrant-deploy.yml", "entrant-daily.yml"])
