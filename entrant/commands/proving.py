@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import click
@@ -22,7 +22,7 @@ from entrant.errors import ConfigurationError, EntrantError, NotReadyError, Refu
 from entrant.facts.clouds import Cloud
 from entrant.tokens import clouds
 
-_MARKS = {"granted": "✓", "ok": "✓", "pending": "…", "denied": "✗", "problem": "✗", "unknown": "?"}
+_MARKS = {"granted": "✓", "seen": "○", "ok": "✓", "pending": "…", "denied": "✗", "problem": "✗", "unknown": "?"}
 
 _probe = click.option(
     "--probe",
@@ -39,11 +39,6 @@ def _chosen(found: outputs.Outputs, apps: tuple[str, ...]) -> tuple[list[outputs
     return chosen, lambda app: cloud
 
 
-def _can(app: outputs.App) -> bool:
-    """Whether this machine can be the app: a federated credential works only where its tokens are issued."""
-    return bool(app.secret or app.certificate or app.assertion)
-
-
 @click.command()
 @click.argument("apps", nargs=-1, shell_complete=options.complete_apps)
 @options.stack
@@ -56,42 +51,53 @@ def _can(app: outputs.App) -> bool:
 def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeout: float, successes: int) -> int:
     """Wait until every declared grant works, tried as the service principals themselves.
 
-    Ends with exit code 9 when the time is up, and at once where waiting cannot help.
+    What cannot be tried as the app (it has no credential here, a consent for users, an owner, a group) is looked for as whoever
+    is signed in, and told as seen, not tried. Exit code 9 when the time is up, at once where waiting cannot help, and
+    where something could be neither tried nor seen.
 
     \b
     pulumi up -s dev && python3 -m entrant wait -s dev
     python3 -m entrant wait -s dev log-reader --timeout 600
     """
-    chosen, cloud = _chosen(engine.stack_outputs(stack, cwd=cwd), apps)
-    able = [app for app in chosen if _can(app)]
-    for app in chosen:
-        if app not in able:
-            click.echo(f"? {app.name}: no credential to be tried with here", err=True)
+    found = engine.stack_outputs(stack, cwd=cwd)
+    chosen, cloud = _chosen(found, apps)
     voice = threading.Lock()
 
     def tell(proof: trials.Proof, elapsed: float) -> None:
         with voice:
-            options.remark(f"{_MARKS[proof.state]} {elapsed:5.1f} s  {proof.app}: {proof.target}: {proof.state}")
+            options.remark(f"{_MARKS[proof.state]} {elapsed:5.1f} s  {proof.app}: {proof.target}: {proof.said}")
 
     proofs = trials.wait(
-        able,
+        chosen,
         cloud,
-        deployer=deployers.find(cloud(able[0]), os.environ) if able else None,
+        deployer=deployers.find(cloud(chosen[0]), os.environ) if chosen else None,
         write=probe == "write",
         stack=stack,
         seconds=timeout,
+        outputs=found,
         successes=successes,
         tell=tell,
     )
-    missing = [
-        proof
-        for proof in proofs
-        if proof.state not in ("granted", "unknown") or (proof.state == "unknown" and not proof.final)
-    ]
+    missing = [proof for proof in proofs if proof.state not in ("granted", "seen")]
     if missing:
-        listed = "; ".join(f"{proof.app}: {proof.target} ({proof.state}: {proof.evidence})" for proof in missing)
+        listed = "; ".join(f"{proof.app}: {proof.target} ({proof.said}: {proof.evidence})" for proof in missing)
         raise NotReadyError(f"still missing: {listed}", next_step=missing[0].next_step)
+    ready = all(proof.state == "granted" for proof in proofs)
+    options.remark(f"{'ready' if ready else 'nothing is missing'}: {_counted(proofs)}")
     return 0
+
+
+def _counted(proofs: list[trials.Proof]) -> str:
+    """How many were tried, seen, and so on, in words."""
+    words = {
+        "granted": "work, tried as the app",
+        "seen": "seen from outside, not tried as the app",
+        "pending": "pending",
+        "denied": "denied",
+        "unknown": "neither tried nor seen",
+    }
+    counts = {state: sum(proof.state == state for proof in proofs) for state in words}
+    return ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count) or "nothing is declared"
 
 
 @click.command()
@@ -103,8 +109,9 @@ def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeou
 def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form: str) -> int:
     """Try every declared grant once, as the service principals themselves, and look for what is not declared.
 
-    Each grant is granted, pending, denied or unknown, with evidence. Exit code 4 if one is pending or denied, 7 if all is well but
-    something undeclared is there.
+    Each is granted, seen (from outside, as whoever is signed in, where it cannot be tried as the app), pending, denied or
+    unknown, with evidence. Exit code 4 if one is pending or denied, else 9 if one could be neither tried nor seen, else 7 if
+    something undeclared is there; another when looking for that failed.
 
     \b
     python3 -m entrant check -s dev
@@ -114,37 +121,40 @@ def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form:
 
     found = engine.stack_outputs(stack, cwd=cwd)
     chosen, cloud = _chosen(found, apps)
-    able = [app for app in chosen if _can(app)]
     deployer = deployers.find(cloud(chosen[0]), os.environ) if chosen else None
-    proofs = trials.check(able, cloud, deployer=deployer, write=probe == "write", stack=stack)
-    proofs += [
-        trials.Proof(app.name, "token", "token", "unknown", "no credential to be tried with here")
-        for app in chosen
-        if app not in able
-    ]
+    proofs = trials.check(chosen, cloud, deployer=deployer, write=probe == "write", stack=stack, outputs=found)
     extra: list[unmanaged.Unmanaged] = []
+    code = 0
     if deployer is None:
         click.echo(
             "undeclared access was not looked for: there is no deployer (az login, or ARM_* variables)", err=True
         )
     else:
-        seen = unmanaged.look(found, deployer, chosen)
-        extra = list(seen.found)
-        for unseen in seen.unseen:
-            click.echo(f"not looked at: {unseen}", err=True)
+        try:
+            seen = unmanaged.look(found, deployer, chosen)
+        except EntrantError as error:
+            click.echo(f"undeclared access was not looked for: {error}", err=True)
+            code = error.exit_code
+        else:
+            extra = list(seen.found)
+            for unseen in seen.unseen:
+                click.echo(f"not looked at: {unseen}", err=True)
     click.echo(_REPORTS[form](stack, proofs, extra))
-    if any(proof.state in ("pending", "denied") for proof in proofs):
+    states = {proof.state for proof in proofs}
+    if states & {"pending", "denied"}:
         return RefusedError.exit_code
-    return 7 if extra else 0
+    if "unknown" in states:
+        return NotReadyError.exit_code
+    return 7 if extra else code
 
 
 def _text(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     lines = []
     for proof in proofs:
-        lines.append(f"{_MARKS[proof.state]} {proof.app}: {proof.target}: {proof.state}: {proof.evidence}")
+        lines.append(f"{_MARKS[proof.state]} {proof.app}: {proof.target}: {proof.said}: {proof.evidence}")
         if proof.next_step and proof.state != "granted":
             lines.append(f"    {proof.next_step}")
-    return "\n".join([*lines, *(f"! {item}" for item in extra)])
+    return "\n".join([*lines, *(f"! {item}" for item in extra), _counted(proofs)])
 
 
 def _json(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
@@ -153,20 +163,23 @@ def _json(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
         for proof in proofs
     ]
     undeclared = [{name: getattr(item, name) for name in ("app", "kind", "what", "id")} for item in extra]
-    return json.dumps({"stack": stack, "grants": grants, "undeclared": undeclared})
+    counts = {state: sum(proof.state == state for proof in proofs) for state in get_args(trials.State)}
+    return json.dumps({"stack": stack, "counts": counts, "grants": grants, "undeclared": undeclared})
 
 
 def _junit(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     bad = [proof for proof in proofs if proof.state in ("pending", "denied")]
     unknown = [proof for proof in proofs if proof.state == "unknown"]
-    counts = {"tests": len(proofs) + len(extra), "failures": len(bad) + len(extra), "skipped": len(unknown)}
+    counts = {"tests": len(proofs) + len(extra), "failures": len(bad) + len(extra), "errors": len(unknown)}
     suite = ElementTree.Element("testsuite", {"name": stack} | {key: str(value) for key, value in counts.items()})
     for proof in proofs:
         case = ElementTree.SubElement(suite, "testcase", classname=proof.app, name=f"{proof.layer}: {proof.target}")
         if proof.state in ("pending", "denied"):
             ElementTree.SubElement(case, "failure", type=proof.state, message=proof.evidence).text = proof.next_step
         elif proof.state == "unknown":
-            ElementTree.SubElement(case, "skipped", message=proof.evidence)
+            ElementTree.SubElement(case, "error", type=proof.state, message=proof.evidence).text = proof.next_step
+        elif proof.state == "seen":
+            ElementTree.SubElement(case, "system-out").text = f"{proof.said}: {proof.evidence}"
     for item in extra:
         case = ElementTree.SubElement(suite, "testcase", classname=item.app, name=f"undeclared {item.kind}: {item.id}")
         ElementTree.SubElement(case, "failure", type="undeclared", message=item.what)
@@ -174,10 +187,11 @@ def _junit(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
 
 
 def _markdown(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
-    lines = [f"### Access of `{stack}`", "", "| app | grant | state | evidence |", "|---|---|---|---|"]
+    lines = [f"### Access of `{stack}`", "", f"{_counted(proofs)}.", ""]
+    lines += ["| app | grant | state | evidence |", "|---|---|---|---|"]
     for proof in proofs:
         evidence = proof.evidence.replace("|", "\\|").replace("\n", " ")
-        lines.append(f"| {proof.app} | {proof.target} | {_MARKS[proof.state]} {proof.state} | {evidence} |")
+        lines.append(f"| {proof.app} | {proof.target} | {_MARKS[proof.state]} {proof.said} | {evidence} |")
     return "\n".join([*lines, *([""] if extra else []), *(f"- ⚠️ {item}" for item in extra)])
 
 

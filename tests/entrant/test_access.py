@@ -85,7 +85,7 @@ def test_a_metric_is_sent_only_when_asked_for(azure: local_azure.LocalAzure, clo
     estate = Estate(azure, "quiet")
     app = estate.with_grants(estate.grant(PUBLISHER, "Monitoring Metrics Publisher", estate.machine))
     proofs = trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
-    assert states(proofs)["metrics of vm-quiet"] == "unknown"
+    assert states(proofs)["metrics of vm-quiet"] == "seen"
     assert azure.metrics(estate.machine) == []
 
 
