@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar, cast
 
 import pulumi
+import pulumi_azure_native as azure_native
 import pulumi_azuread as azuread
 from pulumi_azure_native import authorization
 
@@ -19,6 +20,7 @@ from entrant.config.problems import Refused
 from entrant.config.values import Api, Owner, Reference, custom_role_id, parse_moment, permission_id
 from entrant.facts import errors
 from entrant.facts.apis import FIRST_PARTY
+from entrant.facts.clouds import cloud_name
 
 from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
 from .app_identity import SECRET_NAMES, AppIdentity, rfc3339, slug
@@ -119,6 +121,32 @@ def look_up(read: Callable[[], _T], what: str, *, missing: str, right: str) -> _
     raise pulumi.RunError(" ".join((f"Looking up {what} failed: {said.rstrip('.')}. {nothing}", *steps))) from None
 
 
+def _check_cloud(environment: Environment) -> None:
+    """Stop where the providers are set to another cloud than the environment's, whose sign-in would not be known there.
+
+    Where a metadata host is set, the providers take their endpoints from it and no cloud by name.
+    """
+    hosts = (azuread.config.metadata_host, azure_native.config.metadata_host)
+    if any(hosts) or any(os.environ.get(name) for name in ("ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST")):
+        return
+    by_environment = os.environ.get("ARM_ENVIRONMENT")
+    wrong = {
+        provider: set_to or "public"
+        for provider, set_to in (
+            ("azuread", azuread.config.environment or by_environment),
+            ("azure-native", azure_native.config.environment or by_environment),
+        )
+        if cloud_name(set_to or "") != environment.cloud
+    }
+    if wrong:
+        found = " and ".join(f"{provider} to {set_to}" for provider, set_to in wrong.items())
+        commands = "; ".join(f"pulumi config set {provider}:environment {environment.cloud}" for provider in wrong)
+        raise pulumi.RunError(
+            f"The environment is of the cloud {environment.cloud}, but Pulumi's provider is set otherwise: {found}. Set it for the "
+            f"stack ({commands}) or for all, with ARM_ENVIRONMENT={environment.cloud}; or correct `cloud` in the file."
+        )
+
+
 def _signed_in() -> azuread.GetClientConfigResult:
     return look_up(azuread.get_client_config, "who is signed in", missing="Nobody is signed in.", right="User.Read")
 
@@ -138,6 +166,7 @@ def declare(
         pulumi.RunError: `now` is malformed, the login is for another tenant, or something that the file names does not
             exist there.
     """
+    _check_cloud(environment)
     if environment.tenant is not None:
         signed_in = _signed_in().tenant_id
         if signed_in.lower() != environment.tenant:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from entrant.engine import Event
+from entrant.engine import Event, diagnosis
 
 SECRET: Final = "[secret]"
 """Stands for a value that is, or could be, secret."""
@@ -129,11 +129,9 @@ class Reading:
 
     def on_event(self, event: Event) -> None:
         """Take in one engine event."""
-        if diagnostic := event.get("diagnosticEvent"):
-            if diagnostic.get("severity") == "error":
-                urn = diagnostic.get("urn", "")
-                name = f"{urn.rsplit('::', 1)[-1]}: " if urn else ""
-                self.errors.append(name + diagnostic["message"].strip())
+        if "diagnosticEvent" in event:
+            if said := diagnosis(event):
+                self.errors.append(said)
         elif prelude := event.get("preludeEvent"):
             settings = prelude.get("config") or {}
             self.config = {name: value for name, value in settings.items() if value != SECRET}

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -211,11 +212,86 @@ def _errors(said: list[str]) -> str:
 
 
 def _diagnostics(events: list[Event]) -> str:
-    lines = []
-    for event in events:
-        diagnostic = event.get("diagnosticEvent")
-        if diagnostic and diagnostic.get("severity") == "error":
-            urn = diagnostic.get("urn", "")
-            name = f"{urn.rsplit('::', 1)[-1]}: " if urn else ""
-            lines.append(name + diagnostic["message"].strip())
-    return "\n".join(dict.fromkeys(lines))
+    return "\n".join(dict.fromkeys(filter(None, map(diagnosis, events))))
+
+
+def diagnosis(event: Event) -> str | None:
+    """What an error of the engine or of a provider says, after its resource's name, in an environment file's words.
+
+    None for an event that is no error.
+    """
+    diagnostic = event.get("diagnosticEvent")
+    if not diagnostic or diagnostic.get("severity") != "error":
+        return None
+    urn = diagnostic.get("urn", "")
+    name = f"{urn.rsplit('::', 1)[-1]}: " if urn else ""
+    return name + in_file_words(diagnostic["message"].strip())
+
+
+def in_file_words(said: str) -> str:
+    """An error with its remedy in the vocabulary of an environment's file, where it names an option of Pulumi or Terraform.
+
+    What is not known stays as it is.
+    """
+    for pattern, words in _IN_FILE_WORDS:
+        if found := pattern.search(said):
+            return words.format(**{name: value or "" for name, value in found.groupdict().items()})
+    return said
+
+
+_IMPORT = r"(\.|\s*-) *[Tt]o be managed via (Terraform|Pulumi),? this (resource|association) needs to be imported"
+_IN_FILE_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), words)
+    for pattern, words in (
+        (
+            r'existing "azuread_application" with name "(?P<name>[^"]*)" \(ID: "(?P<id>[^"]*)"\) was found',
+            'the tenant has an app registration called "{name}" already, with the object id {id}; if it is this app, take it over '
+            "with `adopt: {{application: {id}}}` and `on_remove`, else give this app another `display_name`",
+        ),
+        (
+            r'A resource with the ID "(/servicePrincipals/)?(?P<id>[0-9a-f-]{36})" already exists' + _IMPORT,
+            "the app has a service principal already, with the object id {id}; take it over with `service_principal: {id}` under "
+            "`adopt`, or take it as it is with `service_principal: {{use_existing: true}}`",
+        ),
+        (
+            r'A resource with the ID "(?P<id>[^"]*)" already exists' + _IMPORT,
+            "{id} is there already and does not belong to this stack: it was made by hand or by another stack; remove it there "
+            "and run again, or take the entry out of the file",
+        ),
+        (
+            r"RoleAssignmentExists.*?ID of the (existing|conflicting) role assignment is (?P<a>[0-9a-f]{8})-?(?P<b>[0-9a-f]{4})"
+            r"-?(?P<c>[0-9a-f]{4})-?(?P<d>[0-9a-f]{4})-?(?P<e>[0-9a-f]{12})",
+            "the app has this role at this scope already, by an assignment of another stack or one made by hand; take it over with "
+            "`adopt: {a}-{b}-{c}-{d}-{e}` and `on_remove` beside `role`, or remove that assignment",
+        ),
+        (
+            r"cannot create already existing (subresource|resource) '[^']*/roleAssignments/(?P<id>[^'/]+)'",
+            "the assignment {id} is there already and does not belong to this stack; take it over with `adopt: {id}` and "
+            "`on_remove` beside `role`, or remove it",
+        ),
+        (
+            r"cannot create already existing (subresource|resource) '[^']*/roleDefinitions/(?P<id>[^'/]+)'",
+            "the custom role {id} is there already and does not belong to this stack: another stack declares the same key and "
+            "first assignable scope, or a removed stack left it; give it another key under `role_definitions`, or remove it",
+        ),
+        (
+            r"(marked for protection|because it is protected|is protected and cannot be)",
+            "the file or the stack says `protect: true` for it, so it is not deleted or replaced; if that is meant, set "
+            "`protect: false` in a deployment of its own first",
+        ),
+        (
+            r"inputs to import do not match the existing resource",
+            "what the file says of it differs from what is there; `adopt` takes an object over as it is: describe it so first, and "
+            "change it in a later deployment (`python3 -m entrant review` shows the differences)",
+        ),
+        (
+            r"resource '(?P<id>[^']*)' does not exist",
+            "there is nothing with the id {id} that stands under `adopt`; correct the id, or take `adopt` out to have it made",
+        ),
+        (
+            r"Duplicate resource URN '[^']*::(?P<name>[^':]+)'",
+            "two entries of the file make one resource ({name}); rename one of them",
+        ),
+    )
+)
+"""What the engine and the azuread and azure-native providers say → the same in an environment file's words."""

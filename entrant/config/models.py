@@ -167,7 +167,8 @@ class Environment(Model):
     tenant: Guid | None = None
     """The tenant this environment belongs to; a run signed in to another one stops before it changes anything."""
     cloud: Literal["public", "usgovernment", "china"] = "public"
-    """The Azure cloud. Default public."""
+    """The Azure cloud. Default public. Pulumi's providers are set to it by `azuread:environment` and `azure-native:environment`
+    in the stack's configuration, or by ARM_ENVIRONMENT; a run stops where they are set otherwise."""
     subscription: Guid | None = None
     """The subscription that `{resource_group: …}` scopes are in when they name none."""
     scopes: dict[Name, NamedScope] = Field(default_factory=dict)

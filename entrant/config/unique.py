@@ -128,7 +128,7 @@ def _display_name(name: str, app: App, environment: Environment) -> Iterator[Hel
         f'the display name "{shorten(shown)}"',
         "`up` refuses a second app of one name, give this one another",
     )
-    yield Held(("display name", shown.lower()), f"apps.{name}", path, what, remedy, exists=app.adopt is not None)
+    yield Held(("display name", f"{shown}"), f"apps.{name}", path, what, remedy, exists=app.adopt is not None)
 
 
 def _identifier_uris(name: str, app: App, environment: Environment) -> Iterator[Held]:

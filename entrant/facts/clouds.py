@@ -49,6 +49,18 @@ class Cloud:
         return audience if audience.endswith("/.default") else audience + "/.default"
 
 
+def cloud_name(environment: str) -> str:
+    """The cloud that a provider's setting `environment` (or ARM_ENVIRONMENT) means, in any of the spellings that are in use.
+
+    >>> [cloud_name(text) for text in ("", "global", "AzureUSGovernmentCloud", "usgovernmentl5", "china", "mars")]
+    ['public', 'public', 'usgovernment', 'usgovernment', 'china', 'mars']
+    """
+    plain = environment.lower().removeprefix("azure").removesuffix("cloud")
+    if plain.startswith("usgov") or plain == "dod":
+        return "usgovernment"
+    return "public" if plain in ("", "public", "global") else plain
+
+
 CLOUDS: Mapping[str, Cloud] = MappingProxyType(
     {
         "public": Cloud(

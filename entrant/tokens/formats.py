@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from entrant.errors import ConfigurationError
+from entrant.terminal import harmless
 
 if TYPE_CHECKING:
     from entrant.tokens.credentials import Token
@@ -179,17 +180,28 @@ def _utc(seconds: int) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> str:
-    """A query result as `table` (aligned columns), `csv`, or `json` (a list of objects); ends in a newline."""
+    """A query result as `table` (aligned columns), `csv`, or `json` (a list of objects); ends in a newline.
+
+    A value is written as KQL and JSON write it (`true`, nested values as JSON text); in `csv` and `table` text stands without
+    quotes and null is empty. A `table` has no control characters: one that a log holds is shown as an escape.
+    """
     if form == "json":
         return json.dumps([dict(zip(columns, row, strict=True)) for row in rows]) + "\n"
-    texts = [["" if value is None else str(value) for value in row] for row in rows]
+    texts = [[_text(value) for value in row] for row in rows]
     if form == "csv":
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows([columns, *texts])
         return out.getvalue()
+    columns, texts = [harmless(name) for name in columns], [[harmless(text) for text in row] for row in texts]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in (columns, ["-" * width for width in widths], *texts)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

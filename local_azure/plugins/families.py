@@ -162,10 +162,11 @@ class _Entity(Family):
         own = resource.state.get("objectId")
         for found in self.graph.listed(f"/{self.collection}", api=self.api, params=matching("displayName", str(name))):
             if found.get("displayName") == name and found.get("id") != own:
+                existing = resource.rtype.id_format.format(id=found.get("id"))
                 raise PluginError(
                     f'An existing "azuread_{self.kind}" with name "{name}" (ID: "{found.get("id")}") was found and '
                     f"`prevent_duplicate_names` was specified. To be managed via Pulumi, this resource needs to be imported: "
-                    f"give it the resource option import_={resource.rtype.id_format.format(id=found.get('id'))!r}"
+                    f"in an environment's file with `adopt`, in a program with import_={existing!r}"
                 )
 
     def delete(self, resource: Resource) -> None:
@@ -313,7 +314,8 @@ class ServicePrincipal(_Entity):
             if resource.inputs.get("useExisting") is not True:
                 raise PluginError(
                     f'A resource with the ID "{found[0]["id"]}" already exists. To be managed via Pulumi, this resource needs '
-                    f"to be imported (resource option import_={existing!r}) or taken as it is (use_existing=True)"
+                    f"to be imported (in an environment's file with `adopt`, in a program with import_={existing!r}) or taken as "
+                    f"it is (use_existing)"
                 )
             there = Resource(resource.rtype, resource.urn, resource.inputs, {}, existing)
             return existing, self.update(there)
@@ -814,7 +816,7 @@ class Reference(Family):
             if self._find(path, member, settings) is not None:
                 raise PluginError(
                     f'A resource with the ID "{resource_id}" already exists. To be managed via Pulumi, this resource needs to '
-                    f"be imported: give it the resource option import_={resource_id!r}"
+                    f"be imported: in a program with import_={resource_id!r}"
                 )
             link = {"@odata.id": self.graph.reference(member, settings["api"])}
             self.graph.call("POST", f"{path}/{settings['list']}/$ref", link, api=settings["api"], retry_if=not_found)

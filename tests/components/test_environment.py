@@ -147,3 +147,33 @@ def test_the_component_describes_itself_to_pulumi() -> None:
     definition = found["component_definitions"]["AppIdentity"]
     assert all(field.description for field in definition.inputs.values())
     assert set(definition.outputs) >= {"clientId", "objectId", "servicePrincipalId"}
+
+
+@pytest.mark.parametrize(
+    ("cloud", "variables", "wrong"),
+    [
+        ("usgovernment", {}, "azuread to public and azure-native to public"),
+        ("public", {"ARM_ENVIRONMENT": "china"}, "azuread to china and azure-native to china"),
+        ("usgovernment", {"ARM_ENVIRONMENT": "AzureUSGovernmentCloud"}, None),
+        ("usgovernment", {"ARM_METADATA_HOSTNAME": "localhost:1"}, None),
+        ("public", {}, None),
+    ],
+)
+def test_a_provider_that_is_set_to_another_cloud_stops_the_run_with_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cloud: str, variables: dict[str, str], wrong: str | None
+) -> None:
+    for name in ("ARM_ENVIRONMENT", "ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = f"cloud: {cloud}\napps: {{a: {{}}}}\n"
+    if wrong is None:
+        assert up(tmp_path, text).resources
+        return
+    with pytest.raises(pulumi.RunError) as stopped:
+        up(tmp_path, text)
+    assert str(stopped.value) == (
+        f"The environment is of the cloud {cloud}, but Pulumi's provider is set otherwise: {wrong}. Set it for the stack "
+        f"(pulumi config set azuread:environment {cloud}; pulumi config set azure-native:environment {cloud}) or for all, with "
+        f"ARM_ENVIRONMENT={cloud}; or correct `cloud` in the file."
+    )

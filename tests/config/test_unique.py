@@ -19,7 +19,7 @@ PEM = (Path(__file__).parents[2] / "examples" / "batch.pem").as_posix()
 @pytest.mark.parametrize(
     ("first", "second", "what"),
     [
-        ("a: {display_name: Same}", "b: {display_name: SAME}", "apps.b.display_name: apps.a has the display name"),
+        ("a: {display_name: Same}", "b: {display_name: Same}", "apps.b.display_name: apps.a has the display name"),
         ("a: {}", "b: {display_name: a}", "apps.b.display_name: apps.a has the display name"),
         (
             'a: {identifier_uris: ["api://{tenant_id}/x"]}',
@@ -88,6 +88,7 @@ def test_an_app_does_not_have_twice_what_it_holds_once(check: Check, app: str, w
 @pytest.mark.parametrize(
     "apps",
     [
+        "a: {display_name: Same}\n  b: {display_name: SAME}",
         f"a: {{display_name: S, adopt: {{application: {ID}}}}}\n  b: {{display_name: S, adopt: {{application: {ID[:-1]}2}}}}",
         "a: {federated: [{github: {repository: a/b, branch: m}}]}\n  b: {federated: [{github: {repository: a/b, branch: m}}]}",
         "a: {web: {redirect_uris: [https://x.example.com/cb]}}\n  b: {spa: {redirect_uris: [https://x.example.com/cb]}}",

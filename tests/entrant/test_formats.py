@@ -1,7 +1,9 @@
 """How tokens and tables are printed."""
 
+import csv
 import dataclasses
 import datetime as dt
+import io
 import json
 import shutil
 import subprocess
@@ -138,6 +140,43 @@ def test_the_variable_is_named_after_the_audience(audience: str, name: str) -> N
 
 def test_a_token_never_shows_itself_in_a_repr() -> None:
     assert "aaa" not in repr(TOKEN)
+
+
+def test_values_are_written_as_kql_and_json_write_them() -> None:
+    values = (True, False, None, 1.5, 10**20, {"a": [1, True, None]}, ["x"], "2026-11-26T07:00:00Z", "", "ünï")
+    columns = [f"c{index}" for index in range(len(values))]
+    assert formats.table(columns, [values], "csv").splitlines()[1] == (
+        'true,false,,1.5,100000000000000000000,"{""a"": [1, true, null]}","[""x""]",2026-11-26T07:00:00Z,,ünï'
+    )
+    assert formats.table(columns, [values], "table").splitlines()[2].split() == (
+        [
+            "true",
+            "false",
+            "1.5",
+            "100000000000000000000",
+            '{"a":',
+            "[1,",
+            "true,",
+            "null]}",
+            '["x"]',
+            "2026-11-26T07:00:00Z",
+            "ünï",
+        ]
+    )
+    assert list(json.loads(formats.table(columns, [values], "json"))[0].values()) == list(values)
+
+
+def test_a_table_passes_no_control_characters_of_a_log_to_a_terminal() -> None:
+    """Escape sequences, line ends and marks of direction are shown, not obeyed; CSV and JSON keep the value."""
+    evil = "\x1b[2J\x1b]0;x\x07\r\nfake\tline\x9b31m\u202egnp"
+    shown = formats.table(["Mess\x1bage"], [(evil,)], "table")
+    assert shown.splitlines()[0] == r"Mess\x1bage"
+    assert shown.splitlines()[2] == r"\x1b[2J\x1b]0;x\x07\r\nfake\tline\x9b31m\u202egnp"
+    assert json.loads(formats.table(["m"], [(evil,)], "json"))[0]["m"] == evil
+    assert "\x1b" not in formats.table(["m"], [(evil,)], "json")
+    assert next(csv.reader(io.StringIO(formats.table(["m"], [(evil,)], "csv").removeprefix("m\n"), newline=""))) == [
+        evil
+    ]
 
 
 def test_a_table_is_aligned_and_csv_is_quoted() -> None:
