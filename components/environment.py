@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -452,8 +453,21 @@ def own_outputs() -> Mapping[str, Any]:
     stack, organization = pulumi.get_stack(), pulumi.get_organization()
     # Backends without organizations call theirs this, and those of the oldest layout take a plain name alone.
     name = stack if organization == "organization" else f"{organization}/{pulumi.get_project()}/{stack}"
-    read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
-    return cast(Mapping[str, Any], read.value["outputs"])
+    for patience in (*_BETWEEN_READS, None):
+        try:
+            read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
+        except Exception as error:  # the engine's only kind
+            # A file backend writes the state at the beginning of an operation: half of it may be read.
+            if patience is None or "failed to load checkpoint" not in str(error):
+                raise
+            time.sleep(patience)
+        else:
+            return cast(Mapping[str, Any], read.value["outputs"])
+    raise AssertionError("the last try returns or raises")
+
+
+_BETWEEN_READS = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds before the outputs are read again."""
 
 
 def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity]) -> dict[str, Any]:

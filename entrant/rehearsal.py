@@ -29,9 +29,10 @@ import yaml
 import local_azure
 from entrant import config, engine, outputs, project
 from entrant.access import monitor, trials
+from entrant.config.values import FileName, path_of
 from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError
 from entrant.facts.clouds import Cloud
-from entrant.facts.scopes import Scope, parse_scope
+from entrant.facts.scopes import Scope, parse_scope, role_definition_id
 from entrant.pipeline import locks
 from entrant.progress import Step, Steps
 from entrant.setup import bootstrap
@@ -51,6 +52,8 @@ class Rehearsal:
     stack: str
     root: Path = project.ROOT
     file: str | None = None
+    part: str = ""
+    """The folder in the rehearsal's of a stack that stands for something else in it; see `_make_existing`."""
 
     @classmethod
     def of(cls, name: str, root: Path = project.ROOT) -> "Rehearsal":
@@ -97,17 +100,17 @@ class Rehearsal:
     @property
     def folder(self) -> Path:
         """Everything of this rehearsal."""
-        return self.root / ".entrant" / "rehearsal" / self.stack
+        return self.root / ".entrant" / "rehearsal" / self.stack / self.part
 
     @property
     def azure(self) -> Path:
         """The local Azure's state."""
-        return self.folder / "azure"
+        return self.root / ".entrant" / "rehearsal" / self.stack / "azure"
 
     @property
     def home(self) -> Path:
         """Pulumi's home, with the plugins in use."""
-        return self.folder / "pulumi"
+        return self.root / ".entrant" / "rehearsal" / self.stack / "pulumi"
 
     @property
     def stack_config(self) -> Path:
@@ -167,7 +170,7 @@ def run(
         EntrantError: a step failed; running again goes on from there.
     """
     environment = config.load(rehearsal.file or rehearsal.stack, root=rehearsal.root)
-    if _interrupted(rehearsal, steps):
+    if _interrupted(rehearsal, steps) or (rehearsal.folder / _BEFORE).exists():
         steps.out.print("The last run was killed in the middle of a change; starting over.")
         _remove(rehearsal)
     with steps.step("Local Azure") as step:
@@ -189,6 +192,9 @@ def run(
             _prepare_stack(rehearsal, env)
             served = _plugins(rehearsal, env, which)
             step.note = ", ".join(f"{name} {kind}" for name, kind in served.items())
+        if any(app.adopt for app in environment.apps.values()):
+            with steps.step("What the file takes over") as step:
+                step.note = _make_existing(rehearsal, environment, azure, step)
         with steps.step("pulumi up") as step, _at_work(rehearsal):
             summary = _change("up", rehearsal, env, step)
         with steps.step("Outputs") as step:
@@ -262,6 +268,140 @@ def _referred(environment: config.Environment) -> dict[str, list[str]]:
             }
         ),
     }
+
+
+# ------------------------------------------------------------------------------------- what an environment takes over
+
+_BEFORE = "before"
+_OF_REGISTRATIONS = frozenset(
+    {
+        "display_name",
+        "description",
+        "notes",
+        "sign_in_audience",
+        "identifier_uris",
+        "web",
+        "spa",
+        "public_client",
+        "links",
+        "logo",
+        "app_roles",
+        "api",
+        "optional_claims",
+        "group_claims",
+        "tags",
+        "feature_tags",
+        "service_management_reference",
+        "owners",
+        "service_principal",
+        "permissions",
+    }
+)
+"""Keys of an app that describe its registration and service principal, which `adopt` is about."""
+
+
+def _make_existing(
+    rehearsal: Rehearsal, environment: config.Environment, azure: local_azure.LocalAzure, step: Step
+) -> str:
+    """Make what the file takes over and the local Azure lacks, as the file describes it; what that was.
+
+    Pulumi makes it, from an environment that holds nothing else and has no `adopt`, on a stack that is forgotten afterwards: so
+    an import finds each property as the file has it. A role assignment is made with the name that the file has for it.
+    """
+    adopted = {name: app for name, app in environment.apps.items() if app.adopt}
+    reserved = [
+        {
+            "display_name": app.display_name or name,
+            **app.adopt.model_dump(mode="json", include={"application", "service_principal"}),
+        }
+        for name, app in adopted.items()
+        if app.adopt
+    ]
+    new = set(azure.admin("POST", "ensure", {"reserved": reserved})["created"])
+    missing = {name: app for name, app in adopted.items() if app.adopt and app.adopt.application in new}
+    if not missing:
+        return "all there"
+    before = dataclasses.replace(
+        rehearsal, part=_BEFORE, file=f".entrant/rehearsal/{rehearsal.stack}/{_BEFORE}/environment.yaml"
+    )
+    before.folder.mkdir(mode=0o700)
+    tree = config.check(rehearsal.file or rehearsal.stack, root=rehearsal.root).tree
+    assert tree is not None, "the environment was loaded from it"
+    described = _described(tree.plain(), set(missing))
+    (before.folder / "environment.yaml").write_text(yaml.safe_dump(described, allow_unicode=True), "utf-8")
+    env = environ(before.settings(azure))
+    _prepare_stack(before, env)
+    _change("up", before, env, step)
+    assignments = sum(_finish(azure, name, app) for name, app in missing.items())
+    shutil.rmtree(before.folder)
+    made = [f"{len(missing)} registration{'s' if len(missing) > 1 else ''}"]
+    return ", ".join([*made, *([f"{assignments} role assignments"] if assignments else [])]) + " made as the file says"
+
+
+def _described(data: Any, names: set[str]) -> dict[str, Any]:
+    """The environment in which the apps of these names are alone and have their registrations and service principals alone."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: kept(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [kept(one) for one in value]
+        return str(path_of(value)) if isinstance(value, FileName) else value
+
+    def known(owner: Any) -> bool:
+        return owner not in data["apps"] or owner in names
+
+    apps = {}
+    for name in names:
+        app = {key: kept(value) for key, value in data["apps"][name].items() if key in _OF_REGISTRATIONS}
+        app["permissions"] = [
+            {key: value for key, value in permission.items() if key != "consent"}
+            for permission in app.get("permissions", [])
+            if known(permission.get("api"))
+        ]
+        app["owners"] = [owner for owner in app.get("owners", []) if known(owner)]
+        if isinstance(api := app.get("api"), dict):  # who may call it is declared apart
+            app["api"] = {key: value for key, value in api.items() if key not in ("known_clients", "pre_authorized")}
+        if isinstance(principal := app.get("service_principal"), dict) and "owners" in principal:
+            principal["owners"] = [owner for owner in principal["owners"] if known(owner)]
+        apps[name] = {key: value for key, value in app.items() if value != []}
+    return {key: data[key] for key in ("cloud", "tenant") if key in data} | {"apps": apps}
+
+
+def _finish(azure: local_azure.LocalAzure, name: str, app: config.App) -> int:
+    """Let an app that was made be as if it had been made by hand; how many role assignments it has that are taken over."""
+    assert app.adopt is not None
+    path = f"/v1.0/applications/{app.adopt.application}"
+    registration = azure.call("GET", path)
+    principals = azure.call("GET", f"/v1.0/servicePrincipals?$filter=appId%20eq%20'{registration['appId']}'")["value"]
+    for where, tags in (
+        (path, registration["tags"]),
+        *((f"/v1.0/servicePrincipals/{one['id']}", one["tags"]) for one in principals),
+    ):
+        if _MARK in tags and _MARK not in (app.tags or ()):
+            azure.call("PATCH", where, {"tags": [tag for tag in tags if tag != _MARK]})
+    if app.adopt.service_principal is None:
+        for principal in principals:
+            azure.call("DELETE", f"/v1.0/servicePrincipals/{principal['id']}")
+        return 0
+    grants = [grant for grant in app.roles if grant.adopt]
+    for grant in grants:
+        where = f"{grant.scope.id.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{grant.adopt}"
+        properties = {
+            "roleDefinitionId": role_definition_id(grant.scope, grant.role.guid),
+            "principalId": app.adopt.service_principal,
+            "principalType": "ServicePrincipal",
+            "description": grant.description,
+            "condition": grant.condition,
+            "conditionVersion": grant.condition_version,
+        }
+        given = {key: value for key, value in properties.items() if value is not None}
+        azure.call("PUT", f"{where}?api-version=2022-04-01", {"properties": given})
+    return len(grants)
+
+
+_MARK = "entrant"
+"""The tag of whatever is declared here (`components.registration.MARK`), which what was made by hand lacks."""
 
 
 @contextlib.contextmanager

@@ -175,13 +175,21 @@ class LocalAzure:
                 "principalId": principal["id"],
                 "principalType": "ServicePrincipal",
             }
-            self._ask("PUT", f"{where}?api-version=2022-04-01", self._token(), {"properties": properties})
+            self.call("PUT", f"{where}?api-version=2022-04-01", {"properties": properties})
         return Identity(
             self.tenant_id, application["appId"], application["id"], principal["id"], name, secret["secretText"]
         )
 
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call Graph (`/v1.0/…`) or Resource Manager (`/subscriptions/…?api-version=…`) as the deployer; the answer's JSON.
+
+        Raises:
+            LocalAzureError: when it refuses.
+        """
+        return self._ask(method, path, self._token(), body)
+
     def _graph(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._ask("POST", f"/v1.0/{path}", self._token(), body)
+        return self.call("POST", f"/v1.0/{path}", body)
 
     def _token(self) -> str:
         """A token of the deployer for this server."""

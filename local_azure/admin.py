@@ -179,10 +179,13 @@ def _change(world: World, body: Doc) -> None:
 def ensure(world: World, body: Doc) -> list[str]:
     """Make what an environment refers to exist; the ids and names that were new.
 
+    `reserved` is a list of applications that are yet to be made: `{"display_name": …, "application": id, "service_principal": id}`;
+    these get these ids then, and those that are there already are none of the answer's.
+
     `scopes` are subscriptions, resource groups and resources, made with all that encloses them; `groups` and
     `administrative_units` are object ids, `users` object ids or user principal names.
     """
-    created = _ensure_objects(world, body)
+    created = [*_reserve(world, body.get("reserved", [])), *_ensure_objects(world, body)]
     scopes, location = body.get("scopes", []), body.get("location", "westeurope")
     if not isinstance(scopes, list) or not isinstance(location, str) or len(scopes) > 10_000:
         _bad("'scopes' must be a list of resource ids.")
@@ -195,6 +198,25 @@ def ensure(world: World, body: Doc) -> list[str]:
             if one.kind != "root" and world.resources.get(one.id) is None:
                 _make(world, one, location)
                 created.append(one.id)
+    return created
+
+
+def _reserve(world: World, wanted: Any) -> list[str]:
+    created = []
+    if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
+        _bad("'reserved' must be a list of objects.")
+    for one in wanted:
+        ids = [one.get("application"), one.get("service_principal")]
+        name = one.get("display_name")
+        if not isinstance(name, str) or not all(
+            isinstance(id_, str) and is_guid(id_) for id_ in ids if id_ is not None
+        ):
+            _bad("A reservation takes 'display_name', and 'application' and 'service_principal' as object ids.")
+        if ids[0] is not None and world.directory.get(ids[0].lower()) is None:
+            world.reserve("application", name, ids[0])
+            if ids[1] is not None:
+                world.reserve("servicePrincipal", ids[0].lower(), ids[1])
+            created.append(ids[0])
     return created
 
 

@@ -56,6 +56,15 @@ class World:
         self.visits = Visits()
         self.requests = deque(maxlen=MOST_REQUESTS)
 
+    def reserve(self, kind: str, of: str, object_id: str) -> None:
+        """Give the next object of a kind that is made `of` this (an app's display name, a principal's application) this id."""
+        self.store.set_setting(f"reserved.{kind}.{of}", object_id.lower())
+
+    def reserved(self, kind: str, of: str) -> str | None:
+        """The id that the next such object is to have, if it has one and nothing has it yet."""
+        object_id = self.store.setting(f"reserved.{kind}.{of}")
+        return object_id if object_id and self.directory.get(object_id) is None else None
+
     @property
     def tenant_id(self) -> str:
         """The tenant's GUID."""

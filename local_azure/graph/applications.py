@@ -26,7 +26,7 @@ def make_application(ctx: Context, changes: Doc) -> Doc:
     doc = schema.merge(
         {
             **schema.defaults(APPLICATION.of("beta")),
-            "id": new_guid(),
+            "id": ctx.world.reserved("application", str(changes.get("displayName"))) or new_guid(),
             "appId": new_guid(),
             "createdDateTime": utc(ctx.world.store.now()),
             "publisherDomain": ctx.world.domain,
@@ -45,7 +45,7 @@ def make_principal(ctx: Context, application: Doc, changes: Doc) -> Doc:
     doc = schema.merge(
         {
             **schema.defaults(PRINCIPAL.of("beta")),
-            "id": new_guid(),
+            "id": ctx.world.reserved("servicePrincipal", application["id"]) or new_guid(),
             "createdDateTime": utc(ctx.world.store.now()),
             "appOwnerOrganizationId": ctx.world.tenant_id,
         },

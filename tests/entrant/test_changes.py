@@ -130,3 +130,11 @@ def test_a_difference_that_the_provider_tells_is_kept_even_where_both_sides_look
     same = state(requiredResourceAccesses=[{"resourceAppId": "a"}])
     reading = changes.read([event("update", after=True, old=same, new=same, detailedDiff=detail)])
     assert [difference.path for difference in reading.found[0].differences] == ["requiredResourceAccesses[0]"]
+
+
+def test_an_app_may_be_called_after_a_secret() -> None:
+    """Names of properties tell what is secret; names of apps in the stack's output, which holds no secret, do not."""
+    app = {"credentials": [{"name": "entrant 2026-09-28"}]}
+    given = {"identities": {"no-secret": app, "api-token": app}, "no_secret_client_secret": "warm bread"}
+    said = changes._properties(given, changes._hidden("pulumi:pulumi:Stack"))
+    assert said == {"identities": {"no-secret": app, "api-token": app}, "no_secret_client_secret": SECRET}
