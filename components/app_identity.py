@@ -98,10 +98,16 @@ class AppIdentity(pulumi.ComponentResource):
                 protect=args.get("protect"),
                 retain_on_delete=keep,
                 import_=f"/applications/{adopt['application']}" if adopt else None,
-                ignore_changes=["api.knownClientApplications"] if args.get("known_clients_apart") else None,
+                ignore_changes=[
+                    *(["api.knownClientApplications"] if args.get("known_clients_apart") else []),
+                    *(["owners"] if "owners" not in args and "first_owners" in args else []),
+                ],
             ),
         )
-        self.registration_digest = pulumi.Output.json_dumps(inputs).apply(
+        own = {
+            name: value for name, value in inputs.items() if name != "owners" or "owners" in args
+        }  # not the deployer
+        self.registration_digest = pulumi.Output.json_dumps(own).apply(
             lambda text: hashlib.sha256(text.encode()).hexdigest()
         )
         principal = args.get("service_principal", {})
@@ -116,6 +122,7 @@ class AppIdentity(pulumi.ComponentResource):
                 # The provider would delete a service principal even where it only used an existing one.
                 retain_on_delete=keep or principal.get("use_existing", False),
                 import_=f"/servicePrincipals/{adopted}" if adopted else None,
+                ignore_changes=["owners"] if "owners" not in principal and "first_owners" in args else [],
             ),
         )
         self.client_id = self.application.client_id

@@ -305,7 +305,10 @@ class AppIdentityArgs(TypedDict):
     service_management_reference: NotRequired[pulumi.Input[str]]
     """The app's entry in a service or asset management database."""
     owners: NotRequired[list[pulumi.Input[str]]]
-    """Object ids of owners."""
+    """Object ids of the registration's owners."""
+    first_owners: NotRequired[list[pulumi.Input[str]]]
+    """Object ids of owners that registration and service principal are made with where `owners` does not say; afterwards their
+    owners are left alone. The provider takes whoever makes them out again unless it is among them."""
     service_principal: NotRequired[ServicePrincipalArgs]
     """Settings of the service principal."""
     secret: NotRequired[SecretArgs]

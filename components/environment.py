@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any, TypeVar, cast
 
@@ -18,6 +19,7 @@ from entrant.config import App, Environment, RoleGrant
 from entrant.config.access import Permission, offered_permissions
 from entrant.config.checks import order, output_name
 from entrant.config.problems import Refused
+from entrant.config.registration import ServicePrincipal
 from entrant.config.values import Api, Owner, Reference, custom_role_id, parse_moment, permission_id
 from entrant.facts import errors
 from entrant.facts.apis import FIRST_PARTY
@@ -33,7 +35,7 @@ CONTRACT = 1
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True)
+@dataclass
 class Declared:
     """What a program has declared so far."""
 
@@ -44,6 +46,15 @@ class Declared:
     role_definitions: dict[str, authorization.RoleDefinition] = field(default_factory=dict)
     _apis: dict[str, azuread.GetServicePrincipalResult] = field(default_factory=dict)
     _users: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def deployer(self) -> str:
+        """The object id of whoever runs the program."""
+        return cast(str, _signed_in().object_id)
+
+    def owners(self, said: App | ServicePrincipal) -> list[pulumi.Input[str]] | None:
+        """The object ids of owners; None where the file does not say who they are."""
+        return [self.owner(owner) for owner in said.owners] if "owners" in said.model_fields_set else None
 
     def api(self, client_id: str) -> azuread.GetServicePrincipalResult:
         """The service principal of an API that this environment does not declare."""
@@ -70,7 +81,7 @@ class Declared:
         if owner.kind == "app":
             return self.identities[owner.value].service_principal_id
         if owner.kind == "deployer":
-            return cast(str, _signed_in().object_id)
+            return self.deployer
         if owner.value not in self._users:
             self._users[owner.value] = look_up(
                 lambda: azuread.get_user(user_principal_name=owner.value).object_id,
@@ -213,7 +224,7 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
         "app_roles": _app_roles(name, app),
         "api": _api(name, app),
         "known_clients_apart": bool(app.api and app.api.known_clients) or None,
-        "owners": [declared.owner(owner) for owner in app.owners],
+        "first_owners": [declared.deployer],
         "service_principal": _service_principal(declared, app),
         "secret": _secret(app),
         "certificates": {
@@ -237,6 +248,8 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
         "now": now,
     }
     given = {key: value for key, value in args.items() if value not in (None, [], {})}
+    owners = declared.owners(app)
+    given |= {} if owners is None else {"owners": owners}
     return cast(AppIdentityArgs, given | _handed_out(declared.before, name))
 
 
@@ -275,7 +288,8 @@ def _service_principal(declared: Declared, app: App) -> dict[str, Any] | None:
     if principal is None:
         return None
     args = principal.model_dump(mode="json", exclude_none=True, exclude={"owners"})
-    return args | {"owners": [declared.owner(owner) for owner in principal.owners]}
+    owners = declared.owners(principal)
+    return args if owners is None else args | {"owners": owners}
 
 
 def _secret(app: App) -> dict[str, Any] | None:

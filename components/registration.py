@@ -45,7 +45,7 @@ def application_inputs(args: AppIdentityArgs) -> dict[str, Any]:
         "group_membership_claims": args.get("group_claims"),
         "tags": _tags(args, marked="adopt" not in args),
         "service_management_reference": args.get("service_management_reference"),
-        "owners": args.get("owners"),
+        "owners": args.get("owners", None if "adopt" in args else args.get("first_owners")),
         "required_resource_accesses": [_required(api) for api in args.get("permissions", {}).values()],
     }
     return {name: value for name, value in inputs.items() if value not in (None, [], {})}
@@ -64,7 +64,7 @@ def principal_inputs(args: AppIdentityArgs) -> dict[str, Any]:
         "notification_email_addresses": principal.get("notification_emails"),
         "login_url": principal.get("login_url"),
         "tags": _tags(principal if own else args, marked=not existing) if own or not existing else None,
-        "owners": principal.get("owners"),
+        "owners": principal.get("owners", None if existing else args.get("first_owners")),
         "use_existing": principal.get("use_existing"),
     }
     return {name: value for name, value in inputs.items() if value not in (None, [], {})}

@@ -90,7 +90,8 @@ class App(Model):
     service_management_reference: Text | None = None
     """The app's entry in a service or asset management database; some tenants demand it."""
     owners: tuple[OwnerRef, ...] = ()
-    """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi). Default: none."""
+    """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi). Default:
+    whoever makes the registration, and owners are left alone afterwards."""
     service_principal: ServicePrincipal | None = None
     """Settings of the service principal, which every app has."""
     secret: SecretOrNot | None = None

@@ -284,7 +284,8 @@ class ServicePrincipal(Model):
     feature_tags: FeatureTags | None = None
     """Tags with a meaning."""
     owners: tuple[OwnerRef, ...] = ()
-    """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi)."""
+    """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi). Default: whoever makes
+    the service principal, and owners are left alone afterwards."""
     use_existing: Bool = False
     """Take the service principal that exists for this registration already, and leave it on removal. Default false."""
 

@@ -126,7 +126,8 @@ class Judged:
 def _resource(given: pulumi_policy.PolicyResource) -> Resource:
     parent = given.parent.urn if given.parent else None
     links = {name: [each.urn for each in found] for name, found in given.property_dependencies.items()}
-    return Resource(given.resource_type, given.urn, plain(given.props), parent, links)
+    ignored = tuple(given.opts.ignore_changes)
+    return Resource(given.resource_type, given.urn, plain(given.props), parent, links, ignored)
 
 
 def plain(value: Any) -> Any:

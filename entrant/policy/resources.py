@@ -55,6 +55,8 @@ class Resource:
     properties: Mapping[str, Any]
     parent: str | None = None
     links: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ignored: Sequence[str] = ()
+    """The properties whose changes are ignored, so that what they are declared as is not what they are."""
 
     @property
     def app(self) -> str:
@@ -136,7 +138,8 @@ def estates(resources: Sequence[Resource]) -> Iterator[tuple[Resource, Thing]]:
                 members[home.urn].append(resource)
     for application in applications:
         mine = members[application.urn]
-        owners = application.properties.get("owners")
+        # Where they are ignored, nobody is named: whoever makes the registration owns it, and others may come.
+        owners = application.properties.get("owners") if "owners" not in application.ignored else None
         count = len(owners) if isinstance(owners, list) else int(owners is UNKNOWN)
         yield application, Owners(count + sum(each.type == _OWNER for each in mine))
         inline = bool(_mapping(application.properties.get("password")))  # the provider takes one at most

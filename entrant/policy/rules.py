@@ -51,7 +51,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """The number of a registration's owners."""
+    """The number of a registration's owners that are named."""
 
     count: int
 

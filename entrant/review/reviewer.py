@@ -20,7 +20,7 @@ from entrant.facts.scopes import is_guid
 from entrant.outputs import App
 from entrant.review.comparison import Comparison, Origin, client_id_of, differing, later
 from entrant.review.document import CredentialChange, Finding, Outside, Part, ResourceChange, Review
-from entrant.review.snapshot import CLIENTS, Holding, Identity, Picture, of_changes, of_environment
+from entrant.review.snapshot import CLIENTS, Holding, Identity, Picture, of_changes, of_environment, says_owners
 
 _SECRET: Final = ":ApplicationPassword"
 
@@ -80,7 +80,11 @@ def of_preview(
         stack=stack,
         saw_cloud=True,
         base=base.name if base else "",
-        digest=_digest("plan", stack, map(_essence, (c for c in reading.planned if c.changes or c.protection_changes))),
+        digest=_digest(
+            "plan",
+            stack,
+            (_essence(c, environment) for c in reading.planned if c.changes or c.protection_changes),
+        ),
         breaks=tuple(comparison.planned_breaks(missing, edited)),
         apps=tuple(comparison.apps({change.urn for change in reading.found})),
         access=tuple(comparison.access()),
@@ -236,13 +240,21 @@ def _findings(report: Report | None, base: Base | None) -> tuple[Finding, ...]:
 # ------------------------------------------------------------------------------------------------------------------- digest
 
 
-def _essence(change: Change) -> dict[str, Any]:
-    """What makes a change the one that was reviewed: what is done to which resource, from what, to what."""
+def _essence(change: Change, environment: Environment | None) -> dict[str, Any]:
+    """What makes a change the one that was reviewed: what is done to which resource, from what, to what.
+
+    Where the file does not say who owns something new, whoever makes it does, which is somebody else in a plan.
+    """
+    inputs = dict(change.new.inputs) if change.new else None
+    if inputs is not None and change.operation == "create" and environment is not None:
+        app = environment.apps.get(change.app or "")
+        if app is not None and not says_owners(app, change.type):
+            inputs.pop("owners", None)
     return {
         "urn": change.urn,
         "operation": change.operation,
         "id": change.old.id if change.old else "",
-        "inputs": change.new.inputs if change.new else None,
+        "inputs": inputs,
         "protected": [side.protected if side else None for side in (change.old, change.new)],
         "differences": [
             (difference.path, difference.kind, difference.replaces, difference.old) for difference in change.differences

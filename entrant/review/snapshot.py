@@ -317,6 +317,12 @@ def _state(change: Change, side: Literal["old", "new"]) -> Side | None:
     return change.old if side == "old" else change.new
 
 
+def says_owners(app: App | None, type_: str) -> bool:
+    """Whether an app's file says who owns its registration, or its service principal; else whoever makes it does."""
+    said = app.service_principal if app and type_ == _PRINCIPAL else app
+    return said is not None and "owners" in said.model_fields_set
+
+
 def _known(value: Any) -> str:
     return "" if value in (None, UNKNOWN) else str(value)
 
@@ -404,7 +410,8 @@ class _Names:
                 unit = _known(state.get("directoryScopeId")).removeprefix("/administrativeUnits/").strip("/")
                 yield _directory_role(app, _known(state.get("roleId")), unit)
             case t if t in (_APPLICATION, _PRINCIPAL):
-                for owner in state.inputs.get("owners") or ():
+                known = app not in self._apps or says_owners(self._apps[app], change.type)
+                for owner in (state.inputs.get("owners") or ()) if known else ():
                     if owner != UNKNOWN:
                         yield Holding(app, "owner", str(owner).lower(), str(owner))
                 if change.type == _APPLICATION:

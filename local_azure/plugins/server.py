@@ -244,6 +244,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             state, _ = decode(request.olds)
             old_inputs, _ = decode(request.old_inputs)
             secret = secrets | rtype.secrets()
+            news |= {name: state[name] for name in request.ignoreChanges if name in state and name in rtype.props}
             resource = Resource(rtype, request.urn, news, state, request.id)
             if request.preview:
                 return provider_pb2.UpdateResponse(properties=encode(self.plugin.preview(resource), secret))

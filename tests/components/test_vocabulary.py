@@ -130,7 +130,7 @@ def app(tmp_path: Path, *lines: str, **options: Any) -> Deployment:
 def test_a_line_of_the_registration_becomes_the_providers_input(
     tmp_path: Path, line: str, inputs: dict[str, Any]
 ) -> None:
-    plain = {"displayName": "A", "preventDuplicateNames": True, "tags": ["entrant"]}
+    plain = {"displayName": "A", "preventDuplicateNames": True, "tags": ["entrant"], "owners": [TENANT]}
     assert app(tmp_path, line).one(APPLICATION).inputs == plain | inputs
 
 
@@ -165,6 +165,7 @@ def test_a_line_of_the_service_principal_becomes_the_providers_input(
         "appRoleAssignmentRequired": False,
         "useExisting": False,
         "tags": ["app", "entrant"],
+        "owners": [TENANT],
     }
     assert {key: value for key, value in made.items() if key != "clientId"} == plain | inputs
 
@@ -285,7 +286,7 @@ def test_known_clients_are_put_again_whenever_the_registration_changes(tmp_path:
     request = made.one(azuread("ApplicationKnownClients")).request
     assert request.HasField("replacement_trigger")
     assert request.deleteBeforeReplace
-    assert list(made.one(APPLICATION, "log-api").request.ignoreChanges) == ["api.knownClientApplications"]
+    assert list(made.one(APPLICATION, "log-api").request.ignoreChanges) == ["api.knownClientApplications", "owners"]
     assert list(made.one(APPLICATION, "portal").request.ignoreChanges) == []
 
 
@@ -377,6 +378,27 @@ def test_what_is_removed_is_kept_if_the_app_or_the_environment_says_so(
 ) -> None:
     made = up(tmp_path, f"on_remove: {environment}\napps: {{a: {{{f'on_remove: {own}' if own else ''}}}}}\n")
     assert {r.request.retainOnDelete for r in made.resources if r.type in (APPLICATION, PRINCIPAL)} == {kept}
+
+
+@pytest.mark.parametrize(
+    ("lines", "owners", "ignored"),
+    [
+        ([], ([TENANT], [TENANT]), (True, True)),
+        ([f"owners: [{GUID}]"], ([GUID], [TENANT]), (False, True)),
+        (["owners: []", "service_principal: {owners: []}"], ([], []), (False, False)),
+        ([f"service_principal: {{owners: [{GUID}]}}"], ([TENANT], [GUID]), (True, False)),
+        (["service_principal: {use_existing: true}"], ([TENANT], []), (True, True)),
+        ([f"adopt: {{application: {GUID}}}", "on_remove: keep"], ([], [TENANT]), (True, True)),
+    ],
+)
+def test_whoever_makes_something_owns_it_unless_the_file_says_who_does(
+    tmp_path: Path, lines: list[str], owners: tuple[list[str], list[str]], ignored: tuple[bool, bool]
+) -> None:
+    """And what the file does not say is left alone afterwards."""
+    made = app(tmp_path, *lines)
+    both = (made.one(APPLICATION), made.one(PRINCIPAL))
+    assert tuple(each.inputs.get("owners", []) for each in both) == owners
+    assert tuple("owners" in each.request.ignoreChanges for each in both) == ignored
 
 
 def test_apps_are_owned_by_service_principals_of_other_apps(tmp_path: Path) -> None:
