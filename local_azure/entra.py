@@ -336,13 +336,19 @@ def _claims(world: World, principal: Doc, resource: Resource, how: str, asked_cl
             "ver": "1.0",
             "xms_tcdt": int(float(world.store.setting("created") or 0)),
             "xms_idrel": "7 30",
-            "wids": ["0997a1d0-0d1d-4acb-b408-d5ca73121e90"],
+            "wids": ["0997a1d0-0d1d-4acb-b408-d5ca73121e90", *_directory_roles(world, principal)],
         }
     if roles:
         claims["roles"] = roles
     if asked_claims and "CP1" in _capabilities(asked_claims):
         claims["xms_cc"] = ["CP1"]
     return claims
+
+
+def _directory_roles(world: World, principal: Doc) -> list[str]:
+    """Template ids of the directory roles that a principal has in the whole directory."""
+    held = world.directory.find("roleAssignment", "principalId", principal["id"])
+    return sorted({one["roleDefinitionId"] for one in held if one["directoryScopeId"] == "/"})
 
 
 def _roles(world: World, principal: Doc, resource: Doc) -> list[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 import local_azure
-from facts.apis import GRAPH, graph_permissions
-from facts.directory_roles import find_directory_role
+from entrant.facts.apis import GRAPH, graph_permissions
+from entrant.facts.directory_roles import find_directory_role
 from local_azure import LocalAzure
 from tests.conftest import Project
 from tests.local_azure.conftest import Client, Identity

@@ -1,19 +1,28 @@
 """Before `pulumi up`, as the deployer: what would stand in the way, and what to do about it."""
 
+import contextlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
+from urllib.parse import quote
 
-from entrant import config, engine
+from entrant import config, engine, outputs
 from entrant.access.deployer import Deployer
-from entrant.errors import EntrantError, RefusedError
+from entrant.config.access import offered_permissions
+from entrant.config.values import Owner, custom_role_id
+from entrant.errors import EntrantError, RefusedError, StackNotFoundError
+from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import Permission, permits
+from entrant.facts.scopes import Scope
+from entrant.outputs import App
 from entrant.setup import bootstrap
 
 State = Literal["ok", "problem", "unknown"]
@@ -24,19 +33,73 @@ ASSIGNMENTS = 4000
 """Role assignments that a subscription takes (Azure RBAC limits)."""
 NON_ADMIN_OBJECTS = 250
 """Directory objects that somebody without an administrator role may create (Microsoft Entra service limits)."""
-_WRITE = "Microsoft.Authorization/roleAssignments/write"
-_CREATES = ("Application.ReadWrite.All", "Application.ReadWrite.OwnedBy", "Directory.ReadWrite.All")
-_CONSENTS = ("AppRoleAssignment.ReadWrite.All",)
-_DIRECTORY_ROLES = {
-    "62e90394-69f5-4237-9190-012177145e10": "Global Administrator",
-    "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3": "Application Administrator",
-    "158c047a-c907-4556-b7ef-446551a6b5f7": "Cloud Application Administrator",
-    "cf1c38e5-3621-4004-a7cb-879624dced7c": "Application Developer",
-    "e8611ab8-c189-46e8-94e1-60213ab1f814": "Privileged Role Administrator",
-}
-"""Template ids of directory roles, as they stand in a token's `wids` claim (Microsoft Entra built-in roles)."""
-_ROLES_WITHOUT_QUOTA = ("Global Administrator", "Application Administrator", "Cloud Application Administrator")
-_ROLES_THAT_CONSENT = ("Global Administrator", "Privileged Role Administrator")
+_ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+_DEFINE = "Microsoft.Authorization/roleDefinitions/write"
+_ALL_APPLICATIONS = ("Application.ReadWrite.All", "Directory.ReadWrite.All")
+_APPLICATION_ROLES = ("Application Administrator", "Cloud Application Administrator", "Global Administrator")
+"""Directory roles that manage every registration and service principal, and have no quota of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something that an `up` does in the directory, and what lets it: one of the permissions of Microsoft Graph or one of the
+    directory roles.
+
+    `asked` tells what an app asks of it, in words that are the same for the same thing. Sources: the permissions tables of
+    Microsoft Graph's reference for each request; Microsoft, "Microsoft Entra built-in roles".
+    """
+
+    what: str
+    permissions: tuple[str, ...]
+    roles: tuple[str, ...]
+    asked: Callable[[config.App], Iterator[str]]
+    there: Callable[[App], Iterator[str]]
+    """What an app of the stack's outputs has of it already, in the same words."""
+
+
+RIGHTS = (
+    Right(  # POST /servicePrincipals/{id}/appRoleAssignments
+        "consent",
+        ("AppRoleAssignment.ReadWrite.All",),
+        ("Privileged Role Administrator", "Global Administrator"),
+        lambda app: _consents(app, "application"),
+        lambda app: _consents_there(app, "application"),
+    ),
+    Right(  # POST /oauth2PermissionGrants
+        "delegated consent",
+        ("DelegatedPermissionGrant.ReadWrite.All", "Directory.ReadWrite.All"),
+        ("Cloud Application Administrator", "Application Administrator", "Global Administrator"),
+        lambda app: _consents(app, "delegated"),
+        lambda app: _consents_there(app, "delegated"),
+    ),
+    Right(  # POST /groups/{id}/members/$ref
+        "add to groups",
+        ("GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All"),
+        ("Groups Administrator", "Directory Writers", "User Administrator", "Global Administrator"),
+        lambda app: iter(app.groups),
+        lambda app: iter(app.groups or ()),
+    ),
+    Right(  # POST /roleManagement/directory/roleAssignments
+        "give directory roles",
+        ("RoleManagement.ReadWrite.Directory",),
+        ("Privileged Role Administrator", "Global Administrator"),
+        lambda app: (f"{each.role.id} {each.administrative_unit}" for each in app.directory_roles),
+        lambda app: (f"{each['role_id']} {each['administrative_unit']}" for each in app.directory_roles or ()),
+    ),
+)
+"""What an `up` does in the directory beside making registrations and service principals."""
+
+
+def _consents(app: config.App, kind: Literal["application", "delegated"]) -> Iterator[str]:
+    for permission in app.permissions:
+        if permission.consent:
+            yield from (f"{permission.api.name} {value}" for value in getattr(permission, kind))
+
+
+def _consents_there(app: App, kind: str) -> Iterator[str]:
+    for entry in app.permissions:
+        if entry["consent"] and entry["kind"] == kind:
+            yield f"{entry['api']} {entry['name']}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +113,17 @@ class Finding:
 
 
 def examine(
-    environment: config.Environment, deployer: Deployer | None, *, cwd: Path, environ: Mapping[str, str]
+    environment: config.Environment,
+    deployer: Deployer | None,
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    stack: str | None = None,
 ) -> Iterator[Finding]:
-    """Everything that can be looked at; where a look fails, its finding is `unknown` and says why."""
+    """Everything that can be looked at; where a look fails, its finding is `unknown` and says why.
+
+    What the outputs of `stack` have is there already: rights for it and room for it are not asked for again.
+    """
     yield from _each(_engine, cwd, environ)
     if deployer is None:
         yield Finding(
@@ -62,8 +133,34 @@ def examine(
             "log in with `az login`, or set ARM_CLIENT_ID, ARM_TENANT_ID and a credential",
         )
         return
-    for look in (_who, _applications, _roles, _consent, _lifetime, _quotas):
+    there: Mapping[str, App] = {}
+    if stack is not None:
+        try:
+            there = _there(stack, cwd, environ)
+        except EntrantError as error:
+            said = f"its outputs are not readable, so all of the file counts as new: {error}"
+            yield Finding("stack", "unknown", said, error.next_step)
+    for look in (_who, _lifetime):
         yield from _each(look, environment, deployer)
+    for compare in (_applications, _owners, _rights, _look_ups, _roles, _definitions, _quotas):
+        yield from _each(compare, environment, deployer, there)
+
+
+def _there(stack: str, cwd: Path, environ: Mapping[str, str]) -> Mapping[str, App]:
+    """The apps of a stack's outputs; none before its first `up`.
+
+    Raises:
+        EntrantError: the outputs cannot be read.
+    """
+    try:
+        said = engine.run(["stack", "output", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout
+    except StackNotFoundError:
+        return {}
+    return (
+        {}
+        if said.strip() in ("", "{}")
+        else outputs.from_text(said, f"the output of stack {stack}", secrets=False).apps
+    )
 
 
 def _each(look: Callable[..., Iterator[Finding]], *given: object) -> Iterator[Finding]:
@@ -127,14 +224,22 @@ def _held(deployer: Deployer) -> tuple[set[str], set[str]]:
     claims = _claims(deployer, "graph")
     roles, wids = claims.get("roles") or (), claims.get("wids") or ()
     assert isinstance(roles, list | tuple) and isinstance(wids, list | tuple)
-    return set(map(str, roles)), {_DIRECTORY_ROLES[str(wid)] for wid in wids if str(wid) in _DIRECTORY_ROLES}
+    return set(map(str, roles)), {role.name for wid in wids if (role := find_directory_role(str(wid)))}
 
 
-def _applications(environment: config.Environment, deployer: Deployer) -> Iterator[Finding]:
-    permissions, roles = _held(deployer)
-    by = [*sorted(permissions & set(_CREATES)), *sorted(roles - {"Privileged Role Administrator"})]
+def _by(deployer: Deployer, permissions: Iterable[str], roles: Iterable[str]) -> str:
+    """Which of these the deployer has, in words; empty when it has none."""
+    held, held_roles = _held(deployer)
+    return ", ".join([*sorted(held & set(permissions)), *sorted(held_roles & set(roles))])
+
+
+def _applications(
+    environment: config.Environment, deployer: Deployer, there: Mapping[str, App] = MappingProxyType({})
+) -> Iterator[Finding]:
+    create = ("Application.ReadWrite.OwnedBy", *_ALL_APPLICATIONS)
+    by = _by(deployer, create, ("Application Developer", *_APPLICATION_ROLES))
     if by:
-        yield Finding("create applications", "ok", ", ".join(by))
+        yield Finding("create applications", "ok", by)
         return
     try:
         policy = deployer.graph("/policies/authorizationPolicy")
@@ -154,38 +259,168 @@ def _applications(environment: config.Environment, deployer: Deployer) -> Iterat
         yield Finding("create applications", "problem", "no permission and no directory role for it", step)
 
 
-def _roles(environment: config.Environment, deployer: Deployer) -> Iterator[Finding]:
-    scopes = {grant.scope.id: grant.scope for app in environment.apps.values() for grant in app.roles}
-    for scope in scopes.values():
-        what = f"assign roles on {scope.name}"
-        path = f"{scope.id.rstrip('/')}/providers/Microsoft.Authorization/permissions"
-        try:
-            blocks = [Permission.of(entry) for entry in deployer.listed(deployer.arm(path), "arm")]
-        except RefusedError as error:
-            gone = error.status == 404
-            step = "check the scope's id, or create it first" if gone else error.next_step
-            yield Finding(what, "problem", f"{error.code}: {scope.id}", step)
-            continue
-        if permits(blocks, _WRITE):
-            yield Finding(what, "ok", f"{_WRITE} at {scope.id}")
-        else:
-            step = "give the deployer Role Based Access Control Administrator there"
-            yield Finding(what, "problem", f"no role allows {_WRITE} at {scope.id}", step)
-
-
-def _consent(environment: config.Environment, deployer: Deployer) -> Iterator[Finding]:
-    wanting = [
-        name for name, app in environment.apps.items() if any(permission.consent for permission in app.permissions)
-    ]
-    if not wanting:
+def _owners(environment: config.Environment, deployer: Deployer, there: Mapping[str, App]) -> Iterator[Finding]:
+    """Whether a deployer that may change only what it owns owns it, and goes on to."""
+    if _by(deployer, _ALL_APPLICATIONS, _APPLICATION_ROLES):
         return
-    permissions, roles = _held(deployer)
-    by = [*sorted(permissions & set(_CONSENTS)), *sorted(roles & set(_ROLES_THAT_CONSENT))]
-    if by:
-        yield Finding("consent", "ok", ", ".join(by))
-    else:
-        step = "grant AppRoleAssignment.ReadWrite.All and DelegatedPermissionGrant.ReadWrite.All, or let an administrator consent"
-        yield Finding("consent", "problem", f"{', '.join(wanting)} ask for it and the deployer may not give it", step)
+    claims = _claims(deployer, "graph")
+    who = str(claims.get("oid")).lower()
+    names = {who, str(claims.get("upn")).lower()}
+
+    def among(owners: Iterable[Owner]) -> bool:
+        return any(
+            owner.kind == "deployer"
+            or owner.value.lower() in names
+            or (owner.kind == "app" and owner.value in there and there[owner.value].service_principal_id == who)
+            for owner in owners
+        )
+
+    may = "may change only what it owns"
+    for name, app in environment.apps.items():
+        for where, said in (("owners", app), ("service_principal.owners", app.service_principal)):
+            if said is not None and "owners" in said.model_fields_set and not among(said.owners):
+                step = f"add it to `{where}`, or leave that out, or give it Application.ReadWrite.All"
+                yield Finding(f"owners of {name}", "problem", f"the deployer {may}, and `{where}` leaves it out", step)
+    wanted = {
+        name: tuple(filter(None, (app.object_id, app.service_principal_id)))
+        for name, app in there.items()
+        if name in environment.apps
+    }
+    for name, app in environment.apps.items():
+        if app.adopt and name not in wanted:
+            wanted[name] = tuple(filter(None, (app.adopt.application, app.adopt.service_principal)))
+    if not wanted:
+        return
+    collection = "servicePrincipals" if claims.get("idtyp") == "app" else "users"
+    owned = deployer.listed(deployer.graph(f"/{collection}/{who}/ownedObjects", select="id"), "graph")
+    ids = {str(entry["id"]).lower() for entry in owned}
+    for name, objects in wanted.items():
+        if foreign := [each for each in objects if each.lower() not in ids]:
+            step = "have an administrator make it an owner, or give it Application.ReadWrite.All"
+            yield Finding(f"owners of {name}", "problem", f"the deployer {may}, and not {' and '.join(foreign)}", step)
+
+
+def _rights(environment: config.Environment, deployer: Deployer, there: Mapping[str, App]) -> Iterator[Finding]:
+    for right in RIGHTS:
+        wanting = [
+            name
+            for name, app in environment.apps.items()
+            if set(right.asked(app)) - (set(right.there(there[name])) if name in there else set())
+        ]
+        if not wanting:
+            continue
+        if by := _by(deployer, right.permissions, right.roles):
+            yield Finding(right.what, "ok", by)
+        else:
+            step = f"grant {right.permissions[0]}, or the role {right.roles[0]}, or let an administrator run the `up`"
+            yield Finding(
+                right.what, "problem", f"{', '.join(wanting)} ask for it and the deployer may not give it", step
+            )
+
+
+def _look_ups(environment: config.Environment, deployer: Deployer, there: Mapping[str, App]) -> Iterator[Finding]:
+    """What the program looks up in the directory, or refers to there."""
+    for user in environment.all_users():
+        path, right = f"/users/{quote(user)}", "grant User.Read.All, or name the owner by object id"
+        yield from _seen(deployer, f"owner {user}", path, "correct the owner", right)
+    for client_id in sorted(_apis(environment)):
+        what, right = f"API {client_id}", "grant Application.Read.All"
+        try:
+            found = deployer.graph("/servicePrincipals", filter=f"appId eq '{client_id}'", select="id")["value"]
+        except RefusedError as error:
+            yield Finding(what, "problem", f"not readable ({error.code})", right)
+            continue
+        if not found:
+            step = f"check the id, or have an administrator add it: az ad sp create --id {client_id}"
+            yield Finding(what, "problem", "it has no service principal in this tenant", step)
+    for name, app in environment.apps.items():
+        known = there.get(name)
+        for group in sorted(set(app.groups) - set((known.groups if known else None) or ())):
+            yield from _seen(deployer, f"group {group}", f"/groups/{group}", "correct it", "grant GroupMember.Read.All")
+        for unit in sorted({each.administrative_unit for each in app.directory_roles if each.administrative_unit}):
+            path, right = f"/directory/administrativeUnits/{unit}", "grant AdministrativeUnit.Read.All to see it here"
+            yield from _seen(deployer, f"administrative unit {unit}", path, "correct it", right, needed=False)
+        if app.adopt and known is None:
+            adopted = {"applications": app.adopt.application, "servicePrincipals": app.adopt.service_principal}
+            for collection, guid in adopted.items():
+                if guid:
+                    right = "grant Application.Read.All"
+                    yield from _seen(deployer, f"{name} adopts {guid}", f"/{collection}/{guid}", "correct it", right)
+
+
+def _seen(
+    deployer: Deployer, what: str, path: str, remedy: str, right: str, *, needed: bool = True
+) -> Iterator[Finding]:
+    """A finding where an object of the directory is not there, or cannot be seen though an `up` has to (`needed`)."""
+    try:
+        deployer.graph(path, select="id")
+    except RefusedError as error:
+        if error.status == 404:
+            yield Finding(what, "problem", "there is none in this tenant", remedy)
+        else:
+            yield Finding(what, "problem" if needed else "unknown", f"not readable ({error.code})", right)
+
+
+def _apis(environment: config.Environment) -> set[str]:
+    """Client ids of the APIs whose service principals the program looks up."""
+    return {
+        permission.api.client_id
+        for app in environment.apps.values()
+        for permission in app.permissions
+        if permission.api.client_id and (permission.consent or offered_permissions(permission.api.client_id) is None)
+    }
+
+
+def _roles(
+    environment: config.Environment, deployer: Deployer, there: Mapping[str, App] = MappingProxyType({})
+) -> Iterator[Finding]:
+    new = _new_grants(environment, there)
+    for scope in {grant.scope.id: grant.scope for grant in new}.values():
+        step = "give the deployer Role Based Access Control Administrator there"
+        yield _permitted(deployer, scope, f"assign roles on {scope.name}", _ASSIGN, step)
+
+
+def _definitions(environment: config.Environment, deployer: Deployer, there: Mapping[str, App]) -> Iterator[Finding]:
+    """A custom role is written with the right to at each scope it can be assigned at."""
+    for key, definition in environment.role_definitions.items():
+        first = definition.assignable_scopes[0]
+        kind = "providers/Microsoft.Authorization/roleDefinitions"
+        path = f"{first.id.rstrip('/')}/{kind}/{custom_role_id(key, first)}"
+        with contextlib.suppress(RefusedError):
+            deployer.arm(path)
+            continue  # it is there
+        for scope in definition.assignable_scopes:
+            step = "give the deployer Owner or User Access Administrator there"
+            yield _permitted(deployer, scope, f"define {key} on {scope.name}", _DEFINE, step)
+
+
+def _permitted(deployer: Deployer, scope: Scope, what: str, action: str, step: str) -> Finding:
+    """Whether the deployer's roles at a scope allow an action there."""
+    path = f"{scope.id.rstrip('/')}/providers/Microsoft.Authorization/permissions"
+    try:
+        blocks = [Permission.of(entry) for entry in deployer.listed(deployer.arm(path), "arm")]
+    except RefusedError as error:
+        gone = error.status == 404
+        step = "check the scope's id, or create it first" if gone else error.next_step or step
+        return Finding(what, "problem", f"{error.code}: {scope.id}", step)
+    if permits(blocks, action):
+        return Finding(what, "ok", f"{action} at {scope.id}")
+    return Finding(what, "problem", f"no role allows {action} at {scope.id}", step)
+
+
+def _new_grants(environment: config.Environment, there: Mapping[str, App]) -> list[config.RoleGrant]:
+    """The role assignments that are not there yet."""
+    held = {
+        (name, grant.role_definition_id.lower(), grant.scope.lower())
+        for name, app in there.items()
+        for grant in app.grants
+    }
+    return [
+        grant
+        for name, app in environment.apps.items()
+        for grant in app.roles
+        if (name, grant.role.guid.lower(), grant.scope.id.lower()) not in held and not grant.adopt
+    ]
 
 
 def _lifetime(environment: config.Environment, deployer: Deployer) -> Iterator[Finding]:
@@ -233,32 +468,40 @@ def _duration(text: str) -> timedelta:
     return timedelta(days=365 * years + 30 * months + days, hours=hours)
 
 
-def _quotas(environment: config.Environment, deployer: Deployer) -> Iterator[Finding]:
-    wanted: dict[str, int] = {}
-    for app in environment.apps.values():
-        for grant in app.roles:
-            if grant.scope.subscription:
-                wanted[grant.scope.subscription] = wanted.get(grant.scope.subscription, 0) + 1
-    for subscription, more in wanted.items():
+def _quotas(
+    environment: config.Environment, deployer: Deployer, there: Mapping[str, App] = MappingProxyType({})
+) -> Iterator[Finding]:
+    """Whether there is room for what is not there yet."""
+    declared = {grant.scope.subscription for app in environment.apps.values() for grant in app.roles}
+    new = Counter(grant.scope.subscription for grant in _new_grants(environment, there))
+    for subscription in sorted(filter(None, declared)):
         path = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleAssignments"
         try:
             count = sum(1 for _ in deployer.listed(deployer.arm(path), "arm"))
         except RefusedError as error:
             yield Finding(f"assignments in {subscription}", "unknown", f"not readable ({error.code})")
             continue
-        full = count + more > ASSIGNMENTS
-        said = f"{count} of {ASSIGNMENTS}, {more} declared"
+        more = new[subscription]
+        full = bool(more) and count + more > ASSIGNMENTS
+        said = f"{count} of {ASSIGNMENTS}, {more} new"
         step = "assign to groups or at wider scopes, and remove orphans" if full else None
         yield Finding(f"assignments in {subscription}", "problem" if full else "ok", said, step)
-    need = 2 * len(environment.apps)
-    if need > NON_ADMIN_OBJECTS and not _held(deployer)[1] & set(_ROLES_WITHOUT_QUOTA):
-        said = f"{need} are declared; without an administrator role nobody may create more than {NON_ADMIN_OBJECTS}"
-        yield Finding("objects of the deployer", "problem", said, f"give it the role {_ROLES_WITHOUT_QUOTA[-1]}")
+    need = sum(_objects(app) for name, app in environment.apps.items() if name not in there)
+    if need > NON_ADMIN_OBJECTS and not _held(deployer)[1] & set(_APPLICATION_ROLES):
+        said = f"{need} are new; without an administrator role nobody may create more than {NON_ADMIN_OBJECTS}"
+        yield Finding("objects of the deployer", "problem", said, "give it the role Cloud Application Administrator")
     organization = deployer.graph("/organization", select="id,directorySizeQuota").get("value") or [{}]
     quota = organization[0].get("directorySizeQuota") or {}
     if quota.get("total"):
-        left = int(quota["total"]) - int(quota["used"])
-        step = "remove what is no longer used; deleted objects count for 30 days" if left < need else None
-        yield Finding(
-            "directory size", "ok" if left >= need else "problem", f"{quota['used']} of {quota['total']} objects", step
-        )
+        full = bool(need) and int(quota["used"]) + need > int(quota["total"])
+        step = "remove what is no longer used; deleted objects count for 30 days" if full else None
+        said = f"{quota['used']} of {quota['total']} objects, {need} new"
+        yield Finding("directory size", "problem" if full else "ok", said, step)
+
+
+def _objects(app: config.App) -> int:
+    """How many objects of the directory a new app makes: its registration and its service principal, unless they exist."""
+    existing = app.service_principal is not None and app.service_principal.use_existing
+    if app.adopt:
+        return int(not app.adopt.service_principal and not existing)
+    return 2 - existing

@@ -220,7 +220,9 @@ def doctor(stack: str, cwd: Path | None, form: str) -> int:
             str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
         ) from None
     deployer = deployers.find(clouds.resolve(environment.cloud, os.environ), os.environ)
-    findings = list(examination.examine(environment, deployer, cwd=cwd or project.ROOT, environ=os.environ))
+    findings = list(
+        examination.examine(environment, deployer, cwd=cwd or project.ROOT, environ=os.environ, stack=stack)
+    )
     if form == "json":
         fields = ("what", "state", "evidence", "next_step")
         click.echo(json.dumps([{name: getattr(finding, name) for name in fields} for finding in findings]))

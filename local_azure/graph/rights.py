@@ -28,6 +28,7 @@ READ = {
         "Group.Read.All",
         "Group.ReadWrite.All",
         "GroupMember.Read.All",
+        "GroupMember.ReadWrite.All",
         "Directory.Read.All",
         "Directory.ReadWrite.All",
     ),

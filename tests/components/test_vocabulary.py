@@ -287,7 +287,7 @@ def test_known_clients_are_put_again_whenever_the_registration_changes(tmp_path:
     assert request.HasField("replacement_trigger")
     assert request.deleteBeforeReplace
     assert list(made.one(APPLICATION, "log-api").request.ignoreChanges) == ["api.knownClientApplications", "owners"]
-    assert list(made.one(APPLICATION, "portal").request.ignoreChanges) == []
+    assert list(made.one(APPLICATION, "portal").request.ignoreChanges) == ["owners"]
 
 
 def test_ids_of_roles_and_scopes_depend_on_app_and_value_alone() -> None:
