@@ -71,6 +71,7 @@ _RIGHTS = {
     "delegated consents": "the Graph permission Directory.Read.All",
     "groups": "the Graph permission GroupMember.Read.All",
     "directory roles": "the Graph permission RoleManagement.Read.Directory",
+    "orphans": "the Graph permission Directory.Read.All",
     "role assignments": "the role Reader",
 }
 """What each look takes; `_APPLICATIONS` where nothing is said."""
@@ -85,21 +86,19 @@ class _Seeing:
         self.unseen: list[str] = []
 
     def guarded(self, what: str, part: Callable[[], Iterable[_T]], app: App | None = None) -> list[_T]:
-        """What one part sees; nothing where the deployer may not look, which is noted, or where the app is gone."""
+        """What one part sees, as far as the deployer may look: the rest is noted, unless it is the app itself that is gone."""
+        found: list[_T] = []
         try:
-            return list(part())
+            for item in part():
+                found.append(item)
         except RefusedError as error:
             if error.status not in (401, 403, 404):
                 raise
-            own = (
-                ()
-                if app is None
-                else (f"/applications/{app.object_id}", f"/servicePrincipals/{app.service_principal_id}")
-            )
+            own = (f"/applications/{app.object_id}", f"/servicePrincipals/{app.service_principal_id}") if app else ()
             if error.status != 404 or not any(path in str(error) for path in own):
                 right = _RIGHTS.get(what.partition(" in ")[0], _APPLICATIONS)
                 self.unseen.append(f"{what}: {unseen(error, right)}")
-            return []
+        return found
 
     def app(self, app: App) -> list[Unmanaged]:
         """Everything about one app but its Azure roles."""
@@ -214,7 +213,7 @@ class _Seeing:
                     foreign.setdefault(found["principalId"], []).append(entry)
             elif (found["principalId"], str(found["scope"]).lower(), role) not in declared:
                 yield Unmanaged(app.name, "role", f"{_name(role)} on {found['scope']}", entry["id"])
-        for principal in _missing(list(foreign), self.deployer):
+        for principal in self.guarded("orphans", lambda: _missing(list(foreign), self.deployer)):
             for entry in foreign[principal]:
                 found = entry["properties"]
                 role = str(found["roleDefinitionId"]).rsplit("/", 1)[-1]

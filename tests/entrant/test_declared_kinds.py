@@ -377,6 +377,23 @@ def test_another_object_s_404_is_not_taken_for_the_app_s(
     assert unseen == f"role assignments in {azure.subscription_id}: the look-up failed: GET …/subscriptions/2: 404"
 
 
+def test_what_was_found_before_a_look_failed_is_kept(
+    azure: local_azure.LocalAzure, who: deployer.Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estate = Estate(azure, f"half-{uuid.uuid4().hex[:6]}")
+    app = replace(estate.app, owners={"registration": [], "service_principal": []}, groups=[], directory_roles=[])
+    assignment = estate.grant(READER, "Reader", estate.workspace).assignment_id
+
+    def refuse(*given: object) -> Any:
+        raise RefusedError("POST …/getByIds: 403", status=403, code="Authorization_RequestDenied")
+
+    monkeypatch.setattr(unmanaged, "_missing", refuse)
+    look = unmanaged.look(Outputs(app.tenant_id, "public", {app.name: app}), who)
+    assert [item.id for item in look.found] == [assignment]
+    right = "the Graph permission Directory.Read.All"
+    assert look.unseen == (f"orphans: 403 Authorization_RequestDenied: the deployer lacks {right}",)
+
+
 def test_a_deployer_who_gets_no_token_is_told_and_no_traceback(cloud: Cloud, environ: dict[str, str]) -> None:
     wrong = deployer.find(cloud, environ | {"ARM_CLIENT_SECRET": "not-this"})
     assert wrong is not None
