@@ -1,16 +1,18 @@
 """The `pulumi` command, run as a program: outputs, and operations followed through their event log."""
 
+import contextlib
 import json
 import logging
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,33 +154,62 @@ def operate(
         log = Path(folder) / "events"
         command = [str(find(environ)), *arguments, "--non-interactive", "--color=never", "--event-log", str(log)]
         _log.debug("pulumi %s", shlex.join(arguments))
-        with subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environment(environ) | {"PULUMI_DEBUG_COMMANDS": "true"},  # without it --event-log does not exist
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            said: list[str] = []
+        process: subprocess.Popen[str] | None = None
+        reader: threading.Thread | None = None
+        said: list[str] = []
+        try:
+            with _undisturbed():
+                process = subprocess.Popen(
+                    command,
+                    cwd=cwd,
+                    env=environment(environ)
+                    | {"PULUMI_DEBUG_COMMANDS": "true"},  # without it --event-log does not exist
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
             assert process.stdout is not None
             reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
             reader.start()
-            try:
-                events = _follow(log, process, on_event)
-                code = process.wait()
-            except BaseException:
+            events = _follow(log, process, on_event)
+            code = process.wait()
+        except BaseException:
+            if process is not None:
                 process.terminate()  # pulumi cancels in order and releases its lock
                 process.wait()
-                raise
-            finally:
+            raise
+        finally:
+            if reader is not None:
                 reader.join()
+            if process is not None and process.stdout is not None:
+                process.stdout.close()
     _log.debug("pulumi %s ended with exit code %d", arguments[0], code)
     if code:
         raise failure(arguments, code, _diagnostics(events) or _errors(said))
     summary: Mapping[str, Any] = next((event["summaryEvent"] for event in events if "summaryEvent" in event), {})
     return Summary(summary.get("resourceChanges") or {})
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a signal to end wait until the block is over: a program that is just being started would be left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if signal.getsignal(number) is not None
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _follow(log: Path, process: "subprocess.Popen[str]", on_event: Callable[[Event], None]) -> list[Event]:

@@ -179,3 +179,29 @@ def test_asking_what_the_tests_are_sets_nothing_up_for_them() -> None:
     )
     assert said.returncode == 0 and said.stdout.startswith("Usage: entrant test"), said
     assert "installing" not in said.stderr
+
+
+def test_a_job_that_is_cancelled_while_the_engine_starts_ends_the_engine_too(tmp_path: Path) -> None:
+    """The engine is there, and Python does not know it yet, when SIGTERM comes."""
+    program = tmp_path / "pulumi"
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/started\nwhile :; do sleep 0.1; done\n")
+    program.chmod(0o755)
+    code = f"""
+import os, pathlib, signal, subprocess, time
+from entrant import engine
+class Slow(subprocess.Popen):
+    def __init__(self, *arguments, **more):
+        super().__init__(*arguments, **more)
+        while not (pathlib.Path({str(tmp_path)!r}) / "started").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+engine.subprocess.Popen = Slow
+signal.signal(signal.SIGTERM, lambda *_: exit(143))
+engine.operate(["preview"])
+"""
+    environ = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, timeout=120)
+    assert done.returncode == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "started").read_text()), 0)
