@@ -276,8 +276,9 @@ _IN_FILE_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, words in (
         (
             r'existing "azuread_application" with name "(?P<name>[^"]*)" \(ID: "(?P<id>[^"]*)"\) was found',
-            'the tenant has an app registration called "{name}" already, with the object id {id}; if it is this app, take it over '
-            "with `adopt: {{application: {id}}}` and `on_remove`, else give this app another `display_name`",
+            'the tenant has an app registration called "{name}" already, with the object id {id}; if that is meant and no stack '
+            "declares it, take it over with `adopt: {{application: {id}}}` and `on_remove`, else give this app another "
+            "`display_name`",
         ),
         (
             r'A resource with the ID "(/servicePrincipals/)?(?P<id>[0-9a-f-]{36})" already exists' + _IMPORT,
