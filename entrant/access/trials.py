@@ -107,9 +107,8 @@ class Trial:
     reason: str = ""
     """Why it cannot be tried as the app."""
 
-    def run(self, deployer: Deployer | Directory | None = None, *, stack: str = "STACK") -> Proof:
-        """Try once, as the app where that is possible. A refusal is explained; with a deployer, by the age of the role too."""
-        directory = Directory(deployer) if isinstance(deployer, Deployer) else deployer
+    def run(self, directory: Directory | None = None, *, stack: str = "STACK") -> Proof:
+        """Try once, as the app where that can be. A refusal is explained, also by the age of the role that `directory` shows."""
         if self.attempt is None:
             return self._from_outside(directory, self.reason, stack)
         try:
@@ -512,10 +511,11 @@ def wait(
 
     def one(app: App) -> list[Proof]:
         last = []
+        directory = Directory(deployer) if deployer else None
         for trial in trials(app, cloud(app), outputs, successes=successes, write=write):
             before: State | None = None
             while True:
-                proof = trial.run(deployer, stack=stack)
+                proof = trial.run(directory, stack=stack)
                 elapsed = time.monotonic() - started
                 if proof.state != before:
                     tell(proof, elapsed)
@@ -525,6 +525,7 @@ def wait(
                 if done or replicated or elapsed + pause > seconds:
                     break
                 time.sleep(pause)
+                directory = Directory(deployer) if deployer else None
             last.append(proof)
             if proof.layer == "token" and proof.state not in ("granted", "seen"):
                 break

@@ -426,6 +426,23 @@ def test_every_format_tells_tried_from_seen(azure: local_azure.LocalAzure, who: 
     assert unknown.get("errors") == "1"
 
 
+def test_what_comes_while_waiting_is_seen(azure: local_azure.LocalAzure, who: deployer.Deployer, cloud: Cloud) -> None:
+    estate = Estate(azure, f"late-{uuid.uuid4().hex[:6]}")
+    app = delegated(estate, estate.app, False)
+    told: list[str] = []
+
+    def tell(proof: trials.Proof, elapsed: float) -> None:
+        told.append(f"{proof.layer}: {proof.state}")
+        if proof.state == "denied":
+            delegated(estate, app, True)
+
+    proofs = trials.wait(
+        [app], lambda _: cloud, deployer=who, write=False, stack="dev", seconds=300, tell=tell, pause=0.01
+    )
+    assert told == ["token: granted", "permission: denied", "permission: seen"]
+    assert [proof.state for proof in proofs] == ["granted", "seen"]
+
+
 def test_a_new_role_that_is_not_effective_yet_is_pending_and_its_age_told(
     azure: local_azure.LocalAzure, who: deployer.Deployer, cloud: Cloud
 ) -> None:
