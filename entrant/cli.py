@@ -5,38 +5,52 @@ import os
 import signal
 import sys
 from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
 
 import click
 
 import entrant
 from entrant.commands import options
-from entrant.errors import EngineError, EntrantError
+from entrant.errors import ConfigurationError, EngineError, EntrantError
 from entrant.setup import bootstrap
 
+
+class Row(NamedTuple):
+    """A command: the module of `entrant.commands` that holds it, what it is, and the extras it needs beside the base."""
+
+    module: str
+    what: str
+    extras: tuple[str, ...] = ()
+
+
+EXTRAS = {"pulumi": ("pydantic", "yaml", "rich", "pulumi"), "local": ("local_azure",)}
+"""Extra → modules that are there when it is installed."""
 COMMANDS = {
-    "rehearse": ("rehearsing", "the whole job on a local Azure"),
-    "validate": ("validating", "check environments, without any cloud"),
-    "doctor": ("proving", "before `pulumi up`: may the deployer do all this"),
-    "review": ("reviewing", "before `pulumi up`: who gains what, and what breaks"),
-    "wait": ("proving", "after it: until every declared grant works"),
-    "check": ("proving", "the same once, with evidence"),
-    "drift": ("watching", "what differs in the cloud from what was put up"),
-    "expiry": ("watching", "secrets and certificates that end soon"),
-    "token": ("tokens", "a bearer token and nothing else"),
-    "run": ("tokens", "a command with tokens in its environment"),
-    "logs": ("monitoring", "a KQL query as an app"),
-    "metrics": ("monitoring", "custom metrics as an app"),
-    "explain": ("proving", "what an error of Azure means, and what to do"),
-    "matrix": ("watching", "the stacks that a change concerns, for a CI system"),
-    "comment": ("commenting", "a review as the one comment on a pull request"),
-    "hold": ("commenting", "an `up` in a pipeline, past its own stale lock"),
-    "assertion": ("commenting", "who this job is, which Entra ID takes for a secret"),
-    "local": ("local", "the local Azure by itself"),
-    "test": ("rehearsing", "every test, the linter and the type checker"),
-    "completion": ("completing", "completes commands in bash, zsh or fish"),
-    "about": ("rehearsing", "what is set up, for bug reports"),
+    "rehearse": Row("rehearsing", "the whole job on a local Azure", ("pulumi", "local")),
+    "validate": Row("validating", "check environments, without any cloud", ("pulumi",)),
+    "doctor": Row("proving", "before `pulumi up`: may the deployer do all this", ("pulumi",)),
+    "review": Row("reviewing", "before `pulumi up`: who gains what, and what breaks", ("pulumi",)),
+    "wait": Row("proving", "after it: until every declared grant works"),
+    "check": Row("proving", "the same once, with evidence"),
+    "drift": Row("watching", "what differs in the cloud from what was put up", ("pulumi",)),
+    "expiry": Row("watching", "secrets and certificates that end soon"),
+    "token": Row("tokens", "a bearer token and nothing else"),
+    "run": Row("tokens", "a command with tokens in its environment"),
+    "logs": Row("monitoring", "a KQL query as an app"),
+    "metrics": Row("monitoring", "custom metrics as an app"),
+    "explain": Row("proving", "what an error of Azure means, and what to do"),
+    "matrix": Row("watching", "the stacks that a change concerns, for a CI system", ("pulumi",)),
+    "comment": Row("commenting", "a review as the one comment on a pull request"),
+    "hold": Row("commenting", "an `up` in a pipeline, past its own stale lock"),
+    "assertion": Row("commenting", "who this job is, which Entra ID takes for a secret"),
+    "local": Row("local", "the local Azure by itself", ("local",)),
+    "test": Row("rehearsing", "every test, the linter and the type checker"),
+    "completion": Row("completing", "completes commands in bash, zsh or fish"),
+    "about": Row("rehearsing", "what is set up, for bug reports"),
 }
-"""Command → the module of `entrant.commands` that holds it and what it is, in the order in which an app meets them."""
+"""In the order in which an app meets them."""
+HIDDEN = {"about"}
 
 
 def main() -> int:
@@ -94,14 +108,24 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, what = COMMANDS[cmd_name]
-        command = getattr(import_module(f"entrant.commands.{module}"), cmd_name)
+        row = COMMANDS[cmd_name]
+        missing = [name for name in row.extras if not all(find_spec(module) for module in EXTRAS[name])]
+        if missing:
+            raise ConfigurationError(
+                f"`entrant {cmd_name}` needs what the extra {' and the extra '.join(missing)} of the package installs",
+                next_step=f"pip install 'entrant[{','.join(missing)}]'",
+            )
+        command = getattr(import_module(f"entrant.commands.{row.module}"), cmd_name)
         assert isinstance(command, click.Command)
-        command.short_help = what
+        command.short_help = row.what
         if cmd_name != "test":  # its options are pytest's
             for each in command.commands.values() if isinstance(command, click.Group) else [command]:
                 _take_everywhere(each)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.what) for name, row in COMMANDS.items() if name not in HIDDEN])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
