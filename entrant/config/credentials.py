@@ -326,6 +326,9 @@ class GitHub(Model):
         return Trust(issuer, f"repo:{owner}/{name}:{what}", limits.EXCHANGE_AUDIENCES[cloud])
 
 
+_VSTOKEN: Final = "https://vstoken.dev.azure.com/"
+
+
 class AzureDevOps(Model):
     """A service connection of Azure Pipelines with workload identity federation.
 
@@ -354,11 +357,16 @@ class AzureDevOps(Model):
         if (old, new) not in ((4, 0), (0, 2)):
             alternative = "organization_id, organization, project and service_connection"
             yield Refused(f"give `issuer` and `subject` as the service connection shows them, or {alternative}")
+        elif new and self.issuer is not None and self.subject is not None:
+            begin = "sc://" if self.issuer.startswith(_VSTOKEN) else "/eid1/"
+            if not self.subject.startswith(begin):
+                message = f'subjects of this issuer begin with {begin}; found "{shorten(self.subject)}"'
+                yield Refused(f"{message}: copy both as the service connection shows them", "subject")
 
     @property
     def retiring(self) -> bool:
         """Whether this trusts the Azure DevOps issuer."""
-        return self.issuer is None or self.issuer.startswith("https://vstoken.dev.azure.com/")
+        return self.issuer is None or self.issuer.startswith(_VSTOKEN)
 
     def trust(self, cloud: str) -> "Trust":
         """What the tokens look like. Source: Azure DevOps, "Set up a workload identity service connection"."""

@@ -134,7 +134,6 @@ class App(Model):
             by=lambda granted: (granted.role.id, granted.administrative_unit),
         )
         yield from distinct(self.owners, "this owner", "owners", by=Owner.key)
-        yield from distinct(self.identifier_uris, "this identifier URI", "identifier_uris")
 
     @property
     def needs(self) -> frozenset[str]:

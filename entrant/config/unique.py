@@ -135,8 +135,9 @@ def _identifier_uris(name: str, app: App, environment: Environment) -> Iterator[
     for index, uri in intact(app.identifier_uris):
         tenant = environment.tenant
         key = uri if tenant is None or tenant is BROKEN else uri.replace("{tenant_id}", tenant)
-        path, what = ("apps", name, "identifier_uris", index), f"the identifier URI {shorten(uri)}"
-        yield Held(("uri", key.lower()), f"apps.{name}", path, what, "a tenant has it once, give this app another")
+        path, what = ("apps", name, "identifier_uris", index), f"the URI {shorten(uri)}"
+        holder = f"apps.{name}.identifier_uris[{index}]"
+        yield Held(("uri", key.lower()), holder, path, what, "a tenant has it once, give this app another")
 
 
 def _adopted(name: str, app: App, environment: Environment) -> Iterator[Held]:

@@ -17,7 +17,11 @@ ID = "2b7c1c55-93a4-4c1e-9a38-9f0f9f0f6f11"
 ERRORS: list[tuple[str, Any, str]] = [
     ("display_name", "Taken", 'apps.first has the display name "Taken" already'),
     ("display_name", "x" * 121, "is 121 characters long"),
-    ("identifier_uris", ["api://{tenant_id}/taken", "api://{tenant_id}/x/"], "apps.first has the identifier URI"),
+    (
+        "identifier_uris",
+        ["api://{tenant_id}/taken", "api://{tenant_id}/x/"],
+        "apps.first.identifier_uris[0] has the URI",
+    ),
     ("identifier_uris", ["api://{tenant_id}/taken", "api://{tenant_id}/x/"], "does not end with a slash"),
     ("adopt", {"application": ID}, f"apps.second has the registration {ID} under `adopt` already"),
     ("adopt", {"application": "mine"}, 'expected a GUID such as 00000000-0000-0000-0000-000000000000; found "mine"'),

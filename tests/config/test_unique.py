@@ -24,7 +24,7 @@ PEM = (Path(__file__).parents[2] / "examples" / "batch.pem").as_posix()
         (
             'a: {identifier_uris: ["api://{tenant_id}/x"]}',
             'b: {identifier_uris: ["api://5f3b5e5e-6a31-4c08-9d8c-2f9d7d1c4c11/X"]}',
-            "apps.b.identifier_uris[0]: apps.a has the identifier URI",
+            "apps.b.identifier_uris[0]: apps.a.identifier_uris[0] has the URI",
         ),
         (
             f"a: {{adopt: {{application: {ID}}}}}",
@@ -72,6 +72,10 @@ def test_two_apps_do_not_have_what_a_tenant_holds_once(check: Check, first: str,
         (
             f"app_roles: {{A: {{description: d, id: {ID}}}}}\n    api: {{scopes: {{B: {{description: d, id: {ID}}}}}}}",
             f"apps.a.api.scopes.B.id: app_roles.A has the id {ID} already",
+        ),
+        (
+            'identifier_uris: ["api://{tenant_id}/x", "https://a.example.com", "api://{tenant_id}/X"]',
+            "apps.a.identifier_uris[2]: apps.a.identifier_uris[0] has the URI api://{tenant_id}/X already",
         ),
         (
             f"certificates: {{one: {{path: {PEM}}}, two: {{path: {PEM}}}}}",
