@@ -169,7 +169,12 @@ def run(
         config.ConfigError: the environment's file has problems; nothing was made.
         EntrantError: a step failed; running again goes on from there.
     """
-    environment = config.load(rehearsal.file or rehearsal.stack, root=rehearsal.root)
+    report = config.check(rehearsal.file or rehearsal.stack, root=rehearsal.root)
+    environment = report.environment
+    if environment is None:
+        raise config.ConfigError(report.problems)
+    for problem in report.warnings:
+        steps.out.print(str(problem), markup=False)
     if _interrupted(rehearsal, steps) or (rehearsal.folder / _BEFORE).exists():
         steps.out.print("The last run was killed in the middle of a change; starting over.")
         _remove(rehearsal)

@@ -6,10 +6,12 @@ from tests.local_azure.conftest import Client
 
 STACK = "words"
 PRIVATE = ("import_", "resource option", "Terraform", "prevent_duplicate_names", "Pulumi program")
-FILE = """
-policy: {missing-owner: off}
+THING = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631/resourceGroups/rg/providers/Contoso.Things/things/one"
+FILE = f"""
+policy: {{missing-owner: off}}
+scopes: {{thing: {THING}}}
 apps:
-  mine: {display_name: Mine}
+  mine: {{display_name: Mine}}
 """
 
 
@@ -17,6 +19,7 @@ def test_a_taken_name_and_a_protected_app_are_told_with_the_keys_that_help(proje
     project.write(STACK, FILE)
     made = project.entrant("rehearse", STACK)
     assert made.returncode == 0, made.stderr
+    assert f"config/{STACK}.yaml:3:17: warning: scopes.thing: " in made.stderr, "what may be wrong is said first"
     client = Client(local_azure.start(project.rehearsal(STACK).azure))
     try:
         taken = client.graph("POST", "/applications", {"displayName": "Taken"}, status=201)["id"]
