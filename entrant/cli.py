@@ -38,6 +38,7 @@ COMMANDS = {
     "token": Row("tokens", "a bearer token and nothing else"),
     "run": Row("tokens", "a command with tokens in its environment"),
     "logs": Row("monitoring", "a KQL query as an app"),
+    "insights": Row("monitoring", "Application Insights as an app: queries, metrics, events"),
     "metrics": Row("monitoring", "custom metrics as an app"),
     "explain": Row("proving", "what an error of Azure means, and what to do"),
     "matrix": Row("watching", "the stacks that a change concerns, for a CI system", ("pulumi",)),

@@ -40,6 +40,7 @@ from entrant.tokens import clouds, credentials
 from local_azure import plugins
 
 QUERY = "Heartbeat | take 5"
+REQUESTS = "requests | take 5"
 METRIC = "rehearsals"
 _LOCATION = "westeurope"
 _STACK = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}")
@@ -632,7 +633,7 @@ def _with_assertion(rehearsal: Rehearsal, azure: local_azure.LocalAzure, app: ou
 
 
 def _trials(app: outputs.App, cloud: Cloud) -> Iterator[_Trial]:
-    """What can be tried with an app's roles: a query of each workspace it may read, a metric for each resource it may report."""
+    """What can be tried with an app's roles: a query of each workspace and component it may read, a metric of each resource."""
 
     def token(audience: str) -> str:
         # A fresh client each time: MSAL repeats a refusal for a minute.
@@ -647,6 +648,14 @@ def _trials(app: outputs.App, cloud: Cloud) -> Iterator[_Trial]:
                 return {"scope": scope.id, "rows": len(table.rows), "said": f"{len(table.rows)} rows"}
 
             yield _Trial(app, "query", f"{app.name} queries {scope.name}", query)
+        if "insights" in uses:
+
+            def read(scope: Scope = scope) -> dict[str, Any]:
+                known = monitor.application_id(cloud, token("arm"), scope.id)
+                table = monitor.query_insights(cloud, token("insights"), known, REQUESTS)
+                return {"scope": scope.id, "rows": len(table.rows), "said": f"{len(table.rows)} rows"}
+
+            yield _Trial(app, "query", f"{app.name} queries {scope.name}", read)
         if "metric" in uses:
 
             def send(scope: Scope = scope) -> dict[str, Any]:

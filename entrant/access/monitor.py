@@ -1,4 +1,4 @@
-"""The two calls of Azure Monitor that the tokens are for: query a Log Analytics workspace, send a custom metric."""
+"""The calls of Azure Monitor that the tokens are for: query a Log Analytics workspace, read Application Insights, send a metric."""
 
 import datetime as dt
 import json
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from entrant import http
 from entrant.errors import ConfigurationError, PartialResultError, RefusedError
@@ -17,6 +18,7 @@ from entrant.facts.scopes import ScopeError, is_guid, parse_scope
 OLDEST_METRIC = dt.timedelta(minutes=20)
 AHEAD = dt.timedelta(minutes=5)
 """How old, and how far ahead, the time of a custom metric may be (custom metrics documentation)."""
+_COMPONENTS_VERSION = "2020-02-02"
 MOST_DIMENSIONS = 10
 LONGEST_NAME = 255
 """Dimensions of a custom metric, and characters of its name, its namespace, a dimension's name and value, at most (custom metrics
@@ -56,18 +58,117 @@ def query_logs(
         | ({"timespan": timespan} if timespan else {})
         | ({"workspaces": list(others)} if others else {})
     )
-    answer = http.call("POST", f"{cloud.logs}/v1{path}/query", token=token, json=body, repeat=True)
+    return _table(cloud.logs, http.call("POST", f"{cloud.logs}/v1{path}/query", token=token, json=body, repeat=True))
+
+
+def _table(api: str, answer: Mapping[str, Any]) -> Table:
+    """The table of an answer.
+
+    Raises:
+        RefusedError: there is none, or only a part of it.
+    """
     try:
         table = answer["tables"][0]
         columns = tuple(column["name"] for column in table["columns"])
         result = Table(columns, tuple(tuple(row) for row in table["rows"]))
     except (KeyError, IndexError, TypeError) as error:
-        raise RefusedError(f"{cloud.logs} answered without a table", status=200) from error
+        raise RefusedError(f"{api} answered without a table", status=200) from error
     if answer.get("error"):
         code, said = told(answer)
         step = next_step(json.dumps(answer["error"]))
         raise PartialResultError(f"the query gave only a part of its result: {said}", result, code=code, next_step=step)
     return result
+
+
+# -------------------------------------------------------------------------------------------------- Application Insights
+
+
+def application_id(cloud: Cloud, token: str, component: str) -> str:
+    """The application id (`AppId`) of an Application Insights component, which the API of Application Insights goes by.
+
+    Args:
+        token: one for Resource Manager (`arm`).
+        component: its resource id.
+
+    Raises:
+        RefusedError: it is not there, or the token's app has no role that reads it.
+    """
+    url = cloud.resource_manager + component
+    found = http.get_json(url, token=token, params={"api-version": _COMPONENTS_VERSION})
+    try:
+        return str(found["properties"]["AppId"])
+    except (KeyError, TypeError) as error:
+        raise RefusedError(f"{component} has no application id", status=200) from error
+
+
+def query_insights(cloud: Cloud, token: str, app_id: str, query: str, *, timespan: str | None = None) -> Table:
+    """Run a KQL query of one Application Insights component; tables have their classic names there (`requests`, `traces`, …).
+
+    Args:
+        token: one for `insights`.
+        app_id: the component's application id; see `application_id`.
+        timespan: an ISO 8601 duration or interval, such as `P1D`; without it the query alone decides.
+
+    Raises:
+        RefusedError: the API's own code and message; 403 InsufficientAccessError when no role allows it (yet: up to an hour).
+    """
+    body = {"query": query} | ({"timespan": timespan} if timespan else {})
+    url = f"{cloud.insights}/v1/apps/{_guid(app_id)}/query"
+    return _table(cloud.insights, http.call("POST", url, token=token, json=body, repeat=True))
+
+
+def insights_metric(cloud: Cloud, token: str, app_id: str, metric: str, **parameters: str | None) -> dict[str, Any]:
+    """The value of a metric of Application Insights, such as `requests/count` or `customMetrics/queue_length`.
+
+    Args:
+        parameters: `timespan` (PT12H unless given), `interval`, `aggregation`, `segment`, `top`, `orderby` and `filter`, as the
+            API has them; those that are None are left out.
+
+    Returns:
+        `start`, `end` and `{metric: {aggregation: number}}`; with an `interval` or a `segment` a list of `segments` like that.
+
+    Raises:
+        RefusedError: the API's own code and message.
+    """
+    if not re.fullmatch(r"[\w.$/% -]+", metric):
+        raise ConfigurationError(f'"{metric}" is no metric of Application Insights', next_step="such as requests/count")
+    given = {name: value for name, value in parameters.items() if value is not None}
+    url = f"{cloud.insights}/v1/apps/{_guid(app_id)}/metrics/{quote(metric)}"
+    value: dict[str, Any] = http.get_json(url, token=token, params=given)["value"]
+    return value
+
+
+def insights_events(
+    cloud: Cloud, token: str, app_id: str, kind: str, *, timespan: str | None = None, **options: str | None
+) -> list[dict[str, Any]]:
+    """Events of an Application Insights component, newest first.
+
+    Args:
+        kind: `requests`, `traces`, `exceptions`, `dependencies`, `customEvents`, … or `$all`.
+        options: OData's `filter`, `search`, `orderby`, `select`, `top`, `skip`; those that are None are left out.
+
+    Raises:
+        RefusedError: the API's own code and message.
+    """
+    if not re.fullmatch(r"\$?\w+", kind):
+        raise ConfigurationError(f'"{kind}" is no type of event', next_step="such as requests, traces or $all")
+    given = {f"${name}": value for name, value in options.items() if value is not None}
+    url = f"{cloud.insights}/v1/apps/{_guid(app_id)}/events/{kind}"
+    found: list[dict[str, Any]] = http.get_json(
+        url, token=token, params=given | ({"timespan": timespan} if timespan else {})
+    )["value"]
+    return found
+
+
+def _guid(app_id: str) -> str:
+    if not is_guid(app_id):
+        raise ConfigurationError(
+            f'"{app_id}" is no application id', next_step="it is a GUID: the property AppId of the component"
+        )
+    return app_id
+
+
+# -------------------------------------------------------------------------------------------------------- custom metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ REPLICATION = dt.timedelta(minutes=5)
 SUCCESSES = 3
 _WORKSPACE = "microsoft.operationalinsights/workspaces"
 _QUERY = "Microsoft.OperationalInsights/workspaces/query/read"
+_COMPONENT = "microsoft.insights/components"
+_INSIGHTS = "Microsoft.Insights/components/query/read"
 _METRIC = "Microsoft.Insights/Metrics/Write"
 _PERMISSIONS_VERSION = "2022-04-01"
 _NO_CREDENTIAL = "no credential to be tried with here"
@@ -169,14 +171,15 @@ class Trial:
         return Proof(self.app.name, self.layer, self.target, state, evidence, step, final)
 
 
-def uses(grant: Grant) -> tuple[Literal["query", "metric"], ...]:
-    """What a grant lets its app do that can be tried: query a workspace, send a metric about a resource."""
+def uses(grant: Grant) -> tuple[Literal["query", "insights", "metric"], ...]:
+    """What a grant lets its app do that can be tried: query a workspace or a component, send a metric about a resource."""
     scope, role = parse_scope(grant.scope), find_role(grant.role_definition_id)
     if role is None or scope.kind != "resource":
         return ()
     query = scope.resource_type.lower() == _WORKSPACE and permits(role.permissions, _QUERY)
+    insights = scope.resource_type.lower() == _COMPONENT and permits(role.permissions, _INSIGHTS)
     metric = permits(role.permissions, _METRIC, data=True)
-    return (*(("query",) if query else ()), *(("metric",) if metric else ()))
+    return (*(("query",) if query else ()), *(("insights",) if insights else ()), *(("metric",) if metric else ()))
 
 
 def can_be(app: App) -> bool:
@@ -217,6 +220,8 @@ def trials(
         yield Trial(app, "role", f"{grant.role} on {scope.name}", tried(role), *rest)
         if "query" in uses(grant):
             yield Trial(app, "query", f"query of {scope.name}", tried(_query(cloud, token, scope)), *rest)
+        if "insights" in uses(grant):
+            yield Trial(app, "query", f"query of {scope.name}", tried(_insights(cloud, token, scope)), *rest)
         if "metric" in uses(grant):
             yield Trial(
                 app, "metric", f"metrics of {scope.name}", tried(_metric(cloud, token, scope, role, write)), *rest
@@ -286,6 +291,15 @@ def _key(block: Permission) -> tuple[frozenset[str], ...]:
 def _query(cloud: Cloud, token: Callable[[str], credentials.Token], scope: Scope) -> Callable[[], str]:
     def attempt() -> str:
         monitor.query_logs(cloud, token("logs").access_token, scope.id, "print proof = 1")
+        return "a trial query was answered"
+
+    return attempt
+
+
+def _insights(cloud: Cloud, token: Callable[[str], credentials.Token], scope: Scope) -> Callable[[], str]:
+    def attempt() -> str:
+        known = monitor.application_id(cloud, token("arm").access_token, scope.id)
+        monitor.query_insights(cloud, token("insights").access_token, known, "print proof = 1")
         return "a trial query was answered"
 
     return attempt

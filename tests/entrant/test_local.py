@@ -207,7 +207,7 @@ def test_settings_change_what_is_named_alone(azure: local_azure.LocalAzure) -> N
     keys = client.session.get(f"{azure.url}/{azure.tenant_id}/discovery/v2.0/keys").json()["keys"]
     said(azure, "settings", "--roles", "120")
     shown = json.loads(said(azure, "settings", "--secrets", "15", "--ahead", "90d", "--rotate-keys"))
-    assert shown["propagation"] == {"roles": 120, "secrets": 15}
+    assert shown["propagation"] == {"roles": 120, "secrets": 15, "insights": 120}, "as all roles, unless it is set"
     newer = client.session.get(f"{azure.url}/{azure.tenant_id}/discovery/v2.0/keys").json()["keys"]
     assert newer[0]["kid"] != keys[0]["kid"] == newer[1]["kid"]
     ahead = Client(azure).session.get(f"{azure.url}/metadata/endpoints").headers["Date"]
