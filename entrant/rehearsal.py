@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 
 import local_azure
-from entrant import config, engine, outputs, project
+from entrant import config, engine, outputs, project, shells
 from entrant.access import monitor, trials
 from entrant.config.values import FileName, path_of
 from entrant.errors import ConfigurationError, EngineError, EntrantError, NotReadyError
@@ -124,12 +124,9 @@ class Rehearsal:
 
     def settings(self, azure: local_azure.LocalAzure) -> dict[str, str]:
         """The environment variables that make `pulumi` and Azure's clients use this rehearsal, secrets included."""
-        bundle = str(azure.ca_bundle())
         return {
             **azure.settings(),
-            "SSL_CERT_FILE": bundle,
-            "REQUESTS_CA_BUNDLE": bundle,
-            "NODE_EXTRA_CA_CERTS": str(azure.ca_file),
+            **azure.trust(),
             "ENTRANT_METRICS_ENDPOINT": azure.url,
             **self.backend(),
         }
@@ -148,7 +145,7 @@ class Rehearsal:
 
 def environ(settings: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with a rehearsal's settings, and without what would lead back to a real cloud or backend."""
-    foreign = ("ARM_", "AZURE_", "PULUMI_", "ACTIONS_ID_TOKEN_")
+    foreign = ("ARM_", "AZURE_", "PULUMI_", "ACTIONS_ID_TOKEN_", shells.BEFORE)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return engine.environment(kept | dict(settings))
 
@@ -692,7 +689,5 @@ def shell(rehearsal: Rehearsal) -> str:
             next_step=f"run `{rehearsal.command()}`",
         )
     azure = local_azure.start(rehearsal.azure)
-    settings = rehearsal.settings(azure)
     folders = [str(Path(sys.executable).parent), str(engine.find(os.environ).parent)]
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
-    return "\n".join([*lines, f"export PATH={shlex.quote(os.pathsep.join(folders))}:$PATH"])
+    return shells.give(rehearsal.settings(azure), "bash", os.environ, path=folders)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -27,6 +28,29 @@ from entrant.facts.roles import find_role
 from local_azure.files import Held, is_held, lock, write_public
 
 __all__ = ["Identity", "LocalAzure", "LocalAzureError", "find", "start", "stop"]
+
+
+TRUSTING = (
+    "SSL_CERT_FILE",  # OpenSSL, Python's ssl and httpx, Go, Ruby, .NET on Linux, Rust's native certificates
+    "REQUESTS_CA_BUNDLE",  # Python's requests, azure-cli
+    "CURL_CA_BUNDLE",  # curl
+    "GIT_SSL_CAINFO",  # git
+    "NODE_EXTRA_CA_CERTS",  # Node
+    "PIP_CERT",  # pip
+    "AWS_CA_BUNDLE",  # AWS's command line and SDKs
+    "CARGO_HTTP_CAINFO",  # cargo
+    "DENO_CERT",  # Deno
+)
+"""Variables that name a file of certificate authorities, each with the programs that read it before anything else."""
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where systems keep their bundle (Go, crypto/x509)."""
+STORE_PASSWORD = "changeit"
+"""Of the trust store for Java, which holds nothing secret: the one that every JDK's own has."""
 
 
 class LocalAzureError(Exception):
@@ -75,11 +99,9 @@ class LocalAzure:
     def environment(self, identity: Identity | None = None, *, bundle: Path | None = None) -> dict[str, str]:
         """Every environment variable that a client of Azure reads to come here, as `identity` or as the deployer; secrets included.
 
-        `ARM_*` is read by Pulumi and Terraform, `AZURE_*` by azure-identity and its kin, the rest tells OpenSSL, Python, Go and
-        Node to trust this certificate authority besides the system's. `bundle` is the file for it, else what `ca_bundle` writes.
+        `ARM_*` is read by Pulumi and Terraform, `AZURE_*` by azure-identity and its kin, the rest makes clients `trust` it.
         """
         who = identity or self
-        authorities = str(bundle or self.ca_bundle())
         return {
             **self.settings(),
             "ARM_CLIENT_ID": who.client_id,
@@ -88,19 +110,30 @@ class LocalAzure:
             "AZURE_CLIENT_ID": who.client_id,
             "AZURE_CLIENT_SECRET": who.client_secret,
             "AZURE_SUBSCRIPTION_ID": self.subscription_id,
-            "SSL_CERT_FILE": authorities,
-            "REQUESTS_CA_BUNDLE": authorities,
-            "NODE_EXTRA_CA_CERTS": str(self.ca_file),
+            **self.trust(bundle),
             "ENTRANT_METRICS_ENDPOINT": self.url,
         }
 
+    def trust(self, bundle: Path | None = None) -> dict[str, str]:
+        """The environment variables that make clients trust this certificate authority, besides all that they trusted before.
+
+        `bundle` is the file for it, else what `ca_bundle` writes. Java has no variable for one; for it there are options that
+        name a trust store with the same certificates, after those that the environment has already.
+        """
+        path = bundle or self.ca_bundle()
+        store = _trust_store(path)
+        if store is None:
+            return dict.fromkeys(TRUSTING, str(path))
+        named = f'"{store}"' if " " in str(store) else str(store)
+        options = f"-Djavax.net.ssl.trustStore={named} -Djavax.net.ssl.trustStorePassword={STORE_PASSWORD}"
+        others = os.environ.get("JAVA_TOOL_OPTIONS", "").replace(options, "").strip()
+        return dict.fromkeys(TRUSTING, str(path)) | {"JAVA_TOOL_OPTIONS": f"{others} {options}".strip()}
+
     def ca_bundle(self) -> Path:
-        """Write `bundle.pem` (0644) in the state directory: the system's certificate authorities and the local one."""
+        """Write `bundle.pem` (0644) in the state directory: what is trusted on this machine, and the local authority."""
         path = self.state / "bundle.pem"
-        content = _system_authorities(path)
-        local = self.ca_file.read_text("ascii")
-        if local not in content:
-            content = f"{content.rstrip()}\n{local}".lstrip()
+        blocks = dict.fromkeys([*_system_authorities(), *_certificates(self.ca_file.read_text("ascii"))])
+        content = "".join(f"{block}\n" for block in blocks)
         if not path.exists() or path.read_text("utf-8") != content:
             write_public(path, content)
         return path
@@ -364,20 +397,49 @@ def stop(state: Path, *, timeout: float = 10.0) -> bool:
     return True
 
 
-def _system_authorities(own: Path) -> str:
-    """The certificate authorities that this process trusts, as PEM; `own` is never taken for the system's."""
+def _system_authorities() -> list[str]:
+    """The certificate authorities that programs on this machine trust: the system's, and those in files that variables name.
+
+    In a shell that has this local Azure's settings they name its bundle, which holds all that they named before.
+    """
     defaults = ssl.get_default_verify_paths()
-    named = [
-        os.environ.get("SSL_CERT_FILE"),
-        os.environ.get("REQUESTS_CA_BUNDLE"),
-        defaults.cafile,
-        defaults.openssl_cafile,
-    ]
-    for candidate in named:
-        if candidate and Path(candidate).is_file() and Path(candidate).resolve() != own:
-            return Path(candidate).read_text("utf-8", "replace")
+    named = [os.environ.get(name) for name in TRUSTING]
+    system = next((one for one in (defaults.openssl_cafile, *SYSTEM_BUNDLES) if Path(one).is_file()), None)
+    found: list[str] = []
+    for candidate in dict.fromkeys([*named, system]):
+        if candidate and Path(candidate).is_file():
+            found += _certificates(Path(candidate).read_text("utf-8", "replace"))
+    if found:
+        return found
     try:
         import certifi
     except ImportError:
-        return ""
-    return Path(certifi.where()).read_text("utf-8")
+        return []
+    return _certificates(Path(certifi.where()).read_text("utf-8"))
+
+
+def _certificates(text: str) -> list[str]:
+    """The certificates in a PEM file, without what is written between them."""
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.DOTALL)
+    return ["\n".join(line.strip() for line in block.splitlines()) for block in blocks]
+
+
+def _trust_store(bundle: Path) -> Path | None:
+    """A trust store for Java (PKCS #12) beside a bundle, with its certificates; `None` where none can be made."""
+    store = bundle.with_suffix(".p12")
+    if not bundle.exists():
+        return None
+    if store.exists() and store.stat().st_mtime_ns >= bundle.stat().st_mtime_ns:
+        return store
+    try:
+        from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+    except ImportError:
+        return None
+    entries = []
+    for at, block in enumerate(_certificates(bundle.read_text("utf-8"))):
+        with contextlib.suppress(ValueError):  # one that cannot be read is no use to Java either
+            certificate = x509.load_pem_x509_certificate(block.encode())
+            entries.append(pkcs12.PKCS12Certificate(certificate, f"{at}".encode()))
+    write_public(store, pkcs12.serialize_java_truststore(entries, BestAvailableEncryption(STORE_PASSWORD.encode())))
+    return store

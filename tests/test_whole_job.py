@@ -282,6 +282,20 @@ def test_a_protected_environment_goes_up_and_down_too(project: Project) -> None:
     assert not project.rehearsal("guarded").folder.exists()
 
 
+def test_down_in_a_shell_that_has_its_settings_says_how_to_take_them_back(project: Project, up: dict[str, Any]) -> None:
+    run = f"{sys.executable} -m entrant rehearse job"
+    script = (
+        f'set -e; eval "$({run} --env)"; {run} --down; eval "$({run} --env --unset)"\n'
+        'echo "$PATH"; echo "$PULUMI_BACKEND_URL"; test -z "${ARM_CLIENT_ID+x}"'
+    )
+    env = project.environ() | {"PULUMI_BACKEND_URL": "file:///mine"}
+    done = subprocess.run(["bash", "-c", script], cwd=project.root, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{env['PATH']}\nfile:///mine\n"
+    hint = 'This shell still has its settings; take them back: eval "$(python3 -m entrant rehearse job --env --unset)"'
+    assert done.stderr.splitlines()[-1] == hint
+
+
 def test_down_removes_the_rehearsal(project: Project) -> None:
     rehearsal = project.rehearsal("killed")
     assert rehearsal.exists()

@@ -13,13 +13,13 @@ import click
 import yaml
 
 import local_azure
-from entrant import explain, project
+from entrant import explain, project, shells
 from entrant.commands import options, source
 from entrant.errors import ConfigurationError
 from entrant.tokens import formats
 
 _R = TypeVar("_R")
-_SHELLS = ("bash", "fish", "powershell", "dotenv", "json", "github")
+_FORMS = (*formats.SHELLS, "dotenv", "json", "github")
 
 
 def _where(command: Callable[..., _R]) -> Callable[..., _R]:
@@ -67,7 +67,7 @@ def _beginning(state: Path) -> str:
 
 
 _form = options.form(
-    *_SHELLS,
+    *_FORMS,
     default="bash",
     help="Lines for a shell to read, a .env file, JSON, or $GITHUB_ENV for the steps that follow.",
 )
@@ -90,7 +90,7 @@ def _print(settings: dict[str, str], form: str) -> None:
         with open(path, "a", encoding="utf-8") as output:
             output.writelines(f"{name}={value}\n" for name, value in settings.items())
     else:
-        click.echo("\n".join(formats.assignment(form, name, value) for name, value in settings.items()))
+        click.echo(shells.give(settings, form, os.environ))
 
 
 @click.group()
@@ -177,13 +177,20 @@ def page(state: Path) -> None:
 @local.command()
 @_where
 @_form
-def env(state: Path, form: str) -> None:
+@click.option("--unset", is_flag=True, help="Print what takes the settings back in a shell, as they were before.")
+def env(state: Path, form: str, unset: bool) -> None:
     """Print the settings that point Azure's clients at it, as its deployer, which may do everything.
 
     \b
     eval "$(python3 -m entrant local env)" && python3 -m entrant token arm
+    eval "$(python3 -m entrant local env)"; eval "$(python3 -m entrant local env --unset)"
     python3 -m entrant local env --format dotenv
     """
+    if unset:
+        if form not in formats.SHELLS:
+            raise ConfigurationError(f"--unset is for a shell, not for {form}", next_step="give --format of a shell")
+        click.echo(shells.take_back(form, os.environ))
+        return
     azure = _running(state)
     _print(azure.environment(), form)
 
@@ -231,6 +238,8 @@ def reset(state: Path, yes: bool, purge: bool) -> None:
     if purge:
         local_azure.stop(state)
         shutil.rmtree(state)
+        if shells.has_settings_of(state, os.environ):
+            click.echo(shells.hint("python3 -m entrant local env --unset"), err=True)
         return
     running = local_azure.find(state)
     (running or local_azure.start(state)).reset()

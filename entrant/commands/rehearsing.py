@@ -1,13 +1,14 @@
 """`rehearse` and `test`: what sets itself up and runs the project on the local Azure."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
 
 import click
 
-from entrant import config, project, rehearsal
+from entrant import config, project, rehearsal, shells
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.progress import Steps, console
@@ -20,6 +21,7 @@ from entrant.setup import bootstrap
 @click.option(
     "--env", "as_env", is_flag=True, help="Print the shell settings of the rehearsal, for eval, and do nothing else."
 )
+@click.option("--unset", is_flag=True, help="With --env: print what takes the settings back, as they were before.")
 @click.option("--down", is_flag=True, help="Destroy what the rehearsal made and remove its state.")
 @click.option(
     "--propagation",
@@ -35,7 +37,9 @@ from entrant.setup import bootstrap
     show_default=True,
     help="Pulumi's real resource plugins where it can have them, or the local Azure's stand-ins.",
 )
-def rehearse(environment: str, form: str, as_env: bool, down: bool, propagation: float, plugins: str) -> None:
+def rehearse(
+    environment: str, form: str, as_env: bool, unset: bool, down: bool, propagation: float, plugins: str
+) -> None:
     """Run ENVIRONMENT, a stack or a file, unchanged, on a local Azure: `pulumi up`, tokens, first API calls.
 
     Sets up whatever is missing. A second run reuses everything. Nothing outside .entrant/ is touched.
@@ -43,17 +47,22 @@ def rehearse(environment: str, form: str, as_env: bool, down: bool, propagation:
     \b
     python3 -m entrant rehearse dev
     eval "$(python3 -m entrant rehearse dev --env)" && pulumi preview --diff -s dev
+    eval "$(python3 -m entrant rehearse dev --env --unset)"
     python3 -m entrant rehearse dev --down
     """
     job = rehearsal.Rehearsal.of(environment)
     stack = job.stack
+    if unset and not as_env:
+        raise click.UsageError("--unset goes with --env")
     if as_env:
-        click.echo(rehearsal.shell(job))
+        click.echo(shells.take_back("bash", os.environ) if unset else rehearsal.shell(job))
         return
     steps = Steps(out=console(quiet=options.quiet()))
     with bootstrap.locked(job.folder.parent / f"{stack}.lock"):
         if down:
             rehearsal.down(job, steps)
+            if shells.has_settings_of(job.folder, os.environ):
+                click.echo(shells.hint(job.command("--env", "--unset")), err=True)
             return
         try:
             summary = rehearsal.run(job, propagation=propagation, which=plugins, steps=steps)

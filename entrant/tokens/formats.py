@@ -31,6 +31,8 @@ FORMS = {
     "azure-devops": "a secret variable NAME for the steps that follow",
 }
 """Every form of a token, and what it is."""
+SHELLS = ("bash", "fish", "powershell")
+"""The forms that a shell reads as its own language."""
 
 
 def variable(audience: str) -> str:
@@ -82,6 +84,18 @@ def assignment(form: str, name: str, value: str) -> str:
         case "powershell":
             quoted = value.replace("'", "''")
             return f"$env:{name} = '{quoted}'"
+    raise ValueError(f"no shell: {form}")
+
+
+def removal(form: str, name: str) -> str:
+    """A line by which a shell (`bash`, `fish`, `powershell`) forgets a variable, whether it has it or not."""
+    match form:
+        case "bash":
+            return f"unset {name}"
+        case "fish":
+            return f"set -e {name}"
+        case "powershell":
+            return f"Remove-Item Env:{name} -ErrorAction SilentlyContinue"
     raise ValueError(f"no shell: {form}")
 
 
