@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -438,7 +439,8 @@ def _trust_store(bundle: Path) -> Path | None:
         return None
     entries = []
     for at, block in enumerate(_certificates(bundle.read_text("utf-8"))):
-        with contextlib.suppress(ValueError):  # one that cannot be read is no use to Java either
+        # Systems carry certificates that are not quite right; one that cannot be read at all is no use to Java either.
+        with warnings.catch_warnings(action="ignore"), contextlib.suppress(ValueError):
             certificate = x509.load_pem_x509_certificate(block.encode())
             entries.append(pkcs12.PKCS12Certificate(certificate, f"{at}".encode()))
     write_public(store, pkcs12.serialize_java_truststore(entries, BestAvailableEncryption(STORE_PASSWORD.encode())))

@@ -152,7 +152,7 @@ def _rows(value: Mapping[str, Any], metric: str, outer: Mapping[str, Any]) -> It
 @click.option("--filter", metavar="ODATA", help="Such as \"request/resultCode eq '500'\".")
 @click.option("--search", metavar="TEXT", help="Only events with this text anywhere.")
 @click.option("--orderby", metavar="PATH", help="Such as 'request/duration desc'; the newest first unless given.")
-@click.option("--top", type=click.IntRange(1, 500), default=100, show_default=True)
+@click.option("--top", type=click.IntRange(1, 500), default=100, show_default=True, help="So many at most.")
 def insights_events(words: tuple[str, ...], component: str | None, top: int, **options: Any) -> None:
     """Print events of an Application Insights component, a JSON object a line: requests, traces, exceptions, …, or $all.
 

@@ -26,7 +26,8 @@ def test_the_committed_environments_are_sound(stack: str) -> None:
 def test_dev_is_a_reader_of_logs_and_a_writer_of_metrics() -> None:
     apps = config.load("dev", root=ROOT).apps
     assert [(g.role.name, g.scope.resource_type) for g in apps["log-reader"].roles] == [
-        ("Reader", "Microsoft.OperationalInsights/workspaces")
+        ("Reader", "Microsoft.OperationalInsights/workspaces"),
+        ("Reader", "Microsoft.Insights/components"),
     ]
     assert [(g.role.name, g.scope.resource_type) for g in apps["metrics-writer"].roles] == [
         ("Monitoring Metrics Publisher", "Microsoft.Compute/virtualMachines")
