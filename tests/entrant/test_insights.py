@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import local_azure
-from entrant import access, clouds, monitor
+from entrant.access import monitor, trials
 from entrant.errors import ConfigurationError
+from entrant.facts.clouds import CLOUDS, Cloud
 from entrant.outputs import App, Grant
-from facts.clouds import CLOUDS, Cloud
+from entrant.tokens import clouds
 from tests.conftest import ROOT
 from tests.entrant.test_access import READER, Estate, states
 
@@ -45,8 +46,8 @@ def app_id(estate: Estate) -> str:
     return str(found["properties"]["AppId"])
 
 
-def check(app: App, cloud: Cloud) -> list[access.Proof]:
-    return access.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+def check(app: App, cloud: Cloud) -> list[trials.Proof]:
+    return trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
 
 
 # --------------------------------------------------------------------------------------------------------- wait and check
@@ -71,7 +72,7 @@ def test_a_new_role_is_pending_at_application_insights_when_resource_manager_kno
     assert states(proofs) == {"token": "granted", "Reader on shop": "granted", "query of shop": "pending"}
     assert "403" in proofs[2].evidence and "InsufficientAccessError" in proofs[2].evidence
     azure.admin("PATCH", "settings", {"propagation": {"insights": 2}})
-    ready = access.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=120)
+    ready = trials.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=120)
     assert set(states(ready).values()) == {"granted"}
 
 

@@ -209,7 +209,8 @@ class TestOperations:
         assert deployer.arm("GET", path, version="2020-02-02")["properties"]["provisioningState"] == "Creating"
         assert not poller.done()
         self.later(faulty)
-        assert poller.result().properties["provisioningState"] == "Succeeded"
+        properties = poller.result().properties
+        assert properties is not None and properties["provisioningState"] == "Succeeded"
 
     def test_delete(
         self, faulty: LocalAzure, arm: ResourceManagementClient, deployer: Client, workspace: Any, group_id: str
