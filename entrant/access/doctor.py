@@ -1,6 +1,5 @@
 """Before `pulumi up`, as the deployer: what would stand in the way, and what to do about it."""
 
-import contextlib
 import json
 import re
 import shutil
@@ -15,7 +14,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from entrant import config, engine, outputs
-from entrant.access.deployer import Deployer
+from entrant.access.deployer import Deployer, unseen
 from entrant.config.access import offered_permissions
 from entrant.config.values import Owner, custom_role_id
 from entrant.errors import EntrantError, RefusedError, StackNotFoundError
@@ -35,6 +34,7 @@ NON_ADMIN_OBJECTS = 250
 """Directory objects that somebody without an administrator role may create (Microsoft Entra service limits)."""
 _ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 _DEFINE = "Microsoft.Authorization/roleDefinitions/write"
+_POLICY = "the Graph permission Policy.Read.All"
 _ALL_APPLICATIONS = ("Application.ReadWrite.All", "Directory.ReadWrite.All")
 _APPLICATION_ROLES = ("Application Administrator", "Cloud Application Administrator", "Global Administrator")
 """Directory roles that manage every registration and service principal, and have no quota of their own."""
@@ -243,12 +243,9 @@ def _applications(
         return
     try:
         policy = deployer.graph("/policies/authorizationPolicy")
-    except RefusedError as error:
-        yield Finding(
-            "create applications",
-            "unknown",
-            f"no role in the token, and the tenant's policy is not readable ({error.code})",
-        )
+    except EntrantError as error:
+        said = f"no role in the token, and of the tenant's policy: {unseen(error, _POLICY)}"
+        yield Finding("create applications", "unknown", said, error.next_step)
         return
     if policy.get("defaultUserRolePermissions", {}).get("allowedToCreateApps") and "idtyp" not in _claims(
         deployer, "graph"
@@ -327,8 +324,8 @@ def _look_ups(environment: config.Environment, deployer: Deployer, there: Mappin
         what, right = f"API {client_id}", "grant Application.Read.All"
         try:
             found = deployer.graph("/servicePrincipals", filter=f"appId eq '{client_id}'", select="id")["value"]
-        except RefusedError as error:
-            yield Finding(what, "problem", f"not readable ({error.code})", right)
+        except EntrantError as error:
+            yield _not_seen(error, what, right)
             continue
         if not found:
             step = f"check the id, or have an administrator add it: az ad sp create --id {client_id}"
@@ -354,11 +351,18 @@ def _seen(
     """A finding where an object of the directory is not there, or cannot be seen though an `up` has to (`needed`)."""
     try:
         deployer.graph(path, select="id")
-    except RefusedError as error:
-        if error.status == 404:
+    except EntrantError as error:
+        if error.code == "Request_ResourceNotFound":
             yield Finding(what, "problem", "there is none in this tenant", remedy)
         else:
-            yield Finding(what, "problem" if needed else "unknown", f"not readable ({error.code})", right)
+            yield _not_seen(error, what, right, needed=needed)
+
+
+def _not_seen(error: EntrantError, what: str, right: str, *, needed: bool = True) -> Finding:
+    """A look-up that an `up` makes as well (`needed`): without the right it will fail, and any other failure may pass."""
+    if isinstance(error, RefusedError) and error.status == 403:
+        return Finding(what, "problem" if needed else "unknown", f"not readable (403 {error.code})", right)
+    return Finding(what, "unknown", f"the look-up failed: {error}", error.next_step)
 
 
 def _apis(environment: config.Environment) -> set[str]:
@@ -386,9 +390,13 @@ def _definitions(environment: config.Environment, deployer: Deployer, there: Map
         first = definition.assignable_scopes[0]
         kind = "providers/Microsoft.Authorization/roleDefinitions"
         path = f"{first.id.rstrip('/')}/{kind}/{custom_role_id(key, first)}"
-        with contextlib.suppress(RefusedError):
+        try:
             deployer.arm(path)
             continue  # it is there
+        except EntrantError as error:
+            if not isinstance(error, RefusedError) or error.status not in (403, 404):
+                yield _not_seen(error, f"define {key}", "")
+                continue
         for scope in definition.assignable_scopes:
             step = "give the deployer Owner or User Access Administrator there"
             yield _permitted(deployer, scope, f"define {key} on {scope.name}", _DEFINE, step)
@@ -399,10 +407,13 @@ def _permitted(deployer: Deployer, scope: Scope, what: str, action: str, step: s
     path = f"{scope.id.rstrip('/')}/providers/Microsoft.Authorization/permissions"
     try:
         blocks = [Permission.of(entry) for entry in deployer.listed(deployer.arm(path), "arm")]
-    except RefusedError as error:
-        gone = error.status == 404
-        step = "check the scope's id, or create it first" if gone else error.next_step or step
-        return Finding(what, "problem", f"{error.code}: {scope.id}", step)
+    except EntrantError as error:
+        if not isinstance(error, RefusedError) or error.status not in (403, 404):
+            return _not_seen(error, what, step)
+        gone = "check the scope's id, or create it first"
+        return Finding(
+            what, "problem", f"{error.status} {error.code}: {scope.id}", gone if error.status == 404 else step
+        )
     if permits(blocks, action):
         return Finding(what, "ok", f"{action} at {scope.id}")
     return Finding(what, "problem", f"no role allows {action} at {scope.id}", step)
@@ -432,13 +443,9 @@ def _lifetime(environment: config.Environment, deployer: Deployer) -> Iterator[F
         return
     try:
         policy = deployer.graph("/policies/defaultAppManagementPolicy")
-    except RefusedError as error:
-        yield Finding(
-            "secret lifetime",
-            "unknown",
-            f"the tenant's policy is not readable ({error.code})",
-            "Policy.Read.All reads it",
-        )
+    except EntrantError as error:
+        said = f"of the tenant's policy: {unseen(error, _POLICY)}"
+        yield Finding("secret lifetime", "unknown", said, error.next_step)
         return
     rules = (policy.get("applicationRestrictions") or {}).get("passwordCredentials") or ()
     if not policy.get("isEnabled"):
@@ -478,8 +485,9 @@ def _quotas(
         path = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleAssignments"
         try:
             count = sum(1 for _ in deployer.listed(deployer.arm(path), "arm"))
-        except RefusedError as error:
-            yield Finding(f"assignments in {subscription}", "unknown", f"not readable ({error.code})")
+        except EntrantError as error:
+            said = unseen(error, f"Microsoft.Authorization/roleAssignments/read on {subscription}")
+            yield Finding(f"assignments in {subscription}", "unknown", said, error.next_step)
             continue
         more = new[subscription]
         full = bool(more) and count + more > ASSIGNMENTS

@@ -127,3 +127,40 @@ def test_more_objects_than_a_deployer_without_a_role_may_create_are_seen(
     assert who is not None
     found = {finding.what: finding for finding in doctor._quotas(config.load("dev", root=tmp_path), who)}
     assert ("objects of the deployer" in found) is told
+
+
+def test_a_look_that_fails_is_not_told_as_missing_or_forbidden(
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Whatever the directory and Resource Manager answer with 503 is unknown, each with what failed."""
+    estate = Estate(azure, "down")
+    who = deployer.find(cloud, environ)
+    text = f"""\
+apps:
+  reader:
+    display_name: Reader
+    secret: {{every: 90d, overlap: 7d}}
+    owners: [ada@example.com]
+    groups: [00000000-0000-4000-8000-00000000000a]
+    roles: [{{role: Reader, scope: {estate.workspace}}}]
+    permissions: [{{api: 00000000-0000-4000-8000-00000000000b, application: [Data.Read], consent: true}}]
+"""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "dev.yaml").write_text(text)
+    assert who is not None
+    for audience in ("arm", "graph"):
+        who.token(audience)
+    azure.faults(
+        {"kind": "status", "status": 503, "family": "graph"}, {"kind": "status", "status": 503, "family": "arm"}
+    )
+    try:
+        looks = (doctor._look_ups, doctor._roles, doctor._quotas)
+        environment = config.load("dev", root=tmp_path)
+        found = [finding for look in looks for finding in doctor._each(look, environment, who, {})]
+    finally:
+        azure.faults()
+    assert {finding.state for finding in found} == {"unknown"}, found
+    told = {finding.what: finding.evidence for finding in found}
+    named = {"owner ada@example.com", "group 00000000-0000-4000-8000-00000000000a", "assign roles on law-down"}
+    assert named | {"API 00000000-0000-4000-8000-00000000000b"} <= told.keys()
+    assert all("503" in evidence for evidence in told.values())
