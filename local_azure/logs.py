@@ -21,6 +21,8 @@ from local_azure.wire import Call, Reply, is_guid, new_guid, refuse, span_of
 from local_azure.world import World
 
 WORKSPACE = "Microsoft.OperationalInsights/workspaces"
+MOST_WORKSPACES = 99
+"""How many may be queried together with the first (Microsoft, "Query across workspaces": 100 in one query)."""
 
 
 def handle(world: World, call: Call) -> Reply | None:
@@ -35,7 +37,8 @@ def handle(world: World, call: Call) -> Reply | None:
         refuse(404, "PathNotFoundError", "The requested path does not exist")
     caller = authenticate(world, call, "logs", "arm", wrong_audience=403)
     query, timespan = asked(call)
-    return Reply(200, run(world, caller, _workspace(world, call.segments), query, timespan))
+    others = _others(call.json() if call.method == "POST" else {"workspaces": call.query.get("workspaces")})
+    return Reply(200, run(world, caller, _workspace(world, call.segments), query, timespan, others))
 
 
 def asked(call: Call) -> tuple[str, str | None]:
@@ -55,6 +58,17 @@ def asked(call: Call) -> tuple[str, str | None]:
     if not isinstance(timespan, str | None):
         bad_argument("The timespan is not a string.")
     return query, timespan
+
+
+def _others(body: Doc) -> list[str]:
+    """The workspaces to query together with the one in the path: a list in a body, with commas between them in a URL."""
+    named = body.get("workspaces") or []
+    listed = named.split(",") if isinstance(named, str) else named
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        bad_argument("The workspaces are not a list of ids.")
+    if len(listed) > MOST_WORKSPACES:
+        bad_argument(f"A query is of at most {MOST_WORKSPACES + 1} workspaces.")
+    return listed
 
 
 def bad_argument(text: str, inner: dict[str, Any] | None = None) -> NoReturn:
@@ -86,8 +100,26 @@ def _workspace(world: World, segments: list[str]) -> Doc | str:
     return found if queried and found is not None else resource_id
 
 
-def run(world: World, caller: Caller, workspace: Doc | str, query: str, timespan: str | None) -> Doc:
-    """The answer to one query, or the refusal."""
+def _named(world: World, text: str) -> Doc | str:
+    """The workspace with this customer id or resource id, or the text where there is none."""
+    if text.startswith("/"):
+        return _workspace(world, ["v1", *text.strip("/").split("/"), "query"])
+    return world.resources.workspace(text) or text
+
+
+def run(
+    world: World, caller: Caller, workspace: Doc | str, query: str, timespan: str | None, others: Iterable[str] = ()
+) -> Doc:
+    """The answer to one query, or the refusal; `others` are workspaces, by id, whose rows are queried as well."""
+    since, until = span(timespan, world.store.now())
+    sources = [
+        _source(world, caller, one, since, until) for one in (workspace, *(_named(world, each) for each in others))
+    ]
+    return answered(world, query, sources[0] if len(sources) == 1 else _Together(sources))
+
+
+def _source(world: World, caller: Caller, workspace: Doc | str, since: float | None, until: float | None) -> Source:
+    """The tables of a workspace or a component for a caller, or the refusal."""
     if isinstance(workspace, str):
         # [?] What the API says of a workspace that does not exist; a caller without any access must not learn the difference.
         if not permitted(world, caller, f"{WORKSPACE}/query/read", parse_scope("/")):
@@ -98,10 +130,9 @@ def run(world: World, caller: Caller, workspace: Doc | str, query: str, timespan
     component = workspace["type"].lower() == components.TYPE.lower()
     if not permitted(world, caller, f"{components.TYPE if component else WORKSPACE}/query/read", scope):
         insufficient()
-    since, until = span(timespan, world.store.now())
     if component:
-        return answered(world, query, components.Telemetry(world, workspace, since, until))
-    return answered(world, query, _Workspace(world, caller, scope, since, until))
+        return components.Telemetry(world, workspace, since, until)
+    return _Workspace(world, caller, scope, since, until)
 
 
 def answered(world: World, query: str, source: Source) -> Doc:
@@ -148,6 +179,25 @@ class _Workspace(Source):
             {**row, **{column: python_value(row.get(column), kind) for column, kind in kinds.items()}}
             for row in self.world.telemetry.scan(self.key, name, self.since, self.until)
         )
+
+
+class _Together(Source):
+    """The tables of several workspaces, those of one name as one."""
+
+    def __init__(self, sources: list[Source]) -> None:
+        self.sources = sources
+
+    def names(self) -> Iterable[str]:
+        return list(dict.fromkeys(name for source in self.sources for name in source.names()))
+
+    def columns(self, name: str) -> Columns | None:
+        found = [columns for source in self.sources if (columns := source.columns(name)) is not None]
+        return {column: kind for columns in reversed(found) for column, kind in columns.items()} if found else None
+
+    def rows(self, name: str) -> Iterable[Row]:
+        for source in self.sources:
+            if source.columns(name) is not None:
+                yield from source.rows(name)
 
 
 def span(text: str | None, now: float) -> tuple[float | None, float | None]:

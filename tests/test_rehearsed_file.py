@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+import local_azure
 from tests.conftest import Project
-from tests.test_whole_job import WORKSPACE
+from tests.test_whole_job import MACHINE, WORKSPACE
 
 FILE = "cases/büro/my env.yaml"
 TENANT = "7f3d2c1b-0a9e-4d8c-b7a6-5e4f3c2d1b0a"
@@ -25,6 +26,11 @@ apps:
     secret: {{every: 90d, overlap: 7d}}
     roles:
       - {{role: Reader, scope: {WORKSPACE}}}
+  writer:
+    display_name: Writer (file)
+    secret: {{every: 90d, overlap: 7d}}
+    roles:
+      - {{role: Monitoring Metrics Publisher, scope: {MACHINE}}}
 """
 
 
@@ -82,6 +88,11 @@ def test_each_proposed_command_works(project: Project, rehearsed: str, number: i
         ("wait -s my-env log-reader", 0, ""),
         ("check -s my-env log-reader", 0, "log-reader"),
         ("local status -s my-env", 0, TENANT),
+        ("wait writer --probe write --successes 2", 0, ""),
+        ("check writer --probe write", 0, "writer"),
+        ("drift -C . -s my-env --settle 0", 0, ""),
+        ("doctor -C .", 0, "create applications"),
+        ("metrics send writer queue_length 7", 0, ""),
         ("check log-reader", 0, "log-reader"),
         ("expiry", 0, "my-env: nothing ends within"),
         ("doctor", 0, "create applications"),
@@ -93,3 +104,21 @@ def test_a_command_about_the_stack_finds_the_file_and_its_policy(
     done = shell(project, [proposed(rehearsed)[0], f"python3 -m entrant {command}"])
     assert done.returncode == code, done.stdout + done.stderr
     assert says in done.stdout, done.stdout + done.stderr
+
+
+def test_what_the_rehearsal_the_probes_and_the_helper_sent_has_arrived(project: Project, rehearsed: str) -> None:
+    """A metric that is said to be accepted is there: the rehearsal's own, those of `wait` and `check`, and the user's."""
+    for command in ("check writer --probe write", "metrics send writer queue_length 7 -d queue=mail"):
+        done = shell(project, [proposed(rehearsed)[0], f"python3 -m entrant {command}"])
+        assert done.returncode == 0, done.stdout + done.stderr
+    azure = local_azure.find(project.rehearsal("my-env").azure)
+    assert azure is not None
+    found = azure.metrics(MACHINE)
+    assert {"rehearsals", "proof", "queue_length"} <= {sample["metric"] for sample in found}, found
+
+
+def test_the_last_proposed_command_takes_everything_away(project: Project, rehearsed: str) -> None:
+    [line] = [line.strip() for line in rehearsed.splitlines() if line.endswith("--down")]
+    done = shell(project, [line])
+    assert done.returncode == 0, done.stderr
+    assert not project.rehearsal("my-env").folder.exists()

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from entrant import config
+from entrant.cli import cli
 from entrant.errors import ConfigurationError
 from entrant.pipeline import matrix, repository
 from tests.conftest import ROOT
@@ -274,3 +276,22 @@ def test_json_tells_why() -> None:
     found = json.loads(matrix.as_json(matrix.Matrix("c0ffee", 0, (stack,), ("prod",), ())))
     assert found["stacks"] == [{"stack": "dev", "file": "config/dev.yaml", "stage": 1, "changed": ["config/base.yaml"]}]
     assert (found["base"], found["unchanged"], found["deleted"]) == ("c0ffee", ["prod"], [])
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ("json", '"stack": "prod"'),
+        ("github", 'matrix_2={"include":[{"stack":"prod"'),
+        ("azure-devops", "variable=matrix_1;isOutput=true"),
+        ("gitlab", "extends: .entrant"),
+    ],
+)
+def test_the_command_gives_each_ci_system_the_stages_of_a_change(there: Repository, form: str, says: str) -> None:
+    """From a commit to the words of a CI system, with the reasons on standard error."""
+    there.write("config/base.yaml", "apps:\n  one:\n    logo: logo.png\n    notes: changed\n")
+    command = ["matrix", "-C", str(there.root), "--base", "HEAD", "--order", "dev*,*", "--format", form]
+    said = CliRunner().invoke(cli, command, standalone_mode=False)
+    assert said.exception is None and said.return_value == 0, said.output
+    assert says in said.stdout
+    assert "prod: config/base.yaml changed" in said.stderr
