@@ -91,11 +91,14 @@ def test_the_environment_may_move_the_authority_and_the_data_planes() -> None:
     said = {
         "AZURE_AUTHORITY_HOST": "login.example.test/",
         "ENTRANT_LOGS_ENDPOINT": "https://logs.example.test",
+        "ENTRANT_INSIGHTS_ENDPOINT": "insights.example.test",
         "ENTRANT_METRICS_ENDPOINT": "https://{region}.metrics.example.test/",
     }
     cloud = clouds.resolve("public", said)
     assert cloud.authority == "https://login.example.test"
     assert cloud.logs == "https://logs.example.test"
+    assert cloud.insights == "https://insights.example.test"
+    assert cloud.audiences["insights"] == "https://api.applicationinsights.io"
     assert cloud.metrics == "https://{region}.metrics.example.test"
     assert cloud.audiences["logs"] == "https://api.loganalytics.io"
 
