@@ -465,6 +465,8 @@ E_QUERY_TIMEOUT, QueryTimeoutError (later) the query took longer than it may (3 
   > ask for a shorter time span
 WorkspaceNotProvisionedError (later) the workspace is still being set up
   > try again in some minutes
+EventNotFoundError (no) no such event in the component, or none in the time span
+  > check its id; ask with a longer `--timespan`
 ApplicationNotFoundError, AppNotFoundError (no) no such Application Insights component
   > check the app id, which stands under API Access in the portal
 InvalidStream, InvalidTransformOutput (no) the records do not fit the data collection rule
