@@ -89,7 +89,7 @@ _timespan = click.option("--timespan", metavar="ISO8601", help="Such as P1D, or 
 @source.source
 @_component
 @_timespan
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@options.form("table", "json", "csv", default="table")
 def insights_query(
     words: tuple[str, ...], component: str | None, timespan: str | None, form: str, **whose: Any
 ) -> None:
@@ -113,7 +113,7 @@ def insights_query(
 @click.option("--aggregation", metavar="NAMES", help="avg, sum, min, max, count or unique, several with commas.")
 @click.option("--segment", metavar="NAMES", help="A value for each of these, such as request/resultCode.")
 @click.option("--filter", metavar="ODATA", help="Only of these, such as \"cloud/roleName eq 'shop'\".")
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@options.form("table", "json", "csv", default="table")
 def insights_metrics(words: tuple[str, ...], component: str | None, form: str, **options: Any) -> None:
     """Print a metric of an Application Insights component: requests/count, requests/duration, customMetrics/NAME, …
 
