@@ -15,7 +15,7 @@ from .checks import findings
 from .models import Environment
 from .problems import ConfigError, Problem, Refused, Severity, closest, did_you_mean, shorten
 from .source import MAX_VALUES, Entry, Node, Place, expected, read, total
-from .values import KEY, FileName, Known, path_of
+from .values import KEY, FileName, Known, Misnamed, path_of
 
 MAX_EXTENDS: Final = 10
 MAX_PROBLEMS: Final = 500
@@ -357,7 +357,9 @@ def _break(data: dict[str, Any], fault: Mapping[str, Any]) -> bool:
         if meant is not None:
             holder.setdefault(meant, BROKEN)
     elif fault["loc"][-1:] == ("[key]",) and type(holder) is dict:
-        del holder[step]
+        entries = [(Misnamed(key) if key == step else key, item) for key, item in holder.items()]
+        holder.clear()
+        holder.update(entries)
     elif holder is None or value is BROKEN:
         return False
     else:

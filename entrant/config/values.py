@@ -71,21 +71,41 @@ class Model(BaseModel):
         if value is BROKEN:
             return value
         by_name = get_origin(cls.model_fields[str(info.field_name)].annotation) is dict
-        if by_name and isinstance(value, dict) and any(item is BROKEN for item in value.values()):
-            known = {key: item for key, item in value.items() if item is not BROKEN}
-            checked = check(known) if known else {}
-            return {key: checked.get(key, BROKEN) for key in value}
+        if by_name and isinstance(value, dict):
+            if not any(item is BROKEN or isinstance(key, Misnamed) for key, item in value.items()):
+                return check(value)
+            names = {
+                f"misnamed-{place}" if isinstance(key, Misnamed) else key: key
+                for place, (key, item) in enumerate(value.items())
+                if item is not BROKEN
+            }
+            found = _known_of(check, {name: value[key] for name, key in names.items()}, names)
+            known = {names[name]: item for name, item in found.items()} if found else {}
+            return {str(key): known.get(key, BROKEN) for key in value}
         if isinstance(value, list) and any(item is BROKEN for item in value):
-            places = [place for place, item in enumerate(value) if item is not BROKEN]
-            try:
-                found = dict(zip(places, check([value[place] for place in places]), strict=True))
-            except ValidationError as error:
-                faults = [fault for fault in error.errors() if fault["type"] != "too_short"]
-                if faults:
-                    raise _invalid((_in_list(fault["loc"], places), fault) for fault in faults) from None
-                found = {}
-            return tuple(found.get(place, BROKEN) for place in range(len(value)))
+            places = dict(enumerate(place for place, item in enumerate(value) if item is not BROKEN))
+            found = _known_of(check, [value[place] for place in places.values()], places)
+            known = dict(zip(places.values(), found or (), strict=True))
+            return tuple(known.get(place, BROKEN) for place in range(len(value)))
         return check(value)
+
+
+class Misnamed(str):
+    """A key that is no name, and reported; what it holds is checked all the same."""
+
+
+def _known_of(check: ValidatorFunctionWrapHandler, known: Any, steps: Mapping[Any, Any]) -> Any:
+    """What is known of a list or a mapping, checked; None when nothing is. `steps` leads from its paths to those in the whole."""
+    try:
+        return check(known)
+    except ValidationError as error:
+        faults = [fault for fault in error.errors() if fault["type"] != "too_short" or fault["loc"]]
+        if not faults:
+            return None
+        paths = [
+            (steps.get(fault["loc"][0], fault["loc"][0]), *fault["loc"][1:]) if fault["loc"] else () for fault in faults
+        ]
+        raise _invalid(zip(paths, faults, strict=True)) from None
 
 
 def _leads_to_broken(value: Any, path: tuple[Any, ...]) -> bool:
@@ -95,11 +115,6 @@ def _leads_to_broken(value: Any, path: tuple[Any, ...]) -> bool:
         if value is BROKEN:
             return True
     return False
-
-
-def _in_list(path: tuple[Any, ...], places: list[int]) -> tuple[Any, ...]:
-    """A path below what is known of a list as a path below the list; `places` is where the known items stand."""
-    return (places[path[0]], *path[1:]) if path and isinstance(path[0], int) else path
 
 
 def _invalid(faults: Iterable[tuple[tuple[Any, ...], Any]]) -> ValidationError:

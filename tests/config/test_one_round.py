@@ -111,6 +111,32 @@ def test_errors_that_do_not_hang_together_are_all_reported_in_one_run(
     assert [message for message in expected if message not in text] == []
 
 
+def test_what_stands_under_a_wrong_name_is_checked_all_the_same(check: Check) -> None:
+    text = said(
+        check,
+        {
+            "scopes": {"Logs": RG},
+            "apps": {
+                "first": FIRST,
+                "Wrong Name": {"display_name": "Taken", "owners": ["deployer", "deployer"], "protect": 1},
+                "Other": {"secret": {"every": "30d", "overlap": "40d"}, "roles": [{"role": "Owner", "scope": "Logs"}]},
+            },
+        },
+    )
+    for expected in (
+        '"Wrong Name" is not a name',
+        '"Other" is not a name',
+        '"Logs" is not a name',
+        'apps.first has the display name "Taken" already',
+        "apps.Wrong Name.owners[1]: this owner is there twice",
+        "apps.Wrong Name.protect: expected true or false",
+        "apps.Other.secret.overlap: `overlap` must be shorter",
+        "apps.Other.roles[0].role: Owner can give itself any role",
+        "apps.Other: the registration has no owner",
+    ):
+        assert expected in text
+
+
 @pytest.mark.parametrize(
     ("environment", "absent"),
     [
