@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -77,7 +78,8 @@ def _print(settings: dict[str, str], form: str) -> None:
     if form == "json":
         click.echo(json.dumps(settings, indent=2))
     elif form == "dotenv":
-        click.echo("\n".join(f"{name}={value}" for name, value in settings.items()))
+        quoted = {name: shlex.quote(value) if " " in value else value for name, value in settings.items()}
+        click.echo("\n".join(f"{name}={value}" for name, value in quoted.items()))
     elif form == "github":
         path = os.environ.get("GITHUB_ENV")
         if not path:

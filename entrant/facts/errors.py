@@ -429,10 +429,10 @@ BadParameter (no) a part of the request to the vault cannot be
   > the message names it
 
 # Azure Monitor
-InsufficientAccessError (later) no effective role lets the caller query this workspace: none is given, or elsewhere,
-  or it is new (up to an hour)
+InsufficientAccessError (later) no effective role lets the caller query this workspace or component: none is given, or
+  elsewhere, or it is new (up to an hour)
   > see `python3 -m entrant check -s {stack}`; if the role is declared, `python3 -m entrant wait -s {stack}`
-PathNotFoundError (no) no such workspace or resource
+PathNotFoundError (no) no such workspace, component or resource
   > check the workspace's id
 WorkspaceNotFoundError (no) no such workspace
   > check the workspace's id

@@ -129,6 +129,16 @@ def test_a_shell_gets_back_what_it_had(azure: local_azure.LocalAzure, other: Pat
     assert bash(azure, f"{SET}{UNSET}test -z ${{ENTRANT_SHELL_BEFORE+x}}").returncode == 0
 
 
+def test_a_shell_reads_a_file_of_settings_as_they_are(azure: local_azure.LocalAzure) -> None:
+    """JAVA_TOOL_OPTIONS has spaces, which a shell would take for the end of the value."""
+    script = (
+        'set -a; . <(entrant local env --format dotenv --state "$STATE"); set +a; env -0 | grep -z JAVA_TOOL_OPTIONS'
+    )
+    done = bash(azure, script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip("\0") == f"JAVA_TOOL_OPTIONS={azure.environment()['JAVA_TOOL_OPTIONS']}"
+
+
 def test_a_shell_without_settings_is_told_so(azure: local_azure.LocalAzure) -> None:
     done = bash(azure, "entrant local env --unset")
     assert (done.returncode, done.stdout) == (2, "")
