@@ -18,6 +18,8 @@ import pytest
 
 import local_azure
 from local_azure import store
+from local_azure.directory import Directory
+from local_azure.store import Store
 from tests.local_azure.conftest import Client
 
 
@@ -61,6 +63,21 @@ def test_state_survives_a_kill(state: Path) -> None:
     assert (second.port, second.tenant_id, second.client_secret) == (first.port, first.tenant_id, first.client_secret)
     assert Client(second).graph("GET", f"/applications/{app.application_id}")["displayName"] == "kept"
     assert Client(second, app.client_id, app.secret).ask_token("https://graph.microsoft.com/.default").ok
+
+
+def test_a_state_of_an_older_version_gets_the_apis_that_it_lacks(state: Path) -> None:
+    first, scope = local_azure.start(state), "https://api.applicationinsights.io/.default"
+    client = Client(first)
+    name = "servicePrincipalNames/any(n:n eq 'https://api.applicationinsights.io')"
+    (principal,) = client.graph("GET", f"/servicePrincipals?$filter={name}")["value"]
+    local_azure.stop(state)
+    store = Store(state / "state.db")
+    with store.write():
+        Directory(store).purge(principal["id"])
+    store.close()
+    second = Client(local_azure.start(state))
+    assert len(second.graph("GET", f"/servicePrincipals?$filter={name}")["value"]) == 1
+    assert second.ask_token(scope).ok
 
 
 def test_killed_during_its_first_start(state: Path) -> None:
