@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from entrant.facts.apis import GRAPH, graph_permissions
 from entrant.facts.directory_roles import find_directory_role
 from local_azure import LocalAzure
 from tests.conftest import Project
-from tests.local_azure.conftest import Client, Identity
+from tests.local_azure.conftest import READER, Client, Identity
 
 STACK = "owners"
+USER_ACCESS_ADMINISTRATOR = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,20 @@ class Stack:
     azure: LocalAzure
     admin: Client
 
+    def permit(self, who: Identity, name: str) -> None:
+        """Give an identity a permission of Microsoft Graph."""
+        graph = self.admin.graph("GET", f"/servicePrincipals?$filter=appId eq '{GRAPH}'&$select=id")["value"][0]["id"]
+        body = {
+            "principalId": who.object_id,
+            "resourceId": graph,
+            "appRoleId": graph_permissions().application[name],
+        }
+        self.admin.graph("POST", f"/servicePrincipals/{who.object_id}/appRoleAssignments", body)
+
     def permitted(self, name: str) -> Identity:
         """A new identity whose only right is a permission of Microsoft Graph."""
         made = self.admin.new_identity(name)
-        graph = self.admin.graph("GET", f"/servicePrincipals?$filter=appId eq '{GRAPH}'&$select=id")["value"][0]["id"]
-        guid = graph_permissions().application["Application.ReadWrite.OwnedBy"]
-        body = {"principalId": made.object_id, "resourceId": graph, "appRoleId": guid}
-        self.admin.graph("POST", f"/servicePrincipals/{made.object_id}/appRoleAssignments", body)
+        self.permit(made, "Application.ReadWrite.OwnedBy")
         return made
 
     def developer(self, name: str) -> Identity:
@@ -114,6 +123,60 @@ def test_identities_that_plan_and_apply_make_one_plan_and_leave_owners_alone(sta
     stack.admin.graph("POST", f"/applications/{app['id']}/owners/$ref", reference)
     stack.up(applies, "{description: d}", "--refresh")
     assert stack.owners() == ({applies.object_id, stack.azure.object_id}, {applies.object_id})
+
+
+ASKS = """\
+role_definitions:
+  looker: {{actions: [Microsoft.Resources/subscriptions/read], assignable_scopes: [{scope}]}}
+apps:
+  asks:
+    permissions: [{{api: Microsoft Graph, application: [User.Read.All], delegated: [User.Read], consent: true}}]
+    groups: [{group}]
+    directory_roles: [{{role: Directory Readers}}]
+    roles: [{{role: looker, scope: {scope}}}]
+"""
+
+
+def test_an_up_works_once_the_deployer_has_what_doctor_misses(stack: Stack) -> None:
+    """And is refused before."""
+    scope = f"/subscriptions/{stack.azure.subscription_id}/resourceGroups/rg-asks"
+    stack.azure.ensure([scope])
+    body = {"displayName": "asked", "mailNickname": "asked", "mailEnabled": False, "securityEnabled": True}
+    group = stack.admin.graph("POST", "/groups", body)["id"]
+    who = stack.permitted("asks")
+    stack.admin.grant(READER, scope, who.object_id)
+    stack.project.write(STACK, ASKS.format(scope=scope, group=group))
+
+    def problems() -> set[str]:
+        settings = stack.project.rehearsal(STACK).settings(stack.azure)
+        more = settings | {"ARM_CLIENT_ID": who.client_id, "ARM_CLIENT_SECRET": who.secret}
+        done = stack.project.entrant("doctor", "-s", STACK, "--format", "json", **more)
+        found = {each["what"] for each in json.loads(done.stdout) if each["state"] == "problem"}
+        assert done.returncode == (4 if found else 0), done.stdout + done.stderr
+        return found
+
+    directory = {"consent", "delegated consent", "add to groups", f"group {group}", "give directory roles"}
+    assert problems() == directory | {"define looker on rg-asks", "read looker back", "assign roles on rg-asks"}
+    failed = stack.run(who, "up", "--yes", "--skip-preview")
+    assert failed.returncode != 0 and "AuthorizationFailed" in failed.stdout, failed.stdout
+    stack.admin.grant(USER_ACCESS_ADMINISTRATOR, scope, who.object_id)
+    stack.admin.grant(READER, f"/subscriptions/{stack.azure.subscription_id}", who.object_id)
+    assert problems() == directory
+    failed = stack.run(who, "up", "--yes", "--skip-preview")
+    assert failed.returncode != 0 and "Authorization_RequestDenied" in failed.stdout, failed.stdout
+    for name in (
+        "AppRoleAssignment.ReadWrite.All",
+        "DelegatedPermissionGrant.ReadWrite.All",
+        "GroupMember.ReadWrite.All",
+        "RoleManagement.ReadWrite.Directory",
+    ):
+        stack.permit(who, name)
+    assert problems() == set()
+    done = stack.run(who, "up", "--yes", "--skip-preview")
+    assert done.returncode == 0, done.stdout
+    assert problems() == set()
+    gone = stack.run(who, "destroy", "--yes", "--skip-preview")
+    assert gone.returncode == 0, gone.stdout
 
 
 def test_owners_that_the_file_names_are_what_there_is(stack: Stack) -> None:

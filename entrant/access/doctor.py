@@ -19,8 +19,8 @@ from entrant.config.access import offered_permissions
 from entrant.config.values import Owner, custom_role_id
 from entrant.errors import EntrantError, RefusedError, StackNotFoundError
 from entrant.facts.directory_roles import find_directory_role
-from entrant.facts.roles import Permission, permits
-from entrant.facts.scopes import Scope
+from entrant.facts.roles import Permission, find_role, permits
+from entrant.facts.scopes import Scope, parse_scope
 from entrant.outputs import App
 from entrant.setup import bootstrap
 
@@ -35,6 +35,7 @@ NON_ADMIN_OBJECTS = 250
 _ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 _DEFINE = "Microsoft.Authorization/roleDefinitions/write"
 _POLICY = "the Graph permission Policy.Read.All"
+_READ = "Microsoft.Authorization/roleDefinitions/read"
 _ALL_APPLICATIONS = ("Application.ReadWrite.All", "Directory.ReadWrite.All")
 _APPLICATION_ROLES = ("Application Administrator", "Cloud Application Administrator", "Global Administrator")
 """Directory roles that manage every registration and service principal, and have no quota of their own."""
@@ -385,7 +386,9 @@ def _roles(
 
 
 def _definitions(environment: config.Environment, deployer: Deployer, there: Mapping[str, App]) -> Iterator[Finding]:
-    """A custom role is written with the right to at each scope it can be assigned at."""
+    """A custom role is written with the right to at each scope it can be assigned at, and read back from its subscription, which
+    Azure makes it a part of.
+    """
     for key, definition in environment.role_definitions.items():
         first = definition.assignable_scopes[0]
         kind = "providers/Microsoft.Authorization/roleDefinitions"
@@ -400,6 +403,9 @@ def _definitions(environment: config.Environment, deployer: Deployer, there: Map
         for scope in definition.assignable_scopes:
             step = "give the deployer Owner or User Access Administrator there"
             yield _permitted(deployer, scope, f"define {key} on {scope.name}", _DEFINE, step)
+        if first.subscription:
+            home = parse_scope(f"/subscriptions/{first.subscription}")
+            yield _permitted(deployer, home, f"read {key} back", _READ, "give the deployer Reader there")
 
 
 def _permitted(deployer: Deployer, scope: Scope, what: str, action: str, step: str) -> Finding:
@@ -415,8 +421,26 @@ def _permitted(deployer: Deployer, scope: Scope, what: str, action: str, step: s
             what, "problem", f"{error.status} {error.code}: {scope.id}", gone if error.status == 404 else step
         )
     if permits(blocks, action):
+        if action == _ASSIGN and (condition := _narrowed(deployer, scope)):
+            step = "see that it allows the roles of the file to service principals; Azure tells that only when one is assigned"
+            return Finding(what, "unknown", f"{action} at {scope.id}, under the condition {condition}", step)
         return Finding(what, "ok", f"{action} at {scope.id}")
     return Finding(what, "problem", f"no role allows {action} at {scope.id}", step)
+
+
+def _narrowed(deployer: Deployer, scope: Scope) -> str | None:
+    """The condition that the deployer's right to assign roles at a scope is under; None without one, or where it cannot be seen."""
+    path = f"{scope.id.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments"
+    asked = {"$filter": f"assignedTo('{_claims(deployer, 'arm').get('oid')}')"}
+    conditions: list[str | None] = []
+    with contextlib.suppress(RefusedError):
+        for entry in deployer.listed(deployer.arm(path, **asked), "arm"):
+            held = entry["properties"]
+            role = find_role(str(held["roleDefinitionId"]).rpartition("/")[2])
+            below = str(held["scope"]).lower().startswith(f"{scope.id.lower()}/")
+            if not below and (role is None or permits(role.permissions, _ASSIGN)):
+                conditions.append(held.get("condition"))
+    return None if not conditions or not all(conditions) else " ".join(str(conditions[0]).split())
 
 
 def _new_grants(environment: config.Environment, there: Mapping[str, App]) -> list[config.RoleGrant]:

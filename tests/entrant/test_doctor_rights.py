@@ -53,8 +53,8 @@ class Tenant:
     target: Identity
     """An app to try writes on."""
 
-    def deployer(self, *, without: str = "", role: str = USER_ACCESS_ADMINISTRATOR) -> Identity:
-        """A new identity with every permission but one, and a role at the scope."""
+    def deployer(self, *, without: str = "", role: str = USER_ACCESS_ADMINISTRATOR, reads: bool = True) -> Identity:
+        """A new identity with every permission but one, a role at the scope, and Reader at the subscription."""
         made = self.admin.new_identity()
         for name in PERMISSIONS:
             if name != without:
@@ -62,6 +62,8 @@ class Tenant:
                 body = {"principalId": made.object_id, "resourceId": self.graph, "appRoleId": guid}
                 self.admin.graph("POST", f"/servicePrincipals/{made.object_id}/appRoleAssignments", body)
         self.admin.grant(role, self.scope, made.object_id)
+        if reads:
+            self.admin.grant(READER, f"/subscriptions/{self.azure.subscription_id}", made.object_id)
         return made
 
     def environment(self, folder: Path) -> config.Environment:
@@ -165,11 +167,17 @@ def define(tenant: Tenant, client: Client) -> int:
     return client.call("PUT", path, {"properties": properties}).status_code
 
 
+def define_and_read(tenant: Tenant, client: Client) -> int:
+    assert define(tenant, client) == 201
+    home = f"/subscriptions/{tenant.azure.subscription_id}/providers/Microsoft.Authorization/roleDefinitions"
+    return client.call("GET", f"{home}/{READER}?api-version=2022-04-01").status_code
+
+
 def on(tenant: Tenant) -> str:
     return tenant.scope.rsplit("/", 1)[-1]
 
 
-CASES: list[tuple[dict[str, str], Callable[[Tenant], set[str]], Callable[[Tenant, Client], int]]] = [
+CASES: list[tuple[dict[str, Any], Callable[[Tenant], set[str]], Callable[[Tenant, Client], int]]] = [
     (
         {"without": "Application.ReadWrite.OwnedBy"},
         lambda tenant: {"create applications", f"API {GRAPH}"},
@@ -189,6 +197,7 @@ CASES: list[tuple[dict[str, str], Callable[[Tenant], set[str]], Callable[[Tenant
         lambda tenant: {f"assign roles on {on(tenant)}", f"define looker on {on(tenant)}"},
         assign,
     ),
+    ({"reads": False}, lambda tenant: {"read looker back"}, define_and_read),
     ({"role": RBAC_ADMINISTRATOR}, lambda tenant: {f"define looker on {on(tenant)}"}, define),
 ]
 
@@ -199,7 +208,7 @@ def test_a_right_that_is_missing_is_told_and_its_write_refused(
     cloud: Cloud,
     environ: dict[str, str],
     tmp_path: Path,
-    lacking: dict[str, str],
+    lacking: dict[str, Any],
     told: Callable[[Tenant], set[str]],
     write: Callable[[Tenant, Client], int],
 ) -> None:
@@ -213,6 +222,29 @@ def test_a_right_that_is_missing_is_told_and_its_write_refused(
     assert write(tenant, Client(tenant.azure, poor.client_id, poor.secret)) == 403
     assert set(examined(tenant, rich, cloud, environ, tmp_path / "rich")) - {"backend"} == set()
     assert write(tenant, Client(tenant.azure, rich.client_id, rich.secret)) in (200, 201, 204)
+
+
+def test_a_right_under_a_condition_is_not_called_enough(
+    tenant: Tenant, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """A deployer that may assign some roles only: what it may is told, until it has the right without a condition."""
+    made = tenant.admin.new_identity()
+    who = deployer.find(cloud, environ | {"ARM_CLIENT_ID": made.client_id, "ARM_CLIENT_SECRET": made.secret})
+    assert who is not None
+    environment = tenant.environment(tmp_path)
+    attribute = "@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId]"
+    guid = "3913510d-42f4-4e42-8a64-420c390055eb"
+    condition = (
+        "((!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})) OR "
+        f"({attribute} ForAnyOfAnyValues:GuidEquals {{{guid}}}))"
+    )
+    more: dict[str, Any] = {"condition": condition, "conditionVersion": "2.0"}
+    tenant.admin.grant(RBAC_ADMINISTRATOR, tenant.scope, made.object_id, **more)
+    [told] = doctor._roles(environment, who, {})
+    assert told.state == "unknown" and condition in told.evidence
+    assert assign(tenant, Client(tenant.azure, made.client_id, made.secret)) == 403
+    tenant.admin.grant(USER_ACCESS_ADMINISTRATOR, tenant.scope, made.object_id)
+    assert [finding.state for finding in doctor._roles(environment, who, {})] == ["ok"]
 
 
 UNTOUCHED = {
