@@ -250,7 +250,7 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
     given = {key: value for key, value in args.items() if value not in (None, [], {})}
     owners = declared.owners(app)
     given |= {} if owners is None else {"owners": owners}
-    return cast(AppIdentityArgs, given | _handed_out(declared.before, name))
+    return cast(AppIdentityArgs, given | _handed_out(declared.before, name, *getattr(app, "renamed_from", ())))
 
 
 def _app_roles(name: str, app: App) -> dict[str, Any]:
@@ -303,11 +303,14 @@ def _secret(app: App) -> dict[str, Any] | None:
     }
 
 
-def _handed_out(before: Mapping[str, Any] | None, name: str) -> dict[str, list[HandedOutArgs]]:
-    """The secrets of an app in the stack's outputs. Those of an earlier version do not tell when they were issued."""
+def _handed_out(before: Mapping[str, Any] | None, *names: str) -> dict[str, list[HandedOutArgs]]:
+    """The secrets of an app in the stack's outputs, under its name or one that it had. Those of an earlier version do not tell
+    when they were issued.
+    """
     if before is None:
         return {}
-    app = before.get("identities", {}).get(name, {})
+    identities: Mapping[str, Any] = before.get("identities", {})
+    app: Mapping[str, Any] = next((identities[name] for name in names if name in identities), {})
     secrets = [entry for entry in app.get("credentials", ()) if entry["kind"] == "secret"]
     return {
         "secrets_handed_out": [

@@ -143,7 +143,7 @@ def test_an_up_works_once_the_deployer_has_what_doctor_misses(stack: Stack) -> N
     stack.azure.ensure([scope])
     body = {"displayName": "asked", "mailNickname": "asked", "mailEnabled": False, "securityEnabled": True}
     group = stack.admin.graph("POST", "/groups", body)["id"]
-    who = stack.permitted("asks")
+    who = stack.permitted("asking deployer")
     stack.admin.grant(READER, scope, who.object_id)
     stack.project.write(STACK, ASKS.format(scope=scope, group=group))
 
@@ -175,6 +175,7 @@ def test_an_up_works_once_the_deployer_has_what_doctor_misses(stack: Stack) -> N
     done = stack.run(who, "up", "--yes", "--skip-preview")
     assert done.returncode == 0, done.stdout
     assert problems() == set()
+    stack.admin.grant(USER_ACCESS_ADMINISTRATOR, f"/subscriptions/{stack.azure.subscription_id}", who.object_id)
     gone = stack.run(who, "destroy", "--yes", "--skip-preview")
     assert gone.returncode == 0, gone.stdout
 

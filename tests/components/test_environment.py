@@ -10,6 +10,7 @@ import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 
 from components import AppIdentity, declare, stack_outputs
+from components.environment import _handed_out
 from entrant import config
 
 from .mocked import ASSIGNMENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy
@@ -177,3 +178,20 @@ def test_a_provider_that_is_set_to_another_cloud_stops_the_run_with_the_setting(
         f"(pulumi config set azuread:environment {cloud}; pulumi config set azure-native:environment {cloud}) or for all, with "
         f"ARM_ENVIRONMENT={cloud}; or correct `cloud` in the file."
     )
+
+
+@pytest.mark.parametrize("names", [("a",), ("new", "a")])
+def test_secrets_that_were_handed_out_are_found_under_the_apps_name_or_one_that_it_had(names: tuple[str, ...]) -> None:
+    """Those of an earlier version of the outputs count from their start."""
+    secret = {
+        "kind": "secret",
+        "name": "entrant 2026-09-28",
+        "starts": "2026-09-28T01:00:00Z",
+        "ends": "2027-01-03T00:00:00Z",
+    }
+    before = {"identities": {"a": {"credentials": [secret, {"kind": "certificate", "name": "c"}]}}}
+    assert _handed_out(before, *names) == {
+        "secrets_handed_out": [{"name": "2026-09-28", "issued": "2026-09-28T01:00:00Z", "ends": "2027-01-03T00:00:00Z"}]
+    }
+    assert _handed_out({}, *names) == {"secrets_handed_out": []}, "a first `up`"
+    assert _handed_out(None, *names) == {}

@@ -247,6 +247,21 @@ def test_a_right_under_a_condition_is_not_called_enough(
     assert [finding.state for finding in doctor._roles(environment, who, {})] == ["ok"]
 
 
+def test_a_custom_role_that_cannot_be_changed_later_is_told(
+    tenant: Tenant, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Azure makes it a part of the subscription: whoever may define it on a group of it alone cannot remove it."""
+    made = tenant.deployer()
+    who = deployer.find(cloud, environ | {"ARM_CLIENT_ID": made.client_id, "ARM_CLIENT_SECRET": made.secret})
+    assert who is not None
+    found = {finding.what: finding.state for finding in doctor._definitions(tenant.environment(tmp_path), who, {})}
+    assert found == {
+        f"define looker on {on(tenant)}": "ok",
+        "read looker back": "ok",
+        "change or remove looker later": "unknown",
+    }
+
+
 UNTOUCHED = {
     "extends": "a file",
     "tenant": "compared with the login",
