@@ -1,5 +1,6 @@
 """Before `pulumi up`, as the deployer: what would stand in the way, and what to do about it."""
 
+import contextlib
 import json
 import re
 import shutil
