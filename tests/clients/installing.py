@@ -71,6 +71,36 @@ def npm(name: str, version: str, *, before: str) -> Path:
     return installed(name.replace("/", "+"), version, make)
 
 
+def maven(name: str, pom: Path) -> Path:
+    """The folder with the jars that a `pom.xml` depends on. Skips the test where there is no Maven."""
+    program = _needed("mvn")
+
+    def make(folder: Path) -> None:
+        goal = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+        run([program, "-B", "-q", "-f", str(pom), goal, f"-DoutputDirectory={folder}"])
+
+    return installed(name, hashlib.sha256(pom.read_bytes()).hexdigest()[:16], make)
+
+
+def cargo(name: str, source: Path) -> Path:
+    """The program of a Rust package.
+
+    Its build takes minutes of both cores, so it is made only where `ENTRANT_TEST_RUST` is set, once; elsewhere the test is skipped.
+    """
+    program = _needed("cargo")
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(source.rglob("*.*")))).hexdigest()[:16]
+    if not (CLIENTS / f"{name}-{digest}").exists() and "ENTRANT_TEST_RUST" not in os.environ:
+        pytest.skip("building azure_identity for Rust takes minutes; set ENTRANT_TEST_RUST=1 to have it built once")
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as build:
+            manifest = ["--manifest-path", str(source / "Cargo.toml"), "--target-dir", build]
+            run([program, "build", *manifest])
+            shutil.copy(Path(build) / "debug" / "program", folder)
+
+    return installed(name, digest, make) / "program"
+
+
 def pip(name: str, version: str, *requirements: str) -> Path:
     """A virtual environment of its own with a PyPI package and further exact requirements (`name==1.2.3`); nothing else comes.
 

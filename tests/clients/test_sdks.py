@@ -1,4 +1,4 @@
-"""The libraries of Azure for Python, Node and Go, each told by its documented settings where Azure is."""
+"""The libraries of Azure for Python, Node, Go, Java and Rust, each told by its documented settings where Azure is."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ MSGRAPH_SDK = "1.65.0"
 AZURE_APPLICATIONINSIGHTS = "0.1.1"
 AZURE_IDENTITY_NODE, NODE_DAY = "4.13.1", "2026-11-20"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 SUBJECT = "repo:contoso/obs:environment:dev"
 
 
@@ -176,3 +177,29 @@ def go_program() -> Path:
 
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(source.iterdir()))).hexdigest()
     return installing.installed("azidentity", digest[:16], make) / "program"
+
+
+@pytest.fixture
+def vault(azure: LocalAzure, deployer: Client, app: App) -> Mapping[str, str]:
+    """The app's settings, and those for a vault whose secrets it may keep."""
+    group = f"/subscriptions/{azure.subscription_id}/resourceGroups/rg-clients"
+    azure.ensure([group])
+    path = f"{group}/providers/Microsoft.KeyVault/vaults/kv-{uuid.uuid4().hex[:8]}"
+    sku = {"family": "A", "name": "standard"}
+    properties = {"sku": sku, "tenantId": azure.tenant_id, "enableRbacAuthorization": True}
+    made = deployer.arm("PUT", path, {"location": "westeurope", "properties": properties}, version="2023-07-01")
+    deployer.grant(SECRETS_OFFICER, made["id"], app.identity.object_id)
+    return {**app.settings, "VAULT_URL": made["properties"]["vaultUri"], "AZURE_CLIENT_SECRET": app.identity.secret}
+
+
+def test_java_gets_tokens_and_keeps_a_secret(azure: LocalAzure, vault: Mapping[str, str], passes: Passes) -> None:
+    java = shutil.which("java")
+    if java is None:
+        pytest.skip("there is no java on PATH")
+    source = HERE / "programs" / "java"
+    jars = installing.maven("azure-identity-java", source / "pom.xml")
+    run(azure, passes, [java, "-cp", f"{jars}/*", str(source / "Program.java")], vault)
+
+
+def test_rust_gets_tokens_and_keeps_a_secret(azure: LocalAzure, vault: Mapping[str, str], passes: Passes) -> None:
+    run(azure, passes, [str(installing.cargo("azure-identity-rust", HERE / "programs" / "rust"))], vault)
