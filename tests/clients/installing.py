@@ -93,9 +93,9 @@ def cargo(name: str, source: Path) -> Path:
         pytest.skip("building azure_identity for Rust takes minutes; set ENTRANT_TEST_RUST=1 to have it built once")
 
     def make(folder: Path) -> None:
-        with tempfile.TemporaryDirectory() as build:
-            manifest = ["--manifest-path", str(source / "Cargo.toml"), "--target-dir", build]
-            run([program, "build", *manifest])
+        with tempfile.TemporaryDirectory() as build:  # cargo writes a Cargo.lock beside the source
+            copied = shutil.copytree(source, Path(build) / "source")
+            run([program, "build", "--target-dir", build], cwd=copied)
             shutil.copy(Path(build) / "debug" / "program", folder)
 
     return installed(name, digest, make) / "program"

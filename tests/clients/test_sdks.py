@@ -90,16 +90,13 @@ def app(azure: LocalAzure, deployer: Client, tmp_path_factory: pytest.TempPathFa
 def run(azure: LocalAzure, passes: Passes, command: list[str], settings: Mapping[str, str], client: str = "") -> None:
     """Run a program that prints what has worked: an operation a line, after `client` and a tab unless that is given."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARM_", "AZURE_"))}
-    bundle = str(azure.ca_bundle())
-    trust = {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "NODE_EXTRA_CA_CERTS": str(azure.ca_file)}
-    trust["NO_PROXY"] = "localhost"
     ran = subprocess.run(
         command,
-        env={**kept, **trust, **settings},
+        env={**kept, **azure.trust(), "NO_PROXY": "localhost", **settings},
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=600,
     )
     for line in ran.stdout.splitlines():
         name, _, operation = line.rpartition("\t")
