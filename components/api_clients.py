@@ -7,6 +7,8 @@ import pulumi_azuread as azuread
 
 from .app_identity import AppIdentity
 
+_PRE_AUTHORIZED = "azuread:index/applicationPreAuthorized:ApplicationPreAuthorized"
+
 
 class PreAuthorizedArgs(TypedDict):
     """A client whose users are not asked for consent."""
@@ -15,6 +17,8 @@ class PreAuthorizedArgs(TypedDict):
     """The client's id."""
     scope_ids: list[pulumi.Input[str]]
     """Ids of the API's scopes that it may use."""
+    renamed_from: NotRequired[list[str]]
+    """Keys that it had before."""
 
 
 class ApiClientsArgs(TypedDict):
@@ -37,7 +41,8 @@ class ApiClients(pulumi.ComponentResource):
         self, name: str, api: AppIdentity, args: ApiClientsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         """Declare the clients of `api`, whose `known_clients_apart` is set when there are known ones."""
-        super().__init__("entrant:index:ApiClients", name, {}, opts)
+        former = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in api.names[1:]])
+        super().__init__("entrant:index:ApiClients", name, {}, pulumi.ResourceOptions.merge(former, opts))
         if known := args.get("known_clients"):
             azuread.ApplicationKnownClients(
                 name,
@@ -51,10 +56,17 @@ class ApiClients(pulumi.ComponentResource):
             )
         for key, client in args.get("pre_authorized", {}).items():
             azuread.ApplicationPreAuthorized(
-                f"{name}-{key}",
+                f"{name}/{key}",
                 application_id=api.application.id,
                 authorized_client_id=client["client_id"],
                 permission_ids=client["scope_ids"],
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=api.part(
+                    _PRE_AUTHORIZED,
+                    key,
+                    parent=self,
+                    others=args["pre_authorized"],
+                    was=client.get("renamed_from", []),
+                    delete_before_replace=True,
+                ),
             )
         self.register_outputs({})

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -18,10 +18,24 @@ from entrant.facts.scopes import parse_scope, role_definition_id
 from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
 from .registration import application_inputs, principal_inputs
 from .rotation import Due, HandedOut, due
+from .state import State, adopted
 
 FederatedCredential: TypeAlias = (
     azuread.ApplicationFederatedIdentityCredential | azuread.ApplicationFlexibleFederatedIdentityCredential
 )
+
+APPLICATION = "azuread:index/application:Application"
+PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
+ASSIGNMENT = "azure-native:authorization:RoleAssignment"
+_CERTIFICATE = "azuread:index/applicationCertificate:ApplicationCertificate"
+_FEDERATED = "azuread:index/applicationFederatedIdentityCredential:ApplicationFederatedIdentityCredential"
+_FLEXIBLE = (
+    "azuread:index/applicationFlexibleFederatedIdentityCredential:ApplicationFlexibleFederatedIdentityCredential"
+)
+_APP_ROLE = "azuread:index/appRoleAssignment:AppRoleAssignment"
+_DELEGATED = "azuread:index/servicePrincipalDelegatedPermissionGrant:ServicePrincipalDelegatedPermissionGrant"
+_MEMBER = "azuread:index/groupMember:GroupMember"
+_DIRECTORY_ROLE = "azuread:index/directoryRoleAssignment:DirectoryRoleAssignment"
 
 _ASSIGNMENTS = uuid.UUID("5b0e5f0c-5a33-4a57-9d0a-6b1c7f9d3f52")
 """Namespace of role assignment names. Never change it: every assignment would be replaced."""
@@ -45,35 +59,58 @@ class AppIdentity(pulumi.ComponentResource):
     service_principal_id: pulumi.Output[str]
     """The service principal's object id, which roles are assigned to."""
 
-    def __init__(self, name: str, args: AppIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Declare the identity `name`.
+    def __init__(
+        self,
+        name: str,
+        args: AppIdentityArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        state: State | None = None,
+    ) -> None:
+        """Declare the identity `name`; `state` is what the stack holds already, read when it is not given.
 
         Raises:
             config.problems.Refused, pydantic.ValidationError: `secret` or `now` is malformed.
+            pulumi.RunError: `adopt` names what the stack manages already.
         """
+        former = [pulumi.Alias(name=old) for old in args.get("renamed_from", [])]
+        opts = pulumi.ResourceOptions.merge(pulumi.ResourceOptions(aliases=former), opts)
         super().__init__("entrant:index:AppIdentity", name, {}, opts)
         self._child = pulumi.ResourceOptions(parent=self)
+        self._state = State.read() if state is None else state
+        self.names = (name, *args.get("renamed_from", []))
+        """The app's name, and those that it had."""
+        self._change_adopted = args.get("change_adopted", False)
+        self._ids = {
+            str(self._state.get(type_, self.names).get("objectId", "")).lower() for type_ in (APPLICATION, PRINCIPAL)
+        } - {""}
         self._declare_registration(name, args)
         self.secrets = self._secrets(name, args)
         self.certificates = {
             key: azuread.ApplicationCertificate(
-                f"{name}-{key}",
+                f"{name}/{key}",
                 application_id=self.application.id,
                 type="AsymmetricX509Cert",
                 value=certificate["pem"],
                 end_date=certificate["ends"],
-                opts=self._child,
+                opts=self.part(
+                    _CERTIFICATE,
+                    key,
+                    others=args["certificates"],
+                    alike={"value": certificate["pem"]},
+                    was=certificate.get("renamed_from", []),
+                ),
             )
             for key, certificate in args.get("certificates", {}).items()
         }
         self.federated = {
-            key: self._federated_credential(name, key, credential)
+            key: self._federated_credential(name, key, credential, args["federated"])
             for key, credential in args.get("federated", {}).items()
         }
         for key, permission in args.get("permissions", {}).items():
-            self._consent(f"{name}-{key}", permission)
+            self._consent(name, key, permission)
         self.role_assignments = {
-            key: self._role_assignment(f"{name}-{key}", role) for key, role in args.get("roles", {}).items()
+            key: self._role_assignment(name, key, role) for key, role in args.get("roles", {}).items()
         }
         self._memberships(name, args)
         self.register_outputs(
@@ -83,6 +120,47 @@ class AppIdentity(pulumi.ComponentResource):
                 "service_principal_id": self.service_principal_id,
             }
         )
+
+    def part(
+        self,
+        type_: str,
+        key: str,
+        *,
+        parent: pulumi.Resource | None = None,
+        others: Collection[str] = (),
+        alike: Mapping[str, Any] | None = None,
+        was: Iterable[str] = (),
+        **more: Any,
+    ) -> pulumi.ResourceOptions:
+        """The options of a part of the app, a resource that is called `<app>/<key>`: no app's name has a slash.
+
+        Args:
+            type_: its type.
+            parent: what it belongs to. Default: the app.
+            key: what tells it apart.
+            others: the keys of all parts of its kind.
+            alike: outputs by which Azure tells it apart, as far as they are known: what has them in the state is this part,
+                whatever it is called there.
+            was: keys that it had before.
+            more: further options.
+        """
+        aliases = [pulumi.Alias(name=name) for name in self._former(type_, key, others, alike or {}, was)]
+        return pulumi.ResourceOptions(parent=parent or self, aliases=aliases, **more)
+
+    def _former(
+        self, type_: str, key: str, others: Collection[str], alike: Mapping[str, Any], was: Iterable[str]
+    ) -> list[str]:
+        """The other names that a part of the app has in the state."""
+        taken = {f"{self.names[0]}/{other}" for other in (key, *others)}
+        names = [f"{app}{join}{old}" for app in self.names for old in (key, *was) for join in "/-"]
+        if alike and all(isinstance(value, str) for value in alike.values()):  # outputs tell only later
+            names += [
+                name
+                for (of, name), outputs in self._state.resources.items()
+                if of == type_ and all(outputs.get(output) == value for output, value in alike.items())
+            ]
+        wanted = (name for name in dict.fromkeys(names) if name not in taken)
+        return self._state.aliases(type_, wanted, self._ids)
 
     def _declare_registration(self, name: str, args: AppIdentityArgs) -> None:
         adopt = args.get("adopt")
@@ -97,7 +175,7 @@ class AppIdentity(pulumi.ComponentResource):
                 parent=self,
                 protect=args.get("protect"),
                 retain_on_delete=keep,
-                import_=f"/applications/{adopt['application']}" if adopt else None,
+                **self._adopted(APPLICATION, name, f"/applications/{adopt['application']}" if adopt else None),
                 ignore_changes=[
                     *(["api.knownClientApplications"] if args.get("known_clients_apart") else []),
                     *(["owners"] if "owners" not in args and "first_owners" in args else []),
@@ -111,7 +189,7 @@ class AppIdentity(pulumi.ComponentResource):
             lambda text: hashlib.sha256(text.encode()).hexdigest()
         )
         principal = args.get("service_principal", {})
-        adopted = adopt.get("service_principal") if adopt else None
+        principal_id = adopt.get("service_principal") if adopt else None
         self.service_principal = azuread.ServicePrincipal(
             name,
             client_id=self.application.client_id,
@@ -121,13 +199,18 @@ class AppIdentity(pulumi.ComponentResource):
                 protect=args.get("protect"),
                 # The provider would delete a service principal even where it only used an existing one.
                 retain_on_delete=keep or principal.get("use_existing", False),
-                import_=f"/servicePrincipals/{adopted}" if adopted else None,
+                **self._adopted(PRINCIPAL, name, f"/servicePrincipals/{principal_id}" if principal_id else None),
                 ignore_changes=["owners"] if "owners" not in principal and "first_owners" in args else [],
             ),
         )
         self.client_id = self.application.client_id
         self.object_id = self.application.object_id
         self.service_principal_id = self.service_principal.object_id
+
+    def _adopted(self, type_: str, name: str, import_id: str | None) -> dict[str, Any]:
+        """The options that take an existing object over, where there is one to be taken over."""
+        names = [name, *(f"{app}{name.removeprefix(self.names[0])}" for app in self.names[1:])]
+        return adopted(self._state, type_, names, import_id, change=self._change_adopted, where=f"apps.{self.names[0]}")
 
     def _secrets(self, name: str, args: AppIdentityArgs) -> Sequence[tuple[Due, azuread.ApplicationPassword]]:
         """The secrets that are to exist now, newest first."""
@@ -162,52 +245,88 @@ class AppIdentity(pulumi.ComponentResource):
             for secret in secrets
         )
 
-    def _federated_credential(self, name: str, key: str, args: FederatedArgs) -> FederatedCredential:
+    def _federated_credential(
+        self, name: str, key: str, args: FederatedArgs, others: Collection[str]
+    ) -> FederatedCredential:
+        was = args.get("renamed_from", [])
+        # Its name in Azure never changes, so one that is renamed keeps the first; what it trusts is unique in the app, so
+        # one that is replaced goes before the next comes.
+        display_name = was[0] if was else key
         if "claims" in args:
             return azuread.ApplicationFlexibleFederatedIdentityCredential(
-                f"{name}-{key}",
+                f"{name}/{key}",
                 application_id=self.application.id,
-                display_name=key,
+                display_name=display_name,
                 description=args.get("description"),
                 issuer=args["issuer"],
                 claims_matching_expression=args["claims"],
                 audience=args["audience"],
-                opts=self._child,
+                opts=self.part(
+                    _FLEXIBLE,
+                    key,
+                    others=others,
+                    alike={"issuer": args["issuer"], "claimsMatchingExpression": args["claims"]},
+                    was=was,
+                    delete_before_replace=True,
+                ),
             )
         return azuread.ApplicationFederatedIdentityCredential(
-            f"{name}-{key}",
+            f"{name}/{key}",
             application_id=self.application.id,
-            display_name=key,
+            display_name=display_name,
             description=args.get("description"),
             issuer=args["issuer"],
             subject=args["subject"],
             audiences=[args["audience"]],
-            opts=self._child,
+            opts=self.part(
+                _FEDERATED,
+                key,
+                others=others,
+                alike={"issuer": args["issuer"], "subject": args["subject"]},
+                was=was,
+                delete_before_replace=True,
+            ),
         )
 
-    def _consent(self, name: str, args: PermissionArgs) -> None:
+    def _consent(self, name: str, key: str, args: PermissionArgs) -> None:
         """Admin consent: an app-role assignment for each application permission, one grant for the delegated ones."""
         if not args.get("consent"):
             return
         resource = args["service_principal_id"]
+        was = args.get("renamed_from", [])
         for permission, permission_id in args.get("application", {}).items():
             azuread.AppRoleAssignment(
-                f"{name}-{permission}",
+                f"{name}/{key}/{permission}",
                 app_role_id=permission_id,
                 principal_object_id=self.service_principal_id,
                 resource_object_id=resource,
-                opts=self._child,
+                opts=self.part(
+                    _APP_ROLE,
+                    f"{key}/{permission}",
+                    others=[f"{key}/{other}" for other in args["application"]],
+                    alike={"appRoleId": permission_id}
+                    | ({"resourceObjectId": resource} if isinstance(resource, str) else {}),
+                    was=[f"{old}{join}{permission}" for old in (key, *was) for join in "/-"],
+                    delete_before_replace=True,
+                ),
             )
         if delegated := args.get("delegated"):
             azuread.ServicePrincipalDelegatedPermissionGrant(
-                name,
+                f"{name}/{key}",
                 service_principal_object_id=self.service_principal_id,
                 resource_service_principal_object_id=resource,
                 claim_values=sorted(delegated),
-                opts=self._child,
+                opts=self.part(
+                    _DELEGATED,
+                    key,
+                    alike={"resourceServicePrincipalObjectId": resource},
+                    was=was,
+                    delete_before_replace=True,
+                ),
             )
 
-    def _role_assignment(self, name: str, args: RoleAssignmentArgs) -> authorization.RoleAssignment:
+    def _role_assignment(self, app: str, key: str, args: RoleAssignmentArgs) -> authorization.RoleAssignment:
+        name, was = f"{app}/{key}", args.get("renamed_from", [])
         scope = pulumi.Output.from_input(args["scope"]).apply(lambda text: parse_scope(text).id)
         definition = pulumi.Output.all(args["role"], scope).apply(
             lambda given: role_definition_id(parse_scope(given[1]), parse_role(given[0]).guid)
@@ -215,6 +334,11 @@ class AppIdentity(pulumi.ComponentResource):
         adopt = args.get("adopt")
         own_name = pulumi.Output.all(scope, definition, self.service_principal_id).apply(
             lambda parts: assignment_name(*parts)
+        )
+        taken_over = self._adopted(
+            ASSIGNMENT,
+            name,
+            f"{args['scope']}/providers/Microsoft.Authorization/roleAssignments/{adopt}" if adopt else None,
         )
         return authorization.RoleAssignment(
             name,
@@ -227,31 +351,35 @@ class AppIdentity(pulumi.ComponentResource):
             description=args.get("description"),
             condition=args.get("condition"),
             condition_version="2.0" if "condition" in args else None,
-            opts=pulumi.ResourceOptions(
-                parent=self,
+            opts=self.part(
+                ASSIGNMENT,
+                key,
+                was=was,
                 # ARM refuses a second assignment of the same role, scope and principal, under whatever name.
                 delete_before_replace=True,
                 retain_on_delete=args.get("on_remove") == "keep",
-                import_=f"{args['scope']}/providers/Microsoft.Authorization/roleAssignments/{adopt}" if adopt else None,
+                # Another spelling of the same would replace it: ids compare without regard to case, providers do not.
+                ignore_changes=["scope", "roleDefinitionId"] if args.get("unique") and not taken_over else None,
+                **taken_over,
             ),
         )
 
     def _memberships(self, name: str, args: AppIdentityArgs) -> None:
         for key, group in args.get("groups", {}).items():
             azuread.GroupMember(
-                f"{name}-{key}",
+                f"{name}/{key}",
                 group_object_id=group,
                 member_object_id=self.service_principal_id,
-                opts=self._child,
+                opts=self.part(_MEMBER, key, delete_before_replace=True),
             )
         for key, role in args.get("directory_roles", {}).items():
             unit = role.get("administrative_unit")
             azuread.DirectoryRoleAssignment(
-                f"{name}-{key}",
+                f"{name}/{key}",
                 principal_object_id=self.service_principal_id,
                 role_id=role["role_id"],
                 directory_scope_id=pulumi.Output.concat("/administrativeUnits/", unit) if unit else None,
-                opts=self._child,
+                opts=self.part(_DIRECTORY_ROLE, key, delete_before_replace=True),
             )
 
     @property

@@ -198,6 +198,8 @@ class CertificateArgs(TypedDict):
     """The certificate in PEM form."""
     ends: pulumi.Input[str]
     """The end of its validity, RFC 3339."""
+    renamed_from: NotRequired[list[str]]
+    """Keys that it had before."""
 
 
 class FederatedArgs(TypedDict):
@@ -213,6 +215,8 @@ class FederatedArgs(TypedDict):
     """The audience of the tokens."""
     description: NotRequired[pulumi.Input[str]]
     """What the credential is for."""
+    renamed_from: NotRequired[list[str]]
+    """Keys that it had before, the first one first: that is its name in Microsoft Entra for ever."""
 
 
 class PermissionArgs(TypedDict):
@@ -228,6 +232,8 @@ class PermissionArgs(TypedDict):
     """Delegated permissions: name to id."""
     consent: NotRequired[bool]
     """Whether to give admin consent."""
+    renamed_from: NotRequired[list[str]]
+    """Keys that it had before."""
 
 
 class RoleAssignmentArgs(TypedDict):
@@ -243,8 +249,12 @@ class RoleAssignmentArgs(TypedDict):
     """An attribute-based condition, in version 2.0 of the language."""
     adopt: NotRequired[str]
     """Name (GUID) of an existing assignment to take over."""
+    renamed_from: NotRequired[list[str]]
+    """Keys that it had before."""
     on_remove: NotRequired[str]
     """`keep` leaves the assignment in Azure when it is removed from the program."""
+    unique: NotRequired[bool]
+    """Whether the key stands for this role at this scope and no other, so that another spelling of them is no change."""
 
 
 class DirectoryRoleArgs(TypedDict):
@@ -317,7 +327,7 @@ class AppIdentityArgs(TypedDict):
     """The client secrets that the stack's outputs have: a change of the calendar leaves the one in use alone until the new
     one's overlap is over. Without it the calendar alone decides, and a change of it takes the secret in use away."""
     certificates: NotRequired[dict[str, CertificateArgs]]
-    """Certificates. Each key, here and below, becomes part of a resource's name: changing it replaces the resource."""
+    """Certificates. Each key, here and below, becomes part of a resource's name: one that changes belongs in `renamed_from`."""
     federated: NotRequired[dict[str, FederatedArgs]]
     """Federated credentials, by their name in Microsoft Entra."""
     permissions: NotRequired[dict[str, PermissionArgs]]
@@ -330,6 +340,10 @@ class AppIdentityArgs(TypedDict):
     """Microsoft Entra directory roles."""
     adopt: NotRequired[AdoptArgs]
     """Existing objects to take over, as imports; the arguments must describe them as they are."""
+    change_adopted: NotRequired[bool]
+    """Whether what is taken over, roles included, may be changed to what the arguments say."""
+    renamed_from: NotRequired[list[str]]
+    """Names that the component had before; its resources are found under them."""
     on_remove: NotRequired[str]
     """`keep` leaves registration and service principal in Microsoft Entra when they are removed from the program."""
     protect: NotRequired[bool]

@@ -1,9 +1,7 @@
 """From a checked environment to components, and from components to the stack's outputs."""
 
-import hashlib
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,17 +18,21 @@ from entrant.config.access import Permission, offered_permissions
 from entrant.config.checks import order, output_name
 from entrant.config.problems import Refused
 from entrant.config.registration import ServicePrincipal
-from entrant.config.values import Api, Owner, Reference, custom_role_id, parse_moment, permission_id
+from entrant.config.values import Api, Owner, Reference, parse_moment
 from entrant.facts import errors
 from entrant.facts.apis import FIRST_PARTY
 from entrant.facts.clouds import cloud_name
+from entrant.facts.roles import find_role
 
 from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
-from .app_identity import SECRET_NAMES, AppIdentity, rfc3339, slug
+from .app_identity import APPLICATION, SECRET_NAMES, AppIdentity, rfc3339, slug
 from .arguments import AppIdentityArgs, FederatedArgs, HandedOutArgs, PermissionArgs, RoleAssignmentArgs
+from .state import State, own_stack
 
 CONTRACT = 1
 """Version of the stack outputs. It changes when a reader of the old form would go wrong."""
+
+DEFINITION = "azure-native:authorization:RoleDefinition"
 
 _T = TypeVar("_T")
 
@@ -42,6 +44,7 @@ class Declared:
     environment: Environment
     before: Mapping[str, Any] | None = None
     """The stack's outputs as they are before the run; None where they are not known."""
+    state: State = field(default_factory=State)
     identities: dict[str, AppIdentity] = field(default_factory=dict)
     role_definitions: dict[str, authorization.RoleDefinition] = field(default_factory=dict)
     _apis: dict[str, azuread.GetServicePrincipalResult] = field(default_factory=dict)
@@ -90,6 +93,14 @@ class Declared:
                 right="User.ReadBasic.All, or give the owner's object id, which is not looked up",
             )
         return self._users[owner.value]
+
+    def app_of(self, client_id: str | None) -> str | None:
+        """The app of this environment that has a client id, as far as the state knows; None when none has."""
+        for name, app in self.environment.apps.items():
+            held = self.state.get(APPLICATION, (name, *app.renamed_from))
+            if client_id is not None and str(held.get("clientId", "")).lower() == client_id:
+                return name
+        return None
 
     def client_id(self, reference: Reference) -> pulumi.Input[str]:
         """The client id of another registration."""
@@ -189,15 +200,47 @@ def declare(
             parse_moment(now)
         except Refused as error:
             raise pulumi.RunError(f"entrant:now: {error}") from None
-    declared = Declared(environment, before)
+    declared = Declared(environment, before, State.read())
+    _renames(declared)
     for key in environment.role_definitions:
-        declared.role_definitions[key] = _role_definition(environment, key)
+        declared.role_definitions[key] = _role_definition(declared, key)
     for name in order(environment.apps):
-        declared.identities[name] = AppIdentity(name, identity_args(declared, name, now=now))
+        args = identity_args(declared, name, now=now)
+        declared.identities[name] = AppIdentity(name, args, state=declared.state)
     for name, app in environment.apps.items():
         if app.api and (app.api.known_clients or app.api.pre_authorized):
             ApiClients(name, declared.identities[name], _clients(declared, name, app))
     return {name: declared.identities[name] for name in environment.apps}
+
+
+def _renames(declared: Declared) -> None:
+    """Refuse what looks like a new name of something that the stack holds, before it is made a second time."""
+    environment, held = declared.environment, declared.state.resources
+    apps = {
+        key: ("" if app.adopt else app.display_name or key, app.renamed_from) for key, app in environment.apps.items()
+    }
+    roles = {key: (role.name or key, role.renamed_from) for key, role in environment.role_definitions.items()}
+    said = []
+    for block, type_, output, entries in (
+        ("apps", APPLICATION, "displayName", apps),
+        ("role_definitions", DEFINITION, "roleName", roles),
+    ):
+        known = {name for key, (_, former) in entries.items() for name in (key, *former)}
+        gone = {
+            str(outputs.get(output, "")).lower(): name
+            for (of, name), outputs in held.items()
+            if of == type_ and name not in known
+        }
+        for key, (shown, former) in entries.items():
+            before = gone.get(shown.lower())
+            if before and not declared.state.get(type_, (key, *former)):
+                said.append(
+                    f'{block}.{key} has the name of {block}.{before}, "{shown}", which is not in the file any more and which Azure '
+                    f"would still hold when this one is made. If it is the same under another key, write `renamed_from: {before}`; "
+                    "else give it another name, or take the old one away in an `up` of its own."
+                )
+    if said:
+        raise pulumi.RunError("\n".join(said))
 
 
 def identity_args(declared: Declared, name: str, *, now: str | None = None) -> AppIdentityArgs:
@@ -228,11 +271,15 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
         "service_principal": _service_principal(declared, app),
         "secret": _secret(app),
         "certificates": {
-            key: {"pem": certificate.public.pem, "ends": rfc3339(certificate.public.ends)}
+            key: {
+                "pem": certificate.public.pem,
+                "ends": rfc3339(certificate.public.ends),
+                "renamed_from": list(certificate.renamed_from),
+            }
             for key, certificate in app.certificates.items()
         },
         "federated": _federated(environment, app),
-        "permissions": {api_key(p.api): _permission(declared, p) for p in app.permissions},
+        "permissions": _permissions(declared, name),
         "roles": {role_key(grant): _role(declared, grant) for grant in app.roles},
         "groups": {f"group-{group}": group for group in app.groups},
         "directory_roles": {
@@ -243,6 +290,8 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
             for role in app.directory_roles
         },
         "adopt": app.adopt.model_dump(mode="json", exclude_none=True) if app.adopt else None,
+        "change_adopted": app.change_adopted or None,
+        "renamed_from": list(app.renamed_from),
         "on_remove": app.on_remove or environment.on_remove,
         "protect": environment.protect if app.protect is None else app.protect,
         "now": now,
@@ -256,7 +305,7 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
 def _app_roles(name: str, app: App) -> dict[str, Any]:
     return {
         value: {
-            "id": role.id or permission_id(name, "app role", value),
+            "id": app.role_id(name, value),
             "display_name": role.display_name or value,
             "description": role.description,
             "allowed": list(role.allowed),
@@ -274,9 +323,9 @@ def _api(name: str, app: App) -> dict[str, Any] | None:
         "mapped_claims": app.api.mapped_claims,
         "scopes": {
             value: {
-                "id": scope.id or permission_id(name, "scope", value),
+                "id": app.scope_id(name, value),
                 "display_name": scope.display_name or value,
-                **scope.model_dump(mode="json", exclude_none=True, exclude={"id", "display_name"}),
+                **scope.model_dump(mode="json", exclude_none=True, exclude={"id", "display_name", "renamed_from"}),
             }
             for value, scope in app.api.scopes.items()
         },
@@ -334,6 +383,7 @@ def _federated(environment: Environment, app: App) -> dict[str, FederatedArgs]:
             "claims": trust.claims,
             "audience": trust.audience,
             "description": credential.description,
+            "renamed_from": list(credential.renamed_from) or None,
         }
         found[credential.key] = cast(FederatedArgs, {key: value for key, value in args.items() if value is not None})
     return found
@@ -348,12 +398,8 @@ def permission_ids(declared: Declared, permission: Permission) -> tuple[dict[str
     api = permission.api
     if api.app is not None:
         other = declared.environment.apps[api.app]
-        roles = {
-            name: other.app_roles[name].id or permission_id(api.app, "app role", name)
-            for name in permission.application
-        }
-        exposed = other.api.scopes if other.api else {}
-        scopes = {name: exposed[name].id or permission_id(api.app, "scope", name) for name in permission.delegated}
+        roles = {name: other.role_id(api.app, name) for name in permission.application}
+        scopes = {name: other.scope_id(api.app, name) for name in permission.delegated}
         return roles, scopes
     assert api.client_id is not None
     offered = offered_permissions(api.client_id)
@@ -369,6 +415,25 @@ def permission_ids(declared: Declared, permission: Permission) -> tuple[dict[str
         {name: offered["application"][name] for name in permission.application},
         {name: offered["delegated"][name] for name in permission.delegated},
     )
+
+
+def _permissions(declared: Declared, name: str) -> dict[str, PermissionArgs]:
+    """The permissions of an app by API; one whose app is of this environment counts as that, also where its client id is given."""
+    found: dict[str, PermissionArgs] = {}
+    for permission in declared.environment.apps[name].permissions:
+        own = permission.api.app or declared.app_of(permission.api.client_id)
+        key = api_key(Api(own, app=own) if own else permission.api)
+        if key in found:
+            raise pulumi.RunError(
+                f"apps.{name}.permissions asks for permissions of {own or permission.api.name} twice, by its name and by its "
+                "client id; write them as one entry."
+            )
+        found[key] = _permission(declared, permission)
+        former = declared.environment.apps[own].renamed_from if own else ()
+        was = [api_key(Api(old, app=old)) for old in former] + ([permission.api.client_id] if own else [])
+        if renamed_from := [old for old in was if old]:
+            found[key]["renamed_from"] = renamed_from
+    return found
 
 
 def _permission(declared: Declared, permission: Permission) -> PermissionArgs:
@@ -405,27 +470,42 @@ def _role(declared: Declared, grant: RoleGrant) -> RoleAssignmentArgs:
         "condition": grant.condition,
         "adopt": grant.adopt,
         "on_remove": grant.on_remove,
+        "renamed_from": _former_role_keys(grant),
+        "unique": True,
     }
     return cast(RoleAssignmentArgs, {key: value for key, value in args.items() if value is not None})
 
 
 def role_key(grant: RoleGrant) -> str:
-    """A grant's part of a resource name, such as `reader-law-dev-1f0c2b`.
+    """A grant's part of a resource name, such as `reader-law-dev-1f0c2b3a4d5e`.
 
-    Made from what the grant is, not from its place in a list or the name its scope has in the file, so that reordering and
-    renaming change nothing.
+    Made from what Azure holds unique, role definition and scope (of the app's principal), not from its place in a list, the name
+    its scope has in the file, or how the role is named there, so that reordering and renaming change nothing.
     """
-    digest = hashlib.sha256(f"{grant.role.guid}|{grant.scope.id}".lower().encode()).hexdigest()[:6]
-    return "-".join((slug(grant.role.name), slug(grant.scope.name) or "root", digest))
+    known = find_role(grant.role.guid)
+    return "-".join((slug(known.name) if known else "custom", slug(grant.scope.name) or "root", grant.digest))
 
 
-def _role_definition(environment: Environment, key: str) -> authorization.RoleDefinition:
-    definition = environment.role_definitions[key]
-    first = definition.assignable_scopes[0]
+def _former_role_keys(grant: RoleGrant) -> list[str]:
+    """What earlier versions called it, after the role's name or its GUID as the file had it."""
+    place, digest = slug(grant.scope.name) or "root", grant.digest[:6]
+    return [f"{slug(role)}-{place}-{digest}" for role in (grant.role.name, grant.role.guid)]
+
+
+def _role_definition(declared: Declared, key: str) -> authorization.RoleDefinition:
+    definition = declared.environment.role_definitions[key]
+    scopes = [scope.id for scope in definition.assignable_scopes]
+    held = declared.state.get(DEFINITION, (key, *definition.renamed_from))
+    # Another spelling of its scopes is no change: ids compare without regard to case, providers do not.
+    same = []
+    if declared.state.holder(DEFINITION, definition.guid(key)) is not None:  # made from the first scope, in lower case
+        same.append("scope")
+    if {str(scope).lower() for scope in held.get("assignableScopes") or ()} == {scope.lower() for scope in scopes}:
+        same.append("assignableScopes")
     return authorization.RoleDefinition(
         key,
-        scope=first.id,
-        role_definition_id=custom_role_id(key, first),
+        scope=scopes[0],
+        role_definition_id=definition.guid(key),
         role_name=definition.name or key,
         role_type="CustomRole",
         description=definition.description,
@@ -437,7 +517,10 @@ def _role_definition(environment: Environment, key: str) -> authorization.RoleDe
                 not_data_actions=list(definition.not_data_actions),
             )
         ],
-        assignable_scopes=[scope.id for scope in definition.assignable_scopes],
+        assignable_scopes=scopes,
+        opts=pulumi.ResourceOptions(
+            aliases=[pulumi.Alias(name=old) for old in definition.renamed_from], ignore_changes=same
+        ),
     )
 
 
@@ -448,11 +531,17 @@ def _clients(declared: Declared, name: str, app: App) -> ApiClientsArgs:
         args["known_clients"] = [declared.client_id(client) for client in app.api.known_clients]
     pre_authorized: dict[str, PreAuthorizedArgs] = {}
     for entry in app.api.pre_authorized:
-        ids = [app.api.scopes[value].id or permission_id(name, "scope", value) for value in entry.scopes]
-        pre_authorized[entry.client.app or cast(str, entry.client.client_id)] = {
+        own = entry.client.app or declared.app_of(entry.client.client_id)
+        key = own or cast(str, entry.client.client_id)
+        if key in pre_authorized:
+            raise pulumi.RunError(f"apps.{name}.api.pre_authorized has {own} twice, by its name and by its client id.")
+        pre_authorized[key] = {
             "client_id": declared.client_id(entry.client),
-            "scope_ids": list(ids),
+            "scope_ids": [app.scope_id(name, value) for value in entry.scopes],
         }
+        was = [*(declared.environment.apps[own].renamed_from if own else ()), entry.client.client_id]
+        if renamed_from := [old for old in was if old and old != key]:
+            pre_authorized[key]["renamed_from"] = renamed_from
     if pre_authorized:
         args["pre_authorized"] = pre_authorized
     return args
@@ -467,24 +556,7 @@ def own_outputs() -> Mapping[str, Any]:
     Raises:
         Exception: the backend cannot be read; with the engine's words.
     """
-    stack, organization = pulumi.get_stack(), pulumi.get_organization()
-    # Backends without organizations call theirs this, and those of the oldest layout take a plain name alone.
-    name = stack if organization == "organization" else f"{organization}/{pulumi.get_project()}/{stack}"
-    for patience in (*_BETWEEN_READS, None):
-        try:
-            read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
-        except Exception as error:  # the engine's only kind
-            # A file backend writes the state at the beginning of an operation: half of it may be read.
-            if patience is None or "failed to load checkpoint" not in str(error):
-                raise
-            time.sleep(patience)
-        else:
-            return cast(Mapping[str, Any], read.value["outputs"])
-    raise AssertionError("the last try returns or raises")
-
-
-_BETWEEN_READS = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds before the outputs are read again."""
+    return cast(Mapping[str, Any], own_stack("readStackOutputs", "name")["outputs"])
 
 
 def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _SECRET_NAME = re.compile(
     r"secret|password|passphrase|private.?key|api.?key|access.?key|connection.?string|token$", re.IGNORECASE
 )
 _HARMLESS = frozenset({"accessTokenAcceptedVersion", "requestedAccessTokenVersion", "idTokenIssuanceEnabled"})
-_IDENTITY = "entrant:index:AppIdentity"
+IDENTITY = "entrant:index:AppIdentity"
 _CLIENTS = "entrant:index:ApiClients"
 
 
@@ -75,14 +75,23 @@ class Change:
     old: Side | None
     new: Side | None
     differences: tuple[Difference, ...] = ()
+    former: str = ""
+    """The name that it had before, where it is found under another one (a Pulumi alias)."""
     imported: bool = False
-    """Whether it is, or is replaced by, something that exists and is taken over. `old` is then what was there, if it was found."""
+    """Whether it is, or is replaced by, something that exists and is taken over. `old` is then what was there, if it was found,
+    and the differences are what taking it over changes in it.
+    """
 
     @property
     def protected(self) -> bool:
         """Whether Pulumi refuses to delete it as it is before the operation."""
         side = self.old or self.new
         return side is not None and side.protected
+
+    @property
+    def part(self) -> str:
+        """What it is called within its app: `log-reader/github` is `github` of `log-reader`."""
+        return self.name.removeprefix(self.app or "").lstrip("/-")
 
     @property
     def changes(self) -> bool:
@@ -148,6 +157,12 @@ class Reading:
             return
         change = _change(metadata, _operation(operation))
         known = self._planned.get(change.urn)
+        if known is not None and known.operation == "import":
+            # An import compares what it found with what is wanted, and an update or replacement follows where they differ.
+            self._planned[change.urn] = replace(
+                known, new=change.new, differences=known.differences or change.differences
+            )
+            return
         # a replacement comes as several steps; the one that tells old and new together is the one to keep
         if known is None or (operation == "replace" and known.operation == "replace"):
             imported = change.imported or (known is not None and known.imported)
@@ -194,19 +209,26 @@ def _change(metadata: Mapping[str, Any], operation: str) -> Change:
         urn=urn,
         type=metadata["type"],
         name=urn.rsplit("::", 1)[-1],
-        app=_app(urn, [state.get("parent", "") for state in states]),
+        app=_app(urn, [state.get("parent", "") for state in reversed(states)]),
         operation="forget" if retained else operation,
         old=old,
         new=new,
         differences=tuple(_differences(metadata.get("detailedDiff") or {}, replaces, old, new)),
+        former=_former(metadata),
         imported=metadata["op"].startswith("import"),
     )
+
+
+def _former(metadata: Mapping[str, Any]) -> str:
+    """The old name of what is found under another one than it has now."""
+    name, old = metadata["urn"].rsplit("::", 1)[-1], (metadata.get("old") or {}).get("urn", "").rsplit("::", 1)[-1]
+    return old if old != name else ""
 
 
 def _app(urn: str, parents: Iterable[str]) -> str | None:
     for candidate in (urn, *parents):
         kind, _, name = candidate.rpartition("::")
-        if kind.endswith((f"::{_IDENTITY}", f"::{_CLIENTS}")):
+        if kind.endswith((f"::{IDENTITY}", f"::{_CLIENTS}")):
             return name
     return None
 

@@ -1,5 +1,6 @@
 """What an app may do, in the vocabulary: Azure roles, API permissions, groups, directory roles."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -13,7 +14,19 @@ from .broken import intact
 from .problems import Refused, did_you_mean, shorten
 from .registration import distinct
 from .source import expected
-from .values import ApiRef, DirectoryRoleRef, Guid, Model, RoleRef, ScopeRef, Text, text_of
+from .values import (
+    ApiRef,
+    DirectoryRoleRef,
+    Guid,
+    Model,
+    RenamedFrom,
+    RoleRef,
+    ScopeRef,
+    Text,
+    custom_role_id,
+    first_name,
+    text_of,
+)
 
 OnRemove = Literal["keep", "delete"]
 
@@ -54,6 +67,11 @@ class RoleGrant(Model):
     on_remove: OnRemove | None = None
     """With `adopt`: what becomes of the assignment when this entry goes."""
 
+    @property
+    def digest(self) -> str:
+        """What tells it apart from the app's other ones: of role definition and scope, which Azure takes once."""
+        return hashlib.sha256(f"{self.role.guid}|{self.scope.id}".lower().encode()).hexdigest()[:12]
+
     def together(self) -> Iterator[Refused]:
         """What goes with a condition and with an adoption is there."""
         if self.condition is not None and self.condition_version is None:
@@ -83,6 +101,13 @@ class RoleDefinition(Model):
     """Operations taken out of `data_actions`."""
     assignable_scopes: Annotated[tuple[ScopeRef, ...], Field(min_length=1)]
     """Where it can be assigned; the first is where the definition is made and becomes part of its id."""
+
+    renamed_from: RenamedFrom = ()
+    """The role's key before, or a list of all it had, the first one first. It stays here: the role's id is made from the first."""
+
+    def guid(self, key: str) -> str:
+        """Its GUID; `key` is the one it has now."""
+        return custom_role_id(first_name(key, self.renamed_from), self.assignable_scopes[0])
 
     @property
     def permissions(self) -> tuple[RolePermission, ...]:

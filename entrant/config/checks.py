@@ -166,6 +166,8 @@ def _app(app: App, environment: Environment) -> Iterator[Finding]:
 
 
 def _removal(app: App, environment: Environment) -> Iterator[Finding]:
+    if app.change_adopted and app.adopt is None and not any(grant.adopt for _, grant in intact(app.roles)):
+        yield Finding(("change_adopted",), "nothing here is adopted; take `change_adopted` away")
     if app.adopt is not None and app.on_remove is None and "on_remove" not in environment.model_fields_set:
         yield Finding(("adopt",), "say what becomes of what is adopted: add `on_remove: keep` or `on_remove: delete`")
 

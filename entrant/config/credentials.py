@@ -29,6 +29,7 @@ from .values import (
     HttpsUrl,
     Model,
     Moment,
+    RenamedFrom,
     Shaped,
     Text,
     parse_url,
@@ -154,6 +155,8 @@ class Certificate(Model):
     """A PEM file, relative to the file this stands in."""
     pem: _CertificateText | None = None
     """The certificate itself, as PEM text."""
+    renamed_from: RenamedFrom = ()
+    """The certificate's key before, or a list of all it had."""
 
     def together(self) -> Iterator[Refused]:
         """There is one certificate, and it has not expired."""
@@ -487,6 +490,8 @@ class Federated(Model):
 
     name: _Name | None = None
     """Name of the credential, which never changes: 3 to 120 letters, digits, - and _. Default: made from the subject."""
+    renamed_from: RenamedFrom = ()
+    """The credential's name before, or a list of all it had, the first one first: which is its name in Azure for ever."""
     description: Annotated[Text, StringConstraints(max_length=limits.FEDERATED_TEXT)] | None = None
     """What it is for."""
     github: GitHub | None = None

@@ -39,11 +39,25 @@ from .registration import (
     distinct,
     repeated,
 )
-from .values import Duration, Guid, Logo, Model, Name, NamedScope, Owner, OwnerRef, Text
+from .values import (
+    Duration,
+    Guid,
+    Logo,
+    Model,
+    Name,
+    NamedScope,
+    Owner,
+    OwnerRef,
+    RenamedFrom,
+    Text,
+    first_name,
+    permission_id,
+)
 
 
 class Adopt(Model):
-    """Existing objects to take over by id, as Pulumi imports that the preview shows. The file must describe them as they are."""
+    """Existing objects to take over by id, as Pulumi imports that the preview shows. Where the file describes them otherwise than
+    they are, nothing is changed and the difference is shown, unless the app says `change_adopted: true`."""
 
     application: Guid
     """Object id of the registration (not its client id)."""
@@ -110,6 +124,11 @@ class App(Model):
     """Microsoft Entra directory roles that the app's service principal gets."""
     adopt: Adopt | None = None
     """Take over an existing registration and service principal by id."""
+    change_adopted: Bool = False
+    """Let what is taken over, roles included, be changed to what the file says. Default: a difference is shown and refused."""
+    renamed_from: RenamedFrom = ()
+    """The app's key before, or a list of all it had, the first one first. Nothing changes in the cloud. It stays here: the ids of
+    the app's roles and scopes are made from the first."""
     on_remove: OnRemove | None = None
     """What becomes of registration and service principal when the app is removed here: `delete`, or `keep` (Pulumi forgets
     them). Default: the environment's; to be stated with `adopt`."""
@@ -134,6 +153,21 @@ class App(Model):
             by=lambda granted: (granted.role.id, granted.administrative_unit),
         )
         yield from distinct(self.owners, "this owner", "owners", by=Owner.key)
+
+    def role_id(self, name: str, value: str) -> str:
+        """The id of an app role; `name` is the app's key."""
+        role = self.app_roles[value]
+        return role.id or permission_id(
+            first_name(name, self.renamed_from), "app role", first_name(value, role.renamed_from)
+        )
+
+    def scope_id(self, name: str, value: str) -> str:
+        """The id of an exposed scope; `name` is the app's key."""
+        assert self.api is not None
+        scope = self.api.scopes[value]
+        return scope.id or permission_id(
+            first_name(name, self.renamed_from), "scope", first_name(value, scope.renamed_from)
+        )
 
     @property
     def needs(self) -> frozenset[str]:
@@ -192,7 +226,7 @@ class Environment(Model):
 
     def together(self) -> Iterator[Refused]:
         """What belongs to one app is no default."""
-        for name in ("display_name", "adopt", "identifier_uris", "reason"):
+        for name in ("display_name", "adopt", "change_adopted", "renamed_from", "identifier_uris", "reason"):
             if name in self.defaults.model_fields_set:
                 yield Refused(f"`{name}` belongs to one app; it cannot be a default", "defaults", name)
 

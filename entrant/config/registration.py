@@ -11,7 +11,20 @@ from entrant.facts import limits, risks
 from .broken import Unknown, intact
 from .problems import Refused, shorten
 from .source import expected
-from .values import AppRef, Email, Guid, HttpsUrl, HttpUrl, Model, Owner, OwnerRef, Text, parse_url, text_of
+from .values import (
+    AppRef,
+    Email,
+    Guid,
+    HttpsUrl,
+    HttpUrl,
+    Model,
+    Owner,
+    OwnerRef,
+    RenamedFrom,
+    Text,
+    parse_url,
+    text_of,
+)
 
 _T = TypeVar("_T")
 
@@ -174,6 +187,9 @@ class AppRole(Model):
     """Default true."""
     id: Guid | None = None
     """Only for a role that exists already under another id. Default: made from the app's name and the key."""
+    renamed_from: RenamedFrom = ()
+    """The role's value before, or a list of all it had, the first one first. It stays here, and with it the id: who has the role
+    keeps it."""
 
 
 class ExposedScope(Model):
@@ -193,6 +209,8 @@ class ExposedScope(Model):
     """Default true."""
     id: Guid | None = None
     """Only for a scope that exists already under another id. Default: made from the app's name and the key."""
+    renamed_from: RenamedFrom = ()
+    """The scope's value before, or a list of all it had, the first one first. It stays here, and with it the id."""
 
 
 class PreAuthorized(Model):

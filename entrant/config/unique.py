@@ -14,7 +14,7 @@ from .broken import BROKEN, attempt, intact
 from .credentials import Certificate, Federated
 from .models import App, Environment
 from .problems import Finding, Problem, shorten
-from .values import KEY, custom_role_id, permission_id
+from .values import KEY, first_name
 
 if TYPE_CHECKING:
     from .loader import Report
@@ -45,7 +45,7 @@ class Held:
 def within(environment: Environment) -> Iterator[Finding]:
     """What is there twice in an environment."""
     seen: dict[tuple[str, ...], list[Held]] = {}
-    for held in (*in_apps(environment), *in_tenant(environment)):
+    for held in (*in_apps(environment), *in_tenant(environment), *_names(environment)):
         others = seen.setdefault(held.key, [])
         first = next((other for other in others if held.meets(other)), None)
         if first is not None:
@@ -74,6 +74,31 @@ def in_tenant(environment: Environment) -> Iterator[Held]:
         yield from attempt(_role_definition(key, definition))
 
 
+def _names(environment: Environment) -> Iterator[Held]:
+    """The keys of what can be renamed, and those that it had: each stands for one thing."""
+    yield from attempt(_named(("apps",), environment.apps))
+    yield from attempt(_named(("role_definitions",), environment.role_definitions))
+    for name, app in intact(environment.apps):
+        at = ("apps", name)
+        for path, entries in ((("certificates",), app.certificates), (("app_roles",), app.app_roles)):
+            yield from attempt(_named((*at, *path), entries))
+        if app.api is not None and app.api is not BROKEN:
+            yield from attempt(_named((*at, "api", "scopes"), app.api.scopes))
+        yield from attempt(_named((*at, "federated"), app.federated))
+
+
+def _named(path: tuple[Any, ...], entries: Any) -> Iterator[Held]:
+    remedy = "what was renamed has its new name alone"
+    for step, entry in intact(entries):
+        key = entry.key if isinstance(entry, Federated) else step
+        at, holder = (*path, step), f"{'.'.join(map(str, path))}.{step}"
+        if not isinstance(entry, Federated):  # names of these are compared as Azure has them
+            yield Held((*map(str, path), key), holder, (*at, KEY), f'the name "{shorten(key)}"', remedy)
+        for old in entry.renamed_from if entry.renamed_from is not BROKEN else ():
+            if old != key:
+                yield Held((*map(str, path), old), holder, (*at, "renamed_from"), f'the name "{shorten(old)}"', remedy)
+
+
 def _redirect_uris(name: str, app: App) -> Iterator[Held]:
     remedy = "Microsoft Entra takes it on one platform of an app, keep one"
     for platform in ("web", "spa", "public_client"):
@@ -96,7 +121,7 @@ def _permissions(name: str, app: App) -> Iterator[Held]:
             remedy = "values of app roles and scopes compare without regard to case, give this one another"
             yield Held((name, "value", value.lower()), holder, (*path, KEY), f'the value "{shorten(value)}"', remedy)
             if permission is not BROKEN and permission.id is not BROKEN:
-                id_ = permission.id or permission_id(name, kind, value)
+                id_ = app.role_id(name, value) if kind == "app role" else app.scope_id(name, value)
                 at = (*path, "id" if permission.id else KEY)
                 remedy = "ids are unique among an app's roles and scopes, give this one another"
                 yield Held((name, "id", id_), holder, at, f"the id {id_}", remedy)
@@ -116,7 +141,7 @@ def _trust(name: str, index: int, credential: Federated) -> Iterator[Held]:
 
 
 def _credential_name(name: str, index: int, credential: Federated) -> Iterator[Held]:
-    path, key = ("apps", name, "federated", index), credential.key
+    path, key = ("apps", name, "federated", index), first_name(credential.key, credential.renamed_from)
     remedy = "give this one a `name` of its own"
     yield Held((name, "credential", key.lower()), f"federated[{index}]", path, f'the name "{key}"', remedy)
 
@@ -161,7 +186,7 @@ def _role_definition(key: str, definition: RoleDefinition) -> Iterator[Held]:
     at = (*path, KEY) if definition.name is None else (*path, "name")
     remedy = "names are unique in a tenant, give this one another"
     yield Held(("role", name.lower()), holder, at, f'the name "{shorten(name)}"', remedy)
-    id_ = custom_role_id(key, definition.assignable_scopes[0])
+    id_ = definition.guid(key)
     remedy = "it is made from the key and the first of `assignable_scopes`, use another key"
     yield Held(("role id", id_), holder, (*path, KEY), f"the id {id_}", remedy)
 

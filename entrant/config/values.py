@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -198,7 +198,7 @@ class Known:
         for key, value in _mapping(data.get("role_definitions")).items():
             role = _declared(key, _mapping(value), known)
             name = _mapping(value).get("name")
-            for alias in {key, name} if isinstance(name, str) else {key}:
+            for alias in {key, name, role.guid if role is not BROKEN else key} if isinstance(name, str) else {key}:
                 roles[alias.lower()] = role
         return cls(scopes, known.subscription, roles, tuple(_mapping(data.get("apps"))))
 
@@ -214,16 +214,25 @@ def _declared(key: str, value: Mapping[str, Any], known: Known) -> Role:
     except Refused:
         first = BROKEN
     name = value.get("name", key)
-    return BROKEN if first is BROKEN or not isinstance(name, str) else Role(name, custom_role_id(key, first), key)
+    if first is BROKEN or not isinstance(name, str):
+        return cast(Role, BROKEN)
+    former = value.get("renamed_from")
+    first_key = first_name(key, (former,) if isinstance(former, str) else former if isinstance(former, list) else ())
+    return Role(name, custom_role_id(str(first_key), first), key)
+
+
+def first_name(name: str, renamed_from: Sequence[str]) -> str:
+    """The name that ids are made from: the first that the thing had."""
+    return renamed_from[0] if renamed_from else name
 
 
 def custom_role_id(key: str, scope: Scope) -> str:
-    """The GUID of a declared role definition: the same for the same key and first assignable scope."""
+    """The GUID of a declared role definition: the same for the same first key and first assignable scope."""
     return str(uuid.uuid5(_IDS, f"role definition|{scope.id}|{key}".lower()))
 
 
 def permission_id(app: str, kind: str, value: str) -> str:
-    """The id of an app role or an exposed scope: the same for the same app and value, in every environment."""
+    """The id of an app role or an exposed scope: the same for the same first names of app and value, in every environment."""
     return str(uuid.uuid5(_IDS, f"{kind}|{app}|{value}"))
 
 
@@ -604,3 +613,22 @@ ApiRef = Annotated[
 ]
 Name = Annotated[StrictStr, StringConstraints(pattern=f"^{NAME}$", max_length=60)]
 Text = Annotated[StrictStr, StringConstraints(min_length=1)]
+
+
+def parse_former(value: Any) -> tuple[str, ...]:
+    """One name, or several, the first that the thing had first; raises `Refused`."""
+    names = value if isinstance(value, list | tuple) else (value,)
+    if not names:
+        raise Refused("expected the name that it had before")
+    found = tuple(text_of(name) for name in names)
+    if "" in found or len(set(found)) < len(found):
+        raise Refused("expected the names that it had before, each once")
+    return found
+
+
+RenamedFrom = Annotated[
+    tuple[str, ...],
+    PlainValidator(parse_former),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"type": "string"}}]}),
+]
+"""The name before, or all of them, the first one first."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Comparison:
     now: dt.datetime
     kept_until: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
     """Until when secrets stay that have been succeeded, by app and name (RFC 3339)."""
+    former: Mapping[str, str] = field(default_factory=dict)
+    """Apps that have another name than before, and which."""
     gone: set[str] = field(default_factory=set)
     """Apps whose client id stops working: what becomes of their credentials goes without saying."""
 
@@ -60,6 +63,8 @@ class Comparison:
             assert shown is not None
             operation = change.operation if change else ""
             what: Literal["added", "removed", "kept", "adopted", "replaced", "restored"]
+            if app in self.former:
+                yield AppChange(app=app, display_name=shown.display_name, change="renamed", was=self.former[app])
             if operation == "import":
                 what = "adopted"
             elif operation == "replace":
@@ -181,31 +186,32 @@ class Comparison:
         alike = [held for held in picture.holdings.values() if (held.app, held.kind) == (like.app, like.kind)]
         return sorted(alike, key=lambda held: (held.ends, held.key))
 
-    def settings(self, touched: AbstractSet[str | None] | None) -> Iterator[SettingChange]:
-        """Other settings of apps that stay; of those in `touched` only, when the preview says which are."""
+    def settings(self, touched: Mapping[str | None, AbstractSet[str]] | None) -> Iterator[SettingChange]:
+        """Other settings of apps that stay; with `touched`, only the settings that a preview changes: first steps by app."""
         before, after = self.before.registrations, self.after.registrations
         for app in sorted(before.keys() & after.keys()):
             old, new = before[app], after[app]
             if old.protected != new.protected:
                 yield SettingChange(app=app, path="protect", old=old.protected, new=new.protected)
-            if touched is not None and app not in touched:
-                continue
-            if old.display_name != new.display_name:
+            steps = None if touched is None else touched.get(app, frozenset())
+            if old.display_name != new.display_name and (steps is None or "displayName" in steps):
                 yield SettingChange(app=app, path="display_name", old=old.display_name, new=new.display_name)
             for path in sorted(old.settings.keys() | new.settings.keys()):
                 was, will_be = old.settings.get(path), new.settings.get(path)
-                if was != will_be:
+                if was != will_be and (steps is None or first_step(path) in steps):
                     yield SettingChange(app=app, path=path, old=was, new=will_be)
 
-    def planned_breaks(self, missing: Mapping[str, str], edited: AbstractSet[str | None]) -> Iterator[Breakage]:
+    def planned_breaks(
+        self, missing: Mapping[str, str], edited: Mapping[str | None, AbstractSet[str]]
+    ) -> Iterator[Breakage]:
         """What the resources that change break; `missing` are those that a refresh did not find any more, with their client ids,
-        `edited` the apps whose settings change.
+        `edited` the settings that change: first steps of their paths by app.
         """
         yield from self._client_ids(missing)
         for change in self.applied:
             if change.app is None or change.app in self.gone or change.operation not in ("delete", "replace"):
                 continue
-            name = change.name.removeprefix(f"{change.app}-")
+            name = change.part
             what = change.type.rsplit(":", 1)[-1]
             said = ""
             if what == "ServicePrincipal":
@@ -270,7 +276,7 @@ class Comparison:
         heir = next(alike, None)
         return f"; {heir} gets its name, and another client id" if heir else ""
 
-    def _addresses(self, touched: AbstractSet[str | None] | None) -> Iterator[Breakage]:
+    def _addresses(self, touched: Mapping[str | None, AbstractSet[str]] | None) -> Iterator[Breakage]:
         """What others know an app by and that is taken away."""
         for setting in self.settings(touched):
             path = setting.path.replace("_", "").lower()
@@ -309,6 +315,12 @@ class Comparison:
                     app=before.app, text=f"its {named} trusts another: {before.detail} cannot sign in as it any more"
                 )
         yield from self._addresses(None)
+
+
+def first_step(path: str) -> str:
+    """The property that a path begins with; of a service principal's, with its prefix: `web`, `servicePrincipal.notes`."""
+    found = re.match(r"(servicePrincipal\.)?[^.\[]+", path)
+    return found[0] if found else path
 
 
 def client_id_of(change: Change) -> str:

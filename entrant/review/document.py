@@ -30,11 +30,13 @@ class AppChange(Part):
 
     app: str
     display_name: str
-    change: Literal["added", "removed", "kept", "adopted", "replaced", "restored"]
+    change: Literal["added", "removed", "kept", "adopted", "replaced", "restored", "renamed"]
     """`kept`: no longer declared, and left where it is. `adopted`: existed, and is declared from now on. `restored`: was deleted
     by other hands, and is made anew."""
     client_id: str = ""
     """As it is before the change; empty where it is not known."""
+    was: str = ""
+    """Renamed: its name before, whose outputs go."""
 
 
 class AccessChange(Part):
@@ -80,9 +82,10 @@ class CredentialChange(Part):
 
 
 class SettingChange(Part):
-    """Another setting of a registration or its service principal."""
+    """Another setting of an app or of something that belongs to it."""
 
     app: str
+    """Empty for what belongs to no app, such as a custom role."""
     path: str
     old: Any = None
     new: Any = None
@@ -139,6 +142,8 @@ class Review(Part):
     digest: str
     """Of what would be done, without times and ids that are not known yet: the same for the same plan."""
     breaks: tuple[Breakage, ...] = ()
+    taken_over: tuple[SettingChange, ...] = ()
+    """What taking over what exists changes in it. Empty for an adoption that changes nothing."""
     apps: tuple[AppChange, ...] = ()
     access: tuple[AccessChange, ...] = ()
     credentials: tuple[CredentialChange, ...] = ()

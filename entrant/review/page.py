@@ -46,6 +46,7 @@ UNSEEN: Final = (
     "hand, and whether `pulumi up` would succeed are not in this review."
 )
 _WORDS: Final = {
+    "taken_over": ("setting changed by taking over", "settings changed by taking over"),
     "break": ("thing that breaks", "things that break"),
     "twice": ("to look at twice", "to look at twice"),
     "app": ("app", "apps"),
@@ -72,6 +73,7 @@ def _failed(review: Review) -> str:
 def counts(review: Review) -> str:
     """The numbers in a line, such as `1 break · 2 gained · 1 credential`; `no changes` without any."""
     numbers = {
+        "taken_over": len(review.taken_over),
         "break": len(review.breaks),
         "twice": sum(bool(entry.danger) for entry in review.access),
         "app": len(review.apps),
@@ -112,6 +114,7 @@ def parts(review: Review) -> list[Part]:
         return list(_together(map(_access, chosen)))
 
     told = [
+        Part("What taking over changes", [_setting(entry) for entry in review.taken_over], "31"),
         Part("What breaks", [_breakage(entry) for entry in review.breaks], "31"),
         Part("Apps", [_app(entry) for entry in review.apps]),
         Part("Who gains what", access("gained", "changed"), "32"),
@@ -171,6 +174,7 @@ _APPS: Final = {
     "adopted": " exists and is taken over",
     "replaced": " is replaced and gets another client id",
     "restored": " is made anew, with another client id",
+    "renamed": " has another name here and stays as it is in the cloud",
 }
 
 
@@ -178,6 +182,9 @@ def _app(entry: AppChange) -> Line:
     named: Line = (" (", Value(entry.display_name), ")") if entry.display_name != entry.app else ()
     until_now = "until now " if entry.change in ("replaced", "removed", "restored") else ""
     client: Line = (f", {until_now}client id ", Value(entry.client_id)) if entry.client_id else ()
+    if entry.was:
+        old, new = (f"{name.replace('-', '_')}_…" for name in (entry.was, entry.app))
+        client = ("; it was ", Value(entry.was), ": the outputs ", Value(old), " go, ", Value(new), " come")
     return Name(entry.app), *named, _APPS[entry.change], *client
 
 
@@ -273,14 +280,14 @@ def _outside(entry: Outside) -> Line:
 
 
 def _setting(entry: SettingChange) -> Line:
-    path = Value(_short(entry.path))
+    path, app = Value(_short(entry.path)), Name(entry.app or "the environment")
     if entry.old is None:
         in_path = entry.path.endswith(f"[{entry.new}]")
-        return (Name(entry.app), ": ", path, *((" is new",) if in_path else (" is set to ", _value(entry.new))))
+        return (app, ": ", path, *((" is new",) if in_path else (" is set to ", _value(entry.new))))
     if entry.new is None:
         in_path = entry.path.endswith(f"[{entry.old}]")
-        return (Name(entry.app), ": ", path, " is taken away", *(() if in_path else (" (was ", _value(entry.old), ")")))
-    return Name(entry.app), ": ", path, " from ", _value(entry.old), " to ", _value(entry.new)
+        return (app, ": ", path, " is taken away", *(() if in_path else (" (was ", _value(entry.old), ")")))
+    return app, ": ", path, " from ", _value(entry.old), " to ", _value(entry.new)
 
 
 def _value(value: Any) -> Value:

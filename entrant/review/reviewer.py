@@ -7,20 +7,29 @@ of two commits. Everything after that is the same.
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from entrant.changes import Change, Reading
+from entrant.changes import IDENTITY, Change, Reading
 from entrant.config import Environment, Report
 from entrant.drift import manual_changes
 from entrant.drift.unmanaged import Unmanaged
 from entrant.facts.scopes import is_guid
 from entrant.outputs import App
-from entrant.review.comparison import Comparison, Origin, client_id_of, differing, later
-from entrant.review.document import CredentialChange, Finding, Outside, Part, ResourceChange, Review
-from entrant.review.snapshot import CLIENTS, Holding, Identity, Picture, of_changes, of_environment, says_owners
+from entrant.review.comparison import Comparison, Origin, client_id_of, differing, first_step, later
+from entrant.review.document import CredentialChange, Finding, Outside, Part, ResourceChange, Review, SettingChange
+from entrant.review.snapshot import (
+    CLIENTS,
+    Holding,
+    Identity,
+    Picture,
+    of_changes,
+    of_environment,
+    renamed,
+    says_owners,
+)
 
 _SECRET: Final = ":ApplicationPassword"
 
@@ -60,22 +69,25 @@ def of_preview(
     """
     environment = report.environment if report else None
     applied = [change for change in reading.planned if change.changes and not change.type.startswith("pulumi:")]
+    after = of_changes(reading.planned, "new", environment)
     comparison = Comparison(
-        of_changes(reading.planned, "old", environment, base.environment if base else None),
-        of_changes(reading.planned, "new", environment),
+        _before(reading.planned, after, environment, base.environment if base else None),
+        after,
         environment,
         applied,
         _origins(reading, environment, base),
         now,
         kept_until=_kept_until(reading),
+        former={c.app: c.former for c in reading.planned if c.app and c.former and c.type == IDENTITY},
     )
     missing = {change.urn: client_id_of(change) for change in reading.found if change.new is None}
-    edited = {
-        change.app
-        for change in applied
-        if change.type in CLIENTS
-        or (change.differences and change.type.endswith((":Application", ":ServicePrincipal")))
-    }
+    edited: dict[str | None, set[str]] = {}
+    touched: dict[str | None, set[str]] = {}
+    """The same, with what is taken over and changed."""
+    for change in applied:
+        touched.setdefault(change.app, set()).update(_settings_of(change))
+        if change.operation != "import":
+            edited.setdefault(change.app, set()).update(_settings_of(change))
     return Review(
         stack=stack,
         saw_cloud=True,
@@ -85,11 +97,21 @@ def of_preview(
             stack,
             (_essence(c, environment) for c in reading.planned if c.changes or c.protection_changes),
         ),
-        breaks=tuple(comparison.planned_breaks(missing, edited)),
+        breaks=tuple(comparison.planned_breaks(missing, touched)),
         apps=tuple(comparison.apps({change.urn for change in reading.found})),
         access=tuple(comparison.access()),
         credentials=tuple(comparison.credentials()),
-        settings=tuple(comparison.settings(edited)),
+        taken_over=tuple(setting for change in applied if change.operation == "import" for setting in _details(change)),
+        settings=(
+            *(comparison.settings(edited)),
+            *(
+                setting
+                for change in applied
+                if change.operation in ("update", "replace") and change.type not in (*CLIENTS, *_REGISTRATION)
+                for setting in _details(change)
+                if setting.path.rpartition(".")[2] not in _TOLD_ELSEWHERE
+            ),
+        ),
         findings=_findings(report, base),
         outside=tuple(
             Outside(app=entry.app or "", what=entry.state, text="".join(entry.words), id=entry.id)
@@ -123,7 +145,15 @@ def of_commits(
     """The review of the YAML alone: `base` and what `report` is the check of (None: there is no such file any more)."""
     environment = report.environment if report else None
     before, after = (of_environment(each) if each else Picture() for each in (base.environment, environment))
-    comparison = Comparison(before, after, environment, (), {}, now)
+    former = {
+        old: name
+        for name, app in (environment.apps if environment else {}).items()
+        for old in app.renamed_from
+        if old in before.registrations and name not in before.registrations
+    }
+    comparison = Comparison(
+        renamed(before, former), after, environment, (), {}, now, former={new: old for old, new in former.items()}
+    )
     parts: dict[str, tuple[Part, ...]] = {
         "apps": tuple(comparison.apps(())),
         "access": tuple(comparison.access()),
@@ -187,6 +217,61 @@ def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:
     }
 
 
+_REGISTRATION: Final = (
+    "azuread:index/application:Application",
+    "azuread:index/servicePrincipal:ServicePrincipal",
+)
+_PARTS: Final = {
+    "RoleAssignment": "roles",
+    "RoleDefinition": "role_definitions",
+    "ApplicationCertificate": "certificates",
+    "ApplicationPassword": "secret",
+    "ApplicationFederatedIdentityCredential": "federated",
+    "ApplicationFlexibleFederatedIdentityCredential": "federated",
+    "AppRoleAssignment": "permissions",
+    "ServicePrincipalDelegatedPermissionGrant": "permissions",
+    "GroupMember": "groups",
+    "DirectoryRoleAssignment": "directory_roles",
+    "ApplicationKnownClients": "api.known_clients",
+    "ApplicationPreAuthorized": "api.pre_authorized",
+    "ServicePrincipal": "service_principal",
+}
+"""Types by their last name, and what they are in a file."""
+_TOLD_ELSEWHERE: Final = frozenset({"condition", "conditionVersion", "issuer", "subject", "claimsMatchingExpression"})
+"""Properties whose changes are told as access or credentials."""
+
+
+def _settings_of(change: Change) -> set[str]:
+    """Which settings of its app a change is about: the first step of their paths."""
+    if change.type in CLIENTS:
+        return {"preAuthorized", "knownClients"}
+    prefix = {_REGISTRATION[0]: "", _REGISTRATION[1]: "servicePrincipal."}.get(change.type)
+    if prefix is None:
+        return set()
+    return {prefix + first_step(difference.path) for difference in change.differences}
+
+
+def _details(change: Change) -> Iterator[SettingChange]:
+    """What changes in one resource, property by property."""
+    part = _PARTS.get(change.type.rpartition(":")[2], "")
+    if part and change.part:
+        part = f"{part}[{change.part}]"
+    for difference in change.differences:
+        path = f"{part}.{difference.path}" if part else difference.path
+        yield SettingChange(app=change.app or "", path=path, old=difference.old, new=difference.new)
+
+
+def _before(
+    planned: Sequence[Change], after: Picture, environment: Environment | None, before: Environment | None
+) -> Picture:
+    """What there is before; of what is taken over, registrations and whatever does not stay as it is."""
+    found = [replace(each, operation="update") for each in planned if each.operation == "import" and each.old]
+    held = of_changes(planned, "old", environment, before)
+    there = of_changes([*(c for c in planned if c.operation != "import"), *found], "old", environment, before)
+    changed = {key: each for key, each in there.holdings.items() if after.holdings.get(key) != each}
+    return Picture(there.registrations, {**changed, **held.holdings})
+
+
 def _origins(reading: Reading, environment: Environment | None, base: Base | None) -> dict[Identity, Origin]:
     """Of the holdings that are not simply of this change, why they are there."""
     origins: dict[Identity, Origin] = {}
@@ -201,8 +286,11 @@ def _origins(reading: Reading, environment: Environment | None, base: Base | Non
     found = {change.urn for change in reading.found}
     again = of_changes((change for change in planned if change.urn in found), "new", environment).holdings
     origins |= dict.fromkeys(again, "restored")
-    taken = of_changes((change for change in planned if change.operation == "import"), "new", environment).holdings
-    origins |= dict.fromkeys(taken, "adopted")
+    imports = [change for change in planned if change.operation == "import"]
+    there = [replace(each, operation="update", old=each.old or each.new) for each in imports]
+    found_there = of_changes(there, "old", environment).holdings
+    taken = of_changes(imports, "new", environment).holdings
+    origins |= {key: "adopted" for key, held in taken.items() if found_there.get(key) == held}
     left = of_changes((change for change in planned if change.operation == "forget"), "old", environment).holdings
     return origins | dict.fromkeys(left, "kept")
 

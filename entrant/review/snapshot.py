@@ -6,7 +6,7 @@ Both give the same `Picture`, so that two of them can be compared wherever they 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from entrant.changes import UNKNOWN, Change, Side
 from entrant.config import App, Environment, Federated, Permission
 from entrant.config.access import known_permissions
 from entrant.config.credentials import Secret
-from entrant.config.values import Api, custom_role_id, permission_id
+from entrant.config.values import Api, first_name
 from entrant.facts.apis import FIRST_PARTY
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import Permission as Block
@@ -45,8 +45,9 @@ class Holding:
     kind: Kind
     key: str
     name: str
-    scope: str = ""
-    """Role: the scope id. Consent and permission: the API. Directory role: the administrative unit. Else empty."""
+    scope: str = field(default="", compare=False)
+    """Role: the scope id. Consent and permission: the API. Directory role: the administrative unit. Else empty. `key` has it in
+    lower case: ids compare without regard to case."""
     ends: str = ""
     """Credentials that end: when (RFC 3339, UTC)."""
     detail: str = ""
@@ -91,6 +92,17 @@ class Picture:
             {registration.app: registration for registration in registrations},
             {holding.identity: holding for holding in holdings},
         )
+
+
+def renamed(picture: Picture, names: Mapping[str, str]) -> Picture:
+    """A picture with other names for some apps, old to new."""
+    registrations = [replace(each, app=names.get(each.app, each.app)) for each in picture.registrations.values()]
+    holdings = []
+    for held in picture.holdings.values():
+        api = names.get(held.scope, held.scope) if held.kind in ("permission", "consent") else held.scope
+        key = f"{api}|{held.name}|{held.detail}".lower() if api != held.scope else held.key
+        holdings.append(replace(held, app=names.get(held.app, held.app), scope=api, key=key))
+    return Picture.of(registrations, holdings)
 
 
 # ------------------------------------------------------------------------------------------------------------------ from YAML
@@ -160,8 +172,9 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
         rule = f"a new one every {_days(every)}{starts}, the one before valid {_days(overlap)} more{generation}"
         yield Holding(name, "secret", "calendar", "client secret", detail=rule)
     for key, certificate in app.certificates.items():
+        first = first_name(key, certificate.renamed_from)
         ends = certificate.public.ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        yield Holding(name, "certificate", key, key, ends=ends, detail=f"thumbprint {certificate.public.thumbprint}")
+        yield Holding(name, "certificate", first, key, ends=ends, detail=f"thumbprint {certificate.public.thumbprint}")
     for credential in app.federated:
         yield _federated(name, environment, credential)
 
@@ -184,7 +197,7 @@ def _federated(name: str, environment: Environment, credential: Federated) -> Ho
     return Holding(
         name,
         "federated credential",
-        credential.key,
+        first_name(credential.key, credential.renamed_from),
         credential.key,
         detail=_trust(trust.issuer, trust.subject or trust.claims),
     )
@@ -353,17 +366,15 @@ class _Names:
         """Take in the names that an environment knows."""
         self._apps |= environment.apps
         for key, definition in environment.role_definitions.items():
-            guid = custom_role_id(key, definition.assignable_scopes[0])
-            self._custom[guid] = (definition.name or key, definition.permissions)
+            self._custom[definition.guid(key)] = (definition.name or key, definition.permissions)
         for name, app in environment.apps.items():
-            roles = {value: role.id or permission_id(name, "app role", value) for value, role in app.app_roles.items()}
-            exposed = app.api.scopes if app.api else {}
-            scopes = {value: scope.id or permission_id(name, "scope", value) for value, scope in exposed.items()}
+            roles = {value: app.role_id(name, value) for value in app.app_roles}
+            scopes = {value: app.scope_id(name, value) for value in (app.api.scopes if app.api else ())}
             self._offered(name, {"application": roles, "delegated": scopes})
             for permission in app.permissions:
-                key = f"{name}-{_api_key(permission.api)}"
+                key = f"{name}/{_api_key(permission.api)}"
                 for value in (*permission.application, *permission.delegated):
-                    self._asked[f"{key}-{value}"] = (permission.api.name, value)
+                    self._asked[f"{key}/{value}"] = (permission.api.name, value)
                 self._asked[key] = (permission.api.name, "")
 
     def _offered(self, api: str, offered: Mapping[str, Mapping[str, str]]) -> None:
@@ -372,7 +383,7 @@ class _Names:
     def clients(self, app: str, change: Change, state: Side) -> Iterator[tuple[str, Any]]:
         """Settings of an API: the clients that need no consent for some of its scopes, by name, and those that it knows."""
         if "authorizedClientId" in state.inputs:
-            key = change.name.removeprefix(f"{app}-")
+            key = change.part
             for scope_id in state.inputs.get("permissionIds") or ():
                 _, name = self._ids.get(("delegated", scope_id), ("", scope_id))
                 yield f"preAuthorized[{key}].scopes[{name}]", name
@@ -389,7 +400,7 @@ class _Names:
                     app, "secret", change.name, name.removeprefix("entrant "), ends=_known(state.get("endDate"))
                 )
             case t if t == _CERTIFICATE:
-                key = change.name.removeprefix(f"{app}-")
+                key = change.part
                 yield Holding(app, "certificate", key, key, ends=_known(state.get("endDate")))
             case t if t in _FEDERATED:
                 subject = _known(state.get("subject")) or _known(state.get("claimsMatchingExpression"))
@@ -422,7 +433,7 @@ class _Names:
         scope = _known(state.get("scope"))
         scope = scope if scope.startswith("/") else f"/{scope}"
         if not guid:  # of a custom role that is yet to be made
-            guid = self._declared(app, change.name, scope)
+            guid = self._declared(app, change.name)
         known = find_role(guid)
         if known is not None:
             name, permissions = known.name, known.permissions
@@ -430,10 +441,10 @@ class _Names:
             name, permissions = self._custom.get(guid, (f"role {guid}" if guid else "a role that is not known yet", ()))
         return _role(app, guid, name, scope, _known(state.get("condition")), permissions or None)
 
-    def _declared(self, app: str, name: str, scope: str) -> str:
+    def _declared(self, app: str, name: str) -> str:
         """The GUID of the role that a new assignment is of, from the environment; empty when it is not there."""
         for grant in self._apps[app].roles if app in self._apps else ():
-            if grant.scope.id.lower() == scope.lower() and name.startswith(f"{app}-{_slug(grant.role.name)}-"):
+            if name.endswith(f"-{grant.digest}"):
                 return grant.role.guid
         return ""
 
@@ -444,12 +455,13 @@ class _Names:
         if known := self._ids.get(("application", role_id)):
             return known
         api = _known(state.get("resourceDisplayName"))
-        rest = change.name.removeprefix(f"{app}-")
-        return (api or rest.rpartition("-")[0]), rest.removeprefix(f"{_slug(api)}-") if api else rest.rpartition("-")[2]
+        rest = change.part
+        known_as, _, value = rest.partition("/")
+        return api or known_as, value
 
     def _api(self, change: Change, state: Side) -> str:
         asked = self._asked.get(change.name)
-        return asked[0] if asked else change.name.removeprefix(f"{change.app}-")
+        return asked[0] if asked else change.part
 
     def _required(self, app: str, state: Side) -> Iterator[Holding]:
         """The permissions that the registration asks for; of an API that nobody here knows by id."""

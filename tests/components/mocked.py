@@ -54,9 +54,10 @@ class _Cloud(Mocks):
     anew.
     """
 
-    def __init__(self, generation: int, preview: bool) -> None:
+    def __init__(self, generation: int, preview: bool, state: dict[str, Any]) -> None:
         self.generation = generation
         self.preview = preview
+        self.state = state
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         if not args.custom or self.preview:
@@ -84,6 +85,8 @@ class _Cloud(Mocks):
         return guid("id"), outputs
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        if args.token == "pulumi:pulumi:readStackResourceOutputs":
+            return {"name": args.args["stackName"], "outputs": self.state}, []
         if args.token == "azuread:index/getClientConfig:getClientConfig":
             return {"tenantId": TENANT, "clientId": TENANT, "objectId": TENANT, "id": "x"}, []
         if args.token == "azuread:index/getUser:getUser":
@@ -117,13 +120,15 @@ class _Monitor(MockMonitor):
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
-def deploy(program: Callable[[], Any], *, preview: bool = False, generation: int = 0) -> Deployment:
-    """Run `program` and wait for everything it registered.
+def deploy(
+    program: Callable[[], Any], *, preview: bool = False, generation: int = 0, state: dict[str, Any] | None = None
+) -> Deployment:
+    """Run `program` and wait for everything it registered; `state` is what the stack holds before, by URN.
 
     `result` is what it returned, each Output in it as `Seen`.
     """
     deployment = Deployment()
-    cloud = _Cloud(generation, preview)
+    cloud = _Cloud(generation, preview, state or {})
     pulumi.runtime.set_mocks(
         cloud, project="entrant", stack="dev", preview=preview, monitor=_Monitor(cloud, deployment)
     )

@@ -82,7 +82,7 @@ def test_everything_is_a_child_of_the_component_and_outputs_are_registered_once(
         (APPLICATION, "log-reader", component),
         (PRINCIPAL, "log-reader", component),
         (PASSWORD, "log-reader-secret-2026-11-01", component),
-        (ASSIGNMENT, "log-reader-reader-law", component),
+        (ASSIGNMENT, "log-reader/reader-law", component),
     }
     [(_, outputs)] = [done for done in made.completed if done[0] == component]
     assert set(outputs) == {"client_id", "object_id", "service_principal_id"}

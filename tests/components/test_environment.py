@@ -123,8 +123,8 @@ def test_a_role_given_by_guid_and_by_name_is_the_same_resource(tmp_path: Path) -
 
 def test_a_name_given_to_a_role_assignment_can_be_read(tmp_path: Path) -> None:
     first, second = sorted(resource.name for resource in up(tmp_path).all(ASSIGNMENT))
-    assert first.startswith("log-reader-log-analytics-reader-law-")
-    assert second.startswith("log-reader-reader-law-")
+    assert first.startswith("log-reader/log-analytics-reader-law-")
+    assert second.startswith("log-reader/reader-law-")
 
 
 def test_without_a_display_name_the_apps_name_is_used(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import environment
+from components import environment, state
 
 
 def read(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Any:
@@ -20,7 +20,7 @@ def read(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Any:
         return SimpleNamespace(value={"outputs": answer})
 
     monkeypatch.setattr(pulumi.runtime, "invoke", invoke)
-    monkeypatch.setattr(environment, "_BETWEEN_READS", (0.0,) * 5)
+    monkeypatch.setattr(state, "_BETWEEN_READS", (0.0,) * 5)
     monkeypatch.setattr(pulumi, "get_organization", lambda: "organization")
     return environment.own_outputs()
 

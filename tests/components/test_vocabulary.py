@@ -181,7 +181,7 @@ def test_an_existing_service_principal_keeps_its_tags_and_its_life(tmp_path: Pat
 def test_a_certificate_is_declared_with_the_end_it_carries(tmp_path: Path) -> None:
     (tmp_path / "c.pem").write_bytes((ROOT / "examples" / "batch.pem").read_bytes())
     made = app(tmp_path, "certificates: {batch: {path: c.pem}}")
-    certificate = made.one(azuread("ApplicationCertificate"), "a-batch")
+    certificate = made.one(azuread("ApplicationCertificate"), "a/batch")
     assert certificate.inputs["endDate"] == "2036-01-01T00:00:00Z"
     assert certificate.inputs["type"] == "AsymmetricX509Cert"
     assert made.result["identities"].value["a"]["credentials"][0]["kind"] == "certificate"
@@ -190,7 +190,7 @@ def test_a_certificate_is_declared_with_the_end_it_carries(tmp_path: Path) -> No
 def test_a_federated_credential_is_named_and_described_in_the_outputs(tmp_path: Path) -> None:
     made = app(tmp_path, "federated: [{github: {repository: contoso/obs, branch: main}, description: d}]")
     key = "github-repo-contoso-obs-ref-refs-heads-main"
-    credential = made.one(azuread("ApplicationFederatedIdentityCredential"), f"a-{key}")
+    credential = made.one(azuread("ApplicationFederatedIdentityCredential"), f"a/{key}")
     assert credential.inputs["displayName"] == key
     assert credential.inputs["audiences"] == ["api://AzureADTokenExchange"]
     assert credential.inputs["description"] == "d"
@@ -205,7 +205,7 @@ def test_a_federated_credential_is_named_and_described_in_the_outputs(tmp_path: 
 
 def test_claims_make_a_flexible_federated_credential(tmp_path: Path) -> None:
     line = "federated: [{name: any, issuer: https://token.actions.githubusercontent.com, claims: \"claims['sub'] matches 'x'\"}]"
-    credential = app(tmp_path, line).one(azuread("ApplicationFlexibleFederatedIdentityCredential"), "a-any")
+    credential = app(tmp_path, line).one(azuread("ApplicationFlexibleFederatedIdentityCredential"), "a/any")
     assert credential.inputs["claimsMatchingExpression"] == "claims['sub'] matches 'x'"
     assert credential.inputs["audience"] == "api://AzureADTokenExchange"
 
@@ -218,13 +218,13 @@ CONSENT = (
 def test_consent_assigns_app_roles_and_grants_scopes(tmp_path: Path) -> None:
     made = app(tmp_path, CONSENT)
     principal = made.result["identities"].value["a"]["service_principal_id"]
-    assignment = made.one(azuread("AppRoleAssignment"), "a-microsoft-graph-User.Read.All").inputs
+    assignment = made.one(azuread("AppRoleAssignment"), "a/microsoft-graph/User.Read.All").inputs
     assert assignment == {
         "appRoleId": "df021288-bdef-4463-88db-98f22de89214",
         "principalObjectId": principal,
         "resourceObjectId": f"sp-{GRAPH}",
     }
-    grant = made.one(azuread("ServicePrincipalDelegatedPermissionGrant"), "a-microsoft-graph").inputs
+    grant = made.one(azuread("ServicePrincipalDelegatedPermissionGrant"), "a/microsoft-graph").inputs
     assert grant["claimValues"] == ["email", "openid"]
     assert grant["servicePrincipalObjectId"] == principal
 
@@ -272,7 +272,7 @@ def test_an_api_and_its_client_know_each_other(tmp_path: Path) -> None:
     [access] = made.one(APPLICATION, "portal").inputs["requiredResourceAccesses"]
     assert access["resourceAppId"] == ids["log-api"]
     assert made.one(azuread("ApplicationKnownClients"), "log-api").inputs["knownClientIds"] == [ids["portal"]]
-    assert made.one(azuread("ApplicationPreAuthorized"), "log-api-portal").inputs == {
+    assert made.one(azuread("ApplicationPreAuthorized"), "log-api/portal").inputs == {
         "applicationId": made.one(azuread("ApplicationKnownClients")).inputs["applicationId"],
         "authorizedClientId": ids["portal"],
         "permissionIds": [permission_id("log-api", "scope", "Logs.Read")],
@@ -345,11 +345,11 @@ def test_groups_and_directory_roles_are_given_to_the_service_principal(tmp_path:
     )
     principal = made.result["identities"].value["a"]["service_principal_id"]
     assert made.one(azuread("GroupMember")).inputs == {"groupObjectId": GUID, "memberObjectId": principal}
-    assert made.one(azuread("DirectoryRoleAssignment"), "a-directory-directory-readers").inputs == {
+    assert made.one(azuread("DirectoryRoleAssignment"), "a/directory-directory-readers").inputs == {
         "principalObjectId": principal,
         "roleId": "88d8e3e3-8f55-4a1e-953a-9b9898b8876b",
     }
-    limited = made.one(azuread("DirectoryRoleAssignment"), f"a-directory-printer-technician-{GUID}").inputs
+    limited = made.one(azuread("DirectoryRoleAssignment"), f"a/directory-printer-technician-{GUID}").inputs
     assert limited["directoryScopeId"] == f"/administrativeUnits/{GUID}"
 
 
@@ -423,5 +423,5 @@ def test_the_component_alone_takes_outputs_of_other_resources() -> None:
         scope = other.object_id.apply(lambda _: RG)
         AppIdentity("mine", {"display_name": "Mine", "roles": {"reader": {"role": "Reader", "scope": scope}}})
 
-    assert deploy(program).one(ASSIGNMENT, "mine-reader").inputs["scope"] == RG
+    assert deploy(program).one(ASSIGNMENT, "mine/reader").inputs["scope"] == RG
     assert isinstance(deploy(program, preview=True).one(ASSIGNMENT).inputs["scope"], Unknown)

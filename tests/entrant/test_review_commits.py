@@ -503,8 +503,9 @@ def test_a_role_that_is_not_known_yet_is_named_by_the_environment(tmp_path: Path
     custom = f"role_definitions: {{asker: {{actions: ['*/read'], assignable_scopes: [{GROUP}]}}}}\n"
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "dev.yaml").write_text(custom + READS.replace("role: Reader", "role: asker"))
+    digest = config.load("dev", root=tmp_path).apps["log-reader"].roles[0].digest
     unknown = {"scope": WORKSPACE, "roleDefinitionId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}
-    reading = changes.read([SAME, step("create", ASSIGNMENT, "log-reader-asker-law-dev-1f0c2b", None, unknown)])
+    reading = changes.read([SAME, step("create", ASSIGNMENT, f"log-reader/custom-law-dev-{digest}", None, unknown)])
     [entry] = reviewer.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW).access
     assert (entry.name, entry.allows) == ("asker", "reads everything in it")
 
@@ -570,7 +571,7 @@ def test_permissions_have_their_names_whatever_api_they_are_of(tmp_path: Path) -
     reading = changes.read(
         [
             step("create", APPLICATION, "log-reader", None, {"requiredResourceAccesses": accesses}),
-            step("create", CONSENT, "log-reader-log-analytics-api-Data.Read", None, {"appRoleId": logs}),
+            step("create", CONSENT, "log-reader/log-analytics-api/Data.Read", None, {"appRoleId": logs}),
         ]
     )
     made = reviewer.of_preview("dev", reading, report, now=NOW, base=Base("main", None))
@@ -588,8 +589,27 @@ def test_a_consent_that_is_taken_away_has_the_name_that_the_base_gave_it(tmp_pat
     base = Base("main", config.load("dev", root=tmp_path))
     file.write_text(READS)
     gone = {"appRoleId": "99999999-2222-3333-4444-555555555555", "resourceObjectId": "1"}
-    reading = changes.read([SAME, step("delete", CONSENT, "log-reader-log-analytics-api-Data.Read", gone, None)])
+    reading = changes.read([SAME, step("delete", CONSENT, "log-reader/log-analytics-api/Data.Read", gone, None)])
     made = reviewer.of_preview("dev", reading, config.check("dev", root=tmp_path), now=NOW, base=base)
     assert [(entry.change, entry.scope, entry.name, entry.origin) for entry in made.access] == [
         ("lost", "Log Analytics API", "Data.Read", "")
     ]
+
+
+def test_an_app_under_another_name_is_one_sentence(tmp_path: Path) -> None:
+    """Nothing of it is gained, lost or taken away, nor of those that call it; only its outputs have other names."""
+    (tmp_path / "config").mkdir()
+    file = tmp_path / "config" / "dev.yaml"
+    caller = "  caller: {permissions: [{api: API, application: [Read], consent: true}]}\n"
+    store = "    display_name: Store\n    federated: [{name: main, issuer: 'https://i.example.com', subject: s}]\n"
+    store += "    app_roles: {Read: {description: d}}\n"
+    file.write_text("apps:\n  store:\n" + store + caller.replace("API", "store"))
+    base = Base("main", config.load("dev", root=tmp_path))
+    file.write_text("apps:\n  shop:\n    renamed_from: store\n" + store + caller.replace("API", "shop"))
+    made = reviewer.of_commits("dev", base, config.check("dev", root=tmp_path), now=NOW)
+    assert [(entry.app, entry.change, entry.was) for entry in made.apps] == [("shop", "renamed", "store")]
+    assert (made.breaks, made.access, made.credentials, made.settings) == ((), (), (), ())
+    assert (
+        "shop (Store) has another name here and stays as it is in the cloud; it was store: the outputs store_… go, shop_… come"
+        in page.terminal(made)
+    )

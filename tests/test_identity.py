@@ -1,0 +1,329 @@
+"""What Azure holds unique is what a resource is: labels, spellings and names can change, and nothing happens in the cloud."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import local_azure
+from entrant import rehearsal as rehearsals
+from entrant.rehearsal import Rehearsal
+from tests.conftest import ROOT, Project
+from tests.local_azure.conftest import READER, Client
+
+SUBSCRIPTION = "7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
+GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-obs"
+_NUMBERS = itertools.count(1)
+
+
+class Stack:
+    """A stack on a local Azure, changed file by file."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.name = f"ident-{next(_NUMBERS)}"
+        self.rehearsal = Rehearsal(self.name, project.root)
+        self.azure = local_azure.start(self.rehearsal.azure, propagation=0)
+        self.settings = self.rehearsal.settings(self.azure)
+        self.client = Client(self.azure)
+        self.azure.ensure([GROUP])
+        env = rehearsals.environ(self.settings)
+        rehearsals._prepare_stack(self.rehearsal, env)
+        rehearsals._plugins(self.rehearsal, env, "auto")
+
+    def write(self, text: str) -> None:
+        """The environment."""
+        self.project.write(self.name, f"policy: {{missing-owner: off}}\n{text}")
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """A `pulumi` command on the stack: its exit code, and what it said."""
+        done = self.project.pulumi(self.name, *arguments, "-s", self.name)
+        return done.returncode, done.stdout + done.stderr
+
+    def up(self, text: str) -> dict[str, int]:
+        """Deploy an environment; what happened to how many resources."""
+        self.write(text)
+        code, said = self.run("up", "--yes", "--skip-preview")
+        assert code == 0, said
+        counted = re.findall(r"^\s+(?:[+~=-]+ ?)?(\d+) ([a-z]+)", said.split("Resources:")[-1], re.M)
+        return {kind: int(count) for count, kind in counted}
+
+    def review(self, text: str) -> tuple[int, dict[str, Any]]:
+        """The exit code of a review of an environment, and the review."""
+        self.write(text)
+        done = self.project.entrant("review", "-s", self.name, "--format", "json", **self.settings)
+        return done.returncode, json.loads(done.stdout)
+
+    def outputs(self, app: str) -> dict[str, Any]:
+        """What the stack's outputs say of an app."""
+        code, said = self.run("stack", "output", "--json")
+        assert code == 0, said
+        found: dict[str, Any] = json.loads(said)["identities"][app]
+        return found
+
+
+@pytest.fixture
+def stack(project: Project) -> Iterator[Stack]:
+    """A stack of its own for each test."""
+    made = Stack(project)
+    yield made
+    local_azure.stop(made.rehearsal.azure)
+
+
+LEGACY = """\
+apps:
+  legacy:
+    display_name: Legacy
+    adopt: {application: APP, service_principal: SP}
+    on_remove: keep
+"""
+
+
+def made_by_hand(stack: Stack) -> tuple[dict[str, Any], str]:
+    """A registration with settings that nobody has written into a file, and LEGACY that takes it over."""
+    graph = {"resourceAppId": "00000003-0000-0000-c000-000000000000"}
+    graph["resourceAccess"] = [{"id": "df021288-bdef-4463-88db-98f22de89214", "type": "Role"}]  # type: ignore[assignment]
+    wanted = {
+        "displayName": "Legacy",
+        "notes": "by hand",
+        "web": {"redirectUris": ["https://legacy.example.com/"]},
+        "requiredResourceAccess": [graph],
+    }
+    app = stack.client.graph("POST", "/applications", wanted)
+    principal = stack.client.graph("POST", "/servicePrincipals", {"appId": app["appId"]})
+    return app, LEGACY.replace("APP", app["id"]).replace("SP", principal["id"])
+
+
+def test_what_is_taken_over_is_not_changed_unless_the_app_says_so(stack: Stack) -> None:
+    """Refused in preview and `up`, as often as it is tried, with both sides; done when the app says so."""
+    app, text = made_by_hand(stack)
+    before = stack.client.graph("GET", f"/applications/{app['id']}")
+    code, made = stack.review(text)
+    assert code != 0
+    [error] = made["errors"]
+    for line in (
+        'notes: the tenant has "by hand", the file says nothing',
+        'web.redirect_uris: the tenant has ["https://legacy.example.com/"], the file says nothing',
+        'required_resource_accesses: the tenant has [{"resourceAccesses": [{"id": "df021288-bdef-4463-88db-98f22de89214"',
+        "`change_adopted: true` in apps.legacy",
+    ):
+        assert line in error
+    assert {setting["path"] for setting in made["taken_over"]} == {
+        "notes",
+        "web.redirectUris",
+        "requiredResourceAccesses",
+    }
+    for _ in range(2):  # the first one leaves the import in the state
+        code, said = stack.run("up", "--yes", "--skip-preview")
+        assert code != 0
+        assert 'notes: the tenant has "by hand", the file says nothing' in said
+    assert stack.client.graph("GET", f"/applications/{app['id']}") == before
+    allowed = text.replace("on_remove", "change_adopted: true\n    on_remove")
+    stack.up(allowed)
+    assert stack.client.graph("GET", f"/applications/{app['id']}")["notes"] is None
+
+
+def test_an_adoption_that_is_changed_on_purpose_shows_each_property_first(stack: Stack) -> None:
+    _, text = made_by_hand(stack)
+    code, made = stack.review(text.replace("on_remove", "change_adopted: true\n    on_remove"))
+    assert code == 0, made
+    told = {setting["path"]: (setting["old"], setting["new"]) for setting in made["taken_over"]}
+    assert told["notes"] == ("by hand", None)
+    assert told["web.redirectUris"] == (["https://legacy.example.com/"], None)
+    [lost] = made["access"]
+    assert (lost["change"], lost["kind"], lost["name"], lost["origin"]) == ("lost", "permission", "User.Read.All", "")
+    shown = stack.project.entrant("review", "-s", stack.name, **stack.settings).stdout
+    assert shown.index("What taking over changes") < shown.index("What breaks") < shown.index("Apps")
+
+
+def test_what_is_described_as_it_is_is_taken_over_and_then_changes_like_all_else(stack: Stack) -> None:
+    app, text = made_by_hand(stack)
+    permissions = "permissions: [{api: Microsoft Graph, application: [User.Read.All]}]"
+    web = "web: {redirect_uris: [https://legacy.example.com/]}"
+    full = text.replace("on_remove", f"notes: by hand\n    {web}\n    {permissions}\n    on_remove")
+    code, made = stack.review(full)
+    assert (code, made["errors"], made["taken_over"]) == (0, [], [])
+    assert [(entry["app"], entry["change"]) for entry in made["apps"]] == [("legacy", "adopted")]
+    assert [(entry["name"], entry["origin"]) for entry in made["access"]] == [("User.Read.All", "adopted")]
+    assert stack.up(full)["imported"] == 2
+    assert stack.up(full.replace("by hand", "by file"))["updated"] == 1
+    assert stack.client.graph("GET", f"/applications/{app['id']}")["notes"] == "by file"
+
+
+def test_a_role_assignment_is_taken_over_as_it_is_or_not_at_all(stack: Stack) -> None:
+    _, text = made_by_hand(stack)
+    principal = re.search(r"service_principal: (\S+)}", text)
+    assert principal
+    assignment = stack.client.grant(READER, GROUP, principal[1])
+    described = """notes: by hand
+    web: {redirect_uris: [https://legacy.example.com/]}
+    permissions: [{api: Microsoft Graph, application: [User.Read.All]}]
+    roles: [{role: ROLE, scope: SCOPE, adopt: NAME, on_remove: keep}]
+    on_remove""".replace("NAME", assignment["name"]).replace("SCOPE", GROUP)
+    full = text.replace("on_remove", described)
+    code, made = stack.review(full.replace("ROLE", "Contributor"))
+    assert code != 0 and made["errors"]
+    with_words = full.replace("ROLE", "Reader").replace(
+        "adopt: " + assignment["name"], "description: why, adopt: " + assignment["name"]
+    )
+    code, made = stack.review(with_words)
+    assert code != 0
+    assert 'description: the tenant has nothing, the file says "why"' in "".join(made["errors"])
+    assert stack.up(full.replace("ROLE", "Reader"))["imported"] == 3
+    assert stack.client.arm("GET", assignment["id"])["properties"]["roleDefinitionId"].endswith(READER)
+
+
+# ------------------------------------------------------------------------------------------------------------ names and labels
+
+EVERYTHING = f"""\
+scopes: {{obs: {GROUP}}}
+role_definitions:
+  asker: {{name: Asker (ident), actions: ["*/read"], assignable_scopes: [obs]}}
+apps:
+  web:
+    display_name: Web
+    certificates: {{batch: {{path: CERTIFICATE}}}}
+    federated:
+      - {{name: main, issuer: "https://token.actions.githubusercontent.com", subject: "repo:contoso/obs:ref:refs/heads/main"}}
+    permissions:
+      - {{api: log-api, application: [Read], delegated: [Show], consent: true}}
+      - {{api: Microsoft Graph, application: [User.Read.All], consent: true}}
+    roles:
+      - {{role: Reader, scope: obs}}
+      - {{role: asker, scope: obs}}
+    directory_roles: [{{role: Directory Readers}}]
+  log-api:
+    app_roles: {{Read: {{description: d}}}}
+    api: {{scopes: {{Show: {{description: d}}}}, pre_authorized: [{{client: web, scopes: [Show]}}]}}
+""".replace("CERTIFICATE", str(ROOT / "examples" / "batch.pem"))
+
+
+def names_of_before(stack: Stack) -> None:
+    """Give the resources of the stack the names that earlier versions gave them."""
+    code, text = stack.run("stack", "export")
+    assert code == 0, text
+    state = json.loads(text)
+    new = [entry["urn"] for entry in state["deployment"]["resources"] if "/" in entry["urn"].rpartition("::")[2]]
+    assert len(new) == 9
+    for urn in new:
+        head, _, name = urn.rpartition("::")
+        old = name.replace("/", "-")
+        if "RoleAssignment" in head and "directory" not in head:  # a shorter digest, and custom roles by their names
+            old = re.sub(r"-([0-9a-f]{6})[0-9a-f]{6}$", r"-\1", old).replace("custom", "asker-ident")
+        text = text.replace(f'"{urn}"', f'"{head}::{old}"')
+    file = stack.project.root / "state.json"
+    file.write_text(text)
+    code, said = stack.run("stack", "import", "--file", str(file))
+    assert code == 0, said
+
+
+def everything_there(stack: Stack) -> Any:
+    """All that the local Azure has of the app `Web`."""
+    [app] = stack.client.graph("GET", "/applications?$filter=displayName eq 'Web'")["value"]
+    [principal] = stack.client.graph("GET", f"/servicePrincipals?$filter=appId eq '{app['appId']}'")["value"]
+    path = f"/servicePrincipals/{principal['id']}"
+    listed = [
+        f"/applications/{app['id']}/federatedIdentityCredentials",
+        f"{path}/appRoleAssignments",
+        f"{path}/oauth2PermissionGrants",
+        f"{path}/transitiveMemberOf",
+    ]
+    roles = f"{GROUP}/providers/Microsoft.Authorization/roleAssignments?$filter=principalId eq '{principal['id']}'"
+    return [
+        app,
+        principal,
+        *(stack.client.graph("GET", each)["value"] for each in listed),
+        stack.client.arm("GET", roles),
+    ]
+
+
+def test_new_names_in_the_file_change_nothing_in_the_cloud(stack: Stack) -> None:
+    """Names of earlier versions, other spellings of the same, and keys that are renamed."""
+    made = stack.up(EVERYTHING)
+    there = everything_there(stack)
+    names_of_before(stack)
+    assert stack.up(EVERYTHING) == {"unchanged": made["created"]}
+    web, api = (stack.outputs(app)["client_id"] for app in ("web", "log-api"))
+    spelled = (
+        EVERYTHING.replace(GROUP, GROUP.upper().replace("/SUBSCRIPTIONS", "/subscriptions"))
+        .replace("role: Reader", f"role: {READER}")
+        .replace("api: log-api", f"api: {api}")
+        .replace("client: web", f"client: {web}")
+    )
+    assert stack.up(spelled) == {"unchanged": made["created"]}
+    renamed = EVERYTHING
+    for old, new in (("web", "site"), ("log-api", "logs")):
+        renamed = renamed.replace(f"  {old}:\n", f"  {new}:\n    renamed_from: {old}\n")
+    renamed = (
+        renamed.replace("client: web", "client: site")
+        .replace("api: log-api", "api: logs")
+        .replace("renamed_from: log-api", "renamed_from: log-api\n    display_name: log-api")
+        .replace("asker: {", "inquirer: {renamed_from: asker, ")
+        .replace("role: asker", "role: inquirer")
+        .replace("batch: {", "nightly: {renamed_from: batch, ")
+        .replace("name: main", "name: trunk, renamed_from: main")
+    )
+    code, review = stack.review(renamed)
+    assert code == 0, review["errors"]
+    assert [(entry["app"], entry["change"], entry["was"]) for entry in review["apps"]] == [
+        ("logs", "renamed", "log-api"),
+        ("site", "renamed", "web"),
+    ]
+    assert (review["breaks"], review["access"], review["credentials"], review["settings"]) == ([], [], [], [])
+    assert stack.up(renamed) == {"unchanged": made["created"]}
+    assert everything_there(stack) == there
+    assert stack.outputs("site")["client_id"] == web
+
+
+FEDERATED = """\
+apps:
+  ci:
+    display_name: CI (ident)
+    federated: [CREDENTIAL]
+"""
+GITHUB = "https://token.actions.githubusercontent.com"
+
+
+def test_what_azure_holds_unique_is_met_once(stack: Stack) -> None:
+    """A federated credential with another name; names that meet; an app or custom role under a new key without `renamed_from`."""
+    named = f'{{name: main, issuer: "{GITHUB}", subject: "repo:contoso/obs:ref:refs/heads/main"}}'
+    stack.up(FEDERATED.replace("CREDENTIAL", named))
+    preset = FEDERATED.replace("CREDENTIAL", "{github: {repository: contoso/obs, branch: main}}")
+    assert stack.up(preset)["replaced"] == 1
+    object_id = stack.outputs("ci")["object_id"]
+    [there] = stack.client.graph("GET", f"/applications/{object_id}/federatedIdentityCredentials")["value"]
+    assert there["name"] == "github-repo-contoso-obs-ref-refs-heads-main"
+    other = preset.replace("  ci:", "  runner:")
+    code, review = stack.review(other)
+    assert code != 0
+    assert 'apps.runner has the name of apps.ci, "CI (ident)"' in "".join(review["errors"])
+    assert "write `renamed_from: ci`" in "".join(review["errors"])
+    taken = other + f"    adopt: {{application: {object_id}}}\n    on_remove: delete\n"
+    for arguments in (("preview",), ("up", "--yes", "--skip-preview")):
+        stack.write(taken)
+        code, said = stack.run(*arguments)
+        assert code != 0
+        assert "`adopt` names what this stack manages already, as ci" in said
+        assert "write `renamed_from: ci` in place of `adopt`" in said
+    assert stack.client.graph("GET", f"/applications/{object_id}")["displayName"] == "CI (ident)"
+
+
+MEETING = """\
+apps:
+  web: {permissions: [{api: log-api, application: [Read], delegated: [Show], consent: true}], certificates: {b-c: CERTIFICATE}}
+  web-log: {permissions: [{api: api, application: [Read], delegated: [Show], consent: true}]}
+  web-b: {certificates: {c: CERTIFICATE}}
+  log-api: {app_roles: {Read: {description: d}}, api: API}
+  api: {app_roles: {Read: {description: d}}, api: API}
+  log2: {federated: [{name: x-github, issuer: "https://i.example.com", subject: s}]}
+  log2-x: {federated: [{name: github, issuer: "https://i.example.com", subject: s}]}
+""".replace("CERTIFICATE", f"{{path: {ROOT / 'examples' / 'batch.pem'}}}").replace(
+    "API", "{scopes: {Show: {description: d}}, pre_authorized: [{client: web, scopes: [Show]}]}"
+)
+
+
+def test_hyphenated_names_do_not_meet(stack: Stack) -> None:
+    assert stack.up(MEETING)["created"] > 20
