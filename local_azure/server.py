@@ -197,7 +197,7 @@ class App:
 
     def _query(self, call: Call) -> tuple[Reply, dict[str, str] | None]:
         """The answer to a query and who asked. It runs in another thread, reads the state for itself and writes nothing."""
-        store = Store(self.world.store.path)
+        store = Store(self.world.store.path, reading=True)
         try:
             world = World(store, self.world.url)
             return self._caught(call, lambda: _served(world, call, insights.handle, logs.handle)), world.asking

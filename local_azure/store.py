@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,24 @@ CREATE INDEX management_parent ON management (parent);
 
 
 class Store:
-    """The database of one state directory, made on first use with mode 0600."""
+    """The database of one state directory, made on first use with mode 0600; only `reading`, one that is there is left as it is.
 
-    def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    Nothing else in this process may open the file: closing it again would drop SQLite's POSIX locks, which are the process's
+    (sqlite.org, "How To Corrupt An SQLite Database File", 2.2), and whoever opens the database next would take it for unused
+    and delete the log with everything that was written since.
+    """
+
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
         self.path = path
+        if reading:
+            self.db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        else:
+            self._open(path)
+        self._clock = json.loads(self.setting("clock") or '{"real": 0, "local": 0, "speed": 1}')
+
+    def _open(self, path: Path) -> None:
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
@@ -106,7 +119,6 @@ class Store:
         self.db.execute(
             "CREATE INDEX IF NOT EXISTS role_assignment_same ON role_assignment (principal, scope_key, role)"
         )
-        self._clock = json.loads(self.setting("clock") or '{"real": 0, "local": 0, "speed": 1}')
 
     def close(self) -> None:
         """Close the file; nothing can be read or written afterwards."""

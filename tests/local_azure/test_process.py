@@ -65,6 +65,37 @@ def test_state_survives_a_kill(state: Path) -> None:
     assert Client(second, app.client_id, app.secret).ask_token("https://graph.microsoft.com/.default").ok
 
 
+def test_no_acknowledged_write_is_lost_to_who_looks_from_outside(state: Path) -> None:
+    """Queries of logs read the state for themselves and other processes open it; after a kill every write is there."""
+    own = local_azure.start(state)
+    scope = f"/subscriptions/{own.subscription_id}/resourceGroups/rg/providers"
+    workspace = f"{scope}/Microsoft.OperationalInsights/workspaces/law"
+    own.ensure([workspace])
+    client = Client(own)
+    look = f"import sqlite3; db = sqlite3.connect({str(state / 'state.db')!r}); db.execute('SELECT 1 FROM object'); db.close()"
+    made = []
+    for number in range(3):
+        made.append(client.graph("POST", "/applications", {"displayName": f"before {number}"})["id"])
+        assert client.call("POST", f"/v1{workspace}/query", {"query": "Heartbeat | count"}).ok
+        subprocess.run([sys.executable, "-c", look], check=True)
+        made.append(client.graph("POST", "/applications", {"displayName": f"after {number}"})["id"])
+    os.kill(own.pid, signal.SIGKILL)
+    wait_for_end(state)
+    again = Client(local_azure.start(state))
+    assert [one for one in made if not again.call("GET", f"/v1.0/applications/{one}").ok] == []
+
+
+def test_a_state_is_read_without_being_made_or_changed(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        Store(tmp_path / "state.db", reading=True)
+    assert list(tmp_path.iterdir()) == []
+    Store(tmp_path / "state.db").close()
+    reader = Store(tmp_path / "state.db", reading=True)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.set_setting("a", "b")
+    reader.close()
+
+
 def test_a_state_of_an_older_version_gets_the_apis_that_it_lacks(state: Path) -> None:
     first, scope = local_azure.start(state), "https://api.applicationinsights.io/.default"
     client = Client(first)
