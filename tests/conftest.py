@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import local_azure
@@ -18,6 +19,8 @@ from local_azure import plugins
 
 pytest_plugins = ["tests.passes", "tests.golden", "pytester"]
 ROOT = Path(__file__).resolve().parent.parent
+hypothesis.settings.register_profile("entrant", deadline=None)  # how long an example takes depends on the machine
+hypothesis.settings.load_profile("entrant")
 _PARTS = (
     "components",
     "config",

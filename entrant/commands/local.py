@@ -15,7 +15,7 @@ import yaml
 
 import local_azure
 from entrant import explain, project, shells
-from entrant.commands import options, source
+from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.tokens import formats
 
@@ -260,7 +260,11 @@ def reset(state: Path, yes: bool, purge: bool) -> None:
 )
 @click.option("--secrets", type=click.FloatRange(0, 86400), metavar="SECONDS", help="Until a new client secret works.")
 @click.option(
-    "--ahead", type=source.Duration(), metavar="DURATION", help="How far its clock is ahead, such as 10m or 90d."
+    "--ahead",
+    type=options.Duration(bare=True),
+    callback=lambda ctx, parameter, value: None if value is None else value.total_seconds(),
+    metavar="DURATION",
+    help="How far its clock is ahead, such as 10m or 90d.",
 )
 @click.option("--speed", type=click.FloatRange(0, 100_000, min_open=True), help="Its clock's seconds in a second.")
 @click.option("--quota", type=click.IntRange(1, 10**9), metavar="OBJECTS", help="How many objects its directory takes.")

@@ -1,5 +1,6 @@
 """Options that commands of several modules have, and what completes them in a shell."""
 
+import datetime as dt
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -9,7 +10,7 @@ from typing import Any, TextIO, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from entrant import debug, engine, project
+from entrant import debug, engine, project, times
 from entrant.errors import ConfigurationError, EntrantError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -114,6 +115,42 @@ def _stack(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
             "which stack?", next_step="name it with -s STACK, or select one with `pulumi stack select STACK`"
         )
     return found
+
+
+# -------------------------------------------------------------------------------------------------------------- values
+
+
+class Duration(click.ParamType[dt.timedelta]):
+    """A duration: `30d`, `12h`, `10m`, `2w`; where `bare`, a number alone is in seconds."""
+
+    name = "duration"
+
+    def __init__(self, *, bare: bool = False) -> None:
+        self.bare = bare
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.timedelta:
+        """The duration."""
+        if isinstance(value, dt.timedelta):
+            return value
+        try:
+            if value.isdigit() and not self.bare:
+                raise ValueError("expected a duration with its unit, such as 90d, 12h, 10m or 2w")
+            return times.duration(value)
+        except ValueError as error:
+            self.fail(f'{error}; found "{value}"', param, ctx)
+
+
+class Moment(click.ParamType[dt.datetime]):
+    """A date or a time with zone, as `entrant:now` takes it."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
+        """The moment, UTC."""
+        try:
+            return value if isinstance(value, dt.datetime) else times.moment(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 # ------------------------------------------------------------------------------------------------------------ completion

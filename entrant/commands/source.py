@@ -150,26 +150,12 @@ def token(app: outputs.App, audience: str) -> "tuple[credentials.Credential, cre
     return credential, credentials.fetch(credential, app, clouds.scope(credential.cloud, audience, app.audiences))
 
 
-class Duration(click.ParamType[float]):
-    """Seconds, or minutes and hours as `10m` and `1h`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds."""
-        if isinstance(value, int | float):
-            return float(value)
-        found = cache.seconds(value)
-        if found is None:
-            self.fail(f'"{value}" is no duration, such as 600, 10m or 1h', param, ctx)
-        return float(found)
-
-
 min_valid = click.option(
     "--min-valid",
-    type=Duration(),
-    default=0,
+    type=options.Duration(bare=True),
+    default="0s",
     metavar="DURATION",
+    callback=lambda ctx, parameter, value: value.total_seconds(),
     help="Renew a token that has less time left than this, such as 600, 10m or 1h; five minutes at least.",
 )
 

@@ -11,8 +11,6 @@ import click
 from entrant import engine, outputs, project
 from entrant.commands import options
 from entrant.config import render
-from entrant.config.problems import Refused
-from entrant.config.values import parse_duration, parse_moment
 from entrant.drift import expiry as endings
 from entrant.errors import ConfigurationError
 from entrant.pipeline import matrix as matrices
@@ -23,33 +21,9 @@ ENDING = 5
 """Exit code of `expiry` when something ends within the time asked about."""
 
 
-class _Length(click.ParamType[dt.timedelta]):
-    """A duration as environments have them: `30d`, `12h`, `2w`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.timedelta:
-        """The duration."""
-        try:
-            return value if isinstance(value, dt.timedelta) else parse_duration(value)
-        except Refused as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Moment(click.ParamType[dt.datetime]):
-    """A date or a time with zone, as `entrant:now` takes it."""
-
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:
-        """The moment, UTC."""
-        try:
-            return value if isinstance(value, dt.datetime) else parse_moment(value)
-        except Refused as error:
-            self.fail(str(error), param, ctx)
-
-
-_now = click.option("--now", type=_Moment(), metavar="TIME", help="Look as if it were this time, such as 2027-01-31.")
+_now = click.option(
+    "--now", type=options.Moment(), metavar="TIME", help="Look as if it were this time, such as 2027-01-31."
+)
 
 
 @click.command("expiry")
@@ -71,7 +45,7 @@ _now = click.option("--now", type=_Moment(), metavar="TIME", help="Look as if it
 )
 @options.cwd
 @click.option(
-    "--within", type=_Length(), default="30d", show_default=True, metavar="TIME", help="Such as 30d, 12h, 2w."
+    "--within", type=options.Duration(), default="30d", show_default=True, metavar="TIME", help="Such as 30d, 12h, 2w."
 )
 @click.option("--strict", is_flag=True, help="Count secrets too that their calendar turns over in time.")
 @_now

@@ -10,7 +10,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast, get_origin
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, core_schema
 
+from entrant import times
 from entrant.facts import apis, limits
 from entrant.facts.directory_roles import DirectoryRole, directory_roles, find_directory_role
 from entrant.facts.roles import builtin_roles, find_role
@@ -252,29 +253,21 @@ def text_of(value: Any) -> str:
 
 
 def parse_duration(value: Any) -> timedelta:
-    """A duration such as `90d`, `12h` or `2w`; raises `Refused` for anything else."""
+    """A duration of whole hours such as `90d`, `12h` or `2w`; raises `Refused` for anything else."""
     text = text_of(value)
     if not re.fullmatch(r"[0-9]{1,5}[hdw]", text):
         raise Refused("expected a duration such as 90d, 12h or 2w")
-    return timedelta(hours=int(text[:-1]) * {"h": 1, "d": 24, "w": 168}[text[-1]])
+    return times.duration(text)
 
 
 def parse_moment(value: Any) -> datetime:
     """A date (midnight UTC) or an RFC 3339 time with zone, as UTC to the second; raises `Refused` for anything else."""
-    text = text_of(value)
     try:
-        moment = datetime.fromisoformat(text) if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)", text) else None
-        if moment is not None and len(text) > 10 and moment.tzinfo is None:
-            raise Refused("the time has no zone; end it with Z for UTC")
-        if moment is not None:
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return times.moment(text_of(value))
     except Refused:
         raise
-    except (ValueError, OverflowError):
-        moment = None
-    if moment is None or not 1990 <= moment.year <= 2500:
-        raise Refused("expected a date such as 2026-01-01 or a time such as 2026-01-01T06:00:00Z")
-    return moment.replace(microsecond=0)
+    except ValueError as error:
+        raise Refused(str(error)) from None
 
 
 def parse_guid(value: Any) -> str:

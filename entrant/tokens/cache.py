@@ -31,18 +31,6 @@ def wanted(environ: Mapping[str, str]) -> bool:
     return environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
 
 
-def seconds(text: str) -> int | None:
-    """A duration such as 600, 10m, 1h or 90d in seconds; None if it is none.
-
-    >>> seconds("10m")
-    600
-    """
-    number, unit = (text[:-1], text[-1]) if text[-1:] in ("s", "m", "h", "d") else (text, "s")
-    if not (number.isascii() and number.isdigit()):
-        return None
-    return int(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
-
-
 def folder(environ: Mapping[str, str]) -> str:
     """Where the cache is: `entrant/tokens` in `XDG_CACHE_HOME`, which is `~/.cache` unless set."""
     base = environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")

@@ -6,6 +6,8 @@ Whatever is not plainly this is left to the command itself.
 import os
 from collections.abc import Mapping
 
+from entrant import times
+
 
 def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str | None:
     """What `entrant token` would print for these arguments, if a token on disk is good for it; else None.
@@ -39,8 +41,11 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
     store = cache.Cache(proof, cache.folder(environ)) if proof else None
     cloud = environ.get("ENTRANT_CLOUD", "public")
     known = store and store.read(*cache.asked_key(tenant, client, cloud, audience, environ))
-    min_valid = cache.seconds(validity)
-    if not (store and known) or min_valid is None:
+    if not (store and known):
+        return None
+    try:
+        min_valid = times.seconds(validity)
+    except ValueError:
         return None
     found = cache.token(store, cache.token_key(tenant, client, *known), min_valid)
     return start + found[1] if found else None

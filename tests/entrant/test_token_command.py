@@ -122,7 +122,7 @@ def test_a_minimum_of_validity_renews_what_the_cache_holds(run: Run, authority: 
     ("arguments", "says"),
     [
         (["logs", "--name", "a-b"], '"a-b" is no name of a variable'),
-        (["logs", "--min-valid", "soon"], '"soon" is no duration, such as 600, 10m or 1h'),
+        (["logs", "--min-valid", "soon"], 'expected a duration such as 90d, 12h, 10m or 2w; found "soon"'),
         (["logz"], 'did you mean "logs"?'),
         (["--outputs", "-", "logs", "--format", "bazel"], "standard input holds Bazel's request"),
         (["logs", "--format", "github-output"], "GITHUB_OUTPUT is not set"),
