@@ -1,6 +1,7 @@
 """`AppIdentity`: an app registration, its service principal, its credentials and what it may do, as one component."""
 
 import hashlib
+import os
 import re
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -169,8 +170,9 @@ class AppIdentity(pulumi.ComponentResource):
         self.application = azuread.Application(
             name,
             **inputs,
-            # An adopted registration has its name already, and the provider would find it taken.
-            prevent_duplicate_names=None if adopt else True,
+            # An adopted registration has its name already, and the provider would find it taken; so would the preview that
+            # `entrant recover` makes to learn what a killed run was making.
+            prevent_duplicate_names=None if adopt or os.environ.get("ENTRANT_RECOVERING") else True,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=args.get("protect"),

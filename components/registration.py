@@ -4,6 +4,8 @@ from typing import Any, cast
 
 import pulumi
 
+from entrant.facts.marks import MARK, of_stack
+
 from .arguments import ApiArgs, AppIdentityArgs, AppRoleArgs, PermissionArgs, ServicePrincipalArgs
 
 
@@ -70,13 +72,6 @@ def principal_inputs(args: AppIdentityArgs) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if value not in (None, [], {})}
 
 
-MARK = "entrant"
-"""A tag of every registration and service principal made here.
-
-The provider cannot take the last tag away, since an empty list is to it the same as none given; with one that always stays, it
-can take away all others. Its `feature_tags` have the same fault, so theirs are written as the tags they stand for.
-"""
-
 _FEATURES = {
     "custom_single_sign_on": "WindowsAzureActiveDirectoryCustomSingleSignOnApplication",
     "enterprise": "WindowsAzureActiveDirectoryIntegratedApp",
@@ -86,9 +81,15 @@ _FEATURES = {
 
 
 def _tags(args: AppIdentityArgs | ServicePrincipalArgs, *, marked: bool) -> list[pulumi.Input[str]]:
+    """The tags asked for and, with `marked`, those that tell which stack made it (`entrant recover` finds it by them).
+
+    The provider cannot take the last tag away, since an empty list is to it the same as none given; with one that always stays, it
+    can take away all others. Its `feature_tags` have the same fault, so theirs are written as the tags they stand for.
+    """
     features = args.get("feature_tags", {})
     tags = [*args.get("tags", []), *(tag for name, tag in _FEATURES.items() if features.get(name))]
-    return [*tags, MARK] if marked and MARK not in tags else tags
+    marks = (MARK, of_stack(pulumi.get_project(), pulumi.get_stack())) if marked else ()
+    return [*tags, *(mark for mark in marks if mark not in tags)]
 
 
 def _given(**values: Any) -> dict[str, Any] | None:

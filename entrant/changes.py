@@ -14,7 +14,7 @@ UNKNOWN: Final = "[unknown]"
 """Stands for a value that only the operation itself will tell, such as an id."""
 
 _SECRET_MARK = "4dabf18193072939515e22adb298388d"  # sdk/v3/go/common/resource/sig: the key of special values
-_UNKNOWN_MARKS = frozenset(
+UNKNOWN_MARKS = frozenset(
     {
         "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
         "3eeb2bf0-c639-47a8-9e75-3b44932eb421",
@@ -258,7 +258,7 @@ def _properties(properties: Mapping[str, Any], hidden: Callable[[str], bool]) ->
 def _clean(name: str, value: Any, hidden: Callable[[str], bool]) -> Any:
     if isinstance(value, Mapping) and _SECRET_MARK in value:
         return SECRET
-    if isinstance(value, str) and value in _UNKNOWN_MARKS:
+    if isinstance(value, str) and value in UNKNOWN_MARKS:
         return UNKNOWN
     if value and not isinstance(value, bool) and hidden(name):
         return SECRET

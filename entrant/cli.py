@@ -43,6 +43,7 @@ COMMANDS = {
     "explain": Row("proving", "what an error of Azure means, and what to do"),
     "matrix": Row("watching", "the stacks that a change concerns, for a CI system", ("pulumi",)),
     "comment": Row("commenting", "a review as the one comment on a pull request"),
+    "recover": Row("recovering", "after a killed run: note or remove what it made", ("pulumi",)),
     "hold": Row("commenting", "an `up` in a pipeline, past its own stale lock"),
     "assertion": Row("commenting", "who this job is, which Entra ID takes for a secret"),
     "local": Row("local", "the local Azure by itself", ("local",)),

@@ -86,6 +86,10 @@ def failure(arguments: list[str], code: int, said: str) -> EngineError:
     return EngineError(shown, status=code, next_step=remedy)
 
 
+_TAKEN = (
+    "if an earlier run was killed or failed, `python3 -m entrant recover -s STACK` notes what it made; what somebody else made "
+    "is taken over with `adopt` in the file"
+)
 _REMEDIES = (
     (
         "PULUMI_ACCESS_TOKEN must be set",
@@ -96,6 +100,10 @@ _REMEDIES = (
         "set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE, to what the stack was made with",
     ),
     ("incorrect passphrase", "PULUMI_CONFIG_PASSPHRASE (or …_FILE) is not what the stack was made with"),
+    ("failed to load checkpoint", "`python3 -m entrant recover -s STACK` offers the last state that can be read"),
+    ("`prevent_duplicate_names` was specified", _TAKEN),
+    ("this resource needs to be imported", _TAKEN),
+    ("cannot create already existing resource", _TAKEN),
     ("no Pulumi.yaml project file found", "run it in the project's folder, or name that with -C"),
 )
 """What pulumi says when it cannot begin → what to do about it."""

@@ -91,6 +91,10 @@ def output_name(app: str, what: str) -> str:
     return f"{app.replace('-', '_')}_{what}"
 
 
+NO_OUTPUTS = "run `pulumi up` first; where one was killed or failed, `python3 -m entrant recover -s STACK` before it"
+"""What to do about a stack without outputs."""
+
+
 def parse(outputs: Mapping[str, Any], *, secrets: bool = True) -> Outputs:
     """Read stack outputs as `pulumi stack output --json --show-secrets` gives them; without `secrets` no secret is read, so that
     masked ones will do.
@@ -99,7 +103,7 @@ def parse(outputs: Mapping[str, Any], *, secrets: bool = True) -> Outputs:
         ContractError: what is missing or of the wrong kind, by name and never by value.
     """
     if not outputs:
-        raise ContractError("the stack has no outputs", next_step="run `pulumi up` first")
+        raise ContractError("the stack has no outputs", next_step=NO_OUTPUTS)
     contract = outputs.get("contract")
     if contract != CONTRACT:
         raise ContractError(

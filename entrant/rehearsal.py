@@ -4,8 +4,8 @@ What a rehearsal of `dev` keeps in `.entrant/rehearsal/dev/`: its local Azure, t
 passphrase (mode 0600) and the stack's configuration. So nothing touches `Pulumi.dev.yaml`, the user's Pulumi login, `~/.pulumi`
 or `~/.azure`, and two rehearsals do not meet.
 
-A rehearsal is disposable. One that was killed while Pulumi was creating something starts over from nothing, since nobody can say
-what was made and not noted.
+A run that was killed, or that failed, is gone on with: what it made and did not note is found first (`entrant.recovery`). One
+whose state cannot be read starts over from nothing, for it is disposable.
 """
 
 import contextlib
@@ -35,6 +35,7 @@ from entrant.facts.clouds import Cloud
 from entrant.facts.scopes import Scope, parse_scope, role_definition_id
 from entrant.pipeline import locks
 from entrant.progress import Step, Steps
+from entrant.recovery import checkpoints, unfinished
 from entrant.setup import bootstrap
 from entrant.tokens import clouds, credentials
 from local_azure import plugins
@@ -135,7 +136,8 @@ class Rehearsal:
         """The environment variables that make `pulumi` use this rehearsal's state."""
         return {
             "PULUMI_HOME": str(self.home),
-            "PULUMI_BACKEND_URL": (self.folder / "state").as_uri(),
+            # without a file beside each of the state's, which may be empty after a crash; nothing needs them
+            "PULUMI_BACKEND_URL": f"{(self.folder / 'state').as_uri()}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.folder / "passphrase"),
             "PULUMI_OPTION_CONFIG_FILE": str(self.stack_config),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -173,9 +175,14 @@ def run(
         raise config.ConfigError(report.problems)
     for problem in report.warnings:
         steps.out.print(str(problem), markup=False)
-    if _interrupted(rehearsal, steps) or (rehearsal.folder / _BEFORE).exists():
-        steps.out.print("The last run was killed in the middle of a change; starting over.")
+    left, broken = _unfinished(rehearsal, steps), _unreadable(rehearsal)
+    if broken or (rehearsal.folder / _BEFORE).exists():
+        reason = (
+            f"its state cannot be read ({broken})" if broken else "it was killed while it made what the file takes over"
+        )
+        steps.out.print(f"The last run cannot be gone on with: {reason}; starting over.")
         _remove(rehearsal)
+        left = False
     with steps.step("Local Azure") as step:
         azure = local_azure.start(rehearsal.azure, propagation=propagation, tenant=environment.tenant)
         if environment.tenant not in (None, azure.tenant_id):  # it was made before the file named this tenant
@@ -198,6 +205,9 @@ def run(
         if any(app.adopt for app in environment.apps.values()):
             with steps.step("What the file takes over") as step:
                 step.note = _make_existing(rehearsal, environment, azure, step)
+        if left:
+            with steps.step("What the last run left") as step:
+                step.note = _recover(rehearsal, env)
         with steps.step("pulumi up") as step, _at_work(rehearsal):
             summary = _change("up", rehearsal, env, step)
         with steps.step("Outputs") as step:
@@ -229,7 +239,9 @@ def run(
 
 def down(rehearsal: Rehearsal, steps: Steps) -> None:
     """Destroy the rehearsal's stack, stop its local Azure and remove everything of it."""
-    if rehearsal.exists() and not _interrupted(rehearsal, steps):
+    if _unfinished(rehearsal, steps) or _unreadable(rehearsal):
+        steps.out.print("The last run did not end well; its state goes without `pulumi destroy`.")
+    elif rehearsal.exists():
         with steps.step("Local Azure") as step:
             azure = local_azure.start(rehearsal.azure)
             step.note = azure.url
@@ -409,33 +421,55 @@ _MARK = "entrant"
 
 @contextlib.contextmanager
 def _at_work(rehearsal: Rehearsal) -> Iterator[None]:
-    """Leave a mark while Pulumi changes things; one that is found later tells of a kill."""
+    """Leave a mark while Pulumi changes things; one that is found later tells of a run that was killed or failed."""
     mark = rehearsal.folder / "at-work"
     mark.touch()
-    try:
-        yield
-    finally:
-        mark.unlink()
+    yield
+    mark.unlink()
 
 
-def _interrupted(rehearsal: Rehearsal, steps: Steps) -> bool:
-    """Whether a killed run left something half made; waits for a living one, and removes the locks of dead ones."""
-    mark = rehearsal.folder / "at-work"
-    killed = mark.exists()
+def _unfinished(rehearsal: Rehearsal, steps: Steps) -> bool:
+    """Whether a run left something half made; waits for one that is at work, and removes the locks of dead ones."""
+    killed = False
     for lock in (rehearsal.folder / "state" / ".pulumi" / "locks").rglob("*.json"):
-        pid = int(json.loads(lock.read_text())["pid"])
-        if locks.alive(pid):  # somebody's own, or what a killed run left running
+        try:
+            pid = int(json.loads(lock.read_text())["pid"])
+        except (ValueError, KeyError, OSError):  # it was killed while it wrote its lock, or ended
+            pid = 0
+        if pid and locks.alive(pid):  # somebody's own, or what a killed run left running
             with steps.step(f"Waiting for pulumi (process {pid}), which is at work on this rehearsal"):
                 while locks.alive(pid):
                     time.sleep(0.2)
         lock.unlink(missing_ok=True)
         killed = True
-    if not killed or not rehearsal.exists():
-        return False
-    asked = ["stack", "export", "--stack", rehearsal.stack]
-    exported = engine.run(asked, cwd=rehearsal.root, environ=environ(rehearsal.backend()))
-    mark.unlink(missing_ok=True)
-    return bool(json.loads(exported.stdout)["deployment"].get("pending_operations"))
+    return rehearsal.exists() and (killed or (rehearsal.folder / "at-work").exists())
+
+
+def _unreadable(rehearsal: Rehearsal) -> str | None:
+    """Why the rehearsal's state cannot be read; None if it can, or there is none."""
+    backend = rehearsal.folder / "state"
+    for broken in checkpoints.broken_attributes(backend):
+        broken.unlink()
+    files = [*(backend / ".pulumi" / "stacks").rglob(f"{rehearsal.stack}.json")]
+    reasons = [checkpoints.unreadable(file) for file in files]
+    meta = backend / ".pulumi" / "meta.yaml"
+    if meta.exists() and not meta.read_bytes().strip():
+        reasons.append("meta.yaml is empty")
+    return next(filter(None, reasons), None)
+
+
+def _recover(rehearsal: Rehearsal, env: Mapping[str, str]) -> str:
+    """Note in the state what the last run made; in words, what was done."""
+    done: list[str] = []
+
+    def agree(plan: unfinished.Plan) -> bool:
+        found = sum(note.found for note in plan.notes)
+        told = {"noted": found, "secrets removed": len(plan.lost), "gone": len(plan.gone)}
+        done.extend(f"{count} {what}" for what, count in told.items() if count)
+        return True
+
+    unfinished.recover(rehearsal.stack, agree=agree, cwd=rehearsal.root, environ=env)
+    return ", ".join(done) or "nothing to recover"
 
 
 def _change(operation: str, rehearsal: Rehearsal, env: Mapping[str, str], step: Step, *more: str) -> engine.Summary:

@@ -315,13 +315,37 @@ def test_nobody_elses_lock_is_taken_away(stack: Stack) -> None:
 
 
 @on_file
-def test_the_lock_of_a_job_that_lives_is_left_alone(stack: Stack) -> None:
+def test_a_job_that_lives_is_waited_for(stack: Stack) -> None:
+    command = [sys.executable, "-m", "entrant", "hold", "-s", "dev", "--", "true"]
     with stack.at_work(*HOLD, **RUN_1) as job:
-        refused = stack.hold("true", **RUN_2)
-        assert refused.returncode == 1
-        assert "that process is at work" in refused.stderr
-    assert job.returncode == 0
+        waiting = subprocess.Popen(
+            command,
+            cwd=stack.folder,
+            env=stack.env | RUN_2,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline()
+        assert said.startswith("waiting for ") and said.endswith(", which is at work\n"), said
+        assert job.poll() is None and waiting.poll() is None and len(stack.locks()) == 1
+    waiting.communicate()
+    assert (job.returncode, waiting.returncode) == (0, 0)
     assert stack.turn() == "first"
+
+
+@on_file
+def test_a_job_that_failed_is_remembered_until_one_ends_well(stack: Stack) -> None:
+    assert stack.hold("false", **RUN_1).returncode == 1
+    mark = locks.marked("dev", cwd=stack.folder, environ=stack.env)
+    assert mark and mark.ended and mark.run == "run 1/1"
+    again = stack.hold("false", **RUN_2)
+    assert "run 1/1 of https://github.com/contoso/obs did not end well; looking for what it left" in again.stderr
+    later = locks.marked("dev", cwd=stack.folder, environ=stack.env)
+    assert later and later.run == "run 2/1" and later.began == mark.began
+    assert stack.hold("true", **RUN_2).returncode == 0
+    assert locks.marked("dev", cwd=stack.folder, environ=stack.env) is None
 
 
 @on_file

@@ -39,15 +39,18 @@ def comment(stack: str, file: Path) -> None:
 @options.cwd
 @click.pass_obj
 def hold(command: list[str], stack: str, cwd: Path | None) -> int:
-    """Run a command that changes STACK, after taking away the lock that a killed run of the same pipeline left on it.
+    """Run a command that changes STACK, after clearing up what a killed run of the same pipeline left.
 
-    For pipelines that let one job at a time work on a stack. A lock that anybody else made, or a process that still works, is left
-    alone, and nothing is run. `pulumi` is found as the other commands find it; signals reach the command; its exit code is kept.
+    Its lock is taken away; a process of it that still works is waited for. What it made in the cloud and did not note is noted, and
+    secrets nobody knows are removed (see `recover`); so after a run that ended with an error. For pipelines that let one job at a
+    time work on a stack: a lock that anybody else made is left alone, and nothing is run. `pulumi` is found as the other commands
+    find it; signals reach the command; its exit code is kept.
 
     \b
     python3 -m entrant hold -s dev -- pulumi up --yes --skip-preview -s dev
     """
     from entrant.pipeline import locks
+    from entrant.recovery import unfinished
     from entrant.tokens import runner
 
     if not command:
@@ -55,11 +58,25 @@ def hold(command: list[str], stack: str, cwd: Path | None) -> int:
             "which command?", next_step="write it after --, such as: hold -s dev -- pulumi up -s dev"
         )
 
+    def agree(plan: unfinished.Plan) -> bool:
+        for line in plan.lines():
+            options.remark(line)
+        return True
+
     environ = engine.environment(os.environ)
     with locks.hold(
         stack, locks.Job.here(*(code_host.pipeline() or ())), cwd=cwd, environ=environ, tell=options.remark
-    ):
-        return runner.run(command, environ, [], cwd=cwd)
+    ) as held:
+        before = held.left_by
+        reason = before and f"{before.run} of {before.pipeline} did not end well"
+        reason = reason or unfinished.pending(stack, cwd=cwd, environ=environ)
+        if reason:
+            options.remark(f"{reason}; looking for what it left")
+            began = before.began if before else None
+            unfinished.recover(stack, agree=agree, began=began, cwd=cwd, environ=environ)
+        code = runner.run(command, environ, [], cwd=cwd)
+        held.well = code == 0
+        return code
 
 
 @click.command()

@@ -19,6 +19,7 @@ from entrant.drift import unmanaged
 from entrant.errors import ConfigurationError, EngineError, EntrantError
 from entrant.outputs import Outputs
 from entrant.pipeline import repository
+from entrant.recovery import unfinished
 from entrant.review import page, reviewer
 from entrant.review.document import Review
 from entrant.tokens import clouds
@@ -159,8 +160,15 @@ def _previewed(
     code = ConfigurationError.exit_code if errors else 0
     if not errors:
         arguments = ["preview", "--stack", stack, *(["--refresh"] if refresh else [])]
+        environ = dict(os.environ)
+        if reason := _unfinished(stack, root):
+            environ[unfinished.RECOVERING] = "true"
+            notes.append(
+                f"{reason}: before the `up`, `entrant hold` notes in the state what was made already, planned here as new; "
+                f"`python3 -m entrant recover -s {stack} --dry-run` shows it."
+            )
         try:
-            engine.operate(arguments, cwd=root, on_event=reading.on_event)
+            engine.operate(arguments, cwd=root, environ=environ, on_event=reading.on_event)
         except EngineError as error:
             if error.status is None:
                 raise
@@ -180,6 +188,14 @@ def _previewed(
         apps=outputs.apps if outputs else {},
     )
     return made, code
+
+
+def _unfinished(stack: str, root: Path) -> str | None:
+    """What tells of an `up` that was killed or failed; None if nothing does."""
+    try:
+        return unfinished.why(stack, cwd=root)
+    except EngineError:  # the preview will say it
+        return None
 
 
 def _moment(reading: Reading) -> dt.datetime:

@@ -10,12 +10,14 @@ is such a stack, `CancelCurrentUpdate` deletes every lock of a stack); Pulumi Cl
 """
 
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import os
 import re
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,28 +54,41 @@ class Job:
     run: str
     by: str
     since: dt.datetime
+    first: dt.datetime | None = None
+    """When the first of the runs began since the last one that ended well, if that was another run than this one."""
+    ended: dt.datetime | None = None
+    """When it ended, if it did, and not well. The engine may have been killed all the same, and left its lock."""
+
+    @property
+    def began(self) -> dt.datetime:
+        """What was made before this moment, no run that did not end well has made."""
+        return self.first or self.since
 
     @classmethod
     def here(cls, pipeline: str | None = None, run: str | None = None) -> Self:
         """This process, as a job of a pipeline, or without one as whoever runs it."""
         by = f"{_user()}@{socket.gethostname()}"
-        now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-        return cls(pipeline or by, run or f"process {os.getpid()}", by, now)
+        return cls(pipeline or by, run or f"process {os.getpid()}", by, _now())
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """The job that a tag's value tells of; None if it tells of none."""
         try:
             found = json.loads(text)
-            return cls(found["pipeline"], found["run"], found["by"], dt.datetime.fromisoformat(found["since"]))
+            since, first, ended = (
+                dt.datetime.fromisoformat(found[name]) if name == "since" or name in found else None
+                for name in ("since", "first", "ended")
+            )
+            assert since is not None
+            return cls(found["pipeline"], found["run"], found["by"], since, first, ended)
         except (ValueError, KeyError, TypeError):
             return None
 
     def __str__(self) -> str:
-        return json.dumps(
-            {"pipeline": self.pipeline, "run": self.run, "by": self.by, "since": self.since.isoformat()},
-            separators=(",", ":"),
-        )
+        told = {"pipeline": self.pipeline, "run": self.run, "by": self.by}
+        moments = {"since": self.since, "first": self.first, "ended": self.ended}
+        told |= {name: moment.isoformat() for name, moment in moments.items() if moment}
+        return json.dumps(told, separators=(",", ":"))
 
 
 def find(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> list[Lock]:
@@ -86,7 +101,7 @@ def find(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os
     plain["PULUMI_CONFIG_PASSPHRASE"] = plain.get("PULUMI_CONFIG_PASSPHRASE") or "none is needed to be told of a lock"
     asked = ["stack", "init", "--no-select", "--stack", stack]
     with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
-        project = {"name": _project(cwd or Path.cwd()), "runtime": "python"}
+        project = {"name": project_of(cwd or Path.cwd()), "runtime": "python"}
         (Path(folder) / "Pulumi.yaml").write_text(yaml.safe_dump(project))
         done = engine.run(asked, cwd=Path(folder), environ=plain, check=False)
     if "currently locked" in done.stderr:
@@ -99,6 +114,16 @@ def find(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os
     raise engine.failure(["stack", "init"], done.returncode, done.stderr)
 
 
+@dataclass(slots=True)
+class Held:
+    """A stack that is held for a job."""
+
+    left_by: Job | None
+    """The job before, if it was killed or did not end well."""
+    well: bool = False
+    """Set it when what the stack is held for ended well."""
+
+
 @contextlib.contextmanager
 def hold(
     stack: str,
@@ -107,46 +132,76 @@ def hold(
     cwd: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     tell: Callable[[str], None] = lambda _: None,
-) -> Iterator[None]:
+) -> Iterator[Held]:
     """For a block that changes a stack: mark it as `job`'s, after taking away what a killed job of the same pipeline left.
 
+    What that job left running on this machine is waited for. The mark goes when the block ended well.
+
     Raises:
-        EngineError: it is locked by somebody else, or by a process that lives; the lock stays.
+        EngineError: it is locked by somebody else; the lock stays.
     """
-    tags = ["stack", "tag"]
-    listed = engine.run([*tags, "ls", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout
-    mark = Job.parse(json.loads(listed).get(TAG, ""))
+    mark = marked(stack, cwd=cwd, environ=environ)
     held = find(stack, cwd=cwd, environ=environ)
+    while working := [lock for lock in held if foreign(lock, mark, job) is None and at_work(lock)]:
+        tell(f"waiting for {working[0]}, which is at work")
+        while any(at_work(lock) for lock in working):
+            time.sleep(0.5)
+        held = find(stack, cwd=cwd, environ=environ)
     for lock in held:
-        why = foreign(lock, mark, job)
-        if why:
+        reason = foreign(lock, mark, job)
+        if reason:
             raise EngineError(
-                f"the stack {stack} is locked by {lock}, and {why}",
-                next_step="wait for it to end; if it never will, and you know why, `pulumi cancel`",
+                f"the stack {stack} is locked by {lock}, and {reason}",
+                next_step=f"wait for it to end; if it never will, and you know why, `pulumi cancel {stack}` and then "
+                f"`python3 -m entrant recover -s {stack}`",
             )
     if held and mark:
         engine.run(["cancel", "--yes", "--stack", stack], cwd=cwd, environ=environ)
         tell(f"took away the lock of {held[0]}: {mark.run} of {mark.pipeline} was killed")
-    engine.run([*tags, "set", TAG, str(job), "--stack", stack], cwd=cwd, environ=environ)
+    if mark:
+        job = dataclasses.replace(job, first=mark.began)
+    _mark(stack, job, cwd, environ)
+    found = Held(mark)
     try:
-        yield
+        yield found
     finally:
-        done = engine.run([*tags, "rm", TAG, "--stack", stack], cwd=cwd, environ=environ, check=False)
-        if done.returncode:
-            tell(f"the tag {TAG} of {stack} could not be removed: {done.stderr.strip()}")
+        if found.well:
+            done = engine.run([*_TAGS, "rm", TAG, "--stack", stack], cwd=cwd, environ=environ, check=False)
+            if done.returncode:
+                tell(f"the tag {TAG} of {stack} could not be removed: {done.stderr.strip()}")
+        else:
+            _mark(stack, dataclasses.replace(job, ended=_now()), cwd, environ)
+
+
+_TAGS = ("stack", "tag")
+
+
+def marked(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Job | None:
+    """The job that is at work on a stack, was killed there, or did not end well."""
+    listed = engine.run([*_TAGS, "ls", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout
+    return Job.parse(json.loads(listed).get(TAG, ""))
+
+
+def _mark(stack: str, job: Job, cwd: Path | None, environ: Mapping[str, str]) -> None:
+    engine.run([*_TAGS, "set", TAG, str(job), "--stack", stack], cwd=cwd, environ=environ)
 
 
 def foreign(lock: Lock, mark: Job | None, job: Job) -> str | None:
-    """Why a lock is not one that a killed job of the same pipeline left; None if it is."""
+    """Why a lock is not one of a job of the same pipeline; None if it is."""
     if mark is None:
         return "no job of a pipeline has marked the stack"
     if mark.pipeline != job.pipeline:
         return f"the stack is marked as {mark.pipeline}'s ({mark.run}), and this is {job.pipeline}"
-    if mark.by != f"{lock.user}@{lock.host}" or lock.since < mark.since:
-        return f"the mark of {mark.run} is {mark.by}'s since {mark.since.isoformat()}: the lock is not its own"
-    if lock.host == socket.gethostname() and alive(lock.pid):
-        return "that process is at work"
+    late = mark.ended is not None and lock.since > mark.ended
+    if mark.by != f"{lock.user}@{lock.host}" or lock.since < mark.since or late:
+        until = f" until {mark.ended.isoformat()}" if mark.ended else ""
+        return f"the mark of {mark.run} is {mark.by}'s since {mark.since.isoformat()}{until}: the lock is not its own"
     return None
+
+
+def at_work(lock: Lock) -> bool:
+    """Whether the process that made a lock lives on this machine."""
+    return lock.host == socket.gethostname() and alive(lock.pid)
 
 
 def alive(pid: int) -> bool:
@@ -165,6 +220,11 @@ def alive(pid: int) -> bool:
     return "pulumi" in name and rest.split()[0] != "Z"  # a dead process that nobody has asked after is no living one
 
 
+def _now() -> dt.datetime:
+    """The time to the second, as locks have it."""
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
 def _user() -> str:
     """The name that Pulumi puts on its locks."""
     try:
@@ -177,7 +237,8 @@ def _user() -> str:
         return os.environ.get("USER", "")
 
 
-def _project(folder: Path) -> str:
+def project_of(folder: Path) -> str:
+    """The name of the Pulumi project that a folder is in."""
     for place in (folder.resolve(), *folder.resolve().parents):
         for name in ("Pulumi.yaml", "Pulumi.yml"):
             if (place / name).is_file():

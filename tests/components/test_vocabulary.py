@@ -15,6 +15,8 @@ from entrant.facts.scopes import parse_scope
 from .mocked import APPLICATION, ASSIGNMENT, COMPONENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy
 
 RG = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631/resourceGroups/rg"
+MARKS = ["entrant", "entrant:entrant/dev"]
+"""The tags that tell whose it is."""
 GUID = "00000000-0000-0000-0000-00000000000a"
 GRAPH = "00000003-0000-0000-c000-000000000000"
 ROOT = Path(__file__).parents[2]
@@ -102,10 +104,10 @@ def app(tmp_path: Path, *lines: str, **options: Any) -> Deployment:
             {"optionalClaims": {"idTokens": [{"name": "upn", "essential": True, "additionalProperties": []}]}},
         ),
         ("group_claims: [SecurityGroup]", {"groupMembershipClaims": ["SecurityGroup"]}),
-        ("tags: [one]", {"tags": ["one", "entrant"]}),
+        ("tags: [one]", {"tags": ["one", *MARKS]}),
         (
             "feature_tags: {hide: true, enterprise: true}",
-            {"tags": ["WindowsAzureActiveDirectoryIntegratedApp", "HideApp", "entrant"]},
+            {"tags": ["WindowsAzureActiveDirectoryIntegratedApp", "HideApp", *MARKS]},
         ),
         ("service_management_reference: CMDB-1", {"serviceManagementReference": "CMDB-1"}),
         (f"owners: [{GUID}]", {"owners": [GUID]}),
@@ -130,7 +132,7 @@ def app(tmp_path: Path, *lines: str, **options: Any) -> Deployment:
 def test_a_line_of_the_registration_becomes_the_providers_input(
     tmp_path: Path, line: str, inputs: dict[str, Any]
 ) -> None:
-    plain = {"displayName": "A", "preventDuplicateNames": True, "tags": ["entrant"], "owners": [TENANT]}
+    plain = {"displayName": "A", "preventDuplicateNames": True, "tags": MARKS, "owners": [TENANT]}
     assert app(tmp_path, line).one(APPLICATION).inputs == plain | inputs
 
 
@@ -148,10 +150,10 @@ def test_a_logo_is_read_from_beside_its_file(tmp_path: Path) -> None:
         ("notes: ours", {"notes": "ours"}),
         ("notification_emails: [a@example.com]", {"notificationEmailAddresses": ["a@example.com"]}),
         ("login_url: https://x.example.com", {"loginUrl": "https://x.example.com"}),
-        ("tags: [mine]", {"tags": ["mine", "entrant"]}),
+        ("tags: [mine]", {"tags": ["mine", *MARKS]}),
         (
             "feature_tags: {gallery: true}",
-            {"tags": ["WindowsAzureActiveDirectoryGalleryApplicationNonPrimaryV1", "entrant"]},
+            {"tags": ["WindowsAzureActiveDirectoryGalleryApplicationNonPrimaryV1", *MARKS]},
         ),
         (f"owners: [{GUID}]", {"owners": [GUID]}),
     ],
@@ -164,7 +166,7 @@ def test_a_line_of_the_service_principal_becomes_the_providers_input(
         "accountEnabled": True,
         "appRoleAssignmentRequired": False,
         "useExisting": False,
-        "tags": ["app", "entrant"],
+        "tags": ["app", *MARKS],
         "owners": [TENANT],
     }
     assert {key: value for key, value in made.items() if key != "clientId"} == plain | inputs

@@ -158,7 +158,8 @@ def test_a_cancelled_job_ends_the_engine_and_leaves_no_folder(tmp_path: Path) ->
     program, temporary, started = tmp_path / "pulumi", tmp_path / "tmp", tmp_path / "started"
     temporary.mkdir()
     program.write_text(
-        f"#!/bin/sh\ntrap 'echo >{tmp_path}/ended; exit 1' TERM\necho > {started}\nwhile :; do sleep 0.1; done\n"
+        '#!/bin/sh\ncase "$*" in *"stack tag"*) exit 1;; esac\n'
+        f"trap 'echo >{tmp_path}/ended; exit 1' TERM\necho > {started}\nwhile :; do sleep 0.1; done\n"
     )
     program.chmod(0o755)
     (tmp_path / "Pulumi.yaml").write_text("name: x\nruntime: python\n")

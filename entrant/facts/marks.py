@@ -1,0 +1,11 @@
+"""The tags that tell what Entrant declares from anything else in a directory."""
+
+from typing import Final
+
+MARK: Final = "entrant"
+"""A tag of every registration and service principal that was declared, by whichever stack."""
+
+
+def of_stack(project: str, stack: str) -> str:
+    """The tag beside it, which names the stack: `entrant:PROJECT/STACK`."""
+    return f"{MARK}:{project}/{stack}"

@@ -1,0 +1,235 @@
+"""What a killed run made is found and noted, and nothing that is not this stack's is touched."""
+
+import json
+import subprocess
+import time
+from typing import Any
+
+import local_azure
+from entrant.facts.marks import of_stack
+from entrant.recovery import unfinished
+from entrant.rehearsal import Rehearsal
+from tests.conftest import Project
+from tests.local_azure.conftest import Client
+
+SMALL = """\
+apps:
+  reader:
+    display_name: Reader (NAME)
+    secret: {every: 90d, overlap: 7d}
+    roles:
+      - {role: Reader, scope: /subscriptions/0c8a3f5e-1111-4222-8333-444455556666/resourceGroups/rg-recovery}
+  caller:
+    display_name: Caller (NAME)
+    federated: [{github: {repository: contoso/obs, environment: dev}}]
+"""
+
+
+class Estate:
+    """A rehearsed stack, its state and its local Azure."""
+
+    def __init__(self, project: Project, rehearsed: str) -> None:
+        self.project = project
+        self.name = rehearsed
+        done = project.entrant("rehearse", rehearsed, "--propagation", "0")
+        assert done.returncode == 0, done.stderr
+        self.rehearsal = Rehearsal.of(str(project.root / rehearsed) if "/" in rehearsed else rehearsed, project.root)
+        self.stack = self.rehearsal.stack
+        self.azure = local_azure.start(self.rehearsal.azure)
+        self.client = Client(self.azure)
+
+    def entrant(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Run `entrant` on the stack, as in the shell of its rehearsal."""
+        command, *rest = arguments
+        return self.project.entrant(command, "-s", self.stack, *rest, **self.rehearsal.settings(self.azure) | more)
+
+    def pulumi(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Run `pulumi`, which has to succeed."""
+        done = self.project.pulumi(self.stack, *arguments, "-s", self.stack, **more)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def state(self) -> dict[str, Any]:
+        """The stack's export."""
+        return json.loads(self.pulumi("stack", "export").stdout)  # type: ignore[no-any-return]
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put a state in the place of the stack's."""
+        file = self.project.root / "state.json"
+        file.write_text(json.dumps(state))
+        self.pulumi("stack", "import", "--file", str(file))
+
+    def ids(self) -> dict[str, str]:
+        """URN → id of what the state holds of Azure, but for secrets."""
+        entries = self.state()["deployment"]["resources"]
+        return {
+            entry["urn"]: entry["id"]
+            for entry in entries
+            if unfinished.Note(entry).found and "Password" not in entry["urn"]
+        }
+
+    def secrets(self) -> dict[str, int]:
+        """Display names of the stack's registrations → how many secrets they have."""
+        mine = f"tags/any(t:t eq '{of_stack('entrant', self.stack)}')"
+        found = self.client.graph("GET", f"/applications?$filter={mine}")["value"]
+        return {entry["displayName"]: len(entry["passwordCredentials"]) for entry in found}
+
+
+def small(project: Project, stack: str) -> Estate:
+    project.write(stack, SMALL.replace("NAME", stack))
+    return Estate(project, stack)
+
+
+def operations(preview: "subprocess.CompletedProcess[str]") -> dict[str, set[str]]:
+    """What a preview in JSON would do: operation → types of resources."""
+    found: dict[str, set[str]] = {}
+    for step in json.loads(preview.stdout)["steps"]:
+        found.setdefault(step["op"], set()).add(step["urn"].split("::")[2].rsplit(":", 1)[-1])
+    return found
+
+
+def test_of_every_type_what_a_run_without_checkpoints_made_is_noted(project: Project) -> None:
+    """The state knows nothing; afterwards all but secrets is as it was, and an `up` makes these alone."""
+    estate = Estate(project, "examples/everything.yaml")
+    before, secrets = estate.ids(), estate.secrets()
+    empty = estate.state()
+    empty["deployment"]["resources"] = []
+    estate.restore(empty)
+    looked = estate.entrant("recover", "--dry-run", "--settle", "0")
+    assert looked.returncode == 7, looked.stderr
+    assert looked.stdout.count("+ note in the state: ") == len(before)
+    assert estate.state()["deployment"].get("resources") in (None, [])
+    done = estate.entrant("recover", "--yes", "--settle", "0")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(looked.stdout.splitlines())
+    assert estate.ids() == before
+    assert sum(estate.secrets().values()) == 0
+    doing = operations(estate.pulumi("preview", "--json"))
+    assert doing.pop("create") == {"ApplicationPassword"} and doing.pop("same")
+    # Known clients are put again after each update of their registration.
+    assert doing == {"update": {"Application"}, "replace": {"ApplicationKnownClients"}}
+    estate.pulumi("up", "--yes", "--skip-preview")
+    estate.pulumi("preview", "--expect-no-changes")
+    assert estate.secrets() == secrets
+    assert estate.entrant("drift", "--settle", "0").returncode == 0
+    assert estate.entrant("recover", "--dry-run", "--settle", "0").returncode == 0
+
+
+def test_what_is_not_provably_this_stacks_is_left_alone_and_named(project: Project) -> None:
+    """By hand, of another stack, of a stack of the same name in another backend; secrets of another name."""
+    estate = small(project, "ours")
+    graph = estate.client.graph
+    full = estate.state()
+    for name, tags in (
+        ("By hand", []),
+        ("Of another stack", ["entrant", of_stack("entrant", "ours-too")]),
+        ("Of another project", ["entrant", of_stack("other", "ours")]),
+    ):
+        made = graph("POST", "/applications", {"displayName": name, "tags": tags})
+        for secret in ("entrant 2026-01-01", "mine"):
+            graph("POST", f"/applications/{made['id']}/addPassword", {"passwordCredential": {"displayName": secret}})
+        graph("POST", "/servicePrincipals", {"appId": made["appId"], "tags": tags})
+    [reader] = graph("GET", "/applications?$filter=displayName eq 'Reader (ours)'")["value"]
+    for secret in ("entrant 2026-01-01", "mine"):
+        graph("POST", f"/applications/{reader['id']}/addPassword", {"passwordCredential": {"displayName": secret}})
+    [caller] = graph("GET", "/applications?$filter=displayName eq 'Caller (ours)'")["value"]
+    graph("PATCH", f"/applications/{caller['id']}", {"tags": ["entrant"]})
+    state = json.loads(json.dumps(full))
+    kept = [entry for entry in state["deployment"]["resources"] if not entry["urn"].endswith("::caller")]
+    kept = [entry for entry in kept if "caller" not in entry["urn"]]
+    state["deployment"]["resources"] = kept
+    estate.restore(state)
+    others = {entry["id"]: entry for entry in graph("GET", "/applications")["value"] if entry["id"] != reader["id"]}
+    principals = graph("GET", "/servicePrincipals")["value"]
+    done = estate.entrant("recover", "--yes", "--settle", "0")
+    assert done.returncode == 7, done.stderr
+    assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [
+        '- remove from the directory: secret "entrant 2026-01-01" of "Reader',
+        '! left alone: the registration "Caller',
+    ]
+    assert (
+        "has the name, and not the tag entrant:entrant/ours; Application caller cannot be made beside it" in done.stdout
+    )
+    after = {entry["id"]: entry for entry in graph("GET", "/applications")["value"]}
+    names = sorted(entry["displayName"] for entry in after.pop(reader["id"])["passwordCredentials"])
+    assert (names[0][:8], names[1:]) == ("entrant ", ["mine"])
+    assert after == others
+    assert graph("GET", "/servicePrincipals")["value"] == principals
+
+
+def test_another_state_of_the_same_name_takes_nothing_over(project: Project) -> None:
+    """What was made before this stack's last good `up` was made by a stack of the same name somewhere else."""
+    estate = small(project, "twice")
+    state = estate.state()
+    state["deployment"]["resources"] = []
+    estate.restore(state)
+    mark = of_stack("entrant", "twice")
+    search = estate.client.graph("GET", f"/applications?$filter=tags/any(t:t eq '{mark}')")["value"]
+    assert len(search) == 2
+    later = time.strftime("%Y-%m-%dT%H:%M:%S.000000000Z", time.gmtime(time.time() + 3600))
+    state["deployment"]["manifest"]["time"] = later
+    estate.restore(state)
+    history = estate.rehearsal.folder / "state" / ".pulumi" / "history"
+    for file in history.rglob("*.history.json"):
+        update = json.loads(file.read_text())
+        update["endTime"] = int(time.time()) + 3600
+        file.write_text(json.dumps(update))
+    done = estate.entrant("recover", "--yes", "--settle", "0")
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert done.stdout.count("before the last `up` that ended well: this state did not make it") == 2
+    assert estate.state()["deployment"].get("resources") in (None, [])
+    assert sum(estate.secrets().values()) == 1
+
+
+def test_what_went_and_what_was_being_deleted_is_taken_out_of_the_state(project: Project) -> None:
+    estate = small(project, "gone")
+    state = estate.state()
+    entries = state["deployment"]["resources"]
+    [reader] = [entry for entry in entries if entry["urn"].endswith("application:Application::reader")]
+    [federated] = [entry for entry in entries if "FederatedIdentity" in entry["type"]]
+    estate.client.graph("DELETE", f"/applications/{reader['id'].rsplit('/', 1)[-1]}")
+    state["deployment"]["pending_operations"] = [
+        {"resource": federated, "type": "deleting"},
+        {"resource": reader | {"id": ""}, "type": "updating"},
+    ]
+    checkpoint(estate, state)
+    looked = estate.entrant("recover", "--dry-run", "--settle", "0")
+    assert looked.returncode == 7
+    assert "· was under way: deleting ApplicationFederatedIdentityCredential caller-github" in looked.stdout
+    assert "- take out of the state: Application reader, which is gone" in looked.stdout
+    assert estate.entrant("recover", "--yes", "--settle", "0").returncode == 0
+    estate.pulumi("up", "--yes", "--skip-preview")
+    estate.pulumi("preview", "--expect-no-changes", "--refresh")
+
+
+def test_what_was_being_made_and_is_declared_no_longer_is_deleted_by_the_next_up(project: Project) -> None:
+    estate = small(project, "changed")
+    state = estate.state()
+    entries = state["deployment"]["resources"]
+    caller = [entry for entry in entries if "caller" in entry["urn"]]
+    state["deployment"]["resources"] = [entry for entry in entries if entry not in caller]
+    state["deployment"]["pending_operations"] = [
+        {
+            "resource": {name: value for name, value in entry.items() if name not in ("id", "outputs")},
+            "type": "creating",
+        }
+        for entry in caller
+        if entry["custom"]
+    ]
+    checkpoint(estate, state)
+    project.write("changed", SMALL.replace("NAME", "changed").split("  caller:")[0])
+    done = estate.entrant("recover", "--yes", "--settle", "0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("which nothing declares: the next `up` deletes it") == 3
+    estate.pulumi("up", "--yes", "--skip-preview")
+    names = {entry["displayName"] for entry in estate.client.graph("GET", "/applications")["value"]}
+    assert "Reader (changed)" in names and "Caller (changed)" not in names
+    estate.pulumi("preview", "--expect-no-changes", "--refresh")
+
+
+def checkpoint(estate: Estate, state: dict[str, Any]) -> None:
+    """Write a state with pending operations, which `pulumi stack import` would drop."""
+    [file] = (estate.rehearsal.folder / "state" / ".pulumi" / "stacks").rglob(f"{estate.stack}.json")
+    written = json.loads(file.read_text())
+    written["checkpoint"]["latest"] = state["deployment"]
+    file.write_text(json.dumps(written))
