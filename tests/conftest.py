@@ -17,7 +17,7 @@ from entrant.rehearsal import Rehearsal, environ, users_home
 from entrant.setup import bootstrap
 from local_azure import plugins
 
-pytest_plugins = ["tests.passes", "tests.golden", "pytester"]
+pytest_plugins = ["tests.guard", "tests.passes", "tests.golden", "pytester"]
 ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("entrant", deadline=None)  # how long an example takes depends on the machine
 hypothesis.settings.load_profile("entrant")
