@@ -224,7 +224,7 @@ def test_several_stacks_have_a_file_each(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("within", ["soon", "30", "-1d"])
 def test_a_time_that_is_none_is_a_usage_error(within: str) -> None:
-    with pytest.raises(click.UsageError, match="expected a duration (such as|with its unit, such as) 90d"):
+    with pytest.raises(click.UsageError, match=r"expected a duration (such as|with its unit, such as) 90d"):
         CliRunner().invoke(
             cli, ["expiry", "-s", "a", "--within", within], standalone_mode=False, catch_exceptions=False
         )
