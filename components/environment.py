@@ -299,7 +299,7 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
     given = {key: value for key, value in args.items() if value not in (None, [], {})}
     owners = declared.owners(app)
     given |= {} if owners is None else {"owners": owners}
-    return cast(AppIdentityArgs, given | _handed_out(declared.before, name, *getattr(app, "renamed_from", ())))
+    return cast(AppIdentityArgs, given | _handed_out(declared.before, name, *app.renamed_from))
 
 
 def _app_roles(name: str, app: App) -> dict[str, Any]:

@@ -38,6 +38,18 @@ ELSEWHERE = {
     "apps.*.adopt": "as above",
     "apps.*.roles[].adopt": "as above",
     "apps.*.roles[].on_remove": "as above; it goes with adopt",
+    **dict.fromkeys(
+        (
+            "apps.*.renamed_from",
+            "apps.*.app_roles.*.renamed_from",
+            "apps.*.api.scopes.*.renamed_from",
+            "apps.*.certificates.*.renamed_from",
+            "apps.*.federated[].renamed_from",
+            "role_definitions.*.renamed_from",
+        ),
+        "test_new_names_in_the_file_change_nothing_in_the_cloud: a name before is no setting",
+    ),
+    "apps.*.change_adopted": "test_what_is_taken_over_is_not_changed_unless_the_app_says_so: it goes with adopt",
     "cloud": "a stack stays in its cloud, and the local Azure is of one",
     "defaults": "the keys of an app, merged into each before anything is declared",
     "drift": "no resource: what `drift` leaves out",
@@ -70,7 +82,7 @@ ROLES = (
 )
 TRUSTS: tuple[dict[str, Any], ...] = (
     {"github": {"repository": "contoso/form", "branch": "{n}"}},
-    {"azure_devops": {"issuer": "https://devops.example.com", "subject": "sc-{n}"}},
+    {"azure_devops": {"issuer": "https://devops.example.com", "subject": "/eid1/c/pub/{n}"}},
     {"gitlab": {"project": "contoso/form", "branch": "{n}"}},
     {"kubernetes": {"issuer": "https://k8s.example.com", "namespace": "form", "service_account": "{n}"}},
     {"hcp_terraform": {"organization": "form", "workspace": "{n}", "run_phase": "plan"}},
