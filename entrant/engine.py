@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrant import outputs
-from entrant.errors import EngineError, StackNotFoundError
-from entrant.setup import bootstrap
+from entrant import outputs, plugins, project
+from entrant.errors import ConfigurationError, EngineError, StackNotFoundError
+from entrant.setup import bootstrap, pins
 
 Event = Mapping[str, Any]
+_LOADING = frozenset({"up", "update", "preview", "refresh", "destroy", "import", "watch"})
+"""Operations that load plugins, as the state has them."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +58,10 @@ def run(
 
     Raises:
         StackNotFoundError, EngineError: it failed (unless `check` is false); the message carries what it said on stderr.
+        ForeignPluginError: it would load plugins, and the state or project asks for some that are not this project's.
     """
+    if arguments[0] in _LOADING:
+        refuse_foreign_plugins(_stack_of(arguments), asked=arguments, cwd=cwd, environ=environ)
     _log.debug("pulumi %s", shlex.join(arguments))
     done = subprocess.run(
         [str(find(environ)), "--non-interactive", "--color=never", *arguments],
@@ -134,6 +139,59 @@ def setting(stack: str, key: str, *, cwd: Path | None = None, environ: Mapping[s
     return str(value) if value is not None else None
 
 
+class ForeignPluginError(EngineError):
+    """A state or a project asks Pulumi for plugins that are not this project's."""
+
+
+def refuse_foreign_plugins(
+    stack: str | None,
+    *,
+    asked: list[str] | None = None,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Look at the plugins that a stack's state and the project ask for, before an operation (`asked`) loads them.
+
+    Raises:
+        ForeignPluginError: some are not this project's.
+        StackNotFoundError, EngineError: the state cannot be read.
+    """
+    root = project.find(cwd)
+    try:
+        may_run = plugins.allowed(root)
+    except ValueError as error:
+        raise ConfigurationError(
+            str(error), next_step="correct the line, or write the file anew: `entrant setup --pin`"
+        ) from None
+    of_stack = ["--stack", stack] if stack else []
+    done = run(["stack", "export", *of_stack], cwd=cwd, environ=environ, check=False)
+    if done.returncode:
+        raise failure(asked or ["stack", "export"], done.returncode, done.stderr or done.stdout)
+
+    def own(package: str, name: str) -> set[str]:
+        settings = json.loads(run(["config", "--json", *of_stack], cwd=cwd, environ=environ).stdout)
+        said = settings.get(f"{package}:{name}", {}).get("value")
+        ours = {value for key, value in environ.items() if key.startswith(("ARM_", "AZURE_"))}
+        return ours | ({said} if said else set())
+
+    found = plugins.in_project(root, may_run) + plugins.in_state(json.loads(done.stdout), may_run, own)
+    if found:
+        listed = "\n".join(f"    {each}" for each in found[:20]) + ("\n    …" if len(found) > 20 else "")
+        raise ForeignPluginError(
+            f"the stack {stack or 'that is selected'} asks Pulumi to run what is not this project's, so nothing was run:\n{listed}",
+            next_step="find out who wrote it, and put the last good version of the state back (docs/backends.md); a plugin that "
+            f"the project does use is pinned in {pins.PLUGINS}",
+        )
+
+
+def _stack_of(arguments: list[str]) -> str | None:
+    """The stack that a command line of Pulumi names; None when it names none."""
+    for index, argument in enumerate(arguments[:-1]):
+        if argument in ("--stack", "-s"):
+            return arguments[index + 1]
+    return next((each.partition("=")[2] for each in arguments if each.startswith("--stack=")), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What an operation did: the number of resources for each kind of change (`create`, `update`, `same`, …)."""
@@ -157,7 +215,9 @@ def operate(
 
     Raises:
         EngineError: it failed; the message carries the diagnostics of the resources that did.
+        ForeignPluginError: the state or project asks for plugins that are not this project's; nothing was run.
     """
+    refuse_foreign_plugins(_stack_of(arguments), asked=arguments, cwd=cwd, environ=environ)
     with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
         log = Path(folder) / "events"
         command = [str(find(environ)), *arguments, "--non-interactive", "--color=never", "--event-log", str(log)]

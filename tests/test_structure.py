@@ -90,7 +90,16 @@ def test_importing_entrant_loads_neither_pulumi_nor_msal() -> None:
 
 
 def test_set_up_needs_the_standard_library_only() -> None:
-    for name in ("__init__", "__main__", "setup/__init__", "setup/bootstrap", "errors", "outputs", "project"):
+    for name in (
+        "__init__",
+        "__main__",
+        "setup/__init__",
+        "setup/bootstrap",
+        "setup/pins",
+        "errors",
+        "outputs",
+        "project",
+    ):
         modules = {module.split(".")[0] for module in imports(ROOT / "entrant" / f"{name}.py")}
         outside = modules - set(sys.stdlib_module_names) - {"entrant"}
         assert outside == set(), name

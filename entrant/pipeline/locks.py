@@ -139,7 +139,9 @@ def hold(
 
     Raises:
         EngineError: it is locked by somebody else; the lock stays.
+        engine.ForeignPluginError: its state, or the project, asks for plugins that are not this project's.
     """
+    engine.refuse_foreign_plugins(stack, cwd=cwd, environ=environ)
     mark = marked(stack, cwd=cwd, environ=environ)
     held = find(stack, cwd=cwd, environ=environ)
     while working := [lock for lock in held if foreign(lock, mark, job) is None and at_work(lock)]:

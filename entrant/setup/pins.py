@@ -1,0 +1,44 @@
+"""Pinned checksums: the SHA-256 of every archive that may be downloaded, in files as `sha256sum` writes them.
+
+Standard library only. What has no checksum here is not downloaded by set-up.
+"""
+
+import re
+from pathlib import Path
+
+ENGINE = Path(__file__).with_name("checksums.txt")
+"""The archives of Pulumi itself."""
+PLUGINS = "pulumi-plugins.sha256"
+"""The file in a project's folder with the archives of its resource plugins; `entrant setup --pin` writes it."""
+_LINE = re.compile(r"(?P<digest>[0-9a-fA-F]{64})\s+\*?(?P<archive>\S+)")
+_PLUGIN = re.compile(
+    r"pulumi-resource-(?P<name>[a-z0-9-]+?)-v(?P<version>\d+\.\d+\.\d+[\w.+-]*?)-(?P<os>linux|darwin|windows)-"
+)
+
+
+def read(file: Path) -> dict[str, str]:
+    """Archive's name → SHA-256, in lower case; nothing where there is no such file.
+
+    Raises:
+        ValueError: a line is neither a comment nor a checksum and a name.
+    """
+    found: dict[str, str] = {}
+    if not file.is_file():
+        return found
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        parts = _LINE.fullmatch(line.strip())
+        if parts is None:
+            raise ValueError(f"{file}:{number}: not a SHA-256 and the name of an archive, as sha256sum writes them")
+        found[parts["archive"]] = parts["digest"].lower()
+    return found
+
+
+def plugins(root: Path) -> dict[str, set[str]]:
+    """The resource plugins that a project pins: name → versions."""
+    found: dict[str, set[str]] = {}
+    for archive in read(root / PLUGINS):
+        if parts := _PLUGIN.match(archive):
+            found.setdefault(parts["name"], set()).add(parts["version"])
+    return found
