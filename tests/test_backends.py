@@ -349,11 +349,10 @@ def test_a_job_that_failed_is_remembered_until_one_ends_well(stack: Stack) -> No
 
 
 @on_file
-def test_a_held_command_keeps_its_exit_code_and_leaves_no_mark(stack: Stack) -> None:
+def test_a_held_command_keeps_its_exit_code_and_its_output(stack: Stack) -> None:
     done = stack.hold("sh", "-c", "pulumi version && exit 3", **RUN_1)
     assert done.returncode == 3
     assert re.fullmatch(r"v?\d+\.\d+\.\d+\n", done.stdout)
-    assert locks.TAG not in stack.pulumi("stack", "tag", "ls", "--json", "-s", "dev").stdout
 
 
 @on_file

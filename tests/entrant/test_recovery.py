@@ -3,11 +3,15 @@
 import json
 import subprocess
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 import local_azure
 from entrant.facts.marks import of_stack
-from entrant.recovery import unfinished
+from entrant.recovery import checkpoints, unfinished
 from entrant.rehearsal import Rehearsal
 from tests.conftest import Project
 from tests.local_azure.conftest import Client
@@ -233,3 +237,76 @@ def checkpoint(estate: Estate, state: dict[str, Any]) -> None:
     written = json.loads(file.read_text())
     written["checkpoint"]["latest"] = state["deployment"]
     file.write_text(json.dumps(written))
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "empty": lambda file: file.write_bytes(b""),
+    "cut off": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "zeroes": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+    "null": lambda file: file.write_text("null"),
+    "with empty attributes": lambda file: Path(f"{file}.attrs").touch(),
+}
+"""Ways in which a crash leaves the file of a state."""
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_a_state_that_cannot_be_read_is_seen_and_its_newest_backup_found(tmp_path: Path, way: str) -> None:
+    file = tmp_path / ".pulumi" / "stacks" / "entrant" / "dev.json"
+    states = {
+        file: "2026-11-26T10:00:00Z",
+        file.with_name("dev.json.bak"): "2026-11-26T09:00:00Z",
+        tmp_path / ".pulumi" / "backups" / "entrant" / "dev" / "dev.1.json": "2026-11-25T10:00:00Z",
+        tmp_path / ".pulumi" / "history" / "entrant" / "dev" / "dev-1.checkpoint.json": "2026-11-26T09:30:00Z",
+    }
+    for place, moment in states.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        latest = {"manifest": {"time": moment}, "resources": [{}, {}]}
+        place.write_text(json.dumps({"version": 3, "checkpoint": {"stack": "dev", "latest": latest}}))
+    BROKEN[way](tmp_path / ".pulumi" / "backups" / "entrant" / "dev" / "dev.1.json")
+    assert checkpoints.unreadable(file) is None
+    BROKEN[way](file)
+    if "attributes" in way:
+        assert Path(f"{file}.attrs") in checkpoints.broken_attributes(tmp_path)
+        return
+    assert checkpoints.unreadable(file) == f"dev.json is {'empty' if way == 'empty' else 'no state of Pulumi'}"
+    first, *rest = checkpoints.backups(file)
+    assert (first.file.name, first.resources) == ("dev-1.checkpoint.json", 2)
+    assert [backup.file.name for backup in rest] == ["dev.json.bak"]
+    kept = checkpoints.restore(file, first)
+    assert checkpoints.unreadable(file) is None and kept.exists()
+
+
+def test_a_rehearsal_whose_state_cannot_be_read_says_so_and_starts_over(project: Project) -> None:
+    estate = small(project, "broken")
+    [file] = (estate.rehearsal.folder / "state" / ".pulumi" / "stacks").rglob("broken.json")
+    Path(f"{file}.attrs").touch()  # of no use to Pulumi, which stops at it all the same
+    again = project.entrant("rehearse", "broken", "--propagation", "0")
+    assert (again.returncode, "no changes" in again.stdout + again.stderr) == (0, True), again.stderr
+    file.write_bytes(b"")
+    again = project.entrant("rehearse", "broken", "--propagation", "0")
+    assert again.returncode == 0, again.stderr
+    said = again.stdout + again.stderr
+    assert (
+        "The last run cannot be gone on with: its state cannot be read (broken.json is empty); starting over." in said
+    )
+    file.write_bytes(file.read_bytes()[:100])
+    assert project.entrant("rehearse", "broken", "--down").returncode == 0
+    assert not estate.rehearsal.folder.exists()
+
+
+def test_the_backup_of_a_state_is_put_back_with_consent_and_the_rest_is_found(project: Project) -> None:
+    estate = small(project, "restored")
+    [file] = (estate.rehearsal.folder / "state" / ".pulumi" / "stacks").rglob("restored.json")
+    before = estate.ids()
+    file.write_bytes(b"")
+    failed = estate.entrant("drift")
+    assert "`python3 -m entrant recover -s STACK` offers the last state that can be read" in failed.stderr
+    looked = estate.entrant("recover", "--dry-run", "--settle", "0")
+    assert looked.returncode == 7 and file.read_bytes() == b"", looked.stderr
+    assert "! the state of restored cannot be read: restored.json is empty" in looked.stdout
+    assert "+ put the state of 2" in looked.stdout
+    done = estate.entrant("recover", "--yes", "--settle", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert estate.ids() == before
+    estate.pulumi("up", "--yes", "--skip-preview")
+    estate.pulumi("preview", "--expect-no-changes")
