@@ -134,7 +134,7 @@ class Duration(click.ParamType[dt.timedelta]):
             return value
         try:
             if value.isdigit() and not self.bare:
-                raise ValueError("expected a duration with its unit, such as 90d, 12h, 10m or 2w")
+                raise ValueError("expected a duration such as 90d, 12h, 10m or 2w, with its unit")
             return times.duration(value)
         except ValueError as error:
             self.fail(f'{error}; found "{value}"', param, ctx)
