@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from local_azure.kql.syntax import KqlError
+from local_azure.kql.errors import KqlError
 
 MOST_ROWS = 500_000
 """The Log Analytics query API's own limit on rows of one answer."""

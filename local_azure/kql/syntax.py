@@ -1,13 +1,13 @@
-"""Tokens of a query, the reader that walks over them, and errors that know their place."""
+"""Tokens of a query, and the reader that walks over them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-if TYPE_CHECKING:
-    from local_azure.kql.budget import Budget
+from local_azure.kql.budget import Budget
+from local_azure.kql.errors import KqlError, wrong
 
 LONGEST_QUERY = 1_000_000
 
@@ -48,18 +48,6 @@ _TOKEN = re.compile(
 )
 
 
-class KqlError(Exception):
-    """A query is wrong, or costs too much.
-
-    `kind` is `SyntaxError` or `SemanticError`, `code` Kusto's such as SYN0002; `position` counts characters from the query's
-    begin, or is -1 where there is none; `token` is the text there.
-    """
-
-    def __init__(self, kind: str, code: str, message: str, position: int = -1, token: str = "") -> None:
-        super().__init__(message)
-        self.kind, self.code, self.message, self.position, self.token = kind, code, message, position, token
-
-
 @dataclass(frozen=True, slots=True)
 class Token:
     """A word of the query: `kind` is string, timespan, number, name, mark or end; `at` its place."""
@@ -83,17 +71,6 @@ def tokenize(text: str) -> list[Token]:
             tokens.append(Token(kind, found.group(), at))
         at = found.end()
     return [*tokens, Token("end", "", len(text))]
-
-
-def wrong(token: str, at: int) -> NoReturn:
-    """Refuse a query at a token that cannot stand there."""
-    what = f"'{token[:100]}'" if token else "the end of the query"
-    raise KqlError("SyntaxError", "SYN0002", f"Query could not be parsed at {what}", at, token[:100])
-
-
-def semantic(message: str, code: str = "SEM0100") -> NoReturn:
-    """Refuse a query that can be parsed and makes no sense."""
-    raise KqlError("SemanticError", code, message)
 
 
 def unescaped(text: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from local_azure.kql import KqlError, evaluate
-from local_azure.kql.functions import AGGREGATES, FUNCTIONS, Function
+from local_azure.kql.functions import AGGREGATES, FUNCTIONS
+from local_azure.kql.signatures import Function
 from tests.clients import installing
 from tests.local_azure.test_kql import NOW, Fixed
 
