@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 import local_azure
-from entrant import engine
+from entrant import config, engine
 from entrant.config import schema
 from entrant.rehearsal import environ, users_home
 from local_azure import plugins
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 
 SAMPLES = yaml.safe_load(Path(__file__).with_name("vocabulary.yaml").read_text("utf-8"))
 STACK = "vocabulary"
@@ -38,18 +38,6 @@ ELSEWHERE = {
     "apps.*.adopt": "as above",
     "apps.*.roles[].adopt": "as above",
     "apps.*.roles[].on_remove": "as above; it goes with adopt",
-    **dict.fromkeys(
-        (
-            "apps.*.renamed_from",
-            "apps.*.app_roles.*.renamed_from",
-            "apps.*.api.scopes.*.renamed_from",
-            "apps.*.certificates.*.renamed_from",
-            "apps.*.federated[].renamed_from",
-            "role_definitions.*.renamed_from",
-        ),
-        "test_new_names_in_the_file_change_nothing_in_the_cloud: a name before is no setting",
-    ),
-    "apps.*.change_adopted": "test_what_is_taken_over_is_not_changed_unless_the_app_says_so: it goes with adopt",
     "cloud": "a stack stays in its cloud, and the local Azure is of one",
     "defaults": "the keys of an app, merged into each before anything is declared",
     "drift": "no resource: what `drift` leaves out",
@@ -82,7 +70,12 @@ ROLES = (
 )
 TRUSTS: tuple[dict[str, Any], ...] = (
     {"github": {"repository": "contoso/form", "branch": "{n}"}},
-    {"azure_devops": {"issuer": "https://devops.example.com", "subject": "/eid1/c/pub/{n}"}},
+    {
+        "azure_devops": {
+            "issuer": f"https://login.microsoftonline.com/{SUBSCRIPTION}/v2.0",
+            "subject": "/eid1/c/pub/t/{n}",
+        }
+    },
     {"gitlab": {"project": "contoso/form", "branch": "{n}"}},
     {"kubernetes": {"issuer": "https://k8s.example.com", "namespace": "form", "service_account": "{n}"}},
     {"hcp_terraform": {"organization": "form", "workspace": "{n}", "run_phase": "plan"}},
@@ -202,6 +195,16 @@ def test_every_key_of_the_vocabulary_has_a_sample_that_sets_changes_and_takes_it
         for key in tried - {"apps", "scopes", "subscription"}
     }
     assert [key for key in sorted(count) if len(without.get(key, ())) == count[key]] == [], "never taken away"
+
+
+def test_each_state_of_the_samples_is_valid(tmp_path: Path) -> None:
+    for folder in ("config", "examples"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(ROOT / "examples" / "logo.png", tmp_path / "examples")
+    samples = Cycle(Project(tmp_path), "stand-in")
+    for name in ("first", "second", "without"):
+        samples.write(name)
+        assert len(config.load(samples.stack, root=tmp_path).apps) == len(APPS)
 
 
 def _certificate(name: str) -> str:
