@@ -253,7 +253,7 @@ class AppIdentity(pulumi.ComponentResource):
         was = args.get("renamed_from", [])
         # Its name in Azure never changes, so one that is renamed keeps the first; what it trusts is unique in the app, so
         # one that is replaced goes before the next comes.
-        display_name = was[0] if was else key
+        display_name = self._name_in_azure("claims" in args, key, was)
         if "claims" in args:
             return azuread.ApplicationFlexibleFederatedIdentityCredential(
                 f"{name}/{key}",
@@ -289,6 +289,19 @@ class AppIdentity(pulumi.ComponentResource):
                 delete_before_replace=True,
             ),
         )
+
+    def _name_in_azure(self, flexible: bool, key: str, was: Sequence[str]) -> str:
+        """A federated credential's name in Azure: the first it had.
+
+        Pulumi has two types for what is of one kind in Azure, where no two of an app have one name. One that goes from a subject to
+        claims, or back, is made before the other goes, so it gets a name of its own and keeps that.
+        """
+        first = was[0] if was else key
+        names = [f"{app}{join}{old}" for app in self.names for old in (key, *was) for join in "/-"]
+        own, other = (_FLEXIBLE, _FEDERATED) if flexible else (_FEDERATED, _FLEXIBLE)
+        apart = f"{first[:110]}-{'claims' if flexible else 'subject'}"
+        held, going = (self._state.get(type_, names).get("displayName") for type_ in (own, other))
+        return apart if held == apart or (held is None and going == first) else first
 
     def _consent(self, name: str, key: str, args: PermissionArgs) -> None:
         """Admin consent: an app-role assignment for each application permission, one grant for the delegated ones."""

@@ -114,9 +114,7 @@ def form_pairs() -> dict[str, dict[str, Any]]:
         app = apps.setdefault(f"trust-forms-{number % 7}", {"first": {"federated": []}, "second": {"federated": []}})
         for trust, state in zip(pair, app.values(), strict=True):
             own = json.loads(json.dumps(trust).replace("{n}", f"n{number}"))
-            # A flexible credential is another resource, made before the plain one goes; in one app no two have the same name.
-            name = f"form-{number}-flexible" if "claims" in trust else f"form-{number}"
-            state["federated"].append({"name": name, **own})
+            state["federated"].append({"name": f"form-{number}", **own})
     return apps
 
 

@@ -362,9 +362,11 @@ def _principal(app: App) -> Callable[[Directory], Sight]:
 def _credential(app: App, declared: Mapping[str, Any]) -> Callable[[Directory], Sight]:
     def look(directory: Directory) -> Sight:
         if declared["kind"] == "federated":
-            found = [entry for entry in directory.federated(app) if entry["name"] == declared["name"]]
+            # One that was renamed in the file keeps its name in Azure.
+            key = str(declared.get("key_id")).lower()
+            found = [entry for entry in directory.federated(app) if entry["id"].lower() == key]
             if not found:
-                raise Missing("the registration has no federated credential of this name")
+                raise Missing(f"the registration has no federated credential with the id {key}")
             for part in ("issuer", "subject"):
                 if declared.get(part) and declared[part] != found[0].get(part):
                     raise Missing(f"its {part} is {found[0].get(part)}, and not {declared[part]} as declared")

@@ -118,9 +118,9 @@ class _Seeing:
 
     def _credentials(self, app: App) -> Iterator[Unmanaged]:
         yield from _keys(app, self.directory.registration(app), "")
-        names = {entry["name"] for entry in app.credentials if entry["kind"] == "federated"}
+        declared = {str(entry["key_id"]).lower() for entry in app.credentials if entry["kind"] == "federated"}
         for entry in self.directory.federated(app):
-            if entry["name"] not in names:
+            if entry["id"].lower() not in declared:
                 what = f"{entry['name']}, {entry['issuer']} {entry.get('subject') or ''}".rstrip()
                 yield Unmanaged(app.name, "federated credential", what, entry["id"])
 

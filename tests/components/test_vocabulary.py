@@ -212,6 +212,37 @@ def test_claims_make_a_flexible_federated_credential(tmp_path: Path) -> None:
     assert credential.inputs["audience"] == "api://AzureADTokenExchange"
 
 
+@pytest.mark.parametrize(
+    ("line", "kind", "apart"),
+    [
+        ("claims: \"claims['sub'] matches 'x'\"", "ApplicationFlexibleFederatedIdentityCredential", "any-claims"),
+        ("subject: x", "ApplicationFederatedIdentityCredential", "any-subject"),
+    ],
+)
+def test_a_credential_that_goes_from_subject_to_claims_or_back_does_not_meet_itself(
+    tmp_path: Path, line: str, kind: str, apart: str
+) -> None:
+    """Pulumi makes the new one first, and in Azure no two of an app have one name."""
+    kinds = {"ApplicationFlexibleFederatedIdentityCredential", "ApplicationFederatedIdentityCredential"}
+    (other,) = kinds - {kind}
+
+    def name(*held: tuple[str, str]) -> str:
+        state = {
+            f"urn:pulumi:s::p::entrant:index:AppIdentity${azuread(type_)}::a/any": {
+                "type": azuread(type_),
+                "outputs": {"displayName": shown},
+            }
+            for type_, shown in held
+        }
+        lines = f"federated: [{{name: any, issuer: https://token.actions.githubusercontent.com, {line}}}]"
+        return str(app(tmp_path, lines, state=state).one(azuread(kind), "a/any").inputs["displayName"])
+
+    assert name() == name((kind, "any")) == "any"
+    assert name((other, "any")) == apart
+    assert name((kind, apart)) == name((kind, apart), (other, "any")) == apart, "it keeps its name"
+    assert name((other, f"any-{'subject' if apart == 'any-claims' else 'claims'}")) == "any", "that is free"
+
+
 CONSENT = (
     "permissions: [{api: Microsoft Graph, application: [User.Read.All], delegated: [openid, email], consent: true}]"
 )

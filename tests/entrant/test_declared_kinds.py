@@ -130,10 +130,12 @@ def delegated(estate: Estate, app: App, made: bool) -> App:
 
 def federated(estate: Estate, app: App, made: bool) -> App:
     declared = {"name": "github-dev", "issuer": "https://issuer.example", "subject": "repo:contoso/obs:environment:dev"}
+    key = str(uuid.uuid4())
     if made:
-        body = declared | {"audiences": ["api://AzureADTokenExchange"]}
-        estate.client.graph("POST", f"/applications/{app.object_id}/federatedIdentityCredentials", body)
-    credential = {"kind": "federated", "key_id": None} | declared
+        body = declared | {"name": "name-in-azure", "audiences": ["api://AzureADTokenExchange"]}
+        path = f"/applications/{app.object_id}/federatedIdentityCredentials"
+        key = estate.client.graph("POST", path, body)["id"]
+    credential = {"kind": "federated", "key_id": key} | declared
     return replace(app, secret=None, credentials=(*app.credentials, credential))
 
 

@@ -55,6 +55,24 @@ def test_what_nobody_declared_is_found(azure: local_azure.LocalAzure, who: deplo
     assert added["secretText"] not in str(found)
 
 
+def test_a_federated_credential_is_known_by_its_id_whatever_it_is_called_in_azure(
+    azure: local_azure.LocalAzure, who: deployer.Deployer
+) -> None:
+    """One that was renamed in the file keeps its name in Azure."""
+    estate = Estate(azure, "renamed")
+    app = estate.with_grants()
+    path = f"/applications/{app.object_id}/federatedIdentityCredentials"
+    ids = []
+    for name in ("first-name", "by-hand"):
+        body = {"name": name, "issuer": "https://i.example.com", "subject": name, "audiences": ["a"]}
+        ids.append(estate.client.graph("POST", path, body)["id"])
+    declared = {"kind": "federated", "name": "second-name", "key_id": ids[0]}
+    app = replace(app, credentials=(*app.credentials, declared))
+    assert [(item.kind, item.id) for item in unmanaged.look(stack(app), who).found] == [
+        ("federated credential", ids[1])
+    ]
+
+
 def test_an_assignment_whose_principal_is_gone_is_an_orphan(
     azure: local_azure.LocalAzure, who: deployer.Deployer
 ) -> None:
