@@ -35,7 +35,7 @@ STACK = "vocabulary"
 SUBSCRIPTION = SAMPLES["environment"]["always"]["subscription"]
 ELSEWHERE = {
     "adopt": "it needs ids of what exists: test_what_was_made_by_hand_is_taken_over_by_id_and_kept_on_removal",
-    "change_adopted": "it goes with adopt",
+    "change_adopted": "it goes with adopt: test_what_is_taken_over_is_not_changed_unless_the_app_says_so",
     "apps.*.roles[].on_remove": "it goes with adopt",
     "cloud": "a stack stays in its cloud, and the local Azure is of one",
     "defaults": "the keys of an app, merged into each before anything is declared",
@@ -43,7 +43,7 @@ ELSEWHERE = {
     "extends": "no resource: another file that is merged",
     "limits": "no resource: what validate refuses",
     "policy": "no resource: what validate reports",
-    "renamed_from": "it stays where it was set, and changes nothing in the cloud",
+    "renamed_from": "it stays where it was set: test_new_names_in_the_file_change_nothing_in_the_cloud",
     "tenant": "no resource: a run signed in elsewhere stops",
 }
 """Keys, with all below them, that no sample sets, and why."""
