@@ -15,18 +15,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from entrant.facts import apis, risks
+from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.errors import codes, find
 from entrant.facts.roles import BuiltInRole
 from entrant.facts.scopes import parse_scope
 from local_azure import LocalAzure, first_party
+from local_azure.resources import permissions_of
 from local_azure.visits import refuse_strangers
 from local_azure.wire import Call, Reply
 from local_azure.world import World
 
 Doc = dict[str, Any]
 
-MOST_APPS = 300
-MOST_GRANTS = 1000
+MOST_APPS = 1000
+MOST_GRANTS = 5000
 MOST_NEWS = 300
 ON_PURPOSE = {
     "cause": "a fault rule of this local Azure did this on purpose",
@@ -108,9 +111,10 @@ def explained(entry: Doc) -> Doc:
 
 
 def overview(world: World) -> Doc:
-    """The tenant, its apps and its grants, of both the newest up to `MOST_APPS` and `MOST_GRANTS`; never a secret.
+    """The tenant, its newest `MOST_APPS` apps, and of the newest `MOST_GRANTS` grants those of all but the other apps.
 
-    Times are seconds since 1970 of the local Azure's clock; `effective` is when something new begins to work.
+    Never a secret. Times are seconds since 1970 of the local Azure's clock; `effective` is when something new begins to work.
+    `danger` says why a grant or permission is dangerous, in the words of the review; `None` when it is not.
     """
     deployer = json.loads(world.store.setting("deployer") or "{}")
     state = world.store.path.parent
@@ -127,6 +131,8 @@ def overview(world: World) -> Doc:
         client_secret="",
     )
     variables = azure.environment(bundle=state / "bundle.pem")
+    apps = world.directory.newest("application", MOST_APPS)
+    shown = {doc["appId"] for doc in apps}
     return {
         "tenant": {
             "id": world.tenant_id,
@@ -138,10 +144,10 @@ def overview(world: World) -> Doc:
             ],
             "variables": {name: value for name, value in variables.items() if not name.endswith("SECRET")},
         },
-        "apps": [_app(world, doc) for doc in world.directory.newest("application", MOST_APPS)],
+        "apps": [_app(world, doc) for doc in apps],
         "apps_in_all": world.directory.count("application"),
-        "grants": list(_grants(world)),
-        "grants_in_all": world.resources.count_assignments(),
+        "grants": [*_grants(world, shown), *_directory_roles(world, shown)],
+        "grants_in_all": world.resources.count_assignments() + world.directory.count("roleAssignment"),
     }
 
 
@@ -153,6 +159,7 @@ def _app(world: World, doc: Doc) -> Doc:
         "client_id": doc["appId"],
         "name": doc["displayName"],
         "principal": principal and principal["id"],
+        "tags": doc.get("tags") or [],
         "enabled": principal is not None and principal.get("accountEnabled") is not False,
         "credentials": [one for owner in owners for one in _credentials(world, owner)],
         "permissions": _permissions(world, doc, principal),
@@ -205,6 +212,7 @@ def _permissions(world: World, application: Doc, principal: Doc | None) -> list[
             "name": name,
             "declared": (api, kind, name) in declared,
             "consented": (api, kind, name) in consents,
+            "danger": risks.of_permission(name) if api == apis.GRAPH else None,
         }
         for api, kind, name in declared | consents
     ]
@@ -224,12 +232,18 @@ def _consents(world: World, principal: str) -> dict[tuple[str, str, str], None]:
 
 def _names(world: World, api: str, kind: str) -> dict[str, str]:
     """The permissions that an API offers, by id."""
-    offered = first_party.app_roles(api) if kind == "application" else first_party.permission_scopes(api)
-    if offered:
-        return {one["id"]: one["value"] for one in offered}
+    if offered := _offered(api, kind):
+        return offered
     doc = next(iter(world.directory.find("servicePrincipal", "appId", api)), {})
     own = doc.get("appRoles" if kind == "application" else "oauth2PermissionScopes") or []
     return {one["id"].lower(): one.get("value") or one["id"] for one in own}
+
+
+@cache
+def _offered(api: str, kind: str) -> dict[str, str]:
+    """The permissions that an API of Microsoft offers, by id; none for any other API."""
+    offered = first_party.app_roles(api) if kind == "application" else first_party.permission_scopes(api)
+    return {one["id"]: one["value"] for one in offered}
 
 
 def _api_name(world: World, api: str) -> str:
@@ -239,28 +253,64 @@ def _api_name(world: World, api: str) -> str:
     return str(doc.get("displayName", api))
 
 
-def _grants(world: World) -> Iterable[Doc]:
-    """The role assignments, oldest first."""
+def _grants(world: World, apps: set[str]) -> Iterable[Doc]:
+    """The role assignments, oldest first, of these apps and of whatever is no app."""
     delay = world.propagation("roles")
-    principals: dict[str, Doc] = {}
+    principals: dict[str, Doc | None] = {}
     for one in world.resources.newest_assignments(MOST_GRANTS):
-        scope, role = parse_scope(one.scope), world.resources.role(one.role)
         if one.principal not in principals:
-            doc = world.directory.get(one.principal)
-            principals[one.principal] = {
-                "id": one.principal,
-                "kind": world.directory.kind_of(one.principal),
-                "name": doc.get("displayName") if doc else None,
-            }
+            principals[one.principal] = _principal(world, one.principal, apps)
+        if principals[one.principal] is None:
+            continue
+        scope, role = parse_scope(one.scope), world.resources.role(one.role)
+        custom = {} if role is None or isinstance(role, BuiltInRole) else role["properties"]
+        name = role.name if isinstance(role, BuiltInRole) else custom.get("roleName", one.role)
+        conditional = bool(one.doc.get("condition"))
+        dangers = [
+            None if conditional else risks.of_role(name, one.role, permissions_of(custom.get("permissions", []))),
+            risks.of_scope(name, scope),
+        ]
         yield {
             "id": one.name,
             "principal": principals[one.principal],
-            "role": role.name
-            if isinstance(role, BuiltInRole)
-            else role["properties"]["roleName"]
-            if role
-            else one.role,
+            "role": name,
             "scope": {"id": scope.id, "name": scope.name, "kind": scope.kind, "type": scope.resource_type},
             "effective": one.created + delay,
-            "conditional": bool(one.doc.get("condition")),
+            "conditional": conditional,
+            "danger": "; ".join(filter(None, dangers)) or None,
         }
+
+
+def _directory_roles(world: World, apps: set[str]) -> Iterable[Doc]:
+    """The assignments of directory roles, oldest first, of these apps and of whatever is no app."""
+    for _, one in world.directory.scan("roleAssignment"):
+        principal = _principal(world, one["principalId"], apps)
+        if principal is None:
+            continue
+        role = find_directory_role(one["roleDefinitionId"])
+        own = world.directory.get(one["roleDefinitionId"], "roleDefinition") or {}
+        whole = one["directoryScopeId"] == "/"
+        unit = {} if whole else world.directory.get(one["directoryScopeId"].rpartition("/")[2]) or {}
+        yield {
+            "id": one["id"],
+            "principal": principal,
+            "role": role.name if role else own.get("displayName", one["roleDefinitionId"]),
+            "scope": {
+                "id": "directory" + one["directoryScopeId"],
+                "name": "Whole directory" if whole else unit.get("displayName", one["directoryScopeId"]),
+                "kind": "directory",
+                "type": "Microsoft Entra",
+            },
+            "effective": 0.0,
+            "conditional": False,
+            "danger": risks.of_directory_role(role) if role else None,
+        }
+
+
+def _principal(world: World, object_id: str, apps: set[str]) -> Doc | None:
+    """Who has a grant; `None` for an app that is none of these."""
+    directory = world.directory
+    doc, kind = directory.get(object_id) or {}, directory.kind_of(object_id)
+    if kind == "servicePrincipal" and doc["appId"] not in apps and directory.find("application", "appId", doc["appId"]):
+        return None
+    return {"id": object_id.lower(), "kind": kind, "name": doc.get("displayName")}
