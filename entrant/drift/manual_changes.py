@@ -192,7 +192,8 @@ def _consent(change: Change, side: Side, app: App | None) -> str:
     scopes = side.get("claimValues")
     if isinstance(scopes, list):
         return f"{' '.join(map(str, scopes))} (delegated, for every user)"
-    names = [entry["name"] for entry in (app.permissions if app else ()) if change.name.endswith(f"-{entry['name']}")]
+    declared = [str(entry["name"]) for entry in (app.permissions if app else ())]
+    names = [name for name in declared if change.name.endswith((f"/{name}", f"-{name}"))]  # "-": before the next `up`
     return f"{max(names, key=len, default=side.get('appRoleId'))} at {side.get('resourceDisplayName')}"
 
 

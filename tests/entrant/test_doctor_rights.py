@@ -274,6 +274,7 @@ UNTOUCHED = {
     "defaults": "part of apps",
     "on_remove": "an option of Pulumi",
     "protect": "an option of Pulumi",
+    "change_adopted": "says what may become of what `adopt` names",
     "apps": "each key of it below",
     "allow_privileged": "checked by validate",
     "reason": "checked by validate",
