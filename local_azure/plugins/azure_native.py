@@ -11,13 +11,13 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote, urljoin
 
 import requests
 
+from local_azure.plugins.azure_native_types import ARM, TYPES, Arm
 from local_azure.plugins.schema import DEFAULTS, Change, Prop, ResourceType, check
 from local_azure.plugins.server import Checked, Partial, Read, Resource
 from local_azure.plugins.session import ApiError, PluginError, Session
@@ -25,131 +25,6 @@ from local_azure.plugins.values import UNKNOWN, Properties
 
 _CREATE_BEFORE_DELETE = "__createBeforeDelete"
 _API_VERSION = "azureApiVersion"
-
-
-def _string(wire: str = "", **flags: Any) -> Prop:
-    return Prop(kind="string", wire=wire, **flags)
-
-
-def _strings(wire: str, **flags: Any) -> Prop:
-    return Prop(kind="list", wire=wire, each=Prop(kind="string"), **flags)
-
-
-def _out(wire: str, kind: str = "string", **flags: Any) -> Prop:
-    return Prop(kind=kind, wire=wire, output_only=True, **flags)  # type: ignore[arg-type]
-
-
-def _matches(pattern: str) -> Callable[[Any], str | None]:
-    compiled = re.compile(pattern)
-    return lambda value: None if compiled.search(value) else f"does not match expression '{pattern}'"
-
-
-_AUDIT = {
-    "createdBy": _out("properties.createdBy"),
-    "createdOn": _out("properties.createdOn"),
-    "updatedBy": _out("properties.updatedBy"),
-    "updatedOn": _out("properties.updatedOn"),
-}
-_NAMED = {"name": _out("name"), "type": _out("type")}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arm:
-    """How a type is reached: its path (``{scope}`` may hold slashes), its API version, and how it is named when unnamed."""
-
-    path: str
-    api_version: str
-    name_input: str
-    naming: str
-    path_inputs: tuple[str, ...]
-
-
-_ROWS: dict[str, tuple[Arm, dict[str, Prop]]] = {
-    "azure-native:authorization:RoleAssignment": (
-        Arm(
-            path="/{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
-            api_version="2022-04-01",
-            name_input="roleAssignmentName",
-            naming="uuid",
-            path_inputs=("scope", "roleAssignmentName"),
-        ),
-        {
-            "condition": _string("properties.condition"),
-            "conditionVersion": _string("properties.conditionVersion"),
-            "delegatedManagedIdentityResourceId": _string("properties.delegatedManagedIdentityResourceId"),
-            "description": _string("properties.description"),
-            "principalId": _string("properties.principalId", required=True, force_new=True),
-            "principalType": _string("properties.principalType"),
-            "roleAssignmentName": _string(required=True, force_new=True),
-            "roleDefinitionId": _string("properties.roleDefinitionId", required=True),
-            "scope": _string(required=True, force_new=True),
-            **_AUDIT,
-            **_NAMED,
-        },
-    ),
-    "azure-native:authorization:RoleDefinition": (
-        Arm(
-            path="/{scope}/providers/Microsoft.Authorization/roleDefinitions/{roleDefinitionId}",
-            api_version="2022-05-01-preview",
-            name_input="roleDefinitionId",
-            naming="uuid",
-            path_inputs=("scope", "roleDefinitionId"),
-        ),
-        {
-            "assignableScopes": _strings("properties.assignableScopes"),
-            "description": _string("properties.description"),
-            "permissions": Prop(
-                kind="list",
-                wire="properties.permissions",
-                each=Prop(
-                    kind="object",
-                    fields={
-                        "actions": _strings("actions"),
-                        "dataActions": _strings("dataActions"),
-                        "notActions": _strings("notActions"),
-                        "notDataActions": _strings("notDataActions"),
-                        "condition": _out("condition"),
-                        "conditionVersion": _out("conditionVersion"),
-                    },
-                ),
-            ),
-            "roleDefinitionId": _string(required=True, force_new=True),
-            "roleName": _string("properties.roleName"),
-            "roleType": _string("properties.type"),
-            "scope": _string(required=True, force_new=True),
-            **_AUDIT,
-            **_NAMED,
-        },
-    ),
-    "azure-native:resources:ResourceGroup": (
-        Arm(
-            path="/subscriptions/{subscriptionId}/resourcegroups/{resourceGroupName}",
-            api_version="2024-03-01",
-            name_input="resourceGroupName",
-            naming="random",
-            path_inputs=("resourceGroupName",),
-        ),
-        {
-            "location": _string("location", required=True, force_new=True),
-            "managedBy": _string("managedBy"),
-            "resourceGroupName": _string(required=True, force_new=True, checks=(_matches(r"^[-\w\._\(\)]+$"),)),
-            "tags": Prop(kind="map", wire="tags"),
-            "properties": Prop(
-                kind="object",
-                wire="properties",
-                output_only=True,
-                fields={"provisioningState": _out("provisioningState")},
-            ),
-            **_NAMED,
-        },
-    ),
-}
-
-TYPES: dict[str, ResourceType] = {
-    token: ResourceType(token=token, family="arm", props=props, id_format=arm.path)
-    for token, (arm, props) in _ROWS.items()
-}
-"""Every azure-native resource type the stand-in covers, by type token."""
 
 
 class AzureNative:
@@ -199,7 +74,7 @@ class AzureNative:
 
     def check(self, resource: Resource, old: Mapping[str, Any], seed: bytes) -> Checked:
         """Names and API version filled in, and mistakes."""
-        arm = _ROWS[resource.rtype.token][0]
+        arm = ARM[resource.rtype.token]
         news = {name: value for name, value in resource.inputs.items() if value is not None}
         version = news.pop(_API_VERSION, arm.api_version)
         flag = news.pop(_CREATE_BEFORE_DELETE, None)
@@ -240,7 +115,7 @@ class AzureNative:
         for name in ("name", "location"):
             if name in resource.state:
                 planned[name] = resource.state[name]
-        planned[_API_VERSION] = _ROWS[resource.rtype.token][0].api_version
+        planned[_API_VERSION] = ARM[resource.rtype.token].api_version
         return planned
 
     def create(self, resource: Resource) -> tuple[str, Properties]:
@@ -293,7 +168,7 @@ class AzureNative:
             method,
             self.session.cloud.resource_manager + path,
             audience=self.session.cloud.audience,
-            params={"api-version": _ROWS[rtype.token][0].api_version},
+            params={"api-version": ARM[rtype.token].api_version},
             accept=accept,
             body=body,
             retry_if=lambda error: error.status == 409 and error.code == "AnotherOperationInProgress",
@@ -347,7 +222,7 @@ class AzureNative:
                 session.wait(1)
 
     def _path(self, rtype: ResourceType, inputs: Mapping[str, Any]) -> str:
-        arm = _ROWS[rtype.token][0]
+        arm = ARM[rtype.token]
         path = arm.path.replace("{subscriptionId}", quote(self.session.settings.subscription_id, safe=""))
         for name in arm.path_inputs:
             value = str(inputs[name])
@@ -356,7 +231,7 @@ class AzureNative:
         return re.sub("^//+", "/", path)
 
     def _path_inputs(self, rtype: ResourceType, resource_id: str) -> Properties:
-        arm = _ROWS[rtype.token][0]
+        arm = ARM[rtype.token]
         pattern = re.escape(arm.path)
         for name in (*arm.path_inputs, "subscriptionId"):
             value = f"(?P<{name}>.*)" if name == "scope" else f"(?P<{name}>[^/]+)"
@@ -379,7 +254,7 @@ class AzureNative:
         state = _present(rtype.props, body)
         if isinstance(scope := (body.get("properties") or {}).get("scope"), str) and "scope" in rtype.props:
             state["scope"] = scope
-        state[_API_VERSION] = _ROWS[rtype.token][0].api_version
+        state[_API_VERSION] = ARM[rtype.token].api_version
         return state
 
     def _read_back(self, resource: Resource, resource_id: str, made: Properties) -> Properties:
@@ -407,7 +282,7 @@ class AzureNative:
 
     def _getter(self, token: str) -> Callable[[Mapping[str, Any]], Properties]:
         rtype = TYPES[token]
-        arm = _ROWS[token][0]
+        arm = ARM[token]
 
         def get(arguments: Mapping[str, Any]) -> Properties:
             missing = [name for name in arm.path_inputs if arguments.get(name) is None]

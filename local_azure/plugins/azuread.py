@@ -13,7 +13,6 @@ from local_azure.plugins.schema import (
     ResourceType,
     check,
     diff,
-    from_wire,
     imported_inputs,
     plan,
     refreshed_inputs,
@@ -22,6 +21,7 @@ from local_azure.plugins.schema import (
 from local_azure.plugins.server import Checked, Partial, Read, Resource
 from local_azure.plugins.session import PluginError, Session
 from local_azure.plugins.values import Properties
+from local_azure.plugins.wire import from_wire
 
 PUBLISHED_APP_IDS = {
     "AzureActiveDirectoryGraph": "00000002-0000-0000-c000-000000000000",

@@ -21,7 +21,7 @@ Check = Callable[[Any], str | None]
 DEFAULTS = "__defaults"
 META = "__meta"
 _TIMEOUTS = "e2bfb730-ecaa-11e6-8f88-34363bc7c4c0"
-_EMPTY: dict[str, Any] = {"string": "", "bool": False, "int": 0}
+EMPTY: dict[str, Any] = {"string": "", "bool": False, "int": 0}
 _PLAIN: dict[str, Any] = {
     "string": str,
     "bool": bool,
@@ -240,7 +240,7 @@ def canonical(prop: Prop, value: Any) -> Any:
         each = prop.each or Prop(kind="string")
         return tuple(sorted((key, canonical(each, item)) for key, item in (value or {}).items()))
     if value is None:
-        value = prop.default if prop.default is not None else _EMPTY[prop.kind]
+        value = prop.default if prop.default is not None else EMPTY[prop.kind]
     return value.casefold() if prop.ignore_case and isinstance(value, str) else value
 
 
@@ -447,124 +447,3 @@ def _is_default(prop: Prop, value: Any) -> bool:
     if isinstance(value, Mapping):
         return set(value) <= {DEFAULTS}
     return value in (None, "", False, 0, [])
-
-
-# The service's JSON
-
-
-def to_wire(props: Mapping[str, Prop], values: Mapping[str, Any]) -> Properties:
-    """``values`` as the service's JSON; what is not set is sent as empty, so that it is cleared."""
-    body: Properties = {}
-    for name, prop in props.items():
-        if prop.wire and prop.is_input:
-            value = _to_wire(prop, values.get(name))
-            if not (value is None and prop.codec == "absent-when-unset"):
-                _put(body, prop.wire, value)
-    return body
-
-
-def _to_wire(prop: Prop, value: Any) -> Any:
-    if prop.codec in ("comma", "space"):
-        return ("," if prop.codec == "comma" else " ").join(value or []) or None
-    if prop.kind == "object":
-        if value is None and prop.codec == "absent-when-unset":
-            return {}
-        return to_wire(prop.fields, value or {})
-    if prop.kind in ("list", "set"):
-        each = prop.each or Prop(kind="string", blank="")
-        return [_to_wire(each, item) for item in value or []]
-    if prop.kind == "map":
-        return dict(value or {})
-    if value is None:
-        value = prop.default
-    if prop.kind == "bool":
-        return bool(value)
-    return value if value not in (None, "") else prop.blank
-
-
-def from_wire(props: Mapping[str, Prop], body: Mapping[str, Any]) -> Properties:
-    """The properties that ``body`` (the service's JSON) shows."""
-    return {name: _from_wire(prop, _get(body, prop.wire)) for name, prop in props.items() if prop.wire}
-
-
-def _from_wire(prop: Prop, value: Any) -> Any:
-    if prop.codec in ("comma", "space"):
-        parts = (value or "").split("," if prop.codec == "comma" else None)
-        return [part.strip() for part in parts if part.strip()]
-    if prop.kind == "object":
-        return from_wire(prop.fields, value or {})
-    if prop.kind in ("list", "set"):
-        each = prop.each or Prop(kind="string")
-        return [_from_wire(each, item) for item in value or []]
-    if prop.kind == "map":
-        return dict(value or {})
-    if value is None:
-        return prop.default if prop.kind == "int" and prop.default is not None else _EMPTY[prop.kind]
-    return value
-
-
-def _put(body: Properties, path: str, value: Any) -> None:
-    *parents, last = path.split(".")
-    for parent in parents:
-        body = body.setdefault(parent, {})
-    body[last] = value
-
-
-def _get(body: Mapping[str, Any], path: str) -> Any:
-    value: Any = body
-    for part in path.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part)
-    return value
-
-
-# Pulumi's schema of the package
-
-
-def package_schema(name: str, version: str, types: Mapping[str, ResourceType]) -> Properties:
-    """The package as Pulumi's schema describes it, for what the table covers: `pulumi import` writes programs from it."""
-    nested: Properties = {}
-    resources: Properties = {}
-    for token, rtype in types.items():
-        described = {
-            prop_name: _spec(prop, f"{token}{prop_name[0].upper()}{prop_name[1:]}", nested)
-            for prop_name, prop in rtype.props.items()
-        }
-        resources[token] = {
-            "properties": described,
-            "inputProperties": {prop_name: described[prop_name] for prop_name in rtype.inputs()},
-            "requiredInputs": sorted(rtype.required_inputs()),
-        }
-    return {
-        "name": name,
-        "version": version,
-        "meta": {"moduleFormat": "(.*)(?:/[^/]*)" if any("/" in token for token in types) else "(.*)"},
-        "types": nested,
-        "resources": resources,
-        "functions": {},
-    }
-
-
-def _spec(prop: Prop, token: str, nested: Properties) -> Properties:
-    spec: Properties
-    if prop.kind == "object":
-        nested[token] = {
-            "type": "object",
-            "properties": {
-                name: _spec(item, f"{token}{name[0].upper()}{name[1:]}", nested) for name, item in prop.fields.items()
-            },
-            "required": sorted(name for name, item in prop.fields.items() if item.required),
-        }
-        spec = {"$ref": f"#/types/{token}"}
-    elif prop.kind in ("list", "set"):
-        spec = {"type": "array", "items": _spec(prop.each or Prop(kind="string"), token, nested)}
-    elif prop.kind == "map":
-        spec = {"type": "object", "additionalProperties": {"type": "string"}}
-    else:
-        spec = {"type": {"string": "string", "bool": "boolean", "int": "integer"}[prop.kind]}
-    if prop.secret:
-        spec["secret"] = True
-    if prop.force_new:
-        spec["willReplaceOnChanges"] = True
-    return spec

@@ -20,7 +20,8 @@ import grpc
 from google.protobuf import any_pb2, empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from local_azure.plugins.schema import Change, ResourceType, package_schema
+from local_azure.plugins.package import package_schema
+from local_azure.plugins.schema import Change, ResourceType
 from local_azure.plugins.session import PluginError, Session, read_settings
 from local_azure.plugins.values import Properties, decode, encode, has_unknown
 

@@ -118,18 +118,6 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
             f'failed to read Azure environment "{environment}": it must be public, usgovernment or china, '
             f"even with a metadata host"
         )
-    certificate = b""
-    path, data = (
-        text("clientCertificatePath", "ARM_CLIENT_CERTIFICATE_PATH"),
-        text("clientCertificate", "ARM_CLIENT_CERTIFICATE"),
-    )
-    try:
-        if path:
-            certificate = Path(path).read_bytes()
-        elif data:
-            certificate = base64.b64decode(data)
-    except (OSError, ValueError) as error:
-        raise PluginError(f"{plugin}: reading the client certificate: {error}") from None
     settings = Settings(
         metadata_host=metadata_host.removeprefix("https://").rstrip("/"),
         tenant_id=text("tenantId", "ARM_TENANT_ID"),
@@ -138,7 +126,11 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
         environment=environment or "public",
         disable_instance_discovery=flag("disableInstanceDiscovery", "ARM_DISABLE_INSTANCE_DISCOVERY", False),
         client_secret=text("clientSecret", "ARM_CLIENT_SECRET"),
-        certificate=certificate,
+        certificate=_certificate(
+            plugin,
+            text("clientCertificatePath", "ARM_CLIENT_CERTIFICATE_PATH"),
+            text("clientCertificate", "ARM_CLIENT_CERTIFICATE"),
+        ),
         certificate_password=text("clientCertificatePassword", "ARM_CLIENT_CERTIFICATE_PASSWORD"),
         oidc_token=text("oidcToken", "ARM_OIDC_TOKEN"),
         oidc_token_file=text("oidcTokenFilePath", "ARM_OIDC_TOKEN_FILE_PATH"),
@@ -147,8 +139,21 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
         use_oidc=flag("useOidc", "ARM_USE_OIDC", False),
         use_cli=flag("useCli", "ARM_USE_CLI", True),
     )
+    _refuse_what_cannot_sign_in(plugin, settings)
+    return settings
+
+
+def _certificate(plugin: str, path: str, data: str) -> bytes:
+    """The client certificate in a file or in base64; empty when there is neither."""
+    try:
+        return Path(path).read_bytes() if path else base64.b64decode(data)
+    except (OSError, ValueError) as error:
+        raise PluginError(f"{plugin}: reading the client certificate: {error}") from None
+
+
+def _refuse_what_cannot_sign_in(plugin: str, settings: Settings) -> None:
     if settings.metadata_host.startswith("http://"):
-        raise PluginError(f"{plugin}: the metadata host must serve https, but is {metadata_host!r}")
+        raise PluginError(f"{plugin}: the metadata host must serve https, but is {settings.metadata_host!r}")
     needed = {"ARM_TENANT_ID": settings.tenant_id}
     if settings.client_secret or settings.certificate or settings.use_oidc:
         needed["ARM_CLIENT_ID"] = settings.client_id
@@ -160,7 +165,6 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
             f"{plugin}: failed to load Azure credentials: set ARM_CLIENT_SECRET, ARM_CLIENT_CERTIFICATE_PATH, or "
             f"ARM_USE_OIDC=true with ARM_OIDC_TOKEN or ARM_OIDC_TOKEN_FILE_PATH"
         )
-    return settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -99,6 +99,8 @@ class Life:
     """Inputs that Azure does not give back, so that what is imported with them would be made anew."""
     needed: frozenset[str] = frozenset()
     """Inputs that cannot be left out though the schema does not say so."""
+    fixed: frozenset[str] | None = None
+    """Inputs that cannot be left out or changed in place, of a type that the stand-in does not have."""
     leaves: bool = True
     """Whether it is gone once deleted: some are a setting of an application, which goes back to empty."""
 
@@ -159,6 +161,7 @@ LIVES = (
         "ApplicationRegistration",
         lambda _: {"displayName": f"bare {uuid.uuid4()}", "homepageUrl": "https://x.example/"},
         {"notes": "kept"},
+        fixed=frozenset({"displayName"}),
     ),
     Life("ApplicationPassword", lambda _: {"applicationId": _.app_id(), "displayName": "one"}, imported=False),
     Life(
@@ -294,6 +297,7 @@ LIVES = (
         lambda _: {"displayName": f"g {uuid.uuid4()}", "securityEnabled": True, "members": [_.principal()["id"]]},
         {"description": "second", "members": []},
         needed=frozenset({"securityEnabled"}),
+        fixed=frozenset({"displayName"}),
     ),
     Life(
         "GroupWithoutMembers",
@@ -357,13 +361,10 @@ def live(plugin: Plugin, life: Life, directory: Directory) -> list[str]:
         checked = news
         assert settled(plugin, life, made, state, checked)
         done.append("update")
-    if life.later is not None and life.token in TYPES:
-        props = TYPES[life.token].props
-        left = {
-            name: value
-            for name, value in (inputs | life.later).items()
-            if props[name].required or props[name].force_new or name in life.needed
-        }
+    if life.later is not None and (life.token in TYPES or life.fixed is not None):
+        props = TYPES[life.token].props if life.token in TYPES else {}
+        fixed = {name for name, prop in props.items() if prop.required or prop.force_new} | (life.fixed or set())
+        left = {name: value for name, value in (inputs | life.later).items() if name in fixed | life.needed}
         news, failures = plugin.check(life.token, left, checked)
         assert failures == []
         if plugin.diff(life.token, made, state, news, checked).detailedDiff:

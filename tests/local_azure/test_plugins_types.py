@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from local_azure.plugins.azure_native import TYPES as AZURE_NATIVE
+from local_azure.plugins.azure_native_types import TYPES as AZURE_NATIVE
 from local_azure.plugins.azuread_types import TYPES as AZUREAD
+from local_azure.plugins.package import package_schema
 from local_azure.plugins.schema import (
     Prop,
     ResourceType,
@@ -21,7 +22,6 @@ from local_azure.plugins.schema import (
     check,
     diff,
     imported_inputs,
-    package_schema,
     plan,
 )
 from local_azure.plugins.values import UNKNOWN
