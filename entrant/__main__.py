@@ -36,9 +36,11 @@ def main() -> int:
         if text is not None:
             print(text)
             return 0
+    from entrant import terminal
     from entrant.project import CHECKOUT
     from entrant.setup import bootstrap
 
+    terminal.guard()
     asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
     words = [word for before, word in zip(["", *asked], asked, strict=False) if before != "--color"]
     command = next((word for word in words if not word.startswith("-")), "")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import click
 
 import entrant
+from entrant import terminal
 from entrant.commands import options
 from entrant.errors import ConfigurationError, EngineError, EntrantError
 from entrant.setup import bootstrap
@@ -57,6 +58,7 @@ HIDDEN = {"about"}
 
 def main() -> int:
     """Run the command line; the process's exit code."""
+    terminal.guard()
     azure = logging.getLogger("azure")  # what goes wrong is said once, in our words
     azure.addHandler(logging.NullHandler())
     azure.propagate = False

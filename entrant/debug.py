@@ -6,23 +6,23 @@ import re
 from collections.abc import Mapping
 from typing import TextIO
 
+from entrant.facts.unsafe_text import without_secrets
+
 _LOGGERS = ("entrant", "urllib3.connectionpool", "azure.identity")
 """Pulumi's calls are logged here, HTTP requests (the token libraries' too) by urllib3, credentials by azure-identity."""
 _SECRET = re.compile(r"SECRET|PASSWORD|PASSPHRASE$|TOKEN$|PRIVATE|ACCESS_KEY|_KEY$")
-_JWT = re.compile(r"\beyJ[\w-]{8,}(\.[\w-]*)+")
-_PARAMETER = re.compile(r"(?i)\b(sig|code|token|assertion|[a-z_]*secret|password|access_token|api-?key)=[^&\s\"']+")
 
 
 def masked(words: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Words without the secrets that are in the environment's variables, without tokens, and without secret parameters of URLs.
+    """Words without the secrets of the environment's variables, without tokens, secret parameters of URLs and who they log in as.
 
-    >>> masked("GET /x?sig=abc&y=1 with eyJhbGciOiJSUzI1.eyJhdWQi.c2ln", {})
-    'GET /x?sig=***&y=1 with ***'
+    >>> masked("GET /x?sig=abc&y=1 with eyJhbGciOiJSUzI1.eyJhdWQi.c2ln at postgres://me:pass@host/db", {})
+    'GET /x?sig=***&y=1 with *** at postgres://***@host/db'
     """
     for name, value in environ.items():
-        if _SECRET.search(name) and len(value) >= 4:
+        if _SECRET.search(name) and len(value) >= 6:
             words = words.replace(value, "***")
-    return _PARAMETER.sub(lambda found: f"{found[1]}=***", _JWT.sub("***", words))
+    return without_secrets(words)
 
 
 class _Masked(logging.Formatter):

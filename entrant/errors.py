@@ -16,6 +16,8 @@ Exit codes follow Pulumi's. Only the command line prints or exits.
 
 from typing import TYPE_CHECKING, ClassVar
 
+from entrant.debug import masked
+
 if TYPE_CHECKING:
     from entrant.access.monitor import Table
 
@@ -24,14 +26,14 @@ class EntrantError(Exception):
     """Base of every error that this package raises on purpose.
 
     `str(error)` says what happened; `next_step` what to do, or None; `code` is the service's own error code where it gave
-    one (such as `AADSTS7000215` or `InsufficientAccessError`).
+    one (such as `AADSTS7000215` or `InsufficientAccessError`). Secrets are masked in both texts.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, next_step: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
-        self.next_step = next_step
+        super().__init__(masked(message))
+        self.next_step = masked(next_step) if next_step else None
         self.code = code
 
 

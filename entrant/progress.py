@@ -5,10 +5,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
+
+from entrant import terminal
+from entrant.facts.unsafe_text import harmless
 
 STEADY = 20.0
 """Seconds between signs of life where standard error is no terminal."""
@@ -16,7 +20,18 @@ STEADY = 20.0
 
 def console(*, quiet: bool = False) -> Console:
     """Standard error as a rich console; plain where it is no terminal or NO_COLOR is set, and silent when quiet."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+    return _Console(file=terminal.coloured(sys.stderr), highlight=False, soft_wrap=True, quiet=quiet)
+
+
+class _Console(Console):
+    """Colours of ours alone: those in a text are shown as escapes."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(_safe(each) if isinstance(each, str) else each for each in objects), **options)
+
+
+def _safe(text: str) -> str:
+    return harmless(text, keep="\n\t")
 
 
 @dataclass
@@ -47,7 +62,7 @@ class Steps:
         step = Step(title)
         status: Status | None = None
         if sys.stderr.isatty():
-            status = self.out.status(escape(title))
+            status = self.out.status(escape(_safe(title)))
             status.start()
 
         def tell(words: str) -> None:
@@ -55,7 +70,7 @@ class Steps:
             now = time.monotonic()
             text = f"{title}: {words} [{now - started:.0f} s]"
             if status:
-                status.update(escape(text))
+                status.update(escape(_safe(text)))
             elif now - last >= STEADY:
                 last = now
                 self.out.print(f"  … {text}", markup=False)

@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from entrant.facts.scopes import is_guid
+from entrant.facts.unsafe_text import harmless, inert, without_secrets
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,9 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.tenant is not None and not is_guid(options.tenant):
         parser.error(f"--tenant {options.tenant}: a tenant's id is a GUID")
     os.umask(0o077)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)sZ %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.Formatter.converter = time.gmtime
     from local_azure.connections import Limits
     from local_azure.server import StartError
@@ -80,6 +82,16 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+class _OneLine(logging.Formatter):
+    """A line for each record, but for a traceback's; no secret, and nothing that a terminal would obey."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return harmless(without_secrets(super().formatMessage(record)), keep="\t")
+
+    def formatException(self, ei: Any) -> str:
+        return inert(without_secrets(super().formatException(ei)))
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from entrant import engine
+from entrant import engine, terminal
 from entrant.commands import options
 from entrant.commands.source import WithCommand
 from entrant.errors import ConfigurationError
@@ -74,7 +74,7 @@ def hold(command: list[str], stack: str, cwd: Path | None) -> int:
             options.remark(f"{reason}; looking for what it left")
             began = before.began if before else None
             unfinished.recover(stack, agree=agree, began=began, cwd=cwd, environ=environ)
-        code = runner.run(command, environ, [], cwd=cwd)
+        code = runner.run(command, environ, [], cwd=cwd, guarded=True)
         held.well = code == 0
         return code
 
@@ -99,4 +99,6 @@ def assertion(cloud: str) -> None:
     from entrant.tokens import assertions
 
     in_github = assertions.in_github(os.environ)
-    click.echo(assertions.from_github(cloud, os.environ) if in_github else assertions.from_azure_devops(os.environ))
+    terminal.say_exactly(
+        assertions.from_github(cloud, os.environ) if in_github else assertions.from_azure_devops(os.environ)
+    )

@@ -5,6 +5,8 @@ import sys
 import click
 from click.shell_completion import get_completion_class
 
+from entrant import terminal
+
 _FUNCTION = {
     "bash": 'entrant() {{ {run} "$@"; }}\n',
     "zsh": 'entrant() {{ {run} "$@"; }}\n',
@@ -38,4 +40,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     for call, instead in _CALLS[shell]:
         assert call in script
         script = script.replace(call, instead.format(run=run))
-    click.echo(_FUNCTION[shell].format(run=run) + script)
+    terminal.say_exactly(_FUNCTION[shell].format(run=run) + script)

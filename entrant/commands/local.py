@@ -14,7 +14,7 @@ import click
 import yaml
 
 import local_azure
-from entrant import explain, project, shells
+from entrant import explain, project, shells, terminal
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.tokens import formats
@@ -76,10 +76,9 @@ _form = options.form(
 
 def _print(settings: dict[str, str], form: str) -> None:
     if form == "json":
-        click.echo(json.dumps(settings, indent=2))
+        terminal.say_exactly(json.dumps(settings, indent=2))
     elif form == "dotenv":
-        quoted = {name: shlex.quote(value) if " " in value else value for name, value in settings.items()}
-        click.echo("\n".join(f"{name}={value}" for name, value in quoted.items()))
+        terminal.say_exactly("\n".join(f"{name}={shlex.quote(value)}" for name, value in settings.items()))
     elif form == "github":
         path = os.environ.get("GITHUB_ENV")
         if not path:
@@ -88,11 +87,11 @@ def _print(settings: dict[str, str], form: str) -> None:
             )
         for name, value in settings.items():
             if name.endswith("SECRET"):
-                click.echo(f"::add-mask::{value}")
+                terminal.say_exactly(f"::add-mask::{value}")
         with open(path, "a", encoding="utf-8") as output:
             output.writelines(f"{name}={value}\n" for name, value in settings.items())
     else:
-        click.echo(shells.give(settings, form, os.environ))
+        terminal.say_exactly(shells.give(settings, form, os.environ))
 
 
 @click.group()
@@ -191,7 +190,7 @@ def env(state: Path, form: str, unset: bool) -> None:
     if unset:
         if form not in formats.SHELLS:
             raise ConfigurationError(f"--unset is for a shell, not for {form}", next_step="give --format of a shell")
-        click.echo(shells.take_back(form, os.environ))
+        terminal.say_exactly(shells.take_back(form, os.environ))
         return
     azure = _running(state)
     _print(azure.environment(), form)

@@ -13,13 +13,14 @@ from xml.etree import ElementTree
 
 import click
 
-from entrant import engine, outputs, project
+from entrant import engine, markdown, outputs, project
 from entrant import explain as explanations
 from entrant.access import deployer as deployers
 from entrant.access import trials
 from entrant.commands import options
 from entrant.errors import ConfigurationError, EntrantError, NotReadyError, RefusedError
 from entrant.facts.clouds import Cloud
+from entrant.facts.unsafe_text import harmless
 from entrant.tokens import clouds
 
 _MARKS = {"granted": "✓", "seen": "○", "ok": "✓", "pending": "…", "denied": "✗", "problem": "✗", "unknown": "?"}
@@ -183,16 +184,24 @@ def _junit(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     for item in extra:
         case = ElementTree.SubElement(suite, "testcase", classname=item.app, name=f"undeclared {item.kind}: {item.id}")
         ElementTree.SubElement(case, "failure", type="undeclared", message=item.what)
+    for element in suite.iter():
+        element.attrib.update({name: _in_xml(value) for name, value in element.attrib.items()})
+        element.text = _in_xml(element.text) if element.text else element.text
     return ElementTree.tostring(suite, encoding="unicode")
 
 
+def _in_xml(text: str) -> str:
+    """A text of characters that XML 1.0 has (section 2.2): what is none, as an escape."""
+    return re.sub("[\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", harmless(text, keep="\n\t"))
+
+
 def _markdown(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
-    lines = [f"### Access of `{stack}`", "", f"{_counted(proofs)}.", ""]
+    lines = [f"### Access of {markdown.code(stack)}", "", f"{_counted(proofs)}.", ""]
     lines += ["| app | grant | state | evidence |", "|---|---|---|---|"]
     for proof in proofs:
-        evidence = proof.evidence.replace("|", "\\|").replace("\n", " ")
-        lines.append(f"| {proof.app} | {proof.target} | {_MARKS[proof.state]} {proof.said} | {evidence} |")
-    return "\n".join([*lines, *([""] if extra else []), *(f"- ⚠️ {item}" for item in extra)])
+        app, target, evidence = map(markdown.text, (proof.app, proof.target, proof.evidence))
+        lines.append(f"| {app} | {target} | {_MARKS[proof.state]} {proof.said} | {evidence} |")
+    return "\n".join([*lines, *([""] if extra else []), *(f"- ⚠️ {markdown.text(item)}" for item in extra)])
 
 
 _REPORTS = {"text": _text, "json": _json, "junit": _junit, "markdown": _markdown}

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from entrant import config, project, rehearsal, shells
+from entrant import config, project, rehearsal, shells, terminal
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.progress import Steps, console
@@ -55,7 +55,7 @@ def rehearse(
     if unset and not as_env:
         raise click.UsageError("--unset goes with --env")
     if as_env:
-        click.echo(shells.take_back("bash", os.environ) if unset else rehearsal.shell(job))
+        terminal.say_exactly(shells.take_back("bash", os.environ) if unset else rehearsal.shell(job))
         return
     steps = Steps(out=console(quiet=options.quiet()))
     with bootstrap.locked(job.folder.parent / f"{stack}.lock"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from entrant import config, engine, project
+from entrant import config, engine, project, terminal
 from entrant.changes import Reading
 from entrant.commands import options
 from entrant.config.problems import Refused
@@ -92,7 +92,8 @@ def review(
         made, code = _compared(stack, before, root, notes)
     else:
         made, code = _previewed(stack, reading, before, root, notes, refresh=not no_refresh, undeclared=undeclared)
-    click.echo(_shown(made, form, summary), color=True)  # none is in it unless it was asked for
+    target = terminal.coloured(sys.stdout) if form == "text" else sys.stdout
+    click.echo(_shown(made, form, summary), file=target, color=True)  # no colour is in it unless it was asked for
     if code:
         return code
     if output is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from entrant import terminal
 from entrant.commands import options, source
 from entrant.errors import ConfigurationError
 from entrant.tokens import formats
@@ -56,11 +57,11 @@ def token(
     who = source.app(app, stack, file, cwd)
     found = credentials.token(who, audience, min_valid=min_valid, **source.how())
     if form == "bazel":
-        click.echo(formats.answer_bazel(found, sys.stdin.read()))
+        terminal.say_exactly(formats.answer_bazel(found, sys.stdin.read()))
     elif form.startswith("github"):
-        formats.give_github(found, form, variable, click.echo, os.environ)
+        formats.give_github(found, form, variable, terminal.say_exactly, os.environ)
     else:
-        click.echo(formats.render(found, form, name=variable))
+        terminal.say_exactly(formats.render(found, form, name=variable))
 
 
 def _checked(name: str) -> str:
@@ -77,6 +78,12 @@ def _checked(name: str) -> str:
     is_flag=True,
     help="Give AZURE_TENANT_ID, AZURE_CLIENT_ID and the credential too; the default when no AUDIENCE is named.",
 )
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="NAME",
+    help="A variable of the deployer or the job that the command gets all the same.",
+)
 @click.option("--no-mask", is_flag=True, help="Become the command, with its output as it is.")
 @source.min_valid
 @click.pass_obj
@@ -87,13 +94,16 @@ def run(
     file: str | None,
     cwd: Path | None,
     identity: bool,
+    keep: tuple[str, ...],
     no_mask: bool,
     min_valid: float,
 ) -> int:
     """Run a command with tokens in its environment, and what is secret of them masked in its output.
 
     A token is in ENTRANT_TOKEN_LOGS, …, or in NAME when NAME=AUDIENCE is given. Without an AUDIENCE the command gets the AZURE_*
-    variables instead, as azure-identity and the Azure CLI read them. Signals reach the command; its exit code is kept.
+    variables instead, as azure-identity and the Azure CLI read them. What the deployer, the state's backend and the CI job prove
+    themselves with (ARM_CLIENT_SECRET, PULUMI_*, AWS_*, GITHUB_TOKEN, …) is not handed on, which is said; --keep NAME hands one on.
+    Signals reach the command; its exit code is kept.
 
     \b
     python3 -m entrant run -s dev log-reader logs -- sh -c 'curl -H "Authorization: Bearer $ENTRANT_TOKEN_LOGS" …'
@@ -114,10 +124,15 @@ def run(
         given[variable] = credentials.token(who, audience, min_valid=min_valid, **how).access_token
     secrets = [*given.values(), *filter(None, (who.secret, who.previous_secret))]
     environ = dict(os.environ)
+    way = None
     if identity or not asked:
         shown = runner.identity(who, environ, using=how.get("using", "auto"))
-        environ = shown.environ
+        environ, way = shown.environ, shown.way
         secrets += shown.secrets
+    environ, gone = runner.without_deployer(environ, way=way, keep=keep)
+    if gone:
+        options.remark(f"the command does not get {', '.join(gone)}; --keep NAME gives it one")
+    secrets += [environ[name] for name in keep if name in environ]
     environ |= given
     if no_mask:
         return runner.become(command, environ, cwd=cwd)

@@ -2,7 +2,7 @@
 
 import click
 
-from entrant import config, project
+from entrant import config, project, terminal
 from entrant.commands import options
 from entrant.config import render, unique
 from entrant.errors import ConfigurationError
@@ -45,7 +45,7 @@ def validate(environments: tuple[str, ...], form: str) -> int:
         dict.fromkeys((*found, *broken)), key=lambda problem: (problem.file, problem.line, problem.column)
     )
     if problems or form == "json":
-        click.echo(render.FORMATS[form](problems))
+        (terminal.say_exactly if form == "github" else click.echo)(render.FORMATS[form](problems))
     clashing = [report for report, problem in shared if problem.severity == "error"]
     wrong = sum(report.environment is None or report in clashing for report in reports)
     rules = len(dict.fromkeys(broken))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from entrant import engine, outputs, project
+from entrant import engine, outputs, project, terminal
 from entrant.commands import options
 from entrant.config import render
 from entrant.drift import expiry as endings
@@ -83,7 +83,7 @@ def expiry(
         _tell(read, found, moment, within)
     else:
         for ending in counted:
-            click.echo(_ANNOTATIONS[form](ending, moment))
+            terminal.say_exactly(_ANNOTATIONS[form](ending, moment))
     return ENDING if counted else 0
 
 
@@ -185,7 +185,7 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
     """
     patterns = [pattern.strip() for pattern in order.split(",") if pattern.strip()]
     found = matrices.build(cwd or project.ROOT, base, patterns)
-    click.echo(matrices.FORMATS[form](found))
+    terminal.say_exactly(matrices.FORMATS[form](found))
     for stack in found.stacks:
         why = ", ".join(stack.changed[:3]) + (f" and {len(stack.changed) - 3} more" if len(stack.changed) > 3 else "")
         options.remark(f"{stack.stack}: {f'{why} changed' if why else 'to be done'}")

@@ -7,7 +7,7 @@ problem of every file, each with file, line and column. `check` returns the same
 from .access import Permission, RoleDefinition, RoleGrant
 from .credentials import Certificate, Federated, Secret
 from .drift import Drift, Ignored
-from .loader import Report, check, environment_file, environments, load
+from .loader import Report, check, environment_file, environments, is_stack, load
 from .models import App, Environment
 from .policy import Policy
 from .problems import ConfigError, Problem
@@ -32,5 +32,6 @@ __all__ = [
     "check",
     "environment_file",
     "environments",
+    "is_stack",
     "load",
 ]

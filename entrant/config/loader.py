@@ -138,6 +138,11 @@ _STACK = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}")
 """A name that Pulumi takes, without a hyphen first, which commands would take for an option."""
 
 
+def is_stack(name: str) -> bool:
+    """Whether a text can be the name of a stack."""
+    return _STACK.fullmatch(name) is not None
+
+
 class _Reader:
     """Reads a file and what it extends into one tree."""
 
@@ -156,7 +161,7 @@ class _Reader:
             hint = did_you_mean(file.stem, others) or f"; there are: {', '.join(others) or 'none'}"
             self.problems.append(Problem(shown, 0, 0, f"there is no such file{hint}"))
             return None
-        if file.parent == self.root / "config" and not _STACK.fullmatch(file.stem):
+        if file.parent == self.root / "config" and not is_stack(file.stem):
             self.problems.append(
                 Problem(shown, 0, 0, f'"{file.stem}" is no name of a stack: letters, digits, "_", "." and "-" make one')
             )

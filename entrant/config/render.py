@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from entrant.facts.unsafe_text import harmless, no_command
+
 from .problems import Problem
 
 
@@ -39,7 +41,12 @@ def workflow_command(command: str, message: str, **properties: str) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return _value(value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
+
+
+def _value(text: str) -> str:
+    """A text on one line for a command's value, with no other command in it."""
+    return no_command(harmless(text, keep="\t"))
 
 
 def logging_command(command: str, message: str, **properties: str) -> str:
@@ -49,7 +56,7 @@ def logging_command(command: str, message: str, **properties: str) -> str:
     """
 
     def escaped(value: str) -> str:
-        return value.replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A")
+        return _value(value.replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A"))
 
     encoded = "".join(
         f"{name}={escaped(value).replace(';', '%3B').replace(']', '%5D')};" for name, value in properties.items()

@@ -196,12 +196,14 @@ def as_markdown(report: Report) -> str:
 
 def _marked(finding: Finding) -> str:
     words = (markdown.code(part) if isinstance(part, markdown.Value) else part for part in finding.words)
-    return f"**{finding.app or 'the environment'}**: {''.join(words)}"
+    return f"**{markdown.text(finding.app or 'the environment')}**: {''.join(words)}"
 
 
 def _step(text: str) -> str:
-    """A next step, whose commands stand between backticks already, in words of ours."""
-    return "".join(markdown.code(part) if index % 2 else part for index, part in enumerate(text.split("`")))
+    """A next step, whose commands stand between backticks already."""
+    return "".join(
+        markdown.code(part) if index % 2 else markdown.text(part) for index, part in enumerate(text.split("`"))
+    )
 
 
 FORMATS = {"text": text, "markdown": as_markdown, "json": as_json}

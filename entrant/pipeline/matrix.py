@@ -28,6 +28,8 @@ PROGRAM = (
     "Pulumi.yaml",
 )
 """What every stack runs, as files and folders: a change of it concerns them all."""
+_PLAIN = re.compile(r"[\w.][\w./@+ -]*")
+"""Paths that pipelines can hand to shells and to variables."""
 MOST_JOBS = 256
 """Jobs that a matrix of GitHub Actions generates at most for a run (GitHub, "Running variations of jobs in a workflow")."""
 
@@ -70,6 +72,12 @@ def build(root: Path, ref: str | None = None, order: Sequence[str] = ()) -> Matr
         ConfigurationError: a stack that no pattern fits; see `repository.fork` too.
     """
     names = config.environments(root)
+    for name in names:
+        if not config.is_stack(name):
+            raise ConfigurationError(
+                f'"{name}" is no name of a stack: letters, digits, "_", "." and "-" make one',
+                next_step="rename its file",
+            )
     for name in names if order else ():
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in order):
             raise ConfigurationError(
@@ -85,6 +93,11 @@ def build(root: Path, ref: str | None = None, order: Sequence[str] = ()) -> Matr
         own = sorted(_shown(root, path) for path in _files(root, name) & differing)
         if base is None or program or own:
             file = _shown(root, config.environment_file(name, root.resolve()))
+            if not _PLAIN.fullmatch(file):
+                raise ConfigurationError(
+                    f'the file "{file}" of the stack {name} has characters in its name that shells or CI systems take for more',
+                    next_step='rename it: letters, digits, "_", "-", ".", "/" and spaces are text everywhere',
+                )
             concerned.append(Stack(name, file, stage, (*own, *program)))
         else:
             unchanged.append(name)
@@ -92,7 +105,7 @@ def build(root: Path, ref: str | None = None, order: Sequence[str] = ()) -> Matr
     if base is not None and differing:
         with repository.checkout(root, base) as old:
             before = config.environments(old)
-    deleted = tuple(name for name in before if name not in names)
+    deleted = tuple(name for name in before if name not in names and config.is_stack(name))
     concerned.sort(key=lambda stack: (stack.stage, stack.stack))
     return Matrix(base, len(order), tuple(concerned), tuple(unchanged), deleted)
 

@@ -18,6 +18,7 @@ from pulumi_policy.proxy import UnknownValueError
 from entrant import config
 from entrant.config.policy import Level, Policy
 from entrant.facts import risks
+from entrant.facts.unsafe_text import inert
 from entrant.project import find
 
 from . import EXCUSABLE
@@ -67,7 +68,7 @@ class Stack:
         """Report what a thing breaks of one rule."""
         for each, message in broken(thing):
             if each is rule:
-                report(self.say(resource.app, rule, message), resource.urn)
+                report(inert(self.say(resource.app, rule, message)), resource.urn)
 
 
 def serve() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from entrant.errors import ConfigurationError
-from entrant.terminal import harmless
+from entrant.facts.unsafe_text import harmless
 
 if TYPE_CHECKING:
     from entrant.tokens.credentials import Token
@@ -82,7 +82,9 @@ def assignment(form: str, name: str, value: str) -> str:
             quoted = value.replace("\\", "\\\\").replace("'", "\\'")
             return f"set -gx {name} '{quoted}'"
         case "powershell":
-            quoted = value.replace("'", "''")
+            quoted = re.sub(
+                "(['\u2018-\u201b])", r"\1\1", value
+            )  # all of them are quotes (PowerShell, about_Quoting_Rules)
             return f"$env:{name} = '{quoted}'"
     raise ValueError(f"no shell: {form}")
 
@@ -197,14 +199,18 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> s
     """A query result as `table` (aligned columns), `csv`, or `json` (a list of objects); ends in a newline.
 
     A value is written as KQL and JSON write it (`true`, nested values as JSON text); in `csv` and `table` text stands without
-    quotes and null is empty. A `table` has no control characters: one that a log holds is shown as an escape.
+    quotes and null is empty. In `csv` a text that a spreadsheet would take for a formula has a `'` before it. A `table` has no
+    control characters: one that a log holds is shown as an escape.
     """
     if form == "json":
         return json.dumps([dict(zip(columns, row, strict=True)) for row in rows]) + "\n"
     texts = [[_text(value) for value in row] for row in rows]
     if form == "csv":
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([columns, *texts])
+        cells = [
+            [_cell(text, value) for text, value in zip(*both, strict=True)] for both in zip(texts, rows, strict=True)
+        ]
+        csv.writer(out, lineterminator="\n").writerows([[_cell(name, name) for name in columns], *cells])
         return out.getvalue()
     columns, texts = [harmless(name) for name in columns], [[harmless(text) for text in row] for row in texts]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
@@ -213,6 +219,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> s
         for line in (columns, ["-" * width for width in widths], *texts)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str, value: Any) -> str:
+    """OWASP, "CSV Injection": what begins a formula."""
+    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _text(value: Any) -> str:

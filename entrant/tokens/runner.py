@@ -5,26 +5,38 @@ from entrant.tokens import runner
 code = runner.run(["./report.sh"], {**os.environ, "TOKEN": token}, [token])
 """
 
+import base64
+import bisect
 import contextlib
+import html
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 from entrant.errors import ConfigurationError
 from entrant.outputs import App
+from entrant.terminal import Copied, exact
 from entrant.tokens import clouds, credentials
 
 MASK = b"***"
 _CHUNK = 65536
 _SHORTEST = 4
 """Shorter texts are not masked: they would be found everywhere."""
+_PIECE = 12
+"""As many characters of base64, or of the rest of a secret that was cut in two, are masked."""
+_LINE_BREAK = re.compile(rb"[\r\n]+[ \t]*")
+"""What stands between the lines of a text that was wrapped."""
+_FIRST_LINE = 4
+"""Characters that a wrapped secret has in its first line: what ends in fewer of them is not held back for a next line."""
 _OTHER_IDENTITIES = (
     "AZURE_CLIENT_SECRET",
     "AZURE_CLIENT_CERTIFICATE_PATH",
@@ -33,6 +45,19 @@ _OTHER_IDENTITIES = (
     "AZURE_USERNAME",
     "AZURE_PASSWORD",
 )
+_DEPLOYERS = re.compile(
+    r"ARM_.*(SECRET|PASSWORD|CERTIFICATE|TOKEN|ACCESS_KEY|SAS).*|ARM_OIDC_.*|PULUMI_(ACCESS_TOKEN|CONFIG_PASSPHRASE.*|BACKEND_URL)"
+    r"|AZURE_STORAGE_(KEY|SAS_TOKEN|CONNECTION_STRING)|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|WEB_IDENTITY_TOKEN_FILE)"
+    r"|GOOGLE_(CREDENTIALS|APPLICATION_CREDENTIALS|OAUTH_ACCESS_TOKEN)|PG(PASSWORD|PASSFILE)"
+    r"|(GITHUB|GH|GITLAB)_TOKEN|CI_(JOB_TOKEN|JOB_JWT.*|REGISTRY_PASSWORD|DEPLOY_PASSWORD)|SYSTEM_(ACCESSTOKEN|OIDCREQUESTURI)"
+    r"|ACTIONS_(ID_TOKEN_REQUEST|RUNTIME)_(TOKEN|URL)|.*_ID_TOKEN|ENTRANT_SHELL_BEFORE"
+)
+"""What whoever runs `pulumi up` proves itself with, to Azure, to the state and to the CI system."""
+_OF_THE_JOB = {
+    "github": ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL"),
+    "azure-devops": ("SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI"),
+}
+"""How an app proves itself → the job's variables that do it."""
 _FROM_TERMINAL = ("SIGINT", "SIGQUIT")
 _PASSED_ON = ("SIGHUP", "SIGTERM", "SIGUSR1", "SIGUSR2", *_FROM_TERMINAL)
 
@@ -44,41 +69,95 @@ class Masker:
     >>> masker.feed(b"it is s3c"), masker.feed(b"ret."), masker.end()
     (b'it is ', b'***.', b'')
 
-    What may be the start of a secret is held back until more is known. Each secret is found as it is, and as URLs write it.
+    What may be the start of a secret is held back until more is known. Each secret is found as it is and as URLs, JSON, base64 (as
+    a part of a longer text, too) and hexadecimal digits write it, wrapped into lines or not.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form.encode() for secret in secrets for form in (secret, urllib.parse.quote(secret, safe=""))}
+        forms = {_LINE_BREAK.sub(b"", form.encode()) for secret in secrets for form in _forms(secret)}
         self._secrets = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
+        self._by_first = {form[0]: [one for one in self._secrets if one[0] == form[0]] for form in self._secrets}
         self._any = re.compile(b"|".join(map(re.escape, self._secrets)) or b"(?!)")
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
         """The next bytes; returns those that can be shown by now."""
-        data = self._rest + data
-        shown, at = bytearray(), 0
-        while True:
-            found, maybe = self._any.search(data, at), self._started(data, at)
-            if found is None or found.start() >= maybe:
-                break
-            shown += data[at : found.start()] + MASK
-            at = found.end()
-        self._rest = data[maybe:]
-        return bytes(shown + data[at:maybe])
+        return self._mask(self._rest + data, ended=False)
 
     def end(self) -> bytes:
         """What is left when there is no more."""
-        rest, self._rest = self._rest, b""
-        return self._any.sub(MASK, rest)
+        return self._mask(self._rest, ended=True)
 
-    def _started(self, data: bytes, at: int) -> int:
-        """Where, at `at` or later, a secret begins that is not all there yet; else the end of the data."""
+    def _mask(self, data: bytes, *, ended: bool) -> bytes:
+        """What of the data can be shown; the rest is kept. It is searched as if it were one line."""
+        breaks = [found.span() for found in _LINE_BREAK.finditer(data)]
+        line = _LINE_BREAK.sub(b"", data)
+        places: list[int] = []  # of the breaks, in `line`
+        gone = 0
+        for start, end in breaks:
+            places.append(start - gone)
+            gone += end - start
+
+        def in_data(at: int, before: int) -> int:
+            """A place of `line` in the data, where so many breaks stand before it."""
+            return at + (breaks[before - 1][1] - places[before - 1] if before else 0)
+
+        shown, at, done = bytearray(), 0, 0
+        while True:
+            maybe = len(line) if ended else self._started(line, at, places)
+            found = self._any.search(line, at)
+            if found is None or found.start() >= maybe:
+                break
+            shown += data[done : in_data(found.start(), bisect.bisect_right(places, found.start()))] + MASK
+            at = found.end()
+            done = in_data(at, bisect.bisect_left(places, at))
+        kept = len(data) if maybe == len(line) else max(done, in_data(maybe, bisect.bisect_right(places, maybe)))
+        self._rest = data[kept:]
+        return bytes(shown + data[done:kept])
+
+    def _started(self, line: bytes, at: int, places: list[int]) -> int:
+        """Where, at `at` or later, a secret begins that is not all there yet; else the end of the line."""
         longest = len(self._secrets[0]) if self._secrets else 0
-        for start in range(max(at, len(data) - longest + 1), len(data)):
-            tail = data[start:]
-            if any(len(tail) < len(secret) and secret.startswith(tail) for secret in self._secrets):
-                return start
-        return len(data)
+        for start in range(max(at, len(line) - longest + 1), len(line)):
+            for secret in self._by_first.get(line[start], ()):
+                if len(line) - start < len(secret) and secret.startswith(line[start:]):
+                    broken = bisect.bisect_right(places, start)
+                    if broken == len(places) or places[broken] - start >= _FIRST_LINE:
+                        return start
+        return len(line)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as it is and as URLs, JSON, HTML, shells and base64 write it; of a JWT the signature alone, too."""
+    yield secret
+    yield from _rests(secret)
+    for quoted in (urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret), urllib.parse.quote_plus(secret)):
+        yield quoted
+        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quoted)
+    for written in (json.dumps(secret), json.dumps(secret, ensure_ascii=False)):
+        yield written[1:-1]
+        yield written[1:-1].replace("/", "\\/")
+        for characters in ("[<>&]", "[<>&'=+]"):  # Go's, and what .NET and others add
+            yield re.sub(characters, lambda found: f"\\u{ord(found[0]):04x}", written[1:-1])
+    yield html.escape(secret)
+    yield secret.replace("'", "'\\''")
+    yield shlex.quote(secret)[1:-1]
+    signature = secret.rpartition(".")[2]
+    if secret.count(".") == 2 and len(signature) >= 2 * _PIECE:
+        yield signature
+    for before in range(3):  # bytes that stand before it in what was encoded
+        data = bytes(before) + secret.encode()
+        whole = base64.b64encode(data).decode()[(0, 2, 3)[before] : len(data) * 8 // 6]
+        if len(whole) >= _PIECE:
+            for alphabet in (whole, whole.replace("+", "-").replace("/", "_")):
+                yield alphabet
+                yield from _rests(alphabet)
+
+
+def _rests(text: str) -> Iterator[str]:
+    """What is left of a text where a line ended after too few of its characters to be held back."""
+    if len(text) >= _PIECE + _FIRST_LINE:
+        yield from (text[start:] for start in range(1, _FIRST_LINE))
 
 
 class Identity(NamedTuple):
@@ -86,6 +165,8 @@ class Identity(NamedTuple):
 
     environ: dict[str, str]
     secrets: list[str]
+    way: str = ""
+    """How it proves itself."""
 
 
 def identity(app: App, environ: Mapping[str, str], *, using: str = "auto") -> Identity:
@@ -114,7 +195,21 @@ def identity(app: App, environ: Mapping[str, str], *, using: str = "auto") -> Id
     if authority != clouds.resolve("public", {}).authority:
         own["AZURE_AUTHORITY_HOST"] = authority
     kept = {name: value for name, value in environ.items() if name not in _OTHER_IDENTITIES}
-    return Identity(kept | own, secrets)
+    return Identity(kept | own, secrets, way)
+
+
+def without_deployer(
+    environ: Mapping[str, str], *, way: str | None = None, keep: Collection[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """`environ` without what whoever runs `pulumi up` proves itself with, and the names of what that took out.
+
+    Args:
+        way: how the app proves itself (as `Identity.way`), when that needs variables of the job.
+        keep: names that stay.
+    """
+    stay = {*keep, *_OF_THE_JOB.get(way or "", ())}
+    gone = sorted(name for name in environ if _DEPLOYERS.fullmatch(name) and name not in stay)
+    return {name: value for name, value in environ.items() if name not in gone}, gone
 
 
 def become(command: Sequence[str], environ: Mapping[str, str], *, cwd: str | os.PathLike[str] | None = None) -> int:
@@ -142,8 +237,11 @@ def run(
     secrets: Iterable[str],
     *,
     cwd: str | os.PathLike[str] | None = None,
+    guarded: bool = False,
 ) -> int:
     """Run a command with the secrets masked in what it writes; its exit code, or 128 and the number of the signal that ended it.
+
+    With `guarded`, what it writes goes through the filter of this process's streams (see `entrant.terminal`); else as it is.
 
     Signals sent to this process reach the command. Those that a terminal sends reach it anyhow, and are not sent twice.
 
@@ -162,8 +260,10 @@ def run(
         pass_to(process)
         sys.stdout.flush()
         copies = [
-            threading.Thread(target=_copy, args=(source, target.buffer, Masker(known)), daemon=True)
-            for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+            threading.Thread(
+                target=_copy, args=(source, Copied(to) if guarded else exact(to).buffer, Masker(known)), daemon=True
+            )
+            for source, to in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
         ]
         for copy in copies:
             copy.start()
@@ -173,7 +273,15 @@ def run(
     return 128 - code if code < 0 else code
 
 
-def _copy(source: BinaryIO, target: BinaryIO, masker: Masker) -> None:
+class _Target(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes, /) -> object: ...
+    def flush(self) -> object: ...
+    def fileno(self) -> int: ...
+
+
+def _copy(source: BinaryIO, target: _Target, masker: Masker) -> None:
     with source:
         while data := source.read(_CHUNK):
             if not _write(target, masker.feed(data)):
@@ -181,7 +289,7 @@ def _copy(source: BinaryIO, target: BinaryIO, masker: Masker) -> None:
         _write(target, masker.end())
 
 
-def _write(target: BinaryIO, data: bytes) -> bool:
+def _write(target: _Target, data: bytes) -> bool:
     try:
         target.write(data)
         target.flush()

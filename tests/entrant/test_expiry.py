@@ -235,7 +235,7 @@ def test_values_cannot_break_out_of_a_command_of_a_ci_system() -> None:
         "::warning title=x%3Ay%2Cz%0A::a%0A::error::b%25"
     )
     assert render.logging_command("task.logissue", "a\n##vso[b]%", type="x;]") == (
-        "##vso[task.logissue type=x%3B%5D;]a%0A##vso[b]%AZP25"
+        "##vso[task.logissue type=x%3B%5D;]a%0A##vso\\u005bb]%AZP25"
     )
 
 

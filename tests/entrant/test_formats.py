@@ -170,13 +170,26 @@ def test_a_table_passes_no_control_characters_of_a_log_to_a_terminal() -> None:
     """Escape sequences, line ends and marks of direction are shown, not obeyed; CSV and JSON keep the value."""
     evil = "\x1b[2J\x1b]0;x\x07\r\nfake\tline\x9b31m\u202egnp"
     shown = formats.table(["Mess\x1bage"], [(evil,)], "table")
-    assert shown.splitlines()[0] == r"Mess\x1bage"
-    assert shown.splitlines()[2] == r"\x1b[2J\x1b]0;x\x07\r\nfake\tline\x9b31m\u202egnp"
+    assert shown.splitlines()[0] == r"Mess\u001bage"
+    assert shown.splitlines()[2] == r"\u001b[2J\u001b]0;x\u0007\r\nfake\tline\u009b31m\u202egnp"
     assert json.loads(formats.table(["m"], [(evil,)], "json"))[0]["m"] == evil
     assert "\x1b" not in formats.table(["m"], [(evil,)], "json")
     assert next(csv.reader(io.StringIO(formats.table(["m"], [(evil,)], "csv").removeprefix("m\n"), newline=""))) == [
         evil
     ]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_a_text_is_no_formula_in_csv_and_a_number_stays_one(text: str) -> None:
+    made = formats.table([text, "n"], [(text, -1)], "csv")
+    assert list(csv.reader(io.StringIO(made, newline=""))) == [[f"'{text}", "n"], [f"'{text}", "-1"]]
+
+
+@pytest.mark.parametrize("quote", "'\u2018\u2019\u201a\u201b")
+def test_every_quote_of_powershell_is_doubled(quote: str) -> None:
+    assert (
+        formats.assignment("powershell", "A", f"x{quote}; calc {quote}") == f"$env:A = 'x{quote * 2}; calc {quote * 2}'"
+    )
 
 
 def test_a_table_is_aligned_and_csv_is_quoted() -> None:

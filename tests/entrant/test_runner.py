@@ -1,12 +1,18 @@
 """`run`: what a command gets, what of it is shown, and that it is otherwise as if run directly."""
 
+import base64
+import html
 import itertools
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,12 +64,112 @@ def test_a_secret_is_masked_as_urls_write_it_too() -> None:
     assert masked(["a/b+c="], [b"x=a%2Fb%2Bc%3D&y=a/b+c="]) == b"x=***&y=***"
 
 
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJodHRwczovL3gifQ." + "Zm9v-_bar" * 30
+CLIENT_SECRET = "Qx8Q~a/b+c=d'e\"f<g>&h\\i.jklmnopqrstu_vw-xyz"
+OTHERS: dict[str, Callable[[str], str]] = {
+    "URL": lambda text: urllib.parse.quote(text, safe=""),
+    "URL in lower case": lambda text: re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(text, safe="")),
+    "form": urllib.parse.quote_plus,
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON of PHP": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "JSON of Go": lambda text: re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text)[1:-1]),
+    "HTML": html.escape,
+    "shell": lambda text: shlex.quote(text)[1:-1],
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "basic authorization": lambda text: base64.b64encode(f"x:{text}".encode()).decode(),
+    "base64 further inside": lambda text: base64.b64encode(f"{{'a':'{text}'}}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("width", [0, 8, 64, 76])
+@pytest.mark.parametrize("written", OTHERS)
+@pytest.mark.parametrize("secret", [TOKEN, CLIENT_SECRET])
+def test_a_secret_is_masked_as_others_write_it_and_wrapped_into_lines(secret: str, written: str, width: int) -> None:
+    text = OTHERS[written](secret)
+    for ending in ("\n", "\r\n", "\n    "):
+        lines = [text[at : at + width] for at in range(0, len(text), width)] if width else [text]
+        data = f"before\n{ending.join(lines)}\nafter\n".encode()
+        for size in (1, 7, 1 << 16):
+            shown = masked([secret], [data[at : at + size] for at in range(0, len(data), size)])
+            assert b"***" in shown
+            left = re.sub(rb"\s", b"", shown.removeprefix(b"before\n").removesuffix(b"\nafter\n")).replace(b"***", b"")
+            assert len(left) <= 24, shown  # of a text in base64, what is not the secret's
+            assert shown.startswith(b"before\n") and shown.endswith(b"\nafter\n")
+
+
+def test_a_part_of_a_line_is_held_back_only_where_it_may_be_most_of_a_line() -> None:
+    masker = runner.Masker([TOKEN])
+    assert masker.feed(b"listening here\n") == b"listening here\n"
+    assert masker.feed(f"{TOKEN[:40]}\n".encode()) == b""
+    assert masker.feed(f"{TOKEN[40:]}\n".encode()) == b"***\n"
+
+
+def test_the_signature_of_a_token_is_masked_by_itself() -> None:
+    header, claims, signature = TOKEN.split(".")
+    assert masked([TOKEN], [f"{header}\n{claims}\n{signature}\n".encode()]) == f"{header}\n{claims}\n***\n".encode()
+
+
 def test_without_secrets_and_with_tiny_ones_nothing_is_masked() -> None:
     assert masked([], [b"abc"]) == b"abc"
     assert masked(["a", ""], [b"abc"]) == b"abc"
 
 
 # ----------------------------------------------------------------------------------------------------------- identity
+
+
+DEPLOYERS = {
+    "ARM_CLIENT_SECRET": "s",
+    "ARM_CLIENT_CERTIFICATE_PASSWORD": "p",
+    "ARM_OIDC_TOKEN": "t",
+    "ARM_ACCESS_KEY": "k",
+    "PULUMI_ACCESS_TOKEN": "t",
+    "PULUMI_CONFIG_PASSPHRASE": "p",
+    "PULUMI_BACKEND_URL": "postgres://u:p@h/d",
+    "AWS_SECRET_ACCESS_KEY": "k",
+    "AWS_SESSION_TOKEN": "t",
+    "AZURE_STORAGE_KEY": "k",
+    "AZURE_STORAGE_SAS_TOKEN": "sig",
+    "PGPASSWORD": "p",
+    "GITHUB_TOKEN": "t",
+    "GITLAB_TOKEN": "t",
+    "SYSTEM_ACCESSTOKEN": "t",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t",
+    "ENTRANT_ID_TOKEN": "t",
+}
+
+
+def test_a_command_gets_nothing_that_the_deployer_proves_itself_with(tmp_path: Path) -> None:
+    others = {"PATH": os.environ["PATH"], "ARM_METADATA_HOSTNAME": "h", "ARM_TENANT_ID": "t", "AWS_REGION": "r"}
+    left, gone = runner.without_deployer(others | DEPLOYERS)
+    assert (left, gone) == (others, sorted(DEPLOYERS))
+    left, gone = runner.without_deployer(others | DEPLOYERS, way="github", keep=["GITHUB_TOKEN"])
+    assert {"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_TOKEN"} <= left.keys() and "SYSTEM_ACCESSTOKEN" in gone
+    app = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "c1", "AZURE_CLIENT_SECRET": "s3cret~v4lue"}
+    for options, kept in (([], []), (["--keep", "AWS_SESSION_TOKEN", "--no-mask"], ["AWS_SESSION_TOKEN"])):
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "entrant",
+                "run",
+                *options,
+                "--",
+                sys.executable,
+                "-c",
+                "import os; print(*os.environ)",
+            ],
+            cwd=ROOT,
+            env=dict(os.environ) | DEPLOYERS | app,
+            capture_output=True,
+            text=True,
+        )
+        assert DEPLOYERS.keys() & set(done.stdout.split()) == set(kept), done.stderr
+        assert (
+            "AZURE_CLIENT_SECRET" in done.stdout
+            and "does not get" in done.stderr
+            and "ARM_CLIENT_SECRET" in done.stderr
+        )
 
 
 def test_a_command_becomes_the_app_and_nobody_else() -> None:

@@ -13,6 +13,7 @@ import trustme
 
 import local_azure
 from entrant import shells
+from entrant.commands import local
 from entrant.errors import ConfigurationError
 from tests.conftest import ROOT
 from tests.local_azure.conftest import READER, Client
@@ -190,3 +191,17 @@ def test_a_local_azure_that_is_removed_leaves_a_hint(tmp_path: Path) -> None:
         )
     finally:
         local_azure.stop(tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    "value", ["$(touch made)", "`touch made`", "a;touch made", "a'b\"c", "a\nb=c", "#x", "~", "", "a b"]
+)
+def test_a_sourced_env_file_gives_values_and_runs_nothing(
+    value: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    local._print({"VALUE": value}, "dotenv")
+    (tmp_path / "env").write_text(capfd.readouterr().out, "utf-8")
+    script = 'set -a; . ./env; printf "%s" "$VALUE"'
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == value
+    assert [path.name for path in tmp_path.iterdir()] == ["env"]

@@ -1,0 +1,74 @@
+r"""Text that must not be shown as it is: what a terminal or the log of a CI system takes for more than text, and secrets.
+
+Sources: GitHub, "Workflow commands" (`::name::` at a line's start, white space before it allowed) and actions/runner,
+ActionCommand.cs (`##[name]` anywhere in a line); Azure DevOps, "Logging commands" (`##vso[…]` anywhere in a line, `##[…]`); GitLab,
+"Custom collapsible sections" (`section_start:1:name\r`); ECMA-48 (control functions); Unicode, UAX #9 (marks of writing direction).
+Every escape is one of JSON, too, so that a JSON document in which they were put says what it said before.
+"""
+
+import re
+from typing import Final
+
+COLOURS: Final = r"\x1b\[[0-9;]*m"
+"""What sets colours on a terminal, and nothing else."""
+_UNSEEN = (
+    "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"
+)
+_CONTROL = re.compile(f"[{_UNSEEN}]")
+_COMMAND = re.compile(
+    r"""
+    (?P<before> \#\#[A-Za-z]{0,20} (?=\[) | section_(?:start|end) (?=:) | (?m:^)[^\S\n]*: (?=:) )
+    (?P<last> . )
+    """,
+    re.VERBOSE,
+)
+_JWT = re.compile(r"\beyJ[\w-]{8,}(\.[\w-]*)+")
+_PARAMETER = re.compile(
+    r"(?i)\b(sig|code|token|assertion|[a-z_]{0,40}secret|password|passwd|pwd|access_token|api-?key|(account|shared)[a-z]{0,12}key)"
+    r"=(?!\d+\b)[^&;\s\"'<>]+"
+)
+_USER = re.compile(
+    r"(?i)([a-z][a-z0-9+.-]{0,30}://)([^\s/:@?#\"'<>]{0,200}:(?!\d+(/|$))[^\s\"'<>]{0,500}|[^\s/?#\"'<>]{1,500})@"
+)
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def harmless(text: str, *, keep: str = "") -> str:
+    r"""A text with its control characters, marks of writing direction included, as escapes to be read; `keep` lists exceptions.
+
+    >>> print(harmless("\x1b[31mred\nnext"), harmless("a\tb", keep="\t"))
+    \u001b[31mred\nnext a	b
+    """
+    return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def no_command(text: str) -> str:
+    r"""A text without control characters, in which no CI system finds a command. The last character of each is the one replaced.
+
+    >>> print(no_command("a ##vso[task.complete]"), no_command("::debug::b"))
+    a ##vso\u005btask.complete] :\u003adebug::b
+    """
+    return _COMMAND.sub(lambda found: found["before"] + _escape(found["last"]), text)
+
+
+def inert(text: str) -> str:
+    """A text of several lines, harmless and without a command."""
+    return no_command(harmless(text, keep="\n\t"))
+
+
+def without_secrets(text: str) -> str:
+    """A text without tokens, secret parameters of URLs and connection strings, and who a URL logs in as.
+
+    >>> without_secrets("GET /x?sig=abc&y=1 with eyJhbGciOiJSUzI1.eyJhdWQi.c2ln at postgres://me:pass@host/db")
+    'GET /x?sig=***&y=1 with *** at postgres://***@host/db'
+    """
+    text = _USER.sub(r"\1***@", _JWT.sub("***", text))
+    return _PARAMETER.sub(lambda found: f"{found[1]}=***", text)
+
+
+def _escape(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
