@@ -136,7 +136,7 @@ class Place:
         """Start the command of a pipeline, in a session of its own."""
         up = ["pulumi", "up", "--yes", "--skip-preview", "-s", stack]
         return subprocess.Popen(
-            [sys.executable, "-m", "entrant", "hold", "-s", stack, "--", *up],
+            [sys.executable, "-m", "entrant", "hold", "-s", stack, "--settle", "0", "--", *up],
             cwd=self.root,
             env=self.environ() | more,
             stdin=subprocess.DEVNULL,

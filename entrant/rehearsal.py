@@ -464,7 +464,8 @@ def _recover(rehearsal: Rehearsal, env: Mapping[str, str]) -> str:
 
     def agree(plan: unfinished.Plan) -> bool:
         found = sum(note.found for note in plan.notes)
-        told = {"noted": found, "secrets removed": len(plan.lost), "gone": len(plan.gone)}
+        lost = "secret removed" if len(plan.lost) == 1 else "secrets removed"
+        told = {"noted": found, lost: len(plan.lost), "gone": len(plan.gone)}
         done.extend(f"{count} {what}" for what, count in told.items() if count)
         return True
 

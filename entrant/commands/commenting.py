@@ -37,8 +37,9 @@ def comment(stack: str, file: Path) -> None:
 @click.command(cls=WithCommand)
 @options.stack
 @options.cwd
+@options.settle
 @click.pass_obj
-def hold(command: list[str], stack: str, cwd: Path | None) -> int:
+def hold(command: list[str], stack: str, cwd: Path | None, settle: float) -> int:
     """Run a command that changes STACK, after clearing up what a killed run of the same pipeline left.
 
     Its lock is taken away; a process of it that still works is waited for. What it made in the cloud and did not note is noted, and
@@ -73,7 +74,7 @@ def hold(command: list[str], stack: str, cwd: Path | None) -> int:
         if reason:
             options.remark(f"{reason}; looking for what it left")
             began = before.began if before else None
-            unfinished.recover(stack, agree=agree, began=began, cwd=cwd, environ=environ)
+            unfinished.recover(stack, agree=agree, began=began, settle=settle, cwd=cwd, environ=environ)
         code = runner.run(command, environ, [], cwd=cwd, guarded=True)
         held.well = code == 0
         return code

@@ -153,6 +153,17 @@ class Moment(click.ParamType[dt.datetime]):
             self.fail(str(error), param, ctx)
 
 
+settle = click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Look for what a killed run made when the state has been left alone for so long: a directory shows new objects late.",
+)
+"""`--settle`, for commands that recover."""
+
+
 # ------------------------------------------------------------------------------------------------------------ completion
 
 

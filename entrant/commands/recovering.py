@@ -19,14 +19,7 @@ LEFT = 7
 @options.cwd
 @click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be done; exit code 7 if that is anything.")
-@click.option(
-    "--settle",
-    type=click.FloatRange(0),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Look only when the state has been left alone for so long, as a directory shows new objects late.",
-)
+@options.settle
 def recover(stack: str, cwd: Path | None, yes: bool, dry_run: bool, settle: float) -> int:
     """After a run that was killed: note in the state of STACK what was made in the cloud, and remove secrets nobody knows.
 

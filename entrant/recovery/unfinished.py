@@ -164,9 +164,10 @@ def plan(
     """
     document = export(stack, cwd=cwd, environ=environ)
     deployment = document["deployment"]
-    _let_settle(deployment, settle)
     entries: list[State] = deployment.get("resources") or []
     operations: list[State] = deployment.get("pending_operations") or []
+    if any(_azures(entry["urn"]) for entry in (*entries, *(operation["resource"] for operation in operations))):
+        _let_settle(deployment, settle)
     with ThreadPoolExecutor(1) as pool:
         beside = pool.submit(_refreshed, stack, cwd, environ) if entries else None
         steps = _previewed(stack, cwd, environ)
@@ -187,6 +188,7 @@ def plan(
         return found
     held = [entry for entry in entries if entry["urn"] not in gone | {*worthless} or entry.get("delete")]
     environment = _environment(stack, cwd, environ)
+    _let_settle(deployment, settle)
     search = Search(
         _deployer(environment, environ),
         of_stack(*_project_and_stack(steps, entries)),

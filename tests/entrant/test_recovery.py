@@ -310,3 +310,40 @@ def test_the_backup_of_a_state_is_put_back_with_consent_and_the_rest_is_found(pr
     assert estate.ids() == before
     estate.pulumi("up", "--yes", "--skip-preview")
     estate.pulumi("preview", "--expect-no-changes")
+
+
+def test_a_review_after_a_killed_run_plans_what_it_made_as_new_and_says_so(project: Project) -> None:
+    """The plan of a pipeline is made before `hold` recovers, and must not end at names that the killed run took."""
+    estate = small(project, "reviewed")
+    state = estate.state()
+    made = [entry for entry in state["deployment"]["resources"] if entry["urn"].endswith("Application::reader")]
+    state["deployment"]["resources"] = []
+    state["deployment"]["pending_operations"] = [
+        {
+            "resource": {name: value for name, value in made[0].items() if name not in ("id", "outputs")},
+            "type": "creating",
+        }
+    ]
+    state["deployment"]["pending_operations"][0]["resource"].pop("provider")
+    checkpoint(estate, state)
+    done = estate.entrant("review", "--format", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    review = json.loads(done.stdout)
+    assert any(
+        "1 operation of reviewed did not end: before the `up`, `entrant hold` notes" in note for note in review["notes"]
+    )
+    again = estate.entrant("review", "--expect", review["digest"])
+    assert again.returncode == 0, again.stdout
+
+
+def test_a_rehearsal_goes_on_where_a_killed_one_stopped(project: Project) -> None:
+    estate = small(project, "stopped")
+    before = estate.ids()
+    state = estate.state()
+    state["deployment"]["resources"] = []
+    estate.restore(state)
+    (estate.rehearsal.folder / "at-work").touch()
+    done = project.entrant("rehearse", "stopped", "--propagation", "0")
+    assert done.returncode == 0, done.stderr
+    assert f"What the last run left: {len(before)} noted, 1 secret removed" in done.stdout + done.stderr
+    assert estate.ids() == before and not (estate.rehearsal.folder / "at-work").exists()
