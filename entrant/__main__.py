@@ -48,7 +48,7 @@ def main() -> int:
     helped = bool({"--help", "-h"} & set(asked))  # a question about a command sets nothing up for it
     tests = command == "test" and not helped
     own = CHECKOUT and (tests or at_home or not _installed())
-    engine = command in ("test", "rehearse", "review", "drift", "hold") and not helped
+    engine = command in ("setup", "test", "rehearse", "review", "drift", "hold") and not helped
     try:
         bootstrap.prepare(venv=own, tests=tests, pulumi=engine)
         if own and not at_home:

@@ -48,6 +48,7 @@ COMMANDS = {
     "hold": Row("commenting", "an `up` in a pipeline, past its own stale lock"),
     "assertion": Row("commenting", "who this job is, which Entra ID takes for a secret"),
     "local": Row("local", "the local Azure by itself", ("local",)),
+    "setup": Row("rehearsing", "make what the other commands need, without credentials", ("pulumi",)),
     "test": Row("rehearsing", "every test, the linter and the type checker"),
     "completion": Row("completing", "completes commands in bash, zsh or fish"),
     "about": Row("rehearsing", "what is set up, for bug reports"),

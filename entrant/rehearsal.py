@@ -36,7 +36,7 @@ from entrant.facts.scopes import Scope, parse_scope, role_definition_id
 from entrant.pipeline import locks
 from entrant.progress import Step, Steps
 from entrant.recovery import checkpoints, unfinished
-from entrant.setup import bootstrap
+from entrant.setup import bootstrap, pins
 from entrant.tokens import clouds, credentials
 from local_azure import plugins
 
@@ -612,11 +612,13 @@ def _real_plugin(rehearsal: Rehearsal, env: Mapping[str, str], name: str, versio
         own.parent.mkdir(parents=True, exist_ok=True)
         own.symlink_to(users, target_is_directory=True)
         return True
-    if not bootstrap.reachable(bootstrap.INSTALLER):
+    if not bootstrap.reachable(bootstrap.RELEASES):
         return False
     plugins.uninstall(rehearsal.home, [name])
-    done = engine.run(["plugin", "install", "resource", name, version], cwd=rehearsal.folder, environ=env, check=False)
-    return done.returncode == 0
+    archive = f"pulumi-resource-{name}-v{version}-{pins.platform(plugin=True)}.tar.gz"
+    checksum = pins.read(rehearsal.root / pins.PLUGINS).get(archive)
+    command = ["plugin", "install", "resource", name, version, *(["--checksum", checksum] if checksum else [])]
+    return engine.run(command, cwd=rehearsal.folder, environ=env, check=False).returncode == 0
 
 
 # -------------------------------------------------------------------------------------------------------------- trials

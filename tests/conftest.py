@@ -31,7 +31,6 @@ _PARTS = (
     "Pulumi.yaml",
     "__main__.py",
     "requirements.txt",
-    "constraints.txt",
 )
 
 

