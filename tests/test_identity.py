@@ -31,8 +31,8 @@ class Stack:
         self.client = Client(self.azure)
         self.azure.ensure([GROUP])
         env = rehearsals.environ(self.settings)
-        rehearsals._prepare_stack(self.rehearsal, env)
-        rehearsals._plugins(self.rehearsal, env, "auto")
+        rehearsals.stack.prepare(self.rehearsal, env)
+        rehearsals.providers.install(self.rehearsal, env, "auto")
 
     def write(self, text: str) -> None:
         """The environment."""

@@ -28,12 +28,23 @@ MAY_IMPORT = {
     },
     "entrant.review": {"entrant.config", "entrant.facts", "entrant.policy", "entrant.drift", "entrant"},
     "entrant.pipeline": {"entrant.config", "entrant"},
+    "entrant.rehearsal": {
+        "entrant.access",
+        "entrant.config",
+        "entrant.facts",
+        "entrant.pipeline",
+        "entrant.recovery",
+        "entrant.setup",
+        "entrant.tokens",
+        "entrant",
+        "local_azure",
+    },
     "local_azure": {"entrant.facts"},
 }
 """Room → the rooms it may import from; `entrant` stands for the modules beside the rooms."""
 NEVER = {"components", "local_azure"}
 """What nothing in `entrant` imports, but for the two places that start the local Azure."""
-STARTS_THE_LOCAL_AZURE = {"entrant/rehearsal.py", "entrant/commands/local.py"}
+STARTS_THE_LOCAL_AZURE = ("entrant/rehearsal/", "entrant/commands/local.py")
 TOP = {"components", "config", "entrant", "facts", "local_azure", "policy"}
 ROOMS = {path.parent.name for path in (ROOT / "entrant").glob("*/__init__.py")}
 
@@ -68,7 +79,7 @@ def test_only_two_places_start_the_local_azure_and_none_imports_components() -> 
     for file in sorted((ROOT / "entrant").rglob("*.py")):
         name = file.relative_to(ROOT).as_posix()
         named = {module.split(".")[0] for module in imports(file)} & NEVER
-        assert named <= ({"local_azure"} if name in STARTS_THE_LOCAL_AZURE else set()), name
+        assert named <= ({"local_azure"} if name.startswith(STARTS_THE_LOCAL_AZURE) else set()), name
 
 
 def test_only_the_program_reads_pulumi_config() -> None:

@@ -216,7 +216,7 @@ def trials(
     for grant in app.grants:
         scope = parse_scope(grant.scope)
         role = _role(cloud, token, grant, scope)
-        rest = (_assignment(app, grant), f"the role Reader at {scope.id}", grant, reason)
+        rest = (assignment(app, grant), f"the role Reader at {scope.id}", grant, reason)
         yield Trial(app, "role", f"{grant.role} on {scope.name}", tried(role), *rest)
         if "query" in uses(grant):
             yield Trial(app, "query", f"query of {scope.name}", tried(_query(cloud, token, scope)), *rest)
@@ -384,7 +384,8 @@ def _credential(app: App, declared: Mapping[str, Any]) -> Callable[[Directory], 
     return look
 
 
-def _assignment(app: App, grant: Grant) -> Callable[[Directory], Sight]:
+def assignment(app: App, grant: Grant) -> Callable[[Directory], Sight]:
+    """Looks for the role assignment of a grant, and when it was made."""
     gone = "the role assignment is not there any more"
 
     def look(directory: Directory) -> Sight:

@@ -20,7 +20,7 @@ def test_a_stand_in_is_never_taken_for_the_real_plugin(tmp_path: Path, monkeypat
     plugins.install(here.home, sys.executable, SOURCE, ["azuread"])
     monkeypatch.setenv("PULUMI_HOME", str(here.home))
     monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
-    served = rehearsal._real_plugin(here, {"PATH": ""}, "azuread", plugins.sdk_version("azuread"))
+    served = rehearsal.providers.has_real(here, {"PATH": ""}, "azuread", plugins.sdk_version("azuread"))
     assert not served and plugins.is_stand_in(plugins.directory(here.home, "azuread", plugins.sdk_version("azuread")))
 
 
@@ -33,7 +33,7 @@ def test_a_plugin_that_was_removed_since_leaves_no_link_in_the_way(
     own.symlink_to(tmp_path / "gone")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "none"))
     monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
-    assert not rehearsal._real_plugin(here, {"PATH": ""}, "azuread", plugins.sdk_version("azuread"))
+    assert not rehearsal.providers.has_real(here, {"PATH": ""}, "azuread", plugins.sdk_version("azuread"))
     plugins.install(here.home, sys.executable, SOURCE, ["azuread"])
     assert plugins.is_stand_in(own)
 

@@ -109,8 +109,8 @@ def team(project: Project) -> Iterator[Team]:
     made = Team(project)
     made.azure.admin("POST", "ensure", {"scopes": [GROUP, WORKSPACE]})
     env = rehearsals.environ(made.settings)
-    rehearsals._prepare_stack(made.rehearsal, env)
-    rehearsals._plugins(made.rehearsal, env, "auto")
+    rehearsals.stack.prepare(made.rehearsal, env)
+    rehearsals.providers.install(made.rehearsal, env, "auto")
     made.at(10)
     yield made
 

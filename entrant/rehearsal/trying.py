@@ -1,0 +1,127 @@
+"""The grants of a rehearsed environment, tried until they work."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import local_azure
+from entrant import outputs
+from entrant.access import monitor, trials
+from entrant.errors import EntrantError, NotReadyError
+from entrant.facts.clouds import Cloud
+from entrant.facts.scopes import Scope, parse_scope
+from entrant.rehearsal.place import Rehearsal, write_private
+from entrant.tokens import clouds, credentials
+
+QUERY = "Heartbeat | take 5"
+
+
+REQUESTS = "requests | take 5"
+
+
+METRIC = "rehearsals"
+
+
+_LOCATION = "westeurope"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that worked, after how many tries, and what came of it in words."""
+
+    trial: trials.Trial
+    tries: int
+    evidence: str
+
+
+def until_it_works(trial: trials.Trial, until: float, tell: Callable[[str], None]) -> Tried:
+    """Try until the call is answered, or until this moment of the monotonic clock; new access takes its time.
+
+    Raises:
+        NotReadyError: it is still refused.
+    """
+    assert trial.attempt is not None, "whatever is tried here can be tried as the app"
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            return Tried(trial, tries, trial.attempt())
+        except EntrantError as error:
+            if time.monotonic() > until:
+                message = f"{trial.app.name} {trial.target}: still refused: {error}"
+                raise NotReadyError(message, next_step=error.next_step) from error
+            tell(f"not yet ({error.code or 'refused'})")
+            time.sleep(0.5)
+
+
+def with_assertion(rehearsal: Rehearsal, azure: local_azure.LocalAzure, app: outputs.App) -> outputs.App:
+    """An app without a secret, with an assertion of a federated credential's issuer, which the local Azure plays too."""
+    if app.secret:
+        return app
+    for credential in app.credentials:
+        if credential["kind"] == "federated" and credential.get("issuer") and credential.get("subject"):
+            file = rehearsal.folder / f"{app.name}.assertion"
+            write_private(file, azure.assertion(credential["subject"], issuer=credential["issuer"]))
+            return dataclasses.replace(app, assertion=str(file))
+    return app
+
+
+def trials_of(app: outputs.App, cloud: Cloud, rows: dict[str, int]) -> Iterator[trials.Trial]:
+    """What can be tried with an app's roles: a query of each workspace and component it may read, a metric of each resource.
+
+    A query that is answered notes in `rows` how many rows its scope gave.
+    """
+
+    def token(audience: str) -> str:
+        # A fresh client each time: MSAL repeats a refusal for a minute.
+        return credentials.fetch(credentials.Credential(app, cloud), app, clouds.scope(cloud, audience)).access_token
+
+    def query(scope: Scope) -> str:
+        rows[scope.id] = len(monitor.query_logs(cloud, token("logs"), scope.id, QUERY).rows)
+        return f"{rows[scope.id]} rows"
+
+    def read(scope: Scope) -> str:
+        known = monitor.application_id(cloud, token("arm"), scope.id)
+        rows[scope.id] = len(monitor.query_insights(cloud, token("insights"), known, REQUESTS).rows)
+        return f"{rows[scope.id]} rows"
+
+    def send(scope: Scope) -> str:
+        monitor.send_metrics(cloud, token("metrics"), scope.id, [monitor.metric(METRIC, 1)], region=_LOCATION)
+        return "metric accepted"
+
+    kinds = {"query": ("query", "queries", query), "insights": ("query", "queries", read)}
+    kinds["metric"] = ("metric", "reports on", send)
+    for grant in app.grants:
+        scope = parse_scope(grant.scope)
+        for use in trials.uses(grant):
+            layer, verb, attempt = kinds[use]
+            yield trials.Trial(
+                app, layer, f"{verb} {scope.name}", partial(attempt, scope), trials.assignment(app, grant), grant=grant
+            )
+
+
+def summary(app: outputs.App, results: list[Tried], rows: Mapping[str, int]) -> dict[str, Any]:
+    """What `--json` says of an app."""
+    mine = [
+        (parse_scope(tried.trial.grant.scope).id, tried)
+        for tried in results
+        if tried.trial.app.name == app.name and tried.trial.grant
+    ]
+    return {
+        "client_id": app.client_id,
+        "secret": app.secret is not None,
+        "grants": [{"role": grant.role, "scope": grant.scope} for grant in app.grants],
+        "queries": [
+            {"scope": scope, "rows": rows[scope], "tries": tried.tries}
+            for scope, tried in mine
+            if tried.trial.layer == "query"
+        ],
+        "metrics": [
+            {"scope": scope, "status": "accepted", "tries": tried.tries}
+            for scope, tried in mine
+            if tried.trial.layer == "metric"
+        ],
+    }
