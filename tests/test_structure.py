@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,14 @@ def test_the_map_of_entrant_names_every_module_and_no_other() -> None:
         assert named == there - {"__init__"}, name
     beside = set(re.findall(r"`(\w+)`", next(line for line in lines if line.startswith("Beside the rooms"))))
     assert beside == {path.stem for path in folder.glob("*.py")} - {"__init__"}
+
+
+@pytest.mark.parametrize(
+    ("file", "folder"), [("pyproject.toml", "entrant"), ("local_azure/pyproject.toml", "local_azure")]
+)
+def test_a_distribution_has_every_package(file: str, folder: str) -> None:
+    listed = tomllib.loads((ROOT / file).read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    there = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert there - set(listed) == set()
