@@ -197,7 +197,7 @@ class Search:
         for entry in (self.registration(parent) or {}).get("keyCredentials") or ():
             found = f"{parent}/certificate/{entry['keyId']}"
             key, pem = self.certificates.get(str(entry.get("customKeyIdentifier")).upper(), ("", ""))
-            if pem and found.lower() not in self.held and inputs["__name"].endswith(f"-{key}"):
+            if pem and found.lower() not in self.held and inputs["__name"].endswith((f"/{key}", f"-{key}")):
                 value = {_SECRET: _SECRET_SIGNATURE, "plaintext": json.dumps(pem)}
                 return Trace(found, {"keyId": entry["keyId"]}, {"value": value}, kept=True)
         return None
