@@ -18,6 +18,7 @@ from typing import Any
 from entrant.facts import apis, risks
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.errors import codes, find
+from entrant.facts.marks import stack_in
 from entrant.facts.roles import BuiltInRole
 from entrant.facts.scopes import parse_scope
 from local_azure import LocalAzure, first_party
@@ -160,6 +161,7 @@ def _app(world: World, doc: Doc) -> Doc:
         "name": doc["displayName"],
         "principal": principal and principal["id"],
         "tags": doc.get("tags") or [],
+        "stack": stack_in(doc.get("tags") or []),
         "enabled": principal is not None and principal.get("accountEnabled") is not False,
         "credentials": [one for owner in owners for one in _credentials(world, owner)],
         "permissions": _permissions(world, doc, principal),

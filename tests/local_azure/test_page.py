@@ -87,7 +87,7 @@ def _fill_with_many(directory: Directory, resources: Resources, subscription: st
                 "id": str(uuid.uuid4()),
                 "appId": app,
                 "displayName": name,
-                "tags": [("dev", "prod")[number % 2]],
+                "tags": ["entrant", "entrant:shop/prod" if number % 2 else "entrant:shop/dev"],
             }
             doc |= {"passwordCredentials": [{**secret, "endDateTime": ends}]}
             directory.create("application", doc | ({"requiredResourceAccess": access} if number % 2 else {}))
@@ -285,7 +285,7 @@ def test_hundreds_of_apps_are_readable(many: Page) -> None:
     """The picture is about as high as a screen, the list scrolls in itself, and nothing overlaps on any screen."""
     for width in (1280, 400):
         many.set_viewport_size({"width": width, "height": 800})
-        for way in ("", "scope", "role", "tag"):
+        for way in ("", "scope", "role", "stack", "tag"):
             many.locator("#group").select_option(way)
             found = many.evaluate(OVERLAPS)
             assert found["found"] == found["outside"] == [] and found["page"] <= 0
@@ -310,11 +310,11 @@ def test_hundreds_of_apps_draw_as_fast_as_a_plain_list(many: Page) -> None:
 
 def test_groups_open_and_close_everywhere_at_once(many: Page) -> None:
     """Groups are closed when there are many apps; one that is opened in the list is open in picture and table, and back."""
-    many.locator("#group").select_option("tag")
+    many.locator("#group").select_option("stack")
     expect(many.locator("#apps-count")).to_contain_text("3 groups")
     expect(many.locator(".app")).to_have_count(0)
-    listed = many.locator("#app-list").get_by_role("button", name="dev")
-    drawn = many.locator("#picture").get_by_role("button", name="dev, tag: 200 principals")
+    listed = many.locator("#app-list").get_by_role("button", name="shop/dev")
+    drawn = many.locator("#picture").get_by_role("button", name="shop/dev, stack: 200 principals")
     for one in (listed, drawn):
         expect(one).to_have_attribute("aria-expanded", "false")
     listed.click()
@@ -322,7 +322,7 @@ def test_groups_open_and_close_everywhere_at_once(many: Page) -> None:
     expect(listed).to_be_focused()
     expect(many.locator(".app")).to_have_count(200)
     many.get_by_role("button", name="Table").click()
-    in_table = many.locator("#table").get_by_role("button", name="dev")
+    in_table = many.locator("#table").get_by_role("button", name="shop/dev")
     expect(in_table).to_have_attribute("aria-expanded", "true")
     in_table.click()
     expect(many.locator(".app")).to_have_count(0)
