@@ -346,6 +346,8 @@ def _spawn(state: Path, port: int | None, propagation: float, tenant: str | None
     root = str(Path(__file__).resolve().parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, inherited))), "PYTHONUNBUFFERED": "1"}
+    with contextlib.suppress(Held), lock(state / "server.lock"):  # or what a killed one left is taken for the new one's
+        (state / "server.json").unlink(missing_ok=True)
     log = state / "server.log"
     handle = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     begun = log.stat().st_size

@@ -59,16 +59,16 @@ def lock(path: Path, *, wait: float = 0.0) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock on `path` now."""
+    """Whether a process holds the lock on `path` now. Those who only look do not hold it in each other's eyes."""
     try:
         file = path.open("r+b")
     except FileNotFoundError:
         return False
     with file:
-        return not _try(file)
+        return not _try(file, shared=True)
 
 
-def _try(file: IO[bytes]) -> bool:
+def _try(file: IO[bytes], *, shared: bool = False) -> bool:
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -77,7 +77,7 @@ def _try(file: IO[bytes]) -> bool:
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -50,6 +50,8 @@ from local_azure.world import World
 CONFIDENTIAL = re.compile(r"eyJ[\w-]{8,}[\w.-]*|\w{3}8Q~[\w.~-]{31,37}")
 """What looks like a token, or like a client secret of Entra ID."""
 log = logging.getLogger("local_azure")
+LOOKED_AT = 1.0
+"""Seconds that others may look whether the lock is held, one after the other, each for a moment."""
 
 Family = Callable[[World, Call], Reply | None]
 FAMILIES: tuple[Family, ...] = (
@@ -349,7 +351,7 @@ def serve(
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     state.chmod(0o700)
     try:
-        with lock(state / "server.lock"):
+        with lock(state / "server.lock", wait=LOOKED_AT):
             _serve(state, port, propagation, limits or Limits(), tenant)
     except Held:
         raise StartError(

@@ -9,16 +9,19 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import local_azure
 from local_azure import store
 from local_azure.directory import Directory
+from local_azure.files import is_held
 from local_azure.store import Store
 from tests.local_azure.conftest import Client
 
@@ -94,6 +97,46 @@ def test_a_state_is_read_without_being_made_or_changed(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.set_setting("a", "b")
     reader.close()
+
+
+def test_what_a_killed_server_left_is_not_taken_for_the_next(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new server that holds the lock already, and has not yet said where it listens, is not found under the old address."""
+    first = local_azure.start(state)
+    os.kill(first.pid, signal.SIGKILL)
+    wait_for_end(state)
+    assert (state / "server.json").exists()
+    spawn, there = subprocess.Popen, []
+
+    def watched(*arguments: Any, **more: Any) -> Any:
+        there.append((state / "server.json").exists())
+        return spawn(*arguments, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", watched)
+    assert Client(local_azure.start(state)).token() and there == [False]
+
+
+def test_looking_is_not_holding(state: Path) -> None:
+    """Whoever looks whether a server runs neither seems to be one nor keeps one from starting."""
+    state.mkdir()
+    path, done, seen = state / "server.lock", threading.Event(), set[bool]()
+    path.touch()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.add(is_held(path))
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        for _ in range(2000):
+            seen.add(is_held(path))
+        assert seen == {False}
+        try:
+            own = local_azure.start(state)
+        finally:
+            done.set()
+        for one in looking:
+            one.result()
+    assert Client(own).token() and is_held(path)
 
 
 def test_a_state_of_an_older_version_gets_the_apis_that_it_lacks(state: Path) -> None:
