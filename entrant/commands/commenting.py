@@ -61,7 +61,7 @@ def hold(command: list[str], stack: str, cwd: Path | None, settle: float) -> int
 
     def agree(plan: unfinished.Plan) -> bool:
         for line in plan.lines():
-            options.remark(line)
+            click.echo(line, err=True)
         return True
 
     environ = engine.environment(os.environ)
