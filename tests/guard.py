@@ -21,7 +21,7 @@ import pytest
 NAME = "ENTRANT_TEST_RUNS"
 """The variable that holds the marks of the run, and of the runs that it is part of, with blanks between them."""
 GRACE = 5.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""Seconds to end without a signal, then between SIGTERM and SIGKILL."""
 _WATCHER = pytest.StashKey["subprocess.Popen[str]"]()
 
 
@@ -59,13 +59,14 @@ def watch(mark: str, run: int, parent: int) -> None:
                 os.kill(run, signal.SIGKILL)
             break
     told: dict[int, str] = {}
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (None, signal.SIGTERM, signal.SIGKILL):  # first those may end that are about to
         deadline = time.monotonic() + GRACE
         while (found := dict(marked(mark))) and time.monotonic() < deadline:
-            for process in found if number == signal.SIGKILL else found.keys() - told.keys():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, number)
-            told = found | told
+            if number is not None:
+                for process in found if number == signal.SIGKILL else found.keys() - told.keys():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, number)
+                told = found | told
             time.sleep(0.05)
     with contextlib.suppress(BrokenPipeError):
         print(*(f"  {process} {command}\n" for process, command in told.items()), sep="", end="", flush=True)
