@@ -34,7 +34,7 @@ COMMANDS = {
     "review": Row("reviewing", "before `pulumi up`: who gains what, and what breaks", ("pulumi",)),
     "wait": Row("proving", "after it: until every declared grant works"),
     "check": Row("proving", "the same once, with evidence"),
-    "drift": Row("watching", "what differs in the cloud from what was put up", ("pulumi",)),
+    "drift": Row("watching", "what differs in the cloud from the last deployment", ("pulumi",)),
     "expiry": Row("watching", "secrets and certificates that end soon"),
     "token": Row("tokens", "a bearer token and nothing else"),
     "run": Row("tokens", "a command with tokens in its environment"),

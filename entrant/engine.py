@@ -355,13 +355,13 @@ _IN_FILE_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (
             r'A resource with the ID "(?P<id>[^"]*)" already exists' + _IMPORT,
-            "{id} is there already and does not belong to this stack: it was made by hand or by another stack; remove it there "
+            "{id} is there already and does not belong to this stack: it was made manually or by another stack; remove it there "
             "and run again, or take the entry out of the file",
         ),
         (
             r"RoleAssignmentExists.*?ID of the (existing|conflicting) role assignment is (?P<a>[0-9a-f]{8})-?(?P<b>[0-9a-f]{4})"
             r"-?(?P<c>[0-9a-f]{4})-?(?P<d>[0-9a-f]{4})-?(?P<e>[0-9a-f]{12})",
-            "the app has this role at this scope already, by an assignment of another stack or one made by hand; take it over with "
+            "the app has this role at this scope already, by an assignment made manually or by another stack; take it over with "
             "`adopt: {a}-{b}-{c}-{d}-{e}` and `on_remove` beside `role`, or remove that assignment",
         ),
         (

@@ -1,6 +1,6 @@
 """The settings of a rehearsal or a local Azure in somebody's shell: given to it, and taken back.
 
-What the shell had before travels with them in `ENTRANT_SHELL_BEFORE`, so that it can be put back when the rehearsal is gone.
+What the shell had before travels with them in `ENTRANT_SHELL_BEFORE`, so that it can be restored when the rehearsal is gone.
 """
 
 import json
@@ -33,7 +33,7 @@ def give(settings: Mapping[str, str], form: str, environ: Mapping[str, str], *, 
 
 
 def take_back(form: str, environ: Mapping[str, str]) -> str:
-    """Lines for a shell that put back what was there before `give`: each variable as it was, or unset, and PATH.
+    """Lines for a shell that restore what was there before `give`: each variable as it was, or unset, and PATH.
 
     Raises:
         ConfigurationError: the shell was given nothing.

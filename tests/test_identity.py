@@ -88,7 +88,7 @@ def made_by_hand(stack: Stack) -> tuple[dict[str, Any], str]:
     graph["resourceAccess"] = [{"id": "df021288-bdef-4463-88db-98f22de89214", "type": "Role"}]  # type: ignore[assignment]
     wanted = {
         "displayName": "Legacy",
-        "notes": "by hand",
+        "notes": "manually",
         "web": {"redirectUris": ["https://legacy.example.com/"]},
         "requiredResourceAccess": [graph],
     }
@@ -105,7 +105,7 @@ def test_what_is_taken_over_is_not_changed_unless_the_app_says_so(stack: Stack) 
     assert code != 0
     [error] = made["errors"]
     for line in (
-        'notes: the tenant has "by hand", the file says nothing',
+        'notes: the tenant has "manually", the file says nothing',
         'web.redirect_uris: the tenant has ["https://legacy.example.com/"], the file says nothing',
         'required_resource_accesses: the tenant has [{"resourceAccesses": [{"id": "df021288-bdef-4463-88db-98f22de89214"',
         "`change_adopted: true` in apps.legacy",
@@ -119,7 +119,7 @@ def test_what_is_taken_over_is_not_changed_unless_the_app_says_so(stack: Stack) 
     for _ in range(2):  # the first one leaves the import in the state
         code, said = stack.run("up", "--yes", "--skip-preview")
         assert code != 0
-        assert 'notes: the tenant has "by hand", the file says nothing' in said
+        assert 'notes: the tenant has "manually", the file says nothing' in said
     assert stack.client.graph("GET", f"/applications/{app['id']}") == before
     allowed = text.replace("on_remove", "change_adopted: true\n    on_remove")
     stack.up(allowed)
@@ -131,7 +131,7 @@ def test_an_adoption_that_is_changed_on_purpose_shows_each_property_first(stack:
     code, made = stack.review(text.replace("on_remove", "change_adopted: true\n    on_remove"))
     assert code == 0, made
     told = {setting["path"]: (setting["old"], setting["new"]) for setting in made["taken_over"]}
-    assert told["notes"] == ("by hand", None)
+    assert told["notes"] == ("manually", None)
     assert told["web.redirectUris"] == (["https://legacy.example.com/"], None)
     [lost] = made["access"]
     assert (lost["change"], lost["kind"], lost["name"], lost["origin"]) == ("lost", "permission", "User.Read.All", "")
@@ -143,13 +143,13 @@ def test_what_is_described_as_it_is_is_taken_over_and_then_changes_like_all_else
     app, text = made_by_hand(stack)
     permissions = "permissions: [{api: Microsoft Graph, application: [User.Read.All]}]"
     web = "web: {redirect_uris: [https://legacy.example.com/]}"
-    full = text.replace("on_remove", f"notes: by hand\n    {web}\n    {permissions}\n    on_remove")
+    full = text.replace("on_remove", f"notes: manually\n    {web}\n    {permissions}\n    on_remove")
     code, made = stack.review(full)
     assert (code, made["errors"], made["taken_over"]) == (0, [], [])
     assert [(entry["app"], entry["change"]) for entry in made["apps"]] == [("legacy", "adopted")]
     assert [(entry["name"], entry["origin"]) for entry in made["access"]] == [("User.Read.All", "adopted")]
     assert stack.up(full)["imported"] == 2
-    assert stack.up(full.replace("by hand", "by file"))["updated"] == 1
+    assert stack.up(full.replace("manually", "by file"))["updated"] == 1
     assert stack.client.graph("GET", f"/applications/{app['id']}")["notes"] == "by file"
 
 
@@ -158,7 +158,7 @@ def test_a_role_assignment_is_taken_over_as_it_is_or_not_at_all(stack: Stack) ->
     principal = re.search(r"service_principal: (\S+)}", text)
     assert principal
     assignment = stack.client.grant(READER, GROUP, principal[1])
-    described = """notes: by hand
+    described = """notes: manually
     web: {redirect_uris: [https://legacy.example.com/]}
     permissions: [{api: Microsoft Graph, application: [User.Read.All]}]
     roles: [{role: ROLE, scope: SCOPE, adopt: NAME, on_remove: keep}]

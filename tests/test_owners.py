@@ -102,7 +102,7 @@ def test_a_deployer_with_few_rights_manages_what_it_made(stack: Stack, right: st
 
 
 def test_identities_that_plan_and_apply_make_one_plan_and_leave_owners_alone(stack: Stack) -> None:
-    """Where the file does not say who the owners are; an owner by hand stays through an update by another identity."""
+    """Where the file does not say who the owners are; an owner manually stays through an update by another identity."""
     applies, plans = stack.permitted("applies"), stack.permitted("plans")
     stack.project.write(STACK, "apps:\n  owned: {}\n")
 

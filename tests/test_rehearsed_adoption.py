@@ -14,7 +14,7 @@ TEXT = f"""\
 apps:
   legacy:
     display_name: Legacy reader
-    notes: Made by hand
+    notes: Made manually
     adopt: {{application: {APPLICATION}, service_principal: {PRINCIPAL}}}
     on_remove: keep
     tags: [by-hand]
@@ -56,7 +56,7 @@ def test_what_is_adopted_keeps_its_ids_and_gets_what_the_file_adds(project: Proj
     azure = local_azure.start(project.rehearsal("taken").azure)
     client = Client(azure)
     legacy = client.graph("GET", f"/applications/{APPLICATION}")
-    assert (legacy["displayName"], legacy["notes"], legacy["tags"]) == ("Legacy reader", "Made by hand", ["by-hand"])
+    assert (legacy["displayName"], legacy["notes"], legacy["tags"]) == ("Legacy reader", "Made manually", ["by-hand"])
     assert len(legacy["passwordCredentials"]) == 1
     assert client.graph("GET", f"/servicePrincipals/{PRINCIPAL}")["appId"] == legacy["appId"]
     path = f"{WORKSPACE}/providers/Microsoft.Authorization/roleAssignments/{ASSIGNMENT}"

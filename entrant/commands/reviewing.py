@@ -35,7 +35,7 @@ _FORMATS = ("text", "markdown", "json")
 @options.stack
 @click.option("--base", metavar="REF", help="The branch or commit that the change is against, such as origin/main.")
 @click.option("--no-cloud", is_flag=True, help="Compare the YAML of two commits; needs --base and no credentials.")
-@click.option("--no-refresh", is_flag=True, help="Do not look for what other hands changed in the cloud.")
+@click.option("--no-refresh", is_flag=True, help="Do not look for manual changes in the cloud.")
 @click.option("--unmanaged", "undeclared", is_flag=True, help="Look, too, for what is in the cloud and not declared.")
 @options.form(*_FORMATS, default="text")
 @click.option(
@@ -52,7 +52,7 @@ _FORMATS = ("text", "markdown", "json")
 @click.option(
     "--only",
     type=click.Choice(["secrets"]),
-    help="Exit with 7 if more happens than that secrets turn over by calendar.",
+    help="Exit with 7 if more happens than that secrets rotate by their calendar.",
 )
 @options.cwd
 def review(

@@ -47,7 +47,7 @@ _now = click.option(
 @click.option(
     "--within", type=options.Duration(), default="30d", show_default=True, metavar="TIME", help="Such as 30d, 12h, 2w."
 )
-@click.option("--strict", is_flag=True, help="Count secrets too that their calendar turns over in time.")
+@click.option("--strict", is_flag=True, help="Count secrets too that their calendar rotates in time.")
 @_now
 @options.form("text", "json", "github", "azure-devops", default="text")
 def expiry(
@@ -61,7 +61,7 @@ def expiry(
 ) -> int:
     """Secrets and certificates that have ended or end soon, from the outputs of stacks alone: no cloud, no secret read.
 
-    A secret that its calendar turns over before it ends is shown and does not count, nor does the one before it. Exit code 5 if
+    A secret that its calendar rotates before it ends is shown and does not count, nor does the one before it. Exit code 5 if
     something counts. `github` and `azure-devops` print it as annotations of the run.
 
     \b
@@ -216,7 +216,7 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
 @_now
 @options.form("text", "markdown", "json", default="text")
 def drift(stack: str, cwd: Path | None, settle: float, now: dt.datetime | None, form: str) -> int:
-    """Where the cloud differs from what was put up: what changed or went, and what came by hand and no refresh sees.
+    """Where the cloud differs from the last deployment: what changed or went, and what came manually and no refresh sees.
 
     Neither the stack's state nor its history is written. `drift.ignore` in the environment's file lists what is known, with a
     reason and a day. Exit code 7 if something differs.

@@ -428,7 +428,7 @@ def parse_owner(value: Any, known: Known) -> Owner:
         return Owner("app", text)
     forms = "an owner is an object id, an app of this environment, a user principal name, or `deployer`"
     hint = did_you_mean(text, (*known.apps, "deployer")) or f"; {forms}"
-    raise Refused(f'"{shorten(text)}" owns nothing here{hint}')
+    raise Refused(f'"{shorten(text)}" is not a known owner{hint}')
 
 
 def parse_api(value: Any, known: Known) -> Api:

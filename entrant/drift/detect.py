@@ -1,4 +1,4 @@
-"""Where the cloud differs from what was put up: what changed or went, as a refresh sees it, and what came, which no refresh sees.
+"""Where the cloud differs from the last deployment: what changed or went, as a refresh sees it, and what only a look finds.
 
 A refresh in preview compares Pulumi's state with the cloud as an `up` would, so that what only Azure computes does not count, and
 writes nothing; the program is not run, so that secrets that are due do not count either. `unmanaged` looks for the rest.

@@ -49,7 +49,7 @@ def find(
 ) -> Iterator[Ending]:
     """What has ended at `now` or ends within the time given, app by app, soonest first.
 
-    With `strict` a secret that its calendar will turn over in time counts too.
+    With `strict` a secret that its calendar will rotate in time counts too.
 
     Raises:
         ContractError: a credential has no end, or none that can be read.

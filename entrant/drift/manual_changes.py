@@ -1,4 +1,4 @@
-"""What other hands did in the cloud, in sentences: what a refresh found changed or gone, and what is there and not declared.
+"""Manual changes in the cloud, in sentences: what a refresh found changed or gone, and what is there and not declared.
 
 `drift` reports it by itself, `review` beside what a change does; both say the same.
 """
@@ -77,7 +77,7 @@ class Finding:
 def tell(
     stack: str, found: Iterable[Change], undeclared: Sequence[Unmanaged], apps: Mapping[str, App], now: dt.datetime
 ) -> list[Finding]:
-    """All that other hands did.
+    """All manual changes.
 
     Args:
         stack: the stack, for next steps.
@@ -87,7 +87,7 @@ def tell(
         now: secrets that have ended by then are missed by nobody.
     """
     findings = list(_of_refresh(stack, found, apps, now))
-    # What came by hand to lists that both see is told once, by name.
+    # What came manually to lists that both see is told once, by name.
     doubled = {(item.app, item.kind) for item in undeclared if item.kind in ("owner", "consent")}
     findings = [
         finding
@@ -304,7 +304,7 @@ def _edits(path: str, old: Any, new: Any) -> Iterator[_Edit]:
         word = _words(path.rsplit(".", 1)[-1])
         before, after = (Value(f'"{shown}"' if " " in (shown := _shown(value)) else shown) for value in (old, new))
         if old in (None, ""):
-            words: tuple[str, ...] = (f"{word} was set to ", after, " by hand")
+            words: tuple[str, ...] = (f"{word} was set to ", after, " manually")
         elif new in (None, ""):
             words = (f"{word} was taken away; it was ", before)
         else:
@@ -322,7 +322,7 @@ def _item_edits(path: str, old: list[Any], new: list[Any]) -> Iterator[_Edit]:
         words = (f"{word} ", Value(name), f"{where} was taken away")
         yield _Edit(f"{word} {name}", "changed", words, old=before[name])
     for name in after.keys() - before.keys():
-        words = (f"{word} ", Value(name), f"{where} was added by hand")
+        words = (f"{word} ", Value(name), f"{where} was added manually")
         yield _Edit(f"{word} {name}", "undeclared", words, new=after[name])
     for name in before.keys() & after.keys():
         for edit in _edits("", before[name], after[name]) if isinstance(before[name], Mapping) else ():
@@ -363,11 +363,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-# ---------------------------------------------------------------------------------------------------- what came by hand
+# ---------------------------------------------------------------------------------------------------- what came manually
 
 
 def _undeclared(stack: str, item: Unmanaged, app: App) -> Finding:
-    words = (f"{_CALLED.get(item.kind, item.kind)} ", Value(item.what), " was added by hand")
+    words = (f"{_CALLED.get(item.kind, item.kind)} ", Value(item.what), " was added manually")
     if item.kind == "orphan":
         words = ("orphaned role assignment: ", Value(item.what), "")
     step = f"{_removal(stack, item, app)}; or declare it"

@@ -45,7 +45,7 @@ _OF_REGISTRATIONS = frozenset(
 
 
 _MARK = "entrant"
-"""The tag of whatever is declared here (`components.registration.MARK`), which what was made by hand lacks."""
+"""The tag of whatever is declared here (`components.registration.MARK`), which what was made manually lacks."""
 
 
 def referred(environment: config.Environment) -> dict[str, list[str]]:
@@ -136,7 +136,7 @@ def _described(data: Any, names: set[str]) -> dict[str, Any]:
 
 
 def _finish(azure: local_azure.LocalAzure, name: str, app: config.App) -> int:
-    """Let an app that was made be as if it had been made by hand; how many role assignments it has that are taken over."""
+    """Let an app that was made be as if it had been made manually; how many role assignments it has that are taken over."""
     assert app.adopt is not None
     path = f"/v1.0/applications/{app.adopt.application}"
     registration = azure.call("GET", path)

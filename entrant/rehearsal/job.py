@@ -124,7 +124,7 @@ def down(rehearsal: Rehearsal, steps: Steps) -> None:
             engine.run(
                 ["state", "unprotect", "--all", "--yes", "--stack", rehearsal.stack], cwd=rehearsal.root, environ=env
             )
-            # A refresh first, since what was taken away by hand cannot be destroyed.
+            # A refresh first, since what was taken away manually cannot be destroyed.
             stack.change("destroy", rehearsal, env, step, "--refresh")
     with steps.step("State removed") as step:
         _remove(rehearsal)

@@ -166,7 +166,7 @@ class Comparison:
             app = self.environment.apps.get(new.app) if self.environment else None
             overlap_ends = self.now + app.secret.overlap if app and app.secret else _moment(last.ends)
             if _moment(last.ends) <= overlap_ends:
-                detail = f"turned over by its calendar; {last.name} works until {last.ends[:10]}"
+                detail = f"rotated by its calendar; {last.name} works until {last.ends[:10]}"
                 return _changed(new, "created", detail, routine=True)
             until = f"works until the first `up` from {overlap_ends:%Y-%m-%d} on"
             return _changed(new, "created", f"out of turn, beside {last.name}, which {until}")
@@ -256,9 +256,7 @@ class Comparison:
             elif change.operation == "delete":
                 text = f"it is deleted: {consumers}{self._heir(change.app)}"
             elif change.operation == "create" and change.urn in missing:
-                text = (
-                    "its registration was deleted by other hands and is made anew: consumers of the old client id break"
-                )
+                text = "its registration was deleted manually and is made anew: consumers of the old client id break"
                 text += "; within 30 days it can be restored instead, with its client id"
             else:
                 continue

@@ -32,7 +32,7 @@ class AppChange(Part):
     display_name: str
     change: Literal["added", "removed", "kept", "adopted", "replaced", "restored", "renamed"]
     """`kept`: no longer declared, and left where it is. `adopted`: existed, and is declared from now on. `restored`: was deleted
-    by other hands, and is made anew."""
+    manually, and is made anew."""
     client_id: str = ""
     """As it is before the change; empty where it is not known."""
     was: str = ""
@@ -62,7 +62,7 @@ class AccessChange(Part):
     """What the environment's file says about that."""
     origin: Literal["", "adopted", "kept", "restored", "pending"] = ""
     """Where it is not simply of this change. `adopted`: existed, and is taken over. `kept`: stays in the cloud, no longer declared.
-    `restored`: other hands changed or removed it, and it is put back. `pending`: the files do not differ in it; it was declared
+    `restored`: changed or removed manually, and restored. `pending`: the files do not differ in it; it was declared
     before and not applied yet."""
 
 
@@ -78,7 +78,7 @@ class CredentialChange(Part):
     detail: str = ""
     """What else there is to know, in words."""
     routine: bool = False
-    """Whether a secret is turned over by its calendar and nobody is left without one."""
+    """Whether a secret is rotated by its calendar and nobody is left without one."""
 
 
 class SettingChange(Part):
@@ -92,7 +92,7 @@ class SettingChange(Part):
 
 
 class Outside(Part):
-    """Something that other hands did in the cloud."""
+    """A manual change in the cloud."""
 
     app: str
     """Empty for what the environment itself declares."""

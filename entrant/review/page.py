@@ -42,8 +42,8 @@ Line = tuple[str, ...]
 # ----------------------------------------------------------------------------------------------------------------- sentences
 
 UNSEEN: Final = (
-    "Two commits are compared here, without credentials. **The cloud was not seen**: what is deployed, what was done there by "
-    "hand, and whether `pulumi up` would succeed are not in this review."
+    "Two commits are compared here, without credentials. **The cloud was not seen**: what is deployed, what was done there "
+    "manually, and whether `pulumi up` would succeed are not in this review."
 )
 _WORDS: Final = {
     "taken_over": ("setting changed by taking over", "settings changed by taking over"),
@@ -59,7 +59,7 @@ _WORDS: Final = {
     "setting": ("setting", "settings"),
     "error": ("policy error", "policy errors"),
     "warning": ("policy warning", "policy warnings"),
-    "outside": ("done by other hands", "done by other hands"),
+    "outside": ("manual change", "manual changes"),
 }
 
 
@@ -121,7 +121,7 @@ def parts(review: Review) -> list[Part]:
         Part("Who loses what", access("lost"), "31"),
         Part("Credentials", list(_together(map(_credential, review.credentials)))),
         Part("Policy", list(_findings(review)), "33"),
-        Part("Done in the cloud by other hands", [_outside(entry) for entry in review.outside], "33"),
+        Part("Changed manually in the cloud", [_outside(entry) for entry in review.outside], "33"),
         Part("Settings", [_setting(entry) for entry in review.settings]),
     ]
     return [part for part in told if part.lines]
@@ -193,7 +193,7 @@ _ORIGINS: Final = {
     "": "",
     "adopted": " (and had it before: Entrant takes it over)",
     "kept": " (it stays in the cloud, and is no longer looked after)",
-    "restored": " (put back: other hands changed it or took it away)",
+    "restored": " (restored: it was changed or removed manually)",
     "pending": " (not of this change: it was declared before and not applied yet)",
 }
 

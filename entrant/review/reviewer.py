@@ -65,7 +65,7 @@ def of_preview(
         errors: why the preview failed, if it did.
         notes: what there is to say about the review itself.
         undeclared: what is in the cloud and declared nowhere.
-        apps: the stack's apps by name, as its outputs have them; they lend names to what other hands did.
+        apps: the stack's apps by name, as its outputs have them; they lend names to manual changes.
     """
     environment = report.environment if report else None
     applied = [change for change in reading.planned if change.changes and not change.type.startswith("pulumi:")]

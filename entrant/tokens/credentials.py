@@ -167,7 +167,7 @@ class Credential:
     """An azure-core `TokenCredential` for one app. Threads may share it.
 
     If Entra ID refuses the newest client secret as unknown or expired, the previous one is tried: a secret that was just
-    turned over takes some seconds to be known everywhere. Throttling (429), 5xx and broken connections are tried again, at most
+    rotated takes some seconds to be known everywhere. Throttling (429), 5xx and broken connections are tried again, at most
     three times; a `Retry-After` is kept to, up to a minute.
 
         app = entrant.from_environment()

@@ -45,7 +45,7 @@ ERRORS: list[tuple[str, Any, str]] = [
     ("roles", [{"role": "Reader", "scope": RG}, {"role": "Reader", "scope": RG.upper()}], "/ROLE"),
     ("roles", [{"role": "Owner", "scope": RG}, {"role": "Reader", "scope": "nowhere"}], "Owner can give itself any"),
     ("roles", [{"role": "Owner", "scope": RG}, {"role": "Reader", "scope": "nowhere"}], 'no scope is called "nowhere"'),
-    ("owners", ["deployer", "nobody", "deployer"], '"nobody" owns nothing here'),
+    ("owners", ["deployer", "nobody", "deployer"], '"nobody" is not a known owner'),
     ("owners", ["deployer", "nobody", "deployer"], "this owner is there twice"),
     ("groups", ["x"], 'found "x"'),
     ("directory_roles", [{"role": "Directory Raeders"}], 'no directory role is called "Directory Raeders"'),

@@ -1,4 +1,4 @@
-"""What was changed by hand is found and named, and nothing else is."""
+"""What was changed manually is found and named, and nothing else is."""
 
 import datetime as dt
 import hashlib
@@ -109,7 +109,7 @@ def do_by_hand(estate: Estate) -> None:
         "POST", f"{estate.application('log-reader')}/addPassword", {"passwordCredential": {"displayName": "`x` | @y"}}
     )
     uris = {"redirectUris": ["https://logs.example.com/cb", "https://evil.example.com/cb"]}
-    graph("PATCH", estate.application("log-reader"), {"web": uris, "notes": "by hand"})
+    graph("PATCH", estate.application("log-reader"), {"web": uris, "notes": "manually"})
     arm("DELETE", reader["grants"][0]["assignment_id"])
     estate.client.grant("b24988ac-6180-42a0-ab88-20f7382dd24c", GROUP, asker["service_principal_id"])
     estate.azure.admin("POST", "ensure", {"users": ["eve@example.com"]})
@@ -143,17 +143,17 @@ def drifted(estate: Estate) -> detect.Report:
 
 
 FOUND = {
-    "log-reader: redirect URI https://evil.example.com/cb (web) was added by hand": "undeclared",
-    'log-reader: notes was set to "by hand" by hand': "changed",
+    "log-reader: redirect URI https://evil.example.com/cb (web) was added manually": "undeclared",
+    'log-reader: notes was set to "manually" manually': "changed",
     "log-reader: role assignment Reader on law-drift is gone": "gone",
-    "log-reader: owner eve@example.com (of the registration) was added by hand": "undeclared",
-    f"asker: role assignment Contributor on {GROUP} was added by hand": "undeclared",
+    "log-reader: owner eve@example.com (of the registration) was added manually": "undeclared",
+    f"asker: role assignment Contributor on {GROUP} was added manually": "undeclared",
     'asker: federated credential "github-repo-contoso-obs-environment-dev": subject changed from '
     "repo:contoso/obs:environment:dev to repo:evil/obs:environment:dev": "changed",
-    "asker: federated credential evil, https://issuer.example.com x was added by hand": "undeclared",
+    "asker: federated credential evil, https://issuer.example.com x was added manually": "undeclared",
     "asker: consent User.Read.All at Microsoft Graph is gone": "gone",
-    "asker: consent Mail.Read at Microsoft Graph was added by hand": "undeclared",
-    "asker: consent Mail.Read at Microsoft Graph (delegated, for every user) was added by hand": "undeclared",
+    "asker: consent Mail.Read at Microsoft Graph was added manually": "undeclared",
+    "asker: consent Mail.Read at Microsoft Graph (delegated, for every user) was added manually": "undeclared",
     "asker: service principal: account enabled changed from true to false": "changed",
     'doomed: app registration "Doomed (drifting)" is gone, and with it all that it had': "gone",
 }
@@ -237,7 +237,7 @@ def test_an_unknown_stack_ends_with_pulumis_exit_code(estate: Estate) -> None:
 
 def finding(what: str = "redirect URI https://evil.example.com/cb", **more: Any) -> Finding:
     fields: dict[str, Any] = {"app": "log-reader", "kind": "app registration", "state": "undeclared", "id": "i-1"}
-    words = (Value(what), " was added by hand")
+    words = (Value(what), " was added manually")
     return Finding(what=what, words=words, next_step="", **(fields | more))
 
 
@@ -276,7 +276,7 @@ def test_an_entry_that_has_ended_counts_again_and_is_told() -> None:
         assert bool(report.ignored) is not counts
     assert report.notes == (
         "drift.ignore[0] ended on 2027-01-31 (why); counted again: "
-        "log-reader: redirect URI https://evil.example.com/cb was added by hand",
+        "log-reader: redirect URI https://evil.example.com/cb was added manually",
     )
 
 
@@ -304,7 +304,7 @@ def test_what_is_not_there_at_a_second_look_does_not_count(monkeypatch: pytest.M
     pauses = looks(monkeypatch, [finding("passing"), finding("staying")], [finding("staying")])
     report = detect.look("dev", (), now=MOMENT, settle=15)
     assert [one.what for one in report.findings] == ["staying"]
-    assert report.notes == ("seen once and not again: log-reader: passing was added by hand",)
+    assert report.notes == ("seen once and not again: log-reader: passing was added manually",)
     assert pauses == [15]
 
 
@@ -335,7 +335,7 @@ def test_a_directory_that_fails_ends_in_an_error_and_not_in_no_drift(
 
 
 def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drifted: detect.Report) -> None:
-    """Last of those that use it: there is nothing to destroy of what was taken away by hand."""
+    """Last of those that use it: there is nothing to destroy of what was taken away manually."""
     done = estate.project.entrant("rehearse", "drifting", "--down")
     assert done.returncode == 0, done.stderr
     assert not estate.rehearsal.folder.exists()
@@ -348,10 +348,10 @@ def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drift
     ("path", "old", "new", "said"),
     [
         ("tags", ["a", "b"], ["b", "a"], []),
-        ("tags", None, ["a"], ["tag a was added by hand"]),
+        ("tags", None, ["a"], ["tag a was added manually"]),
         ("tags", ["a"], None, ["tag a was taken away"]),
         ("description", "", None, []),
-        ("description", None, "x y", ['description was set to "x y" by hand']),
+        ("description", None, "x y", ['description was set to "x y" manually']),
         ("description", "x", "", ["description was taken away; it was x"]),
         ("accountEnabled", True, False, ["account enabled changed from true to false"]),
         ("web", None, {"homepageUrl": "", "implicitGrant": {"idTokenIssuanceEnabled": False}}, []),
@@ -359,10 +359,10 @@ def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drift
         ("api", {"requestedAccessTokenVersion": 1}, {"requestedAccessTokenVersion": 2},
          ["requested access token version changed from 1 to 2"]),
         ("appRoles", [{"value": "A", "enabled": True}], [{"value": "A", "enabled": False}, {"value": "B"}],
-         ["app role A: enabled changed from true to false", "app role B was added by hand"]),
+         ["app role A: enabled changed from true to false", "app role B was added manually"]),
         ("requiredResourceAccesses", [], [{"resourceAppId": "00000003-0000-0000-c000-000000000000",
          "resourceAccesses": [{"id": "df021288-bdef-4463-88db-98f22de89214", "type": "Role"}]}],
-         ["requested permission User.Read.All (application) of Microsoft Graph was added by hand"]),
+         ["requested permission User.Read.All (application) of Microsoft Graph was added manually"]),
         ("clientSecret", "a", SECRET, ["client secret changed from a to \"a secret value\""]),
     ],
 )  # fmt: skip
@@ -390,7 +390,7 @@ def test_what_the_provider_tells_counts_before_the_inputs_that_it_reads_back() -
         old={"inputs": {"tags": ["b"]}, "outputs": {"tags": ["b"]}},
         new={"inputs": {"tags": ["a"]}, "outputs": {"tags": ["a", "b"]}},
     )
-    assert said == ["one: tag a was added by hand"]
+    assert said == ["one: tag a was added manually"]
 
 
 def test_a_changed_secret_value_is_told_and_not_shown() -> None:
@@ -412,4 +412,4 @@ def test_a_report_in_markdown_fits_a_comment_and_ends_with_a_whole_line() -> Non
     assert "`--format json` lists it all" in page
     listed = [line for line in page.splitlines() if line.startswith("- **")]
     assert len(listed) > 150
-    assert all("was added by hand" in line for line in listed)
+    assert all("was added manually" in line for line in listed)

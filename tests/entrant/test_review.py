@@ -72,7 +72,7 @@ class Team:
         self.project.write(STACK, f"{more}apps:\n{''.join(apps)}")
 
     def adoptable(self) -> str:
-        """A registration made by hand; its object id."""
+        """A registration made manually; its object id."""
         owners = [f"{self.azure.url}/v1.0/directoryObjects/{self.deployer['object_id']}"]
         made = {"displayName": "Adopted (team)", "owners@odata.bind": owners}
         return str(self.client.graph("POST", "/applications", made)["id"])
@@ -212,7 +212,7 @@ def disturbed(up: Team, taken: str, tmp_path_factory: pytest.TempPathFactory) ->
             mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
             for side in ("inputs", "outputs"):
                 resource[side]["description"] = mark | {"plaintext": json.dumps(values[3])}
-            made = {"passwordCredential": {"displayName": "by hand"}}
+            made = {"passwordCredential": {"displayName": "manually"}}
             path = f"/applications/{resource['outputs']['objectId']}/addPassword"
             values.append(up.client.graph("POST", path, made)["secretText"])
     file = tmp_path_factory.mktemp("state") / "state.json"
@@ -224,7 +224,7 @@ def disturbed(up: Team, taken: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_what_other_hands_did_is_told_apart_from_the_change(up: Team, disturbed: list[str]) -> None:
-    """A role taken away by hand is put back, and a secret made by hand is undeclared."""
+    """A role taken away manually is restored, and a secret made manually is undeclared."""
     found = up.json("--unmanaged")
     assert {(entry["name"], entry["origin"]) for entry in found["access"]} == {
         ("Reader", "restored"),
@@ -232,7 +232,7 @@ def test_what_other_hands_did_is_told_apart_from_the_change(up: Team, disturbed:
     }
     assert {(entry["what"], entry["text"].partition(",")[0]) for entry in found["outside"]} >= {
         ("gone", "role assignment Reader on law-team is gone"),
-        ("undeclared", 'secret "by hand"'),
+        ("undeclared", 'secret "manually"'),
     }
 
 

@@ -46,11 +46,11 @@ def test_what_nobody_declared_is_found(azure: local_azure.LocalAzure, who: deplo
     assert unmanaged.look(stack(app), who) == unmanaged.Look((), ())
     assignment = estate.client.grant(PUBLISHER, estate.machine, estate.identity.object_id)["id"]
     added = estate.client.call(
-        "POST", f"/v1.0/applications/{app.object_id}/addPassword", {"passwordCredential": {"displayName": "by hand"}}
+        "POST", f"/v1.0/applications/{app.object_id}/addPassword", {"passwordCredential": {"displayName": "manually"}}
     ).json()
     found = {(item.kind, item.id): item.what for item in unmanaged.look(stack(app), who).found}
     assert found.keys() == {("secret", added["keyId"]), ("role", assignment)}
-    assert found["secret", added["keyId"]].startswith('"by hand", valid until ')
+    assert found["secret", added["keyId"]].startswith('"manually", valid until ')
     assert found["role", assignment] == f"Monitoring Metrics Publisher on {estate.machine}"
     assert added["secretText"] not in str(found)
 

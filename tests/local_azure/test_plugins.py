@@ -199,7 +199,7 @@ def test_an_application_is_imported_with_the_inputs_that_describe_it(azuread: Pl
 
 def test_what_changed_in_the_portal_shows_after_a_refresh(azuread: Plugin, deployer: Client) -> None:
     made, state, inputs = azuread.create(APPLICATION, displayName="drift")
-    deployer.graph("PATCH", made, {"notes": "changed by hand"})
+    deployer.graph("PATCH", made, {"notes": "changed manually"})
     _, state, refreshed = azuread.read(APPLICATION, made, state, inputs)
     changes = azuread.diff(APPLICATION, made, state, inputs, refreshed)
     assert list(changes.detailedDiff) == ["notes"]

@@ -1,6 +1,6 @@
 """What a pipeline works on: a bare repository, a local Azure with the pipelines' identities, a backend, a forge.
 
-The identities are those of `examples/pipelines.yaml`, put up by a rehearsal, so that the pipelines have what it says and no more.
+The identities are those of `examples/pipelines.yaml`, deployed by a rehearsal, so that the pipelines have what it says and no more.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The whole loop on GitHub, from a change on a branch to a secret turned over on a later day, by the workflows' own steps.
+"""The whole loop on GitHub, from a change on a branch to a secret rotated on a later day, by the workflows' own steps.
 
 Told in order: each test goes on where the one before it ended.
 """
