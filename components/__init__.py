@@ -1,13 +1,13 @@
 """What Pulumi declares: one `AppIdentity` per app of an environment.
 
-Start reading at `app_identity`; `arguments` says what it takes. `declare` turns a checked environment into components,
-`stack_outputs` their results into the stack's outputs.
+Start reading at `app_identity`; `arguments` says what it takes. `load` checks an environment's file, `declare` turns it into
+components, `stack_outputs` their results into the stack's outputs.
 """
 
 from .api_clients import ApiClients, ApiClientsArgs
 from .app_identity import AppIdentity, assignment_name
 from .arguments import AppIdentityArgs, RoleAssignmentArgs, SecretArgs
-from .environment import declare, own_outputs, stack_outputs
+from .environment import declare, load, own_outputs, stack_outputs
 from .rotation import Due, HandedOut, Slot, due, slots
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "assignment_name",
     "declare",
     "due",
+    "load",
     "own_outputs",
     "slots",
     "stack_outputs",

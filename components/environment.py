@@ -13,6 +13,7 @@ import pulumi_azure_native as azure_native
 import pulumi_azuread as azuread
 from pulumi_azure_native import authorization
 
+from entrant import config
 from entrant.config import App, Environment, RoleGrant
 from entrant.config.access import Permission, offered_permissions
 from entrant.config.checks import order, output_name
@@ -23,6 +24,7 @@ from entrant.facts import errors
 from entrant.facts.apis import FIRST_PARTY
 from entrant.facts.clouds import cloud_name
 from entrant.facts.roles import find_role
+from entrant.facts.unsafe_text import inert
 
 from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
 from .app_identity import APPLICATION, SECRET_NAMES, AppIdentity, rfc3339, slug
@@ -174,6 +176,20 @@ def _signed_in() -> azuread.GetClientConfigResult:
     return look_up(azuread.get_client_config, "who is signed in", missing="Nobody is signed in.", right="User.Read")
 
 
+def load(stack_or_path: str) -> Environment:
+    """The environment of a stack, or of a file, in the program's folder; its warnings go to Pulumi's log.
+
+    Raises:
+        pulumi.RunError: it has errors; each is a line of the message, with file, line and column.
+    """
+    report = config.check(stack_or_path)
+    for problem in report.warnings:
+        pulumi.log.warn(inert(f"{problem.place}: {problem.message}"))
+    if report.environment is None:
+        raise pulumi.RunError(inert("\n".join(f"{problem.place}: {problem.message}" for problem in report.errors)))
+    return report.environment
+
+
 def declare(
     environment: Environment, *, now: str | None = None, before: Mapping[str, Any] | None = None
 ) -> dict[str, AppIdentity]:
@@ -189,6 +205,13 @@ def declare(
         pulumi.RunError: `now` is malformed, the login is for another tenant, or something that the file names does not
             exist there.
     """
+    try:
+        return _declare(environment, now, before)
+    except pulumi.RunError as error:  # with words of the file and the cloud in it
+        raise pulumi.RunError(inert(str(error))) from None
+
+
+def _declare(environment: Environment, now: str | None, before: Mapping[str, Any] | None) -> dict[str, AppIdentity]:
     _check_cloud(environment)
     if environment.tenant is not None:
         signed_in = _signed_in().tenant_id

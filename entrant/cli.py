@@ -28,6 +28,7 @@ class Row(NamedTuple):
 EXTRAS = {"pulumi": ("pydantic", "yaml", "rich", "pulumi"), "local": ("local_azure",)}
 """Extra → modules that are there when it is installed."""
 COMMANDS = {
+    "new": Row("new", "a project of your own", ("pulumi",)),
     "rehearse": Row("rehearsing", "the whole job on a local Azure", ("pulumi", "local")),
     "validate": Row("validating", "check environments, without any cloud", ("pulumi",)),
     "doctor": Row("proving", "before `pulumi up`: may the deployer do all this", ("pulumi",)),

@@ -27,6 +27,7 @@ _PARTS = (
     "examples",
     "entrant",
     "local_azure",
+    "pipelines",
     "policy",
     "Pulumi.yaml",
     "__main__.py",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,10 @@ def test_only_the_program_reads_pulumi_config() -> None:
         file.relative_to(ROOT).as_posix()
         for package in ("components", "entrant")
         for file in (ROOT / package).rglob("*.py")
-        if "pulumi.Config" in file.read_text("utf-8")
+        if any(
+            isinstance(node, ast.Attribute) and ast.unparse(node) == "pulumi.Config"
+            for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        )
     ]
     assert readers == []
 
@@ -132,12 +136,51 @@ def test_the_map_of_entrant_names_every_module_and_no_other() -> None:
     assert beside == {path.stem for path in folder.glob("*.py")} - {"__init__"}
 
 
+def _lists(file: str) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / file).read_text("utf-8"))
+    return found
+
+
 @pytest.mark.parametrize(
-    ("file", "folder"), [("pyproject.toml", "entrant"), ("local_azure/pyproject.toml", "local_azure")]
+    ("file", "top"), [("pyproject.toml", "entrant"), ("local_azure/pyproject.toml", "local_azure")]
 )
-def test_a_distribution_has_every_package(file: str, folder: str) -> None:
-    listed = tomllib.loads((ROOT / file).read_text("utf-8"))["tool"]["setuptools"]["packages"]
-    there = {
-        path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in (ROOT / folder).rglob("__init__.py")
-    }
-    assert there - set(listed) == set()
+def test_a_distribution_has_every_folder_and_every_file_of_its_packages(file: str, top: str) -> None:
+    tool = _lists(file)["tool"]["setuptools"]
+    places = {name: (ROOT / file).parent / folder for name, folder in tool["package-dir"].items()}
+    listed = set(tool["packages"])
+    assert {name.split(".")[0] for name in listed} == {top}
+    there, files = set(), set()
+    for name, folder in places.items():
+        for path in folder.rglob("*"):
+            inside = path.relative_to(folder).parts
+            if not path.is_file() or "__pycache__" in inside or any(part.endswith(".egg-info") for part in inside):
+                continue
+            if path.suffix == ".py":
+                there.add(".".join((name, *inside[:-1])))
+            elif path.name not in ("README.md", "pyproject.toml"):
+                files.add(path)
+    assert listed == there | {name for name in places if name not in there}
+    patterns = tool["package-data"]
+    for path in files:
+        given = [
+            pattern
+            for package in listed
+            for pattern in (*patterns.get(package, []), *patterns.get("*", []))
+            if path in set(_folder(package, places).glob(pattern))
+        ]
+        assert given, f"{path.relative_to(ROOT)} is in no package-data"
+
+
+def _folder(package: str, places: dict[str, Path]) -> Path:
+    own = max((name for name in places if package == name or package.startswith(f"{name}.")), key=len)
+    return places[own].joinpath(*package.removeprefix(own).split("."))
+
+
+def test_both_distributions_have_one_version() -> None:
+    import entrant
+
+    project = _lists("local_azure/pyproject.toml")["project"]
+    local = _lists("pyproject.toml")["project"]["optional-dependencies"]["local"]
+    assert project["version"] == entrant.__version__
+    assert f"entrant=={entrant.__version__}" in project["dependencies"]
+    assert local == [f"entrant-local-azure=={entrant.__version__}"]

@@ -45,7 +45,7 @@ class Stack:
         """A stack by its name and its configuration; one of another project has no environment here."""
         if project != yaml.safe_load((ROOT / "Pulumi.yaml").read_text("utf-8"))["name"]:
             return cls()
-        file = settings.get(f"{project}:environment") or stack
+        file = settings.get("entrant:environment") or stack
         return cls(config.check(file, root=ROOT).environment)  # the program says what is wrong with it
 
     def things(self, resource: Resource) -> Iterator[Thing]:
