@@ -56,6 +56,9 @@ def main() -> int:
     except bootstrap.SetupError as error:
         print(f"entrant: {error}\n  What to do: {error.remedy}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"entrant: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("entrant: interrupted; run it again to go on", file=sys.stderr)
         return 130

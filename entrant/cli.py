@@ -87,6 +87,9 @@ def main() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on; keep the interpreter's last flush quiet
         return 141
+    except OSError as error:
+        _say(f"entrant: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+        return 1
     return result if isinstance(result, int) else 0
 
 

@@ -111,7 +111,7 @@ def start(state: Path, port: int | None, propagation: float) -> None:
     \b
     python3 -m entrant local start --propagation 5
     """
-    click.echo(local_azure.start(state, port=port, propagation=propagation).url)
+    click.echo(local_azure.start(project.private(state), port=port, propagation=propagation).url)
 
 
 @local.command()

@@ -109,7 +109,7 @@ def review(
 
 def _environment(stack: str, root: Path) -> config.Report | None:
     """The check of a stack's environment; None when it has no file."""
-    return config.check(stack, root=root) if config.environment_file(stack, root).exists() else None
+    return config.check(stack, root=root) if os.path.exists(config.environment_file(stack, root)) else None
 
 
 def _base(stack: str, ref: str, root: Path, notes: list[str]) -> reviewer.Base | None:

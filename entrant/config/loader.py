@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -14,7 +15,7 @@ from .broken import BROKEN
 from .checks import findings
 from .models import Environment
 from .problems import ConfigError, Problem, Refused, Severity, closest, did_you_mean, shorten
-from .source import MAX_VALUES, Entry, Node, Place, expected, read, total
+from .source import MAX_BYTES, MAX_VALUES, Entry, Node, Place, contents, expected, read, total
 from .values import KEY, FileName, Known, Misnamed, path_of
 
 MAX_EXTENDS: Final = 10
@@ -75,8 +76,9 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     """Like `load`, but returns what it found, warnings included, and raises nothing."""
     root = Path.cwd() if root is None else root
     problems: list[Problem] = []
-    reader = _Reader(root, problems)
-    tree = reader.tree(environment_file(stack_or_path, root))
+    file = environment_file(stack_or_path, root)
+    reader = _Reader(root, problems, _readable(root, file, named=str(stack_or_path).endswith((".yaml", ".yml"))))
+    tree = reader.tree(file)
     sound = _validate(tree, problems) if tree is not None else None
     ordered = sorted(set(problems))
     if len(ordered) > MAX_PROBLEMS:
@@ -85,6 +87,21 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     failed = any(problem.severity == "error" for problem in ordered)
     files, referred = tuple(reader.files), tuple(reader.referred)
     return Report(None if failed else sound, tuple(ordered), files, referred, tree, sound)
+
+
+def _readable(root: Path, file: Path, *, named: bool) -> tuple[Path, ...]:
+    """The folders whose files may be read: the project's repository, and that of a file which the user named and lies elsewhere.
+
+    Without git, a repository is the folder itself.
+    """
+
+    def repository(folder: Path) -> Path:
+        real = Path(os.path.realpath(folder))
+        return next((each for each in (real, *real.parents) if os.path.lexists(each / ".git")), real)
+
+    own = repository(root)
+    inside = any(Path(os.path.abspath(file)).is_relative_to(folder) for folder in (own, os.path.abspath(root)))
+    return (own, repository(file.parent)) if named and not inside else (own,)
 
 
 def environment_file(stack_or_path: str | Path, root: Path, environ: Mapping[str, str] = os.environ) -> Path:
@@ -107,11 +124,9 @@ def environment_file(stack_or_path: str | Path, root: Path, environ: Mapping[str
 
 def _set_file(settings: Path) -> str | None:
     """What a stack's settings say about its environment's file; Pulumi itself says what is wrong with them."""
-    if not settings.is_file():
-        return None
     try:
-        found = yaml.safe_load(settings.read_bytes())["config"]["entrant:environment"]
-    except (yaml.YAMLError, ValueError, KeyError, TypeError):
+        found = yaml.safe_load(contents(settings, MAX_BYTES))["config"]["entrant:environment"]
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, str) and found else None
 
@@ -128,9 +143,9 @@ def environments(root: Path | None = None) -> tuple[str, ...]:
         tree = read(file, file.name, [])
         entry = tree.value.get("extends") if tree is not None else None
         if entry is not None and isinstance(entry.node.value, str):
-            bases.add((file.parent / entry.node.value).resolve())
+            bases.add(_real(file.parent / entry.node.value.replace("\0", "")))
     named = {file.name.removeprefix("Pulumi.").removesuffix(".yaml"): file for file in root.glob("Pulumi.*.yaml")}
-    own = {file.stem for file in files if file.resolve() not in bases or file.stem in named}
+    own = {file.stem for file in files if _real(file) not in bases or file.stem in named}
     return tuple(sorted(own | {name for name, file in named.items() if _set_file(file)}))
 
 
@@ -143,11 +158,32 @@ def is_stack(name: str) -> bool:
     return _STACK.fullmatch(name) is not None
 
 
+def _names(folder: Path) -> list[str]:
+    """The names of the YAML files of a folder that can be looked into."""
+    with suppress(OSError):
+        return sorted(each.stem for each in folder.glob("*.yaml"))
+    return []
+
+
+_OUT: Final = "out of the project, whose files alone are read; keep a copy in it"
+
+
+def _lies_in(path: Path, folders: tuple[Path, ...]) -> bool:
+    """Whether a path, links followed, is in one of these folders (absolute, without links)."""
+    return any(_real(path).is_relative_to(folder) for folder in folders)
+
+
+def _real(path: Path) -> Path:
+    """A path with its links followed, as far as they lead anywhere."""
+    return Path(os.path.realpath(path))
+
+
 class _Reader:
     """Reads a file and what it extends into one tree."""
 
-    def __init__(self, root: Path, problems: list[Problem]) -> None:
+    def __init__(self, root: Path, problems: list[Problem], readable: tuple[Path, ...]) -> None:
         self.root = root
+        self.readable = readable
         self.problems = problems
         self.files: list[str] = []
         self.referred: list[Path] = []
@@ -155,11 +191,14 @@ class _Reader:
     def tree(self, file: Path) -> Node | None:
         """The merged tree, or None when a file of the chain cannot be read."""
         shown = self._shown(file)
-        if not file.is_file():
+        if not os.path.isfile(file):
             of_stacks = file.parent == self.root / "config"
-            others = environments(self.root) if of_stacks else sorted(each.stem for each in file.parent.glob("*.yaml"))
+            others = environments(self.root) if of_stacks else _names(file.parent)
             hint = did_you_mean(file.stem, others) or f"; there are: {', '.join(others) or 'none'}"
             self.problems.append(Problem(shown, 0, 0, f"there is no such file{hint}"))
+            return None
+        if not _lies_in(file, self.readable):
+            self.problems.append(Problem(shown, 0, 0, f"leads {_OUT}"))
             return None
         if file.parent == self.root / "config" and not is_stack(file.stem):
             self.problems.append(
@@ -168,7 +207,7 @@ class _Reader:
         chain: list[Node] = []
         seen: list[Path] = []
         while True:
-            seen.append(file.resolve())
+            seen.append(_real(file))
             self.files.append(self._shown(file))
             node = read(file, self._shown(file), self.problems)
             if node is None:
@@ -186,7 +225,7 @@ class _Reader:
 
     def _shown(self, file: Path) -> str:
         try:
-            return file.resolve().relative_to(self.root.resolve()).as_posix()
+            return _real(file).relative_to(_real(self.root)).as_posix()
         except ValueError:
             return str(file)
 
@@ -198,11 +237,13 @@ class _Reader:
         target = file.parent / text
         message = None
         self.referred.append(target)
-        if "\0" in text or not target.is_file():
-            others = sorted(other.name for other in file.parent.glob("*.yaml") if other.resolve() not in seen)
+        if "\0" not in text and not _lies_in(target, self.readable):
+            message = f'extends: "{shorten(text)}" leads {_OUT}'
+        elif "\0" in text or not os.path.isfile(target):
+            others = sorted(other.name for other in file.parent.glob("*.yaml") if _real(other) not in seen)
             hint = did_you_mean(text, others) or "; the path is relative to this file"
             message = f'extends: there is no file "{shorten(text)}"{hint}'
-        elif target.resolve() in seen:
+        elif _real(target) in seen:
             message = f'extends: "{shorten(text)}" leads back to a file that extends this one; remove one of the two'
         elif len(seen) >= MAX_EXTENDS:
             message = f"extends: more than {MAX_EXTENDS} files in a row; put them together"

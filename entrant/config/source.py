@@ -5,7 +5,10 @@ and each scalar keeps the form it was written in. Scalars follow the YAML 1.2 co
 for something else (`no`, `0755`, `1:30`) is kept apart as `Unclear` and is no valid value anywhere.
 """
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +152,26 @@ class _Unreadable(Exception):
         self.problem = problem
 
 
+def contents(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file, and one more where it is larger.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a pipe or a device, which are not opened: that may wait for ever.
+    """
+    _need_file(os.stat(path))
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        _need_file(os.fstat(handle))  # another may be there by now
+        return file.read(most + 1)
+
+
+def _need_file(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no file but a pipe or a device")
+
+
 def read(path: Path, shown: str, problems: list[Problem]) -> Node | None:
     """The file's root mapping, or None when it cannot be read; what is wrong is added to `problems`.
 
@@ -201,8 +224,7 @@ def expected(what: str, value: Any) -> str:
 
 def _text(path: Path, shown: str) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = contents(path, MAX_BYTES)
     except OSError as error:
         raise _Unreadable(Problem(shown, 0, 0, f"cannot be read: {error.strerror}")) from None
     if len(data) > MAX_BYTES:

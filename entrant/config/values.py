@@ -38,7 +38,7 @@ from entrant.facts.scopes import GUID, Scope, ScopeError, is_guid, parse_scope
 
 from .broken import BROKEN, attempt
 from .problems import Refused, did_you_mean, shorten
-from .source import expected
+from .source import contents, expected
 
 _IDS: Final = uuid.UUID("c2a0f0de-7c39-4e6f-9a43-31c15fb4a9d5")
 """Namespace of ids made from names. Never change it: every app role, exposed scope and custom role would be replaced."""
@@ -474,8 +474,7 @@ def read_file(value: Any, limit: int) -> bytes:
     if "\0" in text:
         raise Refused("a path has no NUL character")
     try:
-        with path_of(value).open("rb") as file:
-            data = file.read(limit + 1)
+        data = contents(path_of(value), limit)
     except OSError as error:
         reason = error.strerror or "it cannot be opened"
         raise Refused(

@@ -58,6 +58,9 @@ def checkout(root: Path, commit: str) -> Iterator[Path]:
         own_index = os.environ | {"GIT_INDEX_FILE": str(Path(folder, "index"))}
         _git(top, "read-tree", commit, environ=own_index)
         _git(top, "checkout-index", "--all", f"--prefix={folder}/tree/", environ=own_index)
+        Path(
+            folder, "tree", ".git"
+        ).touch()  # files that the repository shares lie in this, as they do in the repository
         yield Path(folder, "tree", root.resolve().relative_to(top))
 
 

@@ -49,11 +49,11 @@ class Rehearsal:
         path = Path(name).absolute()
         file = Path(os.path.relpath(path, root)).as_posix()
         stack = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.")[:60] or "file"
-        if config.environment_file(stack, root, {}).resolve() == path.resolve():
+        if os.path.realpath(config.environment_file(stack, root, {})) == os.path.realpath(path):
             return cls(stack, root)
         digits = hashlib.sha256(file.encode()).hexdigest()[:6]
         plain, own = cls(stack, root, file), cls(f"{stack}-{digits}", root, file)
-        if own.folder.exists() or config.environment_file(stack, root, {}).exists():
+        if own.folder.exists() or os.path.exists(config.environment_file(stack, root, {})):
             return own
         return plain if plain.made_of() == file or not plain.exists() else own
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from entrant import engine
 from entrant.errors import EngineError
+from entrant.project import private
 from entrant.rehearsal.place import Rehearsal
 from entrant.setup import bootstrap, pins
 from local_azure import plugins
@@ -18,7 +19,7 @@ def install(rehearsal: Rehearsal, env: Mapping[str, str], which: str) -> dict[st
 
     Returns `{"azuread": "real" | "stand-in", "azure-native": …}`.
     """
-    rehearsal.home.mkdir(parents=True, exist_ok=True)
+    private(rehearsal.home)
     served = {}
     for name in plugins.NAMES:
         version = plugins.sdk_version(name)
@@ -52,7 +53,7 @@ def has_real(rehearsal: Rehearsal, env: Mapping[str, str], name: str, version: s
     users = plugins.directory(users_home(), name, version)
     if users.is_dir() and not plugins.is_stand_in(users):  # in a shell with `--env`, it is a rehearsal's home
         plugins.uninstall(rehearsal.home, [name])
-        own.parent.mkdir(parents=True, exist_ok=True)
+        private(own.parent)
         own.symlink_to(users, target_is_directory=True)
         return True
     if not bootstrap.reachable(bootstrap.RELEASES):

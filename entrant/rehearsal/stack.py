@@ -11,6 +11,7 @@ import yaml
 from entrant import engine
 from entrant.pipeline import locks
 from entrant.progress import Step, Steps
+from entrant.project import private
 from entrant.recovery import checkpoints, unfinished
 from entrant.rehearsal.place import Rehearsal, write_private
 
@@ -18,9 +19,9 @@ from entrant.rehearsal.place import Rehearsal, write_private
 def prepare(rehearsal: Rehearsal, env: Mapping[str, str]) -> None:
     """Make the backend, the passphrase, the stack's configuration and the stack, whichever is missing."""
     folder = rehearsal.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    private(folder)
     folder.chmod(0o700)
-    (folder / "state").mkdir(exist_ok=True)
+    private(folder / "state")
     passphrase = folder / "passphrase"
     if not passphrase.exists():
         write_private(passphrase, secrets.token_urlsafe(32))

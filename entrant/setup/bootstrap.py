@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrant.project import CHECKOUT, SOURCE, STATE, cache
+from entrant.project import CHECKOUT, SOURCE, STATE, cache, private
 from entrant.setup import pins
 
 REQUIREMENTS = SOURCE / "requirements.txt"
@@ -136,7 +136,7 @@ def locked(path: Path) -> Iterator[None]:
     Programs started by `_run` inherit it: when this process is killed, the lock is free once they have ended too, and not
     before, so that nobody clears a folder that an orphaned installer still writes to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private(path.parent)
     with path.open("a+b") as handle:
         os.set_inheritable(handle.fileno(), True)
         if sys.platform == "win32":
@@ -171,7 +171,7 @@ def _run(
     Without `env` it gets `scrubbed()`.
     `expect` may recognise a cause in the output and return a better remedy.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    private(log.parent)
     with log.open("ab") as output:
         output.write(f"$ {' '.join(map(str, command))}\n".encode())
         output.flush()
@@ -279,7 +279,7 @@ def _make_venv(log: Path) -> None:
         ) from error
     except OSError as error:
         raise SetupError(f"{VENV} could not be made: {error}", "check disk space and permissions") from error
-    log.parent.mkdir(parents=True, exist_ok=True)
+    private(log.parent)
 
 
 def _install(files: Sequence[Path], log: Path) -> None:
@@ -344,7 +344,7 @@ def find_pulumi() -> Pulumi | None:
 def _for_project(built: Path) -> Path:
     """The engine that was built, below the project, beside the language host that runs with the project's interpreter."""
     folder = STATE / "tools" / built.name
-    folder.mkdir(parents=True, exist_ok=True)
+    private(folder)
     for source in built.iterdir():
         target = folder / source.name
         if not target.exists():
@@ -388,7 +388,7 @@ def ensure_pulumi() -> Pulumi:
     if found:
         return found
     try:
-        cache().mkdir(mode=0o700, parents=True, exist_ok=True)
+        private(cache())
     except OSError as error:
         raise SetupError(
             f"{cache()} could not be made: {error}", "set XDG_CACHE_HOME to a folder to write to"
@@ -428,6 +428,9 @@ def _make(making: Path, log: Path) -> str:
 
 
 def _remove(folder: Path) -> None:
+    if folder.is_symlink():  # and what it leads to is somebody's
+        folder.unlink()
+        return
     for entry in [folder, *folder.rglob("*")]:  # Go's module cache is read-only
         if entry.is_dir() and not entry.is_symlink():
             entry.chmod(0o755)

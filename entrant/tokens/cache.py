@@ -7,6 +7,8 @@ another credential is no token: it is as if it were not there. Imports little, s
 
 import contextlib
 import os
+import re
+import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +25,7 @@ FRESH = 300
 """Seconds that a token must have left to be handed out again, as azure-identity does it."""
 _KEPT = 24 * 3600
 _NONCE = 12
+_ENTRY = re.compile(r"[0-9a-f]{40}(\.\d+\.[0-9a-f]{8})?")
 _FORMAT = b"entrant token cache 1"
 
 
@@ -131,9 +134,15 @@ class Cache:
         return name.finalize().hex()[:40]
 
     def _prepare(self) -> None:
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        from pathlib import Path
+
+        from entrant.project import private
+
+        private(Path(self.folder))
         if sys.platform != "win32":
-            found = os.stat(self.folder)
+            found = os.lstat(self.folder)
+            if stat.S_ISLNK(found.st_mode):
+                raise PermissionError(f"{self.folder} is a link")
             if found.st_uid != os.getuid():
                 raise PermissionError(f"{self.folder} belongs to another user")
             if found.st_mode & 0o077:
@@ -143,7 +152,7 @@ class Cache:
         """Clear away what is too old to be of use, such as a killed writer's half."""
         oldest = time.time() - _KEPT
         for entry in os.scandir(self.folder):
-            if not entry.name.startswith("lock-"):
+            if _ENTRY.fullmatch(entry.name):  # and no lock, nor anything of somebody else
                 with contextlib.suppress(FileNotFoundError):  # another writer sweeps too
                     if entry.stat(follow_symlinks=False).st_mtime < oldest:
                         os.unlink(entry.path)
