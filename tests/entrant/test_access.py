@@ -110,15 +110,25 @@ def test_a_role_that_is_not_there_is_told_from_one_that_is_new(
     assert "the role assignment is 0 minutes old" in proofs[1].evidence
 
 
-def test_wait_notices_readiness_within_two_seconds(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
+def test_wait_notices_readiness_within_two_seconds(
+    azure: local_azure.LocalAzure, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks again after two seconds at most; how long a look takes is the machine's affair."""
+    pauses, sleep = list[float](), time.sleep
+
+    def rest(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", rest)
     estate = Estate(azure, "soon")
     azure.set_propagation(3)
     app = estate.with_grants(estate.grant(READER, "Reader", estate.workspace))
     made = time.monotonic()
-    proofs = trials.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=30)
+    proofs = trials.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=120)
     assert set(states(proofs).values()) == {"granted"}
     assert time.monotonic() - made + 0.5 >= 3
-    assert time.monotonic() - made < 3 + 2 + 1.5, "two seconds, and the three calls of the proof"
+    assert max(pauses) <= 2
 
 
 def test_wait_ends_when_its_time_is_up_and_says_what_is_missing(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
