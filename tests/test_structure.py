@@ -184,3 +184,15 @@ def test_both_distributions_have_one_version() -> None:
     assert project["version"] == entrant.__version__
     assert f"entrant=={entrant.__version__}" in project["dependencies"]
     assert local == [f"entrant-local-azure=={entrant.__version__}"]
+
+
+def test_the_tests_that_the_threat_model_names_are_there() -> None:
+    words = re.findall(r"`([^`]+)`", (ROOT / "SECURITY.md").read_text("utf-8"))
+    files = [file for file in (ROOT / "tests").rglob("test_*.py") if file.name != "test_structure.py"]
+    functions = [name for file in files for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))]
+    for word in words:
+        if word.endswith((".py", ".json")) or "/" in word:
+            assert (ROOT / word).exists() or word in {file.name for file in files}, word
+        elif word.startswith(("test_", "…")):
+            pattern = re.compile(".*".join(re.escape(part) for part in word.split("…")))
+            assert any(pattern.fullmatch(name) for name in functions), word

@@ -152,6 +152,10 @@ class Pipelines:
     connections: dict[str, Connection]
     used: list[tuple[str, str]] = field(default_factory=list)
     """Job and connection of each task, in order."""
+    groups: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Variable groups of stages."""
+    entered: list[tuple[str, str]] = field(default_factory=list)
+    """Stage and variable group, in order."""
     environments: list[str] = field(default_factory=list)
     """Environments that deployment jobs entered."""
 
@@ -194,7 +198,13 @@ class Pipelines:
             if not evaluate(stage.get("condition", "succeeded()"), contexts, _status(list(needs.values()))):
                 done[name] = Ended("Skipped")
                 continue
-            own = {item["name"]: self._runtime(item["value"], contexts) for item in stage.get("variables", [])}
+            own: dict[str, Any] = {}
+            for item in stage.get("variables", []):
+                if "group" in item:
+                    self.entered.append((name, item["group"]))
+                    own |= self.groups[item["group"]]
+                else:
+                    own[item["name"]] = self._runtime(item["value"], contexts)
             jobs[name] = self._jobs(f"{name} / ", stage["jobs"], {"variables": variables | own}, commit)
             outputs = {
                 f"{job}.{key}": value for job, ended in jobs[name].items() for key, value in ended.outputs.items()
@@ -264,7 +274,7 @@ class Pipelines:
         for step in steps:
             functions = _status([ended])
             if "checkout" in step:
-                only(step, {"checkout", "fetchDepth"}, f"{name}: checkout")
+                only(step, {"checkout", "clean", "fetchDepth"}, f"{name}: checkout")
                 self.machine.checkout(workspace, commit, whole=step.get("fetchDepth") == 0)
                 continue
             only(step, {"script", "task", "name", "displayName", "condition", "inputs", "env"}, f"{name}: a step")

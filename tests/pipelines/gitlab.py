@@ -31,7 +31,7 @@ _JOB = {
     ),
     *("needs", "environment", "resource_group", "trigger"),
 }
-_COMPARED = re.compile(r'\s*\$(\w+)\s*==\s*(?:"([^"]*)"|\$(\w+))\s*')
+_COMPARED = re.compile(r'\s*\$(\w+)\s*([=!])=\s*(?:"([^"]*)"|\$(\w+))\s*')
 
 
 @dataclass
@@ -46,6 +46,8 @@ class Ci:
     project: str = "contoso/obs"
     groups: list[str] = field(default_factory=list)
     """Resource groups that were entered."""
+    asserted: list[str] = field(default_factory=list)
+    """Jobs that an assertion was made for."""
 
     def run(self, file: str, commit: str, predefined: Mapping[str, str]) -> dict[str, str]:
         """Run a pipeline file at a commit; its jobs and how they ended."""
@@ -135,6 +137,7 @@ class Ci:
         subject = f"project_path:{self.project}:ref_type:branch:ref:{branch}"
         for variable, asked in job.get("id_tokens", {}).items():
             only(asked, {"aud"}, "id_tokens")
+            self.asserted.append(name)
             own[variable] = self.azure.assertion(subject, issuer="https://gitlab.com", audience=asked["aud"])
         workspace = self.machine.workspace()
         self.machine.checkout(workspace, commit, whole=own.get("GIT_DEPTH") == "0")
@@ -174,8 +177,8 @@ def _compare(text: str, variables: Mapping[str, str]) -> bool:
     found = _COMPARED.fullmatch(text)
     if not found:
         raise NotUnderstoodError(f"rule {text!r}")
-    right = found[2] if found[2] is not None else variables.get(found[3])
-    return variables.get(found[1]) == right
+    right = found[3] if found[3] is not None else variables.get(found[4])
+    return (variables.get(found[1]) == right) == (found[2] == "=")
 
 
 def _put(text: str, known: Mapping[str, str]) -> str:

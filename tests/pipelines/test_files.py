@@ -142,3 +142,99 @@ def test_workflows_ask_for_no_more_than_they_need(file: Path) -> None:
 @pytest.mark.parametrize("file", sorted(PIPELINES.rglob("*.yml")), ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_no_script_shows_what_it_runs(file: Path) -> None:
     assert not re.search(r"set -\w*x|--show-secrets|--logtostderr|printenv", file.read_text())
+
+
+# ------------------------------------------------------------------------------------- whoever may push a branch, or fork only
+
+SETUP = "python3 -m entrant setup --plugins"
+NO_PLUGINS = "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
+CREDENTIALS = {
+    "PULUMI_ACCESS_TOKEN",
+    "PULUMI_CONFIG_PASSPHRASE",
+    "PGPASSWORD",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+}
+AZURE_DEVOPS = ["entrant-review.yml", "entrant-deploy.yml", "entrant-daily.yml"]
+
+
+def gitlab(file: str) -> dict[str, Any]:
+    """A file of the GitLab pipeline."""
+    loaded: dict[str, Any] = yaml.safe_load((PIPELINES / "gitlab" / f"{file}.gitlab-ci.yml").read_text())
+    return loaded
+
+
+@pytest.mark.parametrize("file", GITHUB, ids=lambda file: file.stem)
+def test_github_sets_up_before_there_is_a_credential_and_fetches_no_plugin_after_it(file: Path) -> None:
+    for name, job in yaml.safe_load(file.read_text())["jobs"].items():
+        steps = job.get("steps", [])
+        if job["permissions"].get("id-token") != "write" or not steps:
+            assert not CREDENTIALS & set(str(steps).replace("'", " ").split()), name
+            continue
+        assert job["env"][NO_PLUGINS] == "true", name
+        assert not CREDENTIALS & job["env"].keys(), "of the steps that need them"
+        assert steps[0]["uses"].startswith("actions/checkout@")
+        assert steps[1]["run"] == SETUP and "env" not in steps[1], name
+        for step in steps[2:]:
+            reads = re.search(r"entrant (review|hold|wait|check|drift|expiry)", step["run"])
+            assert (
+                step.get("env", {}).keys() >= CREDENTIALS if reads else not CREDENTIALS & step.get("env", {}).keys()
+            ), name
+
+
+def test_only_jobs_of_an_environment_apply_on_github() -> None:
+    """An environment says which branches may: elsewhere a branch could bring a job of its own."""
+    for file in GITHUB:
+        for name, job in yaml.safe_load(file.read_text())["jobs"].items():
+            applies = "ENTRANT_APPLY_CLIENT_ID" in str(job.get("env"))
+            assert applies == ("environment" in job), name
+
+
+@pytest.mark.parametrize("file", AZURE_DEVOPS)
+def test_azure_devops_sets_up_before_there_is_a_credential_and_applies_of_main_alone(file: str) -> None:
+    document = azure_devops.expand(PIPELINES / "azure-devops", file)
+    stages = document.get("stages", [{"stage": "review", "jobs": document.get("jobs")}])
+    for stage in stages:
+        groups = [item["group"] for item in stage.get("variables", []) if "group" in item]
+        for job in stage["jobs"]:
+            steps = job.get("steps") or job["strategy"]["runOnce"]["deploy"]["steps"]
+            assert steps[0]["checkout"] == "self" and steps[0]["clean"] is True, "nothing of an earlier job's is run"
+            tasks = [index for index, step in enumerate(steps) if "task" in step]
+            if not tasks:
+                continue
+            before = steps[1]
+            assert before["script"] == SETUP and "env" not in before, job
+            connections = {steps[index]["inputs"]["azureSubscription"] for index in tasks}
+            assert all(steps[index]["env"][NO_PLUGINS] == "true" for index in tasks)
+            if file != "entrant-review.yml":
+                assert "eq(variables['Build.SourceBranch'], 'refs/heads/main')" in stage["condition"]
+            if "deployment" in job:
+                assert groups == list(connections) == [f"entrant-apply-{stage['stage'].removeprefix('apply_')}"]
+            else:
+                assert (groups, connections) == ([], {"entrant-plan"})
+
+
+def test_gitlab_sets_up_before_it_writes_an_assertion_and_fetches_no_plugin() -> None:
+    session = gitlab("session")[".session"]
+    assert session["variables"][NO_PLUGINS] == "true"
+    assert session["before_script"][0] == SETUP
+    assert "ARM_OIDC_TOKEN" in session["before_script"][-1]
+    for file in ("review", "daily", "entrant"):
+        for name, job in gitlab(file).items():
+            if "script" in job and name != "stacks":
+                assert job["extends"] == ".session" or job["extends"].startswith("."), name
+
+
+def test_gitlab_has_no_assertion_for_a_forks_merge_request() -> None:
+    fork = gitlab("fork")[".entrant"]
+    assert not {"id_tokens", "extends", "environment", "before_script"} & fork.keys()
+    assert [step for step in fork["script"] if "--no-cloud" not in step] == []
+    pipeline = gitlab("entrant")
+    own, foreign = (
+        "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID " + sign + " $CI_MERGE_REQUEST_PROJECT_ID" for sign in ("==", "!=")
+    )
+    assert [rule["if"].partition(" && ")[2] for rule in pipeline["review"]["rules"]] == [own]
+    assert [rule["if"].partition(" && ")[2] for rule in pipeline["review-without-cloud"]["rules"]] == [foreign]
+    included = [each.get("local", "") for each in pipeline["review-without-cloud"]["trigger"]["include"]]
+    assert not any("session" in each for each in included)
+    assert "id_tokens" not in pipeline["stacks"] and "extends" not in pipeline["stacks"]

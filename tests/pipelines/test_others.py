@@ -27,6 +27,7 @@ def estate(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 VARIABLES = {"AZURE_SUBSCRIPTION_ID": "7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"}
+MAIN = {"Build.SourceBranch": "refs/heads/main"}
 SUBJECT = "/eid1/c/pub/t/Wps_LlENbEqaDn8vPRyLQA/a/U3JpZG9uZQ/sc/6b1f/"
 ENTRA = "https://login.microsoftonline.com/2e3f9b5a-0d51-4a6c-9a0e-7f2f3d1c8b40/v2.0"
 GITLAB = "pipelines/gitlab/entrant.gitlab-ci.yml"
@@ -45,6 +46,7 @@ def devops(estate: Estate) -> Pipelines:
         variables=VARIABLES | {"PULUMI_BACKEND_URL": estate.backend},
         hidden={"PULUMI_CONFIG_PASSPHRASE": estates.PASSPHRASE},
         connections={name: Connection(name, client) for name, client in estate.clients.items()},
+        groups={f"entrant-apply-{stack}": {"PULUMI_BACKEND_URL": estate.backend} for stack in WORKSPACES},
     )
 
 
@@ -121,7 +123,7 @@ def test_azure_devops_reviews_and_deploys_alike(estate: Estate, devops: Pipeline
     assert comment.startswith("<!-- entrant-review stack=dev ")
     assert "Log reader" in comment
     assert devops.used == [("review dev", "entrant-plan")]
-    stages = devops.run(folder, "entrant-deploy.yml", estate.merge("rename"), {"Build.Reason": "IndividualCI"})
+    stages = devops.run(folder, "entrant-deploy.yml", estate.merge("rename"), MAIN | {"Build.Reason": "IndividualCI"})
     assert {name: stage.result for name, stage in stages.items()} == {
         "plan_dev": "Succeeded",
         "apply_dev": "Succeeded",
@@ -129,15 +131,27 @@ def test_azure_devops_reviews_and_deploys_alike(estate: Estate, devops: Pipeline
         "apply_prod": "Succeeded",
     }, estate.machine.said()
     assert devops.environments == ["dev", "prod"]
+    assert devops.entered == [(f"apply_{stack}", f"entrant-apply-{stack}") for stack in WORKSPACES]
     applied = [used for used in devops.used if used[0].startswith("apply")]
     assert applied == [(f"apply_{stack} / apply", f"entrant-apply-{stack}") for stack in WORKSPACES for _ in range(2)]
     assert estate.outputs("dev")["identities"]["log-reader"]["display_name"] == "Log reader"
 
 
+def test_azure_devops_plans_and_applies_nothing_of_another_branch(estate: Estate, devops: Pipelines) -> None:
+    """Somebody queued the pipeline on one."""
+    folder = estate.root / "pipelines" / "azure-devops"
+    used, entered = list(devops.used), list(devops.entered)
+    queued = {"Build.Reason": "Manual", "Build.SourceBranch": "refs/heads/rename"}
+    for file in ("entrant-deploy.yml", "entrant-daily.yml"):
+        stages = devops.run(folder, file, estate.git("rev-parse", "rename"), queued)
+        assert {stage.result for stage in stages.values()} == {"Skipped"}, file
+    assert (devops.used, devops.entered) == (used, entered)
+
+
 def daily(devops: Pipelines, estate: Estate, commit: str) -> dict[str, str]:
     """Run the daily pipeline of Azure DevOps for the stack dev; its stages and how they ended."""
     folder = estate.root / "pipelines" / "azure-devops"
-    done = devops.run(folder, "entrant-daily.yml", commit, {"Build.Reason": "Schedule"}, {"stacks": ["dev"]})
+    done = devops.run(folder, "entrant-daily.yml", commit, MAIN | {"Build.Reason": "Schedule"}, {"stacks": ["dev"]})
     return {name: stage.result for name, stage in done.items()}
 
 
@@ -187,6 +201,23 @@ def test_gitlab_reviews_and_deploys_alike(estate: Estate, ci: Ci) -> None:
     assert ci.run(GITLAB, estate.merge("less"), push) == dict.fromkeys(jobs, "success"), estate.machine.said()
     assert ci.groups == ["entrant-dev", "entrant-prod"]
     assert estate.outputs("dev")["identities"]["log-reader"]["display_name"] == "Log reader of dev"
+
+
+def test_gitlab_makes_no_assertion_for_a_forks_merge_request(estate: Estate, ci: Ci) -> None:
+    asserted, comments = list(ci.asserted), list(estate.pull.comments)
+    base, commit = estate.git("rev-parse", "main~1"), estate.git("rev-parse", "main")
+    about = {
+        "CI_PIPELINE_SOURCE": "merge_request_event",
+        "CI_COMMIT_REF_NAME": "less",
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": base,
+        "CI_MERGE_REQUEST_IID": "13",
+        "CI_MERGE_REQUEST_PROJECT_ID": "4",
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "5",
+    }
+    done = ci.run(GITLAB, commit, about)
+    assert done == {"stacks": "success", "review-without-cloud": "success"}, estate.machine.said()
+    assert (ci.asserted, estate.pull.comments) == (asserted, comments)
+    assert "Log reader of dev" in estate.machine.logs[-1].text
 
 
 def test_gitlab_finds_on_a_later_day_what_was_done_by_hand_and_turns_a_secret_over(estate: Estate, ci: Ci) -> None:
