@@ -154,7 +154,7 @@ def place(backend: str) -> Iterator[Place]:
         root = Path(folder) / "project"
         for part in ("components", "config", "entrant", "local_azure"):
             shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("Pulumi.yaml", "__main__.py", "requirements.txt", "constraints.txt"):
+        for name in ("Pulumi.yaml", "__main__.py", "requirements.txt"):
             shutil.copy(ROOT / name, root / name)
         plugins.install(root / "home", sys.executable, root, plugins.NAMES)
         own = Path(folder) / "backend"

@@ -318,10 +318,10 @@ class _Reading(BaseHTTPRequestHandler):
 
     def _pass(self) -> None:
         asked = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port)
-        connection.request(self.command, self.path, headers=asked)
-        answer = connection.getresponse()
-        body = answer.read()
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port)) as connection:
+            connection.request(self.command, self.path, headers=asked)
+            with connection.getresponse() as answer:
+                body = answer.read()
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("transfer-encoding", "connection", "content-length"):
