@@ -89,7 +89,7 @@ def _print(settings: dict[str, str], form: str) -> None:
             if name.endswith("SECRET"):
                 terminal.say_exactly(f"::add-mask::{value}")
         with open(path, "a", encoding="utf-8") as output:
-            output.writelines(f"{name}={value}\n" for name, value in settings.items())
+            output.writelines(formats.for_github(name, value) for name, value in settings.items())
     else:
         terminal.say_exactly(shells.give(settings, form, os.environ))
 

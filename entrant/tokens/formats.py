@@ -176,6 +176,14 @@ def answer_bazel(token: "Token", request: str) -> str:
     return json.dumps({"headers": headers, "expires": _utc(token.expires_on)})
 
 
+def for_github(name: str, value: str) -> str:
+    """A line or lines that give `$GITHUB_ENV` or `$GITHUB_OUTPUT` any value (GitHub, "Workflow commands", Multiline strings)."""
+    if not re.search(r"[\r\n]", value):
+        return f"{name}={value}\n"
+    end = f"end-{os.urandom(16).hex()}"
+    return f"{name}<<{end}\n{value}\n{end}\n"
+
+
 def give_github(token: "Token", form: str, name: str, say: Callable[[str], object], environ: Mapping[str, str]) -> None:
     """Have GitHub mask the token (what `say` prints), and only then write it to `$GITHUB_ENV` or `$GITHUB_OUTPUT` as `name`.
 
@@ -188,7 +196,7 @@ def give_github(token: "Token", form: str, name: str, say: Callable[[str], objec
         raise ConfigurationError(f"{file} is not set", next_step=f"--format {form} is for a step of GitHub Actions")
     say(f"::add-mask::{token.access_token}")
     with open(path, "a", encoding="utf-8") as output:
-        output.write(f"{name}={token.access_token}\n")
+        output.write(for_github(name, token.access_token))
 
 
 def _utc(seconds: int) -> str:

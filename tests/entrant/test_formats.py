@@ -185,6 +185,16 @@ def test_a_text_is_no_formula_in_csv_and_a_number_stays_one(text: str) -> None:
     assert list(csv.reader(io.StringIO(made, newline=""))) == [[f"'{text}", "n"], [f"'{text}", "-1"]]
 
 
+def test_a_value_of_several_lines_sets_no_other_variable_on_github() -> None:
+    assert formats.for_github("A", "b=c<<d") == "A=b=c<<d\n"
+    for ending in ("\n", "\r", "\r\n"):
+        value = f"x{ending}PATH=/evil"
+        first, rest = formats.for_github("A", value).split("\n", 1)
+        name, end = first.split("<<")
+        assert (name, rest) == ("A", f"{value}\n{end}\n") and len(end) > 30
+    assert formats.for_github("A", "x\ny") != formats.for_github("A", "x\ny")
+
+
 @pytest.mark.parametrize("quote", "'\u2018\u2019\u201a\u201b")
 def test_every_quote_of_powershell_is_doubled(quote: str) -> None:
     assert (

@@ -4,6 +4,7 @@ import datetime as dt
 import io
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -357,3 +358,34 @@ def test_a_secret_in_a_url_is_in_no_error_and_no_note() -> None:
     assert str(EntrantError("see https://login.example/error?code=50011 at https://h:8443/p/@x")) == (
         "see https://login.example/error?code=50011 at https://h:8443/p/@x"
     )
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "json"])
+@pytest.mark.parametrize("command", ["review", "drift", "expiry", "check", "token"])
+def test_what_pulumi_says_of_its_backend_is_shown_without_the_password_and_without_a_command(
+    command: str, form: str, tmp_path: Path
+) -> None:
+    if (command, form) in (("expiry", "markdown"), ("token", "markdown"), ("token", "text")):
+        pytest.skip("there is no such form")
+    pulumi = tmp_path / "pulumi"
+    words = "error: could not open postgres://me:hunter2@db/state and azblob://s?sas=1&sig=c2lnbmF0dXJl%3D ##vso[task.complete]"
+    pulumi.write_text(
+        f"#!/bin/sh\n[ $1 = version ] && echo v3.259.0 && exit\necho '{words}' >&2\necho '::error::x' >&2\nexit 255\n"
+    )
+    pulumi.chmod(0o755)
+    (tmp_path / "Pulumi.yaml").write_text("name: x\nruntime: python\n")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/dev.yaml").write_text("apps: {a: {}}\n")
+    more = ["a", "arm"] if command == "token" else ["a"] if command == "check" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "entrant", command, "-s", "dev", *more, "--debug", "--format", form],
+        cwd=tmp_path,
+        env=dict(os.environ) | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode, done.stderr
+    said_ = done.stdout + done.stderr
+    assert "postgres://" in said_, said_
+    assert "hunter2" not in said_ and "c2lnbmF0" not in said_
+    assert not live(done.stdout) and not live(done.stderr)

@@ -295,3 +295,17 @@ def test_the_command_gives_each_ci_system_the_stages_of_a_change(there: Reposito
     assert said.exception is None and said.return_value == 0, said.output
     assert says in said.stdout
     assert "prod: config/base.yaml changed" in said.stderr
+
+
+@pytest.mark.parametrize("name", ["$(id)", "a`id`", "a;b", "a b", "-x", "##vso[task.complete]", "a\n::error::b", "ä"])
+@pytest.mark.parametrize("form", matrix.FORMATS)
+def test_no_name_of_a_file_reaches_a_pipeline_that_is_more_than_a_name(there: Repository, name: str, form: str) -> None:
+    there.write(f"config/{name}.yaml", "apps: {a: {}}\n")
+    with pytest.raises(ConfigurationError, match="is no name of a stack"):
+        matrix.FORMATS[form](matrix.build(there.root))
+    (there.root / "config" / f"{name}.yaml").unlink()
+    there.write("Pulumi.odd.yaml", json.dumps({"config": {"entrant:environment": f"config/x{name}#$(id).yaml"}}))
+    there.write(f"config/x{name}#$(id).yaml", "apps: {a: {}}\n")
+    (there.root / "config" / f"x{name}#$(id).yaml").rename(there.root / "other.yaml")
+    with pytest.raises(ConfigurationError, match="characters in its name that shells or CI systems take for more"):
+        matrix.FORMATS[form](matrix.build(there.root))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import time
@@ -522,6 +523,27 @@ def test_any_bytes_are_answered(azure: LocalAzure, raw: bytes) -> None:
         connection.sendall(raw)
         assert connection.recv(12).startswith(b"HTTP/1.1 4")
     assert b"Traceback" not in log.read_bytes()[before:]
+
+
+def test_the_log_has_a_line_a_record_and_no_token(azure: LocalAzure) -> None:
+    """Line breaks and escape sequences of a path are shown as escapes, a token not at all."""
+    log = azure.state / "server.log"
+    before = log.stat().st_size
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJlb2ZpdA"
+    context = ssl.create_default_context(cafile=str(azure.ca_file))
+    with (
+        socket.create_connection(("127.0.0.1", azure.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(f"GET /v1.0/a%0A%0Dfake%1B[31m%E2%80%AE##vso[b]/{token} HTTP/1.1".encode() + END + b"\r\n")
+        assert connection.recv(12).startswith(b"HTTP/1.1 4")
+    deadline = time.monotonic() + 30
+    while b"fake" not in log.read_bytes()[before:] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    added = log.read_text("utf-8")[before:]
+    assert "fake\\u001b[31m\\u202e" in added
+    assert token not in added and "c2lnbmF0dXJl" not in added
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in added.splitlines())
 
 
 def test_client_that_leaves_in_the_middle(azure: LocalAzure) -> None:
