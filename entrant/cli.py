@@ -18,9 +18,8 @@ from entrant.setup import bootstrap
 
 
 class Row(NamedTuple):
-    """A command: the module of `entrant.commands` that holds it, what it is, and the extras it needs beside the base."""
+    """What a command is, and the extras it needs beside the base. Its module in `entrant.commands` is called as it is."""
 
-    module: str
     what: str
     extras: tuple[str, ...] = ()
 
@@ -28,31 +27,31 @@ class Row(NamedTuple):
 EXTRAS = {"pulumi": ("pydantic", "yaml", "rich", "pulumi"), "local": ("local_azure",)}
 """Extra → modules that are there when it is installed."""
 COMMANDS = {
-    "new": Row("new", "a project of your own", ("pulumi",)),
-    "rehearse": Row("rehearsing", "the whole job on a local Azure", ("pulumi", "local")),
-    "validate": Row("validating", "check environments, without any cloud", ("pulumi",)),
-    "doctor": Row("proving", "before `pulumi up`: may the deployer do all this", ("pulumi",)),
-    "review": Row("reviewing", "before `pulumi up`: who gains what, and what breaks", ("pulumi",)),
-    "wait": Row("proving", "after it: until every declared grant works"),
-    "check": Row("proving", "the same once, with evidence"),
-    "drift": Row("watching", "what differs in the cloud from the last deployment", ("pulumi",)),
-    "expiry": Row("watching", "secrets and certificates that end soon"),
-    "token": Row("tokens", "a bearer token and nothing else"),
-    "run": Row("tokens", "a command with tokens in its environment"),
-    "logs": Row("monitoring", "a KQL query as an app"),
-    "insights": Row("monitoring", "Application Insights as an app: queries, metrics, events"),
-    "metrics": Row("monitoring", "custom metrics as an app"),
-    "explain": Row("proving", "what an error of Azure means, and what to do"),
-    "matrix": Row("watching", "the stacks that a change concerns, for a CI system", ("pulumi",)),
-    "comment": Row("commenting", "a review as the one comment on a pull request"),
-    "recover": Row("recovering", "after a killed run: note or remove what it made", ("pulumi",)),
-    "hold": Row("commenting", "an `up` in a pipeline, past its own stale lock"),
-    "assertion": Row("commenting", "who this job is, which Entra ID takes for a secret"),
-    "local": Row("local", "the local Azure by itself", ("local",)),
-    "setup": Row("rehearsing", "make what the other commands need, without credentials", ("pulumi",)),
-    "test": Row("rehearsing", "every test, the linter and the type checker"),
-    "completion": Row("completing", "completes commands in bash, zsh or fish"),
-    "about": Row("rehearsing", "what is set up, for bug reports"),
+    "new": Row("a project of your own", ("pulumi",)),
+    "rehearse": Row("the whole job on a local Azure", ("pulumi", "local")),
+    "validate": Row("check environments, without any cloud", ("pulumi",)),
+    "doctor": Row("before `pulumi up`: may the deployer do all this", ("pulumi",)),
+    "review": Row("before `pulumi up`: who gains what, and what breaks", ("pulumi",)),
+    "wait": Row("after it: until every declared grant works"),
+    "check": Row("the same once, with evidence"),
+    "drift": Row("what differs in the cloud from the last deployment", ("pulumi",)),
+    "expiry": Row("secrets and certificates that end soon"),
+    "token": Row("a bearer token and nothing else"),
+    "run": Row("a command with tokens in its environment"),
+    "logs": Row("a KQL query as an app"),
+    "insights": Row("Application Insights as an app: queries, metrics, events"),
+    "metrics": Row("custom metrics as an app"),
+    "explain": Row("what an error of Azure means, and what to do"),
+    "matrix": Row("the stacks that a change concerns, for a CI system", ("pulumi",)),
+    "comment": Row("a review as the one comment on a pull request"),
+    "recover": Row("after a killed run: note or remove what it made", ("pulumi",)),
+    "hold": Row("an `up` in a pipeline, past its own stale lock"),
+    "assertion": Row("who this job is, which Entra ID takes for a secret"),
+    "local": Row("the local Azure by itself", ("local",)),
+    "setup": Row("make what the other commands need, without credentials", ("pulumi",)),
+    "test": Row("every test, the linter and the type checker"),
+    "completion": Row("completes commands in bash, zsh or fish"),
+    "about": Row("what is set up, for bug reports"),
 }
 """In the order in which an app meets them."""
 HIDDEN = {"about"}
@@ -124,7 +123,7 @@ class Commands(click.Group):
                 f"`entrant {cmd_name}` needs what the extra {' and the extra '.join(missing)} of the package installs",
                 next_step=f"pip install 'entrant[{','.join(missing)}]'",
             )
-        command = getattr(import_module(f"entrant.commands.{row.module}"), cmd_name)
+        command = getattr(import_module(f"entrant.commands.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)
         command.short_help = row.what
         if cmd_name != "test":  # its options are pytest's

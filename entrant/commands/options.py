@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -162,6 +163,18 @@ settle = click.option(
     help="Look for what a killed run made when the state has been left alone for so long: a directory shows new objects late.",
 )
 """`--settle`, for commands that recover."""
+
+
+now = click.option("--now", type=Moment(), metavar="TIME", help="Look as if it were this time, such as 2027-01-31.")
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def variable_name(name: str) -> str:
+    """The name, if a variable of a shell can have it."""
+    if not VARIABLE.fullmatch(name):
+        raise ConfigurationError(f'"{name}" is no name of a variable', next_step="use letters, digits and _")
+    return name
 
 
 # ------------------------------------------------------------------------------------------------------------ completion

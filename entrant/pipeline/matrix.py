@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from entrant import config
-from entrant.config.render import logging_command
+from entrant.ci import logging_command
 from entrant.errors import ConfigurationError
 from entrant.pipeline import repository
 

@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,7 +14,6 @@ import pytest
 import local_azure
 from entrant import engine
 from entrant.access import deployer, trials
-from entrant.commands import proving
 from entrant.drift import unmanaged
 from entrant.errors import EntrantError, NotReadyError, RefusedError
 from entrant.facts.clouds import Cloud
@@ -289,7 +289,9 @@ def run(
         monkeypatch.setattr(deployer, "find", lambda *a, **k: as_whom)
         capsys.readouterr()
         try:
-            code = getattr(proving, command).main([app.name, "-s", "dev", *arguments], standalone_mode=False)
+            code = getattr(import_module(f"entrant.commands.{command}"), command).main(
+                [app.name, "-s", "dev", *arguments], standalone_mode=False
+            )
         except EntrantError as error:
             capsys.disabled()
             said = capsys.readouterr()

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.mark.parametrize(
     "module",
-    ["commands.monitoring", "debug", "outputs", "times", "tokens.formats", "tokens.runner", "tokens.warm"],
+    ["commands.metrics", "debug", "outputs", "times", "tokens.formats", "tokens.runner", "tokens.warm"],
 )
 def test_examples_in_docstrings_are_true(module: str) -> None:
     done = doctest.testmod(import_module(f"entrant.{module}"))

@@ -10,9 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 import entrant
-from entrant import outputs
+from entrant import ci, outputs
 from entrant.cli import cli
-from entrant.config import render
 from entrant.drift import expiry
 from tests.entrant.test_outputs import SECRET, stack_outputs
 
@@ -231,10 +230,10 @@ def test_a_time_that_is_none_is_a_usage_error(within: str) -> None:
 
 
 def test_values_cannot_break_out_of_a_command_of_a_ci_system() -> None:
-    assert render.workflow_command("warning", "a\n::error::b%", title="x:y,z\n") == (
+    assert ci.workflow_command("warning", "a\n::error::b%", title="x:y,z\n") == (
         "::warning title=x%3Ay%2Cz%0A::a%0A::error::b%25"
     )
-    assert render.logging_command("task.logissue", "a\n##vso[b]%", type="x;]") == (
+    assert ci.logging_command("task.logissue", "a\n##vso[b]%", type="x;]") == (
         "##vso[task.logissue type=x%3B%5D;]a%0A##vso\\u005bb]%AZP25"
     )
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from entrant import cli as command_line
 from entrant import config, progress, terminal
 from entrant.access.trials import Proof
-from entrant.commands import proving
+from entrant.commands import check
 from entrant.config import render
 from entrant.drift import detect
 from entrant.drift.manual_changes import Finding
@@ -309,11 +309,11 @@ PROOFS = [
 UNDECLARED = [Unmanaged(EVIL, EVIL, EVIL, EVIL)]
 
 
-@pytest.mark.parametrize("form", sorted(proving._REPORTS))
+@pytest.mark.parametrize("form", sorted(check._REPORTS))
 def test_a_check_of_access_shows_the_clouds_words_as_words(form: str, begin: Begin) -> None:
     written = begin()
     assert len(live_markdown(EVIL)) > 5
-    made = proving._REPORTS[form](EVIL, PROOFS, UNDECLARED)
+    made = check._REPORTS[form](EVIL, PROOFS, UNDECLARED)
     if form == "markdown":
         assert not live_markdown(made), made
         table = [line for line in made.splitlines() if line.startswith("|")]

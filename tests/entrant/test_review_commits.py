@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from entrant import changes, config
 from entrant.cli import cli
-from entrant.commands import reviewing
+from entrant.commands import review
 from entrant.config.values import permission_id
 from entrant.debug import masked
 from entrant.facts.apis import FIRST_PARTY
@@ -336,7 +336,7 @@ def estate(apps: int, role: str, *, own: bool = False) -> str:
 def test_three_hundred_apps_of_which_the_same_is_said_share_sentences(compare: Compare, golden: Golden) -> None:
     made = compare(estate(300, "Reader"), estate(300, "Monitoring Reader"))
     assert len(made.access) == 1200
-    said = reviewing._shown(made, "markdown", None)
+    said = review._shown(made, "markdown", None)
     assert said.count("100 apps gain ") == said.count("100 apps lose ") == 6
     assert all(said.count(f"**app-{number:03}**") == 4 for number in range(300))
     golden("review/three-hundred-apps.md", settled(said, start=dt.date(2026, 1, 1), known=(SUBSCRIPTION,)) + "\n")
@@ -346,7 +346,7 @@ def test_what_does_not_fit_is_in_the_summary(compare: Compare, tmp_path: Path) -
     made = compare(estate(300, "Reader", own=True), estate(300, "Monitoring Reader", own=True))
     summary = tmp_path / "summary"
     summary.write_text("before\n")
-    said = reviewing._shown(made, "markdown", summary)
+    said = review._shown(made, "markdown", summary)
     assert len(said) <= LIMIT
     assert "600 gained" in said.splitlines()[3]
     assert "Who loses what" in said, "a long list hides none behind it"
@@ -357,12 +357,12 @@ def test_what_does_not_fit_is_in_the_summary(compare: Compare, tmp_path: Path) -
     )
     whole = summary.read_text()
     assert whole.startswith("before\n<!-- entrant-review") and whole.count(" loses **") == 600
-    apart = reviewing._shown(made, "markdown", None)
+    apart = review._shown(made, "markdown", None)
     assert len(apart) <= LIMIT and "in a terminal" in apart
 
 
 def test_three_hundred_new_apps_fit(compare: Compare) -> None:
-    said = reviewing._shown(compare("", estate(300, "Owner").replace(
+    said = review._shown(compare("", estate(300, "Owner").replace(
         "    owners", "    allow_privileged: true\n    reason: It must be so.\n    owners")), "markdown", None)  # fmt: skip
     assert len(said) <= LIMIT
     for title in ("Apps", "Who gains what", "Credentials", "Policy"):
@@ -390,7 +390,7 @@ def test_an_error_of_the_program_is_what_was_raised_and_not_the_way_to_it() -> N
         '  File "a.py", line 1, in f\n    g()\nValueError: one\n\nDuring handling, another:\n\n'
         'Traceback (most recent call last):\n  File "a.py", line 2\n    h()\nRuntimeError: two\nlines\n'
     )
-    assert reviewing._diagnostics([traced, "an unhandled error occurred: program exited with 1", "plain", "plain"]) == (
+    assert review._diagnostics([traced, "an unhandled error occurred: program exited with 1", "plain", "plain"]) == (
         "Program failed with an unhandled exception:\nRuntimeError: two\nlines",
         "plain",
     )

@@ -12,6 +12,8 @@ _FUNCTION = {
     "zsh": 'entrant() {{ {run} "$@"; }}\n',
     "fish": "function entrant; {run} $argv; end\n",
 }
+
+
 _CALLS = {
     "bash": [("COMPLETE=bash_complete $1)", "COMPLETE=bash_complete {run})")],
     "zsh": [

@@ -1,19 +1,16 @@
-"""`rehearse` and `test`: what sets itself up and runs the project on the local Azure."""
+"""`entrant rehearse`: the whole job on a local Azure."""
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from entrant import config, project, rehearsal, shells, terminal
+from entrant import config, rehearsal, shells, terminal
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.progress import Steps, console
-from entrant.setup import bootstrap, pins
+from entrant.setup import bootstrap
 
 
 @click.command()
@@ -93,65 +90,3 @@ def _refused(error: Any) -> ConfigurationError:
         "\n".join([f"{count} problem{'s' if count != 1 else ''}, nothing was made:", *map(str, error.problems)]),
         next_step="correct the file; `python3 -m entrant validate` checks it without any cloud",
     )
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def test(arguments: tuple[str, ...]) -> int:
-    """Run every test, the linter and the type checker; arguments go to pytest.
-
-    \b
-    python3 -m entrant test
-    python3 -m entrant test tests/config -k extends
-    """
-    checks: list[list[str]] = (
-        []
-        if arguments
-        else [
-            ["ruff", "check", "."],
-            ["ruff", "format", "--check", "."],
-            ["mypy"],
-        ]
-    )
-    failed = 0
-    for check in checks:
-        click.echo(f"$ {' '.join(check)}", err=True)
-        failed |= subprocess.call([sys.executable, "-m", *check], cwd=project.SOURCE)
-    chosen = arguments or ("-n", "auto", "--dist", "loadfile")  # files side by side: each has an Azure of its own
-    code = subprocess.call([sys.executable, "-m", "pytest", *chosen], cwd=project.SOURCE)
-    return code or (1 if failed else 0)
-
-
-@click.command()
-@click.option(
-    "--plugins", "also", is_flag=True, help="Have Pulumi install its resource plugins, by their pinned checksums."
-)
-@click.option("--pin", is_flag=True, help=f"Note the checksums of the plugins' archives of today in {pins.PLUGINS}.")
-@options.cwd
-def setup(also: bool, pin: bool, cwd: Path | None) -> None:
-    """Make what the other commands need: the Python packages, Pulumi, with --plugins its resource plugins.
-
-    For a pipeline's first step, before any credential is there: what is installed gets none, and everything has a pinned checksum.
-
-    \b
-    python3 -m entrant setup --plugins
-    python3 -m entrant setup --pin          # once, and after an upgrade; then commit the file
-    """
-    from entrant import plugins
-
-    root = cwd or project.ROOT
-    try:
-        wanted = plugins.allowed(root)
-    except ValueError as error:
-        raise ConfigurationError(str(error), next_step="correct the line, or remove the file and pin anew") from None
-    if pin:
-        options.remark(f"the checksums are in {bootstrap.pin_plugins(wanted, root)}; commit it")
-    if also:
-        for what, became in bootstrap.ensure_plugins(wanted, root, rehearsal.users_home()).items():
-            options.remark(f"{what}: {became}")
-
-
-@click.command(hidden=True)
-def about() -> None:
-    """What is set up, as JSON, for bug reports."""
-    click.echo(bootstrap.describe())

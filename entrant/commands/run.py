@@ -1,73 +1,14 @@
-"""`token` and `run`: a bearer token in the form that its reader wants, or in the environment of a command."""
+"""`entrant run`: a command with tokens in its environment."""
 
 import os
-import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from entrant import terminal
 from entrant.commands import options, source
 from entrant.errors import ConfigurationError
 from entrant.tokens import formats
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-@click.command()
-@source.app_and("AUDIENCE")
-@source.source
-@options.form(
-    *formats.FORMS,
-    default="raw",
-    help="; ".join(f"{form}: {what}" for form, what in formats.FORMS.items()) + ".",
-)
-@click.option(
-    "--name", metavar="NAME", help="The variable that some forms set; without it, such as ENTRANT_TOKEN_LOGS."
-)
-@source.min_valid
-def token(
-    words: tuple[str, ...],
-    stack: str | None,
-    file: str | None,
-    cwd: Path | None,
-    form: str,
-    name: str | None,
-    min_valid: float,
-) -> None:
-    """Print a bearer token for AUDIENCE and nothing else.
-
-    AUDIENCE is an API by name (logs, insights, metrics, arm, graph, keyvault, sql, …; docs/helper.md has them all), another app of
-    the stack, a resource URL or a scope. APP may be left out where the stack has one, or with AZURE_* variables.
-
-    \b
-    python3 -m entrant token -s dev log-reader logs
-    python3 -m entrant token -s dev metrics-writer metrics --format header
-    eval "$(python3 -m entrant token -s dev log-reader logs --format bash)"
-    ENTRANT_TOKEN_CACHE=1 python3 -m entrant token logs --min-valid 10m
-    """
-    from entrant.tokens import credentials
-
-    app, audience = words
-    variable = _checked(name or formats.variable(audience))
-    if form == "bazel" and file == "-":
-        raise ConfigurationError("standard input holds Bazel's request", next_step="give the outputs another way")
-    who = source.app(app, stack, file, cwd)
-    found = credentials.token(who, audience, min_valid=min_valid, **source.how())
-    if form == "bazel":
-        terminal.say_exactly(formats.answer_bazel(found, sys.stdin.read()))
-    elif form.startswith("github"):
-        formats.give_github(found, form, variable, terminal.say_exactly, os.environ)
-    else:
-        terminal.say_exactly(formats.render(found, form, name=variable))
-
-
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ConfigurationError(f'"{name}" is no name of a variable', next_step="use letters, digits and _")
-    return name
 
 
 @click.command(cls=source.WithCommand)
@@ -145,7 +86,7 @@ def _split(words: tuple[str, ...], apps: set[str]) -> tuple[str | None, list[tup
     asked = []
     for word in words[1:] if name else words:
         variable, equals, audience = word.partition("=")
-        if not (equals and _NAME.fullmatch(variable)):
+        if not (equals and options.VARIABLE.fullmatch(variable)):
             variable, audience = formats.variable(word), word
-        asked.append((_checked(variable), audience))
+        asked.append((options.variable_name(variable), audience))
     return name, asked

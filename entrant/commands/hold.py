@@ -1,37 +1,15 @@
-"""`comment`, `hold`, `assertion`: what a pipeline does around a review and an `up`."""
+"""`entrant hold`: an `up` in a pipeline."""
 
 import os
 from pathlib import Path
 
 import click
 
-from entrant import engine, terminal
+from entrant import engine
 from entrant.commands import options
 from entrant.commands.source import WithCommand
 from entrant.errors import ConfigurationError
 from entrant.pipeline import code_host
-
-
-@click.command()
-@options.stack
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def comment(stack: str, file: Path) -> None:
-    """Make the Markdown of FILE, written by `review` or `drift`, the one comment of STACK on this pull request.
-
-    On GitHub, GitLab and Azure DevOps, found from the pipeline's variables; with GITHUB_TOKEN, GITLAB_TOKEN or SYSTEM_ACCESSTOKEN.
-    A comment that is there is changed in place; others' comments are left alone.
-
-    \b
-    python3 -m entrant review -s dev --format markdown > review.md
-    python3 -m entrant comment -s dev review.md
-    """
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigurationError(f"{file} cannot be read: {why}") from None
-    done, where = code_host.post(stack, text)
-    options.remark(f"{where}: the comment of {stack} {done}")
 
 
 @click.command(cls=WithCommand)
@@ -78,28 +56,3 @@ def hold(command: list[str], stack: str, cwd: Path | None, settle: float) -> int
         code = runner.run(command, environ, [], cwd=cwd, guarded=True)
         held.well = code == 0
         return code
-
-
-@click.command()
-@click.option(
-    "--cloud",
-    type=click.Choice(["public", "usgovernment", "china"]),
-    default="public",
-    show_default=True,
-    help="Whose Entra ID it is for.",
-)
-def assertion(cloud: str) -> None:
-    """Ask this job's forge for an assertion of who it is, and print it: what Entra ID takes instead of a secret.
-
-    In a GitHub job with `id-token: write`, or a step of Azure Pipelines with a service connection. Each is good for minutes.
-
-    \b
-    umask 077 && python3 -m entrant assertion > "$RUNNER_TEMP/assertion"
-    AZURE_FEDERATED_TOKEN_FILE="$RUNNER_TEMP/assertion" pulumi login azblob://state
-    """
-    from entrant.tokens import assertions
-
-    in_github = assertions.in_github(os.environ)
-    terminal.say_exactly(
-        assertions.from_github(cloud, os.environ) if in_github else assertions.from_azure_devops(os.environ)
-    )

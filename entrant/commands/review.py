@@ -26,8 +26,12 @@ from entrant.tokens import clouds
 
 POLICY = 5
 """Exit code when a policy rule of severity error is broken, as Pulumi's."""
+
+
 OTHER_PLAN = 7
 """Exit code when the plan is not the one that was reviewed, as Pulumi's for changes that were not expected."""
+
+
 _FORMATS = ("text", "markdown", "json")
 
 

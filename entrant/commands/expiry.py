@@ -1,4 +1,4 @@
-"""`drift`, `expiry`, `matrix`: what pipelines ask: what differs, what ends soon, which stacks a change concerns."""
+"""`entrant expiry`: secrets and certificates that end soon."""
 
 import datetime as dt
 import json
@@ -8,22 +8,13 @@ from typing import Any
 
 import click
 
-from entrant import engine, outputs, project, terminal
+from entrant import ci, engine, outputs, terminal
 from entrant.commands import options
-from entrant.config import render
 from entrant.drift import expiry as endings
 from entrant.errors import ConfigurationError
-from entrant.pipeline import matrix as matrices
 
-DRIFT = 7
-"""Exit code of `drift` when something differs."""
 ENDING = 5
 """Exit code of `expiry` when something ends within the time asked about."""
-
-
-_now = click.option(
-    "--now", type=options.Moment(), metavar="TIME", help="Look as if it were this time, such as 2027-01-31."
-)
 
 
 @click.command("expiry")
@@ -48,7 +39,7 @@ _now = click.option(
     "--within", type=options.Duration(), default="30d", show_default=True, metavar="TIME", help="Such as 30d, 12h, 2w."
 )
 @click.option("--strict", is_flag=True, help="Count secrets too that their calendar rotates in time.")
-@_now
+@options.now
 @options.form("text", "json", "github", "azure-devops", default="text")
 def expiry(
     stacks: tuple[str, ...],
@@ -141,101 +132,13 @@ def _title(ending: endings.Ending) -> str:
 
 def _github(ending: endings.Ending, now: dt.datetime) -> str:
     level = "error" if ending.ended else "warning"
-    return render.workflow_command(level, f"{ending.sentence(now)}. {ending.next_step}", title=_title(ending))
+    return ci.workflow_command(level, f"{ending.sentence(now)}. {ending.next_step}", title=_title(ending))
 
 
 def _azure_devops(ending: endings.Ending, now: dt.datetime) -> str:
     level = "error" if ending.ended else "warning"
     words = f"{_title(ending)}: {ending.sentence(now)}. {ending.next_step}"
-    return render.logging_command("task.logissue", words, type=level)
+    return ci.logging_command("task.logissue", words, type=level)
 
 
 _ANNOTATIONS = {"github": _github, "azure-devops": _azure_devops}
-
-
-@click.command()
-@click.option(
-    "--base", metavar="REF", help="Only what changed since the history parted from this branch, tag or commit."
-)
-@click.option(
-    "--order",
-    metavar="PATTERNS",
-    default="",
-    help="Stages that follow one another, as patterns of stack names: 'dev*,test*,prod*'.",
-)
-@click.option(
-    "-C",
-    "--cwd",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="The project's folder, if not this.",
-)
-@options.form(*matrices.FORMATS, default="json")
-def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
-    """The stacks that a change concerns, as a matrix of a CI system.
-
-    A stack is concerned when its environment's file changed, one that it extends, a certificate or logo that these name, or
-    `Pulumi.<stack>.yaml`; a change of the program concerns all. Stacks whose environment was deleted are listed apart.
-
-    github: lines for $GITHUB_OUTPUT: `matrix`, `any`, `deleted`; with --order `matrix_1`, `any_1`, … for each stage too.
-    azure-devops: output variables of the same names. gitlab: a child pipeline with a job for each stack that extends `.entrant`.
-
-    \b
-    python3 -m entrant matrix
-    python3 -m entrant matrix --base HEAD --order 'dev*,prod*' --format github
-    """
-    patterns = [pattern.strip() for pattern in order.split(",") if pattern.strip()]
-    found = matrices.build(cwd or project.ROOT, base, patterns)
-    terminal.say_exactly(matrices.FORMATS[form](found))
-    for stack in found.stacks:
-        why = ", ".join(stack.changed[:3]) + (f" and {len(stack.changed) - 3} more" if len(stack.changed) > 3 else "")
-        options.remark(f"{stack.stack}: {f'{why} changed' if why else 'to be done'}")
-    for name in found.deleted:
-        click.echo(f"{name}: its environment is gone; `pulumi destroy -s {name}` takes away what it declared", err=True)
-    if form == "github" and len(found.stacks) > matrices.MOST_JOBS:
-        limit = f"GitHub runs {matrices.MOST_JOBS} jobs of a matrix at most"
-        click.echo(f"{len(found.stacks)} stacks: {limit}; divide them into stages with --order", err=True)
-    return 0
-
-
-@click.command()
-@options.stack
-@click.option(
-    "-C",
-    "--cwd",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="The project's folder, if not this.",
-)
-@click.option(
-    "--settle",
-    type=click.FloatRange(0),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="What is found is looked for again after so long, and counts when it is still there; 0 counts it at once.",
-)
-@_now
-@options.form("text", "markdown", "json", default="text")
-def drift(stack: str, cwd: Path | None, settle: float, now: dt.datetime | None, form: str) -> int:
-    """Where the cloud differs from the last deployment: what changed or went, and what came manually and no refresh sees.
-
-    Neither the stack's state nor its history is written. `drift.ignore` in the environment's file lists what is known, with a
-    reason and a day. Exit code 7 if something differs.
-
-    \b
-    python3 -m entrant drift -s dev
-    python3 -m entrant drift -s dev --format markdown > drift.md
-    """
-    from entrant import config
-    from entrant.drift import detect as drifts
-
-    root = cwd or project.ROOT
-    try:
-        environment = config.load(engine.setting(stack, "entrant:environment", cwd=root) or stack, root=root)
-    except config.ConfigError as error:
-        raise ConfigurationError(
-            str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
-        ) from None
-    moment = now or dt.datetime.now(dt.UTC)
-    report = drifts.look(stack, environment.drift.ignore, now=moment, settle=settle, cwd=root)
-    click.echo(drifts.FORMATS[form](report), nl=form != "markdown")
-    return DRIFT if report.findings else 0
