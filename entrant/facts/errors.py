@@ -3,6 +3,8 @@
 Sources: "Microsoft Entra authentication and authorization error codes", "Troubleshoot Azure RBAC", "Resolve common errors" of
 Resource Manager, "Microsoft Graph error responses", "Azure Key Vault REST API error codes", "Azure Monitor Log Analytics API
 errors", and the messages themselves.
+
+One module: it is a table, and a code is looked for in one place.
 """
 
 import re
