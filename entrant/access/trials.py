@@ -10,13 +10,12 @@ whoever is signed in: that it is there is all that can be said then, and `seen` 
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-from entrant import http
-from entrant.access import monitor
+from entrant.access import as_app, from_outside
 from entrant.access.deployer import Deployer, unseen
 from entrant.access.directory import Directory, api_of
 from entrant.errors import AuthenticationError, EntrantError, RefusedError
@@ -24,8 +23,8 @@ from entrant.explain import explain
 from entrant.facts.apis import GRAPH
 from entrant.facts.clouds import Cloud
 from entrant.facts.directory_roles import find_directory_role
-from entrant.facts.roles import Permission, find_role, permits
-from entrant.facts.scopes import Scope, parse_scope
+from entrant.facts.roles import find_role, permits
+from entrant.facts.scopes import parse_scope
 from entrant.outputs import App, Grant, Outputs
 from entrant.tokens import clouds, credentials
 
@@ -41,7 +40,6 @@ _QUERY = "Microsoft.OperationalInsights/workspaces/query/read"
 _COMPONENT = "microsoft.insights/components"
 _INSIGHTS = "Microsoft.Insights/components/query/read"
 _METRIC = "Microsoft.Insights/Metrics/Write"
-_PERMISSIONS_VERSION = "2022-04-01"
 _NO_CREDENTIAL = "no credential to be tried with here"
 _APPLICATIONS = "the Graph permission Application.Read.All"
 _CONSENTS = "the Graph permission Directory.Read.All"
@@ -73,25 +71,6 @@ class Proof:
         return words.get(self.state, self.state)
 
 
-class Untried(Exception):
-    """A trial that may not be made; the message says what was seen in its place."""
-
-
-class Unknowable(Exception):
-    """A trial as the app that cannot tell; the message says why."""
-
-
-class Missing(Exception):
-    """What was looked for from outside is not there; the message says so."""
-
-
-class Sight(NamedTuple):
-    """What was seen from outside, and since when it is there, where that is known."""
-
-    evidence: str
-    since: dt.datetime | None = None
-
-
 @dataclass(frozen=True)
 class Trial:
     """One thing to prove of an app; `run` tries it once."""
@@ -101,7 +80,7 @@ class Trial:
     target: str
     attempt: Callable[[], str] | None
     """Tries it as the app: returns evidence, or raises EntrantError, `Untried` or `Unknowable`; None where it cannot be tried."""
-    outside: Callable[[Directory], Sight]
+    outside: Callable[[Directory], from_outside.Sight]
     """Looks for it as the deployer; raises EntrantError or `Missing`."""
     right: str = _APPLICATIONS
     """What it takes to look from outside."""
@@ -115,9 +94,9 @@ class Trial:
             return self._from_outside(directory, self.reason, stack)
         try:
             return self._proof("granted", self.attempt())
-        except Untried as said:
+        except as_app.Untried as said:
             return self._proof("seen", str(said))
-        except Unknowable as reason:
+        except as_app.Unknowable as reason:
             return self._from_outside(directory, str(reason), stack)
         except EntrantError as error:
             if not isinstance(error, AuthenticationError | RefusedError):
@@ -136,7 +115,7 @@ class Trial:
             return self._proof("unknown", said, "log in with `az login`, or set the ARM_* variables", final=True)
         try:
             return self._proof("seen", before + self.outside(directory).evidence)
-        except Missing as missing:
+        except from_outside.Missing as missing:
             return self._proof("denied", before + str(missing), self._again(stack), final=self.grant is not None)
         except EntrantError as error:
             if isinstance(error, RefusedError) and error.status == 404 and self._own(error):
@@ -148,7 +127,7 @@ class Trial:
         """A refusal, in the light of what is there: new, old, or gone."""
         try:
             sight = self.outside(directory)
-        except Missing as missing:
+        except from_outside.Missing as missing:
             said = f"{missing}: run `pulumi up --refresh`"
             return self._proof("denied", f"{evidence}; {missing}", said, final=self.grant is not None)
         except EntrantError as error:
@@ -206,25 +185,27 @@ def trials(
     def tried(attempt: Callable[[], str]) -> Callable[[], str] | None:
         return attempt if able else None
 
-    yield Trial(app, "token", "token", tried(several), _principal(app), reason=reason)
+    yield Trial(app, "token", "token", tried(several), from_outside.principal(app), reason=reason)
     for credential in app.credentials:
         if not (
             app.secret and credential["kind"] == "secret" and credential.get("current", True)
         ):  # its tokens prove it
             what = _CREDENTIALS.get(credential["kind"], credential["kind"])
-            yield Trial(app, "credential", f"{what} {credential['name']}", None, _credential(app, credential))
+            yield Trial(
+                app, "credential", f"{what} {credential['name']}", None, from_outside.credential(app, credential)
+            )
     for grant in app.grants:
         scope = parse_scope(grant.scope)
-        role = _role(cloud, token, grant, scope)
-        rest = (assignment(app, grant), f"the role Reader at {scope.id}", grant, reason)
+        role = as_app.role(cloud, token, grant, scope)
+        rest = (from_outside.assignment(app, grant), f"the role Reader at {scope.id}", grant, reason)
         yield Trial(app, "role", f"{grant.role} on {scope.name}", tried(role), *rest)
         if "query" in uses(grant):
-            yield Trial(app, "query", f"query of {scope.name}", tried(_query(cloud, token, scope)), *rest)
+            yield Trial(app, "query", f"query of {scope.name}", tried(as_app.query(cloud, token, scope)), *rest)
         if "insights" in uses(grant):
-            yield Trial(app, "query", f"query of {scope.name}", tried(_insights(cloud, token, scope)), *rest)
+            yield Trial(app, "query", f"query of {scope.name}", tried(as_app.insights(cloud, token, scope)), *rest)
         if "metric" in uses(grant):
             yield Trial(
-                app, "metric", f"metrics of {scope.name}", tried(_metric(cloud, token, scope, role, write)), *rest
+                app, "metric", f"metrics of {scope.name}", tried(as_app.metric(cloud, token, scope, role, write)), *rest
             )
     for entry in app.permissions:
         if not entry["consent"]:
@@ -232,242 +213,40 @@ def trials(
         api, target = api_of(outputs, entry), f"{entry['name']} at {entry['api']}"
         if entry["kind"] == "application":
             attempt = tried(
-                _app_role(token, "graph" if api == GRAPH else f"{api}/.default", entry["name"], entry["api"])
+                as_app.app_role(token, "graph" if api == GRAPH else f"{api}/.default", entry["name"], entry["api"])
             )
-            yield Trial(app, "permission", target, attempt, _consented(app, api, entry), _CONSENTS, reason=reason)
+            yield Trial(
+                app, "permission", target, attempt, from_outside.consented(app, api, entry), _CONSENTS, reason=reason
+            )
         else:  # a user's, which no app can try by itself
-            yield Trial(app, "permission", f"{target} (delegated)", None, _consented(app, api, entry), _CONSENTS)
+            yield Trial(
+                app, "permission", f"{target} (delegated)", None, from_outside.consented(app, api, entry), _CONSENTS
+            )
+    yield from _of_the_directory(app)
+
+
+def _of_the_directory(app: App) -> Iterator[Trial]:
+    """What only the directory tells: owners, groups, directory roles."""
     for side, owners in (app.owners or {}).items():
         for owner in owners:
-            yield Trial(app, "owner", f"owner {owner} of the {side.replace('_', ' ')}", None, _owner(app, side, owner))
+            yield Trial(
+                app,
+                "owner",
+                f"owner {owner} of the {side.replace('_', ' ')}",
+                None,
+                from_outside.owner(app, side, owner),
+            )
     for group in app.groups or ():
         right = "the Graph permission GroupMember.Read.All"
-        yield Trial(app, "group", f"membership of group {group}", None, _member(app, group), right)
+        yield Trial(app, "group", f"membership of group {group}", None, from_outside.member(app, group), right)
     for held in app.directory_roles or ():
         known, unit = find_directory_role(held["role_id"]), held.get("administrative_unit") or ""
         target = f"{known.name if known else held['role_id']} in the directory{f' on {unit}' if unit else ''}"
         right = "the Graph permission RoleManagement.Read.Directory"
-        yield Trial(app, "directory role", target, None, _directory_role(app, held["role_id"], unit), right)
+        yield Trial(app, "directory role", target, None, from_outside.directory_role(app, held["role_id"], unit), right)
 
-
-# ---------------------------------------------------------------------------------------------------------- as the app
-
-
-def _role(cloud: Cloud, token: Callable[[str], credentials.Token], grant: Grant, scope: Scope) -> Callable[[], str]:
-    def attempt() -> str:
-        if grant.conditional:
-            raise Unknowable("a conditional assignment: Resource Manager does not list what a condition lets through")
-        url = f"{cloud.resource_manager}{scope.id.rstrip('/')}/providers/Microsoft.Authorization"
-        query, bearer = {"api-version": _PERMISSIONS_VERSION}, token("arm").access_token
-        role = find_role(grant.role_definition_id)
-        if role is not None:
-            wanted: Sequence[Permission] = role.permissions
-        else:
-            try:
-                custom = http.get_json(f"{url}/roleDefinitions/{grant.role_definition_id}", token=bearer, params=query)
-            except RefusedError as error:
-                if error.status != 403:
-                    raise
-                raise Unknowable("a custom role, whose definition the app may not read") from error
-            wanted = [Permission.of(entry) for entry in custom["properties"]["permissions"]]
-        answer = http.get_json(f"{url}/permissions", token=bearer, params=query)
-        held = {_key(Permission.of(entry)) for entry in answer.get("value", ())}
-        if any(_key(block) not in held for block in wanted):
-            raise RefusedError(
-                f"Resource Manager does not list the permissions of {grant.role} at {scope.id}",
-                status=403,
-                code="AuthorizationFailed",
-            )
-        return "Resource Manager lists the role's permissions at the scope"
-
-    return attempt
-
-
-def _key(block: Permission) -> tuple[frozenset[str], ...]:
-    parts = (block.actions, block.not_actions, block.data_actions, block.not_data_actions)
-    return tuple(frozenset(pattern.lower() for pattern in part) for part in parts)
-
-
-def _query(cloud: Cloud, token: Callable[[str], credentials.Token], scope: Scope) -> Callable[[], str]:
-    def attempt() -> str:
-        monitor.query_logs(cloud, token("logs").access_token, scope.id, "print proof = 1")
-        return "a trial query was answered"
-
-    return attempt
-
-
-def _insights(cloud: Cloud, token: Callable[[str], credentials.Token], scope: Scope) -> Callable[[], str]:
-    def attempt() -> str:
-        known = monitor.application_id(cloud, token("arm").access_token, scope.id)
-        monitor.query_insights(cloud, token("insights").access_token, known, "print proof = 1")
-        return "a trial query was answered"
-
-    return attempt
-
-
-def _metric(
-    cloud: Cloud, token: Callable[[str], credentials.Token], scope: Scope, role: Callable[[], str], write: bool
-) -> Callable[[], str]:
-    def attempt() -> str:
-        if not write:
-            raise Untried(f"{role()}; only a metric that is sent proves more: --probe=write sends one")
-        bearer = token("metrics").access_token
-        body = monitor.metric("proof", 1)
-        region = None
-        if "{region}" in cloud.metrics:
-            region = _region(cloud, token("arm").access_token, scope)
-        monitor.send_metrics(cloud, bearer, scope.id, [body], region=region)
-        return "a metric was accepted"
-
-    return attempt
-
-
-def _region(cloud: Cloud, bearer: str, scope: Scope) -> str:
-    try:
-        found = http.get_json(cloud.resource_manager + scope.id, token=bearer, params={"api-version": "2021-04-01"})
-    except RefusedError as error:
-        if error.status != 403:
-            raise
-        raise Unknowable(f"the region of {scope.name} is not readable for the app ({error.code})") from error
-    return str(found["location"])
-
-
-def _app_role(token: Callable[[str], credentials.Token], audience: str, name: str, api: str) -> Callable[[], str]:
-    def attempt() -> str:
-        claims = token(audience).claims
-        if not claims:
-            raise Unknowable(f"a token for {api} is not one that can be read")
-        roles = claims.get("roles")
-        if not isinstance(roles, list) or name not in roles:
-            raise RefusedError(f"the token for {api} has no role {name}", status=403, code=None)
-        return "it is in the token"
-
-    return attempt
-
-
-# ------------------------------------------------------------------------------------------------------- from outside
 
 _CREDENTIALS = {"federated": "federated credential"}
-
-
-def _principal(app: App) -> Callable[[Directory], Sight]:
-    def look(directory: Directory) -> Sight:
-        if directory.principal(app).get("accountEnabled") is False:
-            raise Missing("the service principal is disabled, and gets no token")
-        return Sight("the service principal is there and enabled")
-
-    return look
-
-
-def _credential(app: App, declared: Mapping[str, Any]) -> Callable[[Directory], Sight]:
-    def look(directory: Directory) -> Sight:
-        if declared["kind"] == "federated":
-            # One that was renamed in the file keeps its name in Azure.
-            key = str(declared.get("key_id")).lower()
-            found = [entry for entry in directory.federated(app) if entry["id"].lower() == key]
-            if not found:
-                raise Missing(f"the registration has no federated credential with the id {key}")
-            for part in ("issuer", "subject"):
-                if declared.get(part) and declared[part] != found[0].get(part):
-                    raise Missing(f"its {part} is {found[0].get(part)}, and not {declared[part]} as declared")
-            return Sight(f"the registration has it, for {found[0].get('subject') or declared.get('claims')}")
-        keys = {"secret": "passwordCredentials", "certificate": "keyCredentials"}
-        listed = directory.registration(app).get(keys[declared["kind"]]) or ()
-        key = str(declared.get("key_id")).lower()
-        ends = [str(entry.get("endDateTime")) for entry in listed if entry["keyId"].lower() == key]
-        if not ends:
-            raise Missing(f"the registration has no {declared['kind']} with the key id {key}")
-        if _moment(ends[0]) < dt.datetime.now(dt.UTC):
-            raise Missing(f"it ended on {ends[0][:10]}")
-        return Sight(f"the registration has it, until {ends[0][:10]}")
-
-    return look
-
-
-def assignment(app: App, grant: Grant) -> Callable[[Directory], Sight]:
-    """Looks for the role assignment of a grant, and when it was made."""
-    gone = "the role assignment is not there any more"
-
-    def look(directory: Directory) -> Sight:
-        deployer = directory.deployer
-        if grant.assignment_id:
-            try:
-                found = deployer.arm(grant.assignment_id)["properties"]
-            except RefusedError as error:
-                if error.code != "RoleAssignmentNotFound":
-                    raise
-                raise Missing(gone) from error
-        else:
-            path = f"{grant.scope.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments"
-            mine = {"$filter": f"principalId eq '{app.service_principal_id}'"}
-            listed = (entry["properties"] for entry in deployer.listed(deployer.arm(path, **mine), "arm"))
-            fitting = [entry for entry in listed if _fits(entry, app, grant)]
-            if not fitting:
-                raise Missing("there is no such role assignment")
-            found = fitting[0]
-        if not _fits(found, app, grant):
-            raise Missing("the role assignment is for another role or principal")
-        since = _moment(str(found["createdOn"]))
-        age = dt.datetime.now(dt.UTC) - since
-        minutes = max(0, int(age.total_seconds() // 60))
-        condition = " and has a condition" if found.get("condition") else ""
-        return Sight(f"the role assignment is {minutes} minutes old{condition}", since)
-
-    return look
-
-
-def _fits(assignment: Mapping[str, Any], app: App, grant: Grant) -> bool:
-    role = str(assignment["roleDefinitionId"]).rsplit("/", 1)[-1]
-    same = str(assignment["principalId"]).lower() == str(app.service_principal_id).lower()
-    return (
-        same
-        and role.lower() == grant.role_definition_id.rsplit("/", 1)[-1].lower()
-        and str(assignment["scope"]).lower().rstrip("/") == grant.scope.lower().rstrip("/")
-    )
-
-
-def _consented(app: App, api: str, declared: Mapping[str, Any]) -> Callable[[Directory], Sight]:
-    def look(directory: Directory) -> Sight:
-        held = directory.permissions(app) if declared["kind"] == "application" else directory.delegated(app)
-        if any((entry.api, entry.name) == (api, declared["name"]) for entry in held):
-            return Sight("the directory has the consent")
-        raise Missing("nobody has consented to it")
-
-    return look
-
-
-def _owner(app: App, side: str, owner: str) -> Callable[[Directory], Sight]:
-    return _listed(lambda directory: [entry["id"] for entry in directory.owners(app, side)], owner, "an owner")
-
-
-def _member(app: App, group: str) -> Callable[[Directory], Sight]:
-    return _listed(lambda directory: [entry["id"] for entry in directory.groups(app)], group, "a member")
-
-
-def _directory_role(app: App, role: str, unit: str) -> Callable[[Directory], Sight]:
-    def held(directory: Directory) -> list[str]:
-        return [
-            f"{entry['roleDefinitionId']} {str(entry['directoryScopeId']).removeprefix('/administrativeUnits/').strip('/')}"
-            for entry in directory.directory_roles(app)
-        ]
-
-    return _listed(held, f"{role} {unit}", "assigned the role")
-
-
-def _listed(read: Callable[[Directory], list[str]], wanted: str, what: str) -> Callable[[Directory], Sight]:
-    def look(directory: Directory) -> Sight:
-        if wanted.lower() in (one.lower() for one in read(directory)):
-            return Sight(f"the directory says it is {what}")
-        raise Missing(f"the directory says it is not {what}")
-
-    return look
-
-
-def _moment(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text[:19] + "+00:00")
-
-
-# ------------------------------------------------------------------------------------------------------ once, or until
 
 
 NOTHING = Outputs("", "", {})

@@ -9,7 +9,7 @@ from typing import Any
 
 import local_azure
 from entrant import outputs
-from entrant.access import monitor, trials
+from entrant.access import from_outside, monitor, trials
 from entrant.errors import EntrantError, NotReadyError
 from entrant.facts.clouds import Cloud
 from entrant.facts.scopes import Scope, parse_scope
@@ -99,7 +99,12 @@ def trials_of(app: outputs.App, cloud: Cloud, rows: dict[str, int]) -> Iterator[
         for use in trials.uses(grant):
             layer, verb, attempt = kinds[use]
             yield trials.Trial(
-                app, layer, f"{verb} {scope.name}", partial(attempt, scope), trials.assignment(app, grant), grant=grant
+                app,
+                layer,
+                f"{verb} {scope.name}",
+                partial(attempt, scope),
+                from_outside.assignment(app, grant),
+                grant=grant,
             )
 
 

@@ -20,15 +20,13 @@ from entrant.facts.scopes import is_guid
 from entrant.outputs import App
 from entrant.review.comparison import Comparison, Origin, client_id_of, differing, first_step, later
 from entrant.review.document import CredentialChange, Finding, Outside, Part, ResourceChange, Review, SettingChange
+from entrant.review.resources import CLIENTS, of_changes, says_owners
 from entrant.review.snapshot import (
-    CLIENTS,
     Holding,
     Identity,
     Picture,
-    of_changes,
     of_environment,
     renamed,
-    says_owners,
 )
 
 _SECRET: Final = ":ApplicationPassword"
