@@ -18,9 +18,9 @@ from entrant.drift import manual_changes
 from entrant.drift.unmanaged import Unmanaged
 from entrant.facts.scopes import is_guid
 from entrant.outputs import App
+from entrant.review import resources
 from entrant.review.comparison import Comparison, Origin, client_id_of, differing, first_step, later
 from entrant.review.document import CredentialChange, Finding, Outside, Part, ResourceChange, Review, SettingChange
-from entrant.review.resources import CLIENTS, of_changes, says_owners
 from entrant.review.snapshot import (
     Holding,
     Identity,
@@ -67,7 +67,7 @@ def of_preview(
     """
     environment = report.environment if report else None
     applied = [change for change in reading.planned if change.changes and not change.type.startswith("pulumi:")]
-    after = of_changes(reading.planned, "new", environment)
+    after = resources.of_changes(reading.planned, "new", environment)
     comparison = Comparison(
         _before(reading.planned, after, environment, base.environment if base else None),
         after,
@@ -105,7 +105,7 @@ def of_preview(
             *(
                 setting
                 for change in applied
-                if change.operation in ("update", "replace") and change.type not in (*CLIENTS, *_REGISTRATION)
+                if change.operation in ("update", "replace") and change.type not in (*resources.CLIENTS, *_REGISTRATION)
                 for setting in _details(change)
                 if setting.path.rpartition(".")[2] not in _TOLD_ELSEWHERE
             ),
@@ -241,7 +241,7 @@ _TOLD_ELSEWHERE: Final = frozenset({"condition", "conditionVersion", "issuer", "
 
 def _settings_of(change: Change) -> set[str]:
     """Which settings of its app a change is about: the first step of their paths."""
-    if change.type in CLIENTS:
+    if change.type in resources.CLIENTS:
         return {"preAuthorized", "knownClients"}
     prefix = {_REGISTRATION[0]: "", _REGISTRATION[1]: "servicePrincipal."}.get(change.type)
     if prefix is None:
@@ -264,8 +264,8 @@ def _before(
 ) -> Picture:
     """What there is before; of what is taken over, registrations and whatever does not stay as it is."""
     found = [replace(each, operation="update") for each in planned if each.operation == "import" and each.old]
-    held = of_changes(planned, "old", environment, before)
-    there = of_changes([*(c for c in planned if c.operation != "import"), *found], "old", environment, before)
+    held = resources.of_changes(planned, "old", environment, before)
+    there = resources.of_changes([*(c for c in planned if c.operation != "import"), *found], "old", environment, before)
     changed = {key: each for key, each in there.holdings.items() if after.holdings.get(key) != each}
     return Picture(there.registrations, {**changed, **held.holdings})
 
@@ -278,18 +278,20 @@ def _origins(reading: Reading, environment: Environment | None, base: Base | Non
         before = of_environment(base.environment) if base.environment else Picture()
         declared = {held.identity for pair in differing(before, of_environment(environment)) for held in pair if held}
         for side in ("old", "new"):
-            everything = of_changes(planned, side, environment, base.environment).holdings
+            everything = resources.of_changes(planned, side, environment, base.environment).holdings
             pending = {held.identity for held in everything.values() if _comparable(held)} - declared
             origins |= dict.fromkeys(pending, "pending")
     found = {change.urn for change in reading.found}
-    again = of_changes((change for change in planned if change.urn in found), "new", environment).holdings
+    again = resources.of_changes((change for change in planned if change.urn in found), "new", environment).holdings
     origins |= dict.fromkeys(again, "restored")
     imports = [change for change in planned if change.operation == "import"]
     there = [replace(each, operation="update", old=each.old or each.new) for each in imports]
-    found_there = of_changes(there, "old", environment).holdings
-    taken = of_changes(imports, "new", environment).holdings
+    found_there = resources.of_changes(there, "old", environment).holdings
+    taken = resources.of_changes(imports, "new", environment).holdings
     origins |= {key: "adopted" for key, held in taken.items() if found_there.get(key) == held}
-    left = of_changes((change for change in planned if change.operation == "forget"), "old", environment).holdings
+    left = resources.of_changes(
+        (change for change in planned if change.operation == "forget"), "old", environment
+    ).holdings
     return origins | dict.fromkeys(left, "kept")
 
 
@@ -334,7 +336,7 @@ def _essence(change: Change, environment: Environment | None) -> dict[str, Any]:
     inputs = dict(change.new.inputs) if change.new else None
     if inputs is not None and change.operation == "create" and environment is not None:
         app = environment.apps.get(change.app or "")
-        if app is not None and not says_owners(app, change.type):
+        if app is not None and not resources.says_owners(app, change.type):
             inputs.pop("owners", None)
     return {
         "urn": change.urn,
