@@ -59,6 +59,18 @@ class AppIdentity(pulumi.ComponentResource):
     """The registration's object id."""
     service_principal_id: pulumi.Output[str]
     """The service principal's object id, which roles are assigned to."""
+    client_secret: pulumi.Output[str] | None
+    """The current client secret, a Pulumi secret; none when the app has none."""
+    client_secret_previous: pulumi.Output[str] | None
+    """The secret before, a Pulumi secret, while it is inside its overlap."""
+    grants: list[dict[str, Any]]
+    """The role assignments: `key`, `role_definition_id`, `scope`, `assignment_id`."""
+    credentials: list[dict[str, Any]]
+    """What can prove this identity, without any secret value: kind, name, key id, start, end, whether it is current.
+
+    A secret's `issued` is when an `up` first declared it, by the clock that its calendar is read at; its `successor_starts` is the
+    moment from which an `up` makes the next one, its `kept_until` that from which an `up` takes it away.
+    """
 
     def __init__(
         self,
@@ -114,6 +126,18 @@ class AppIdentity(pulumi.ComponentResource):
             key: self._role_assignment(name, key, role) for key, role in args.get("roles", {}).items()
         }
         self._memberships(name, args)
+        values = [pulumi.Output.secret(secret.value) for _, secret in self.secrets]
+        self.client_secret, self.client_secret_previous = (*values, None, None)[:2]
+        self.credentials = self._credentials()
+        self.grants = [
+            {
+                "key": key,
+                "role_definition_id": assignment.role_definition_id,
+                "scope": assignment.scope,
+                "assignment_id": assignment.id,
+            }
+            for key, assignment in self.role_assignments.items()
+        ]
         self.register_outputs(
             {
                 "client_id": self.client_id,
@@ -397,24 +421,7 @@ class AppIdentity(pulumi.ComponentResource):
                 opts=self.part(_DIRECTORY_ROLE, key, delete_before_replace=True),
             )
 
-    @property
-    def client_secret(self) -> pulumi.Output[str] | None:
-        """The current client secret, as a Pulumi secret; None when the app has none."""
-        return pulumi.Output.secret(self.secrets[0][1].value) if self.secrets else None
-
-    @property
-    def client_secret_previous(self) -> pulumi.Output[str] | None:
-        """The secret before, as a Pulumi secret, while it is inside its overlap."""
-        return pulumi.Output.secret(self.secrets[1][1].value) if len(self.secrets) > 1 else None
-
-    @property
-    def credentials(self) -> list[Mapping[str, Any]]:
-        """What can prove this identity, without any secret value: kind, name, key id, start, end, whether it is current.
-
-        A secret's `issued` is when an `up` first declared it, by the clock that its calendar is read at; its
-        `successor_starts` is the moment from which an `up` makes the next one, its `kept_until` that from which an `up` takes it
-        away.
-        """
+    def _credentials(self) -> list[dict[str, Any]]:
         secrets = [
             {
                 "kind": "secret",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from entrant import engine
+from entrant import engine, project
 from entrant.errors import EngineError
 from entrant.project import private
 from entrant.rehearsal.place import Rehearsal
@@ -32,7 +32,7 @@ def install(rehearsal: Rehearsal, env: Mapping[str, str], which: str) -> dict[st
                 next_step=f"put pulumi-resource-{name} on PATH, or leave out --plugins real to use the stand-in",
             )
         else:
-            plugins.install(rehearsal.home, sys.executable, rehearsal.root, [name])
+            plugins.install(rehearsal.home, sys.executable, project.SOURCE, [name])
         served[name] = "real" if real else "stand-in"
     return served
 
