@@ -1,10 +1,11 @@
 """`entrant setup`: make what the other commands need."""
 
+import os
 from pathlib import Path
 
 import click
 
-from entrant import project, rehearsal
+from entrant import plugins, project
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.setup import bootstrap, pins
@@ -25,8 +26,6 @@ def setup(also: bool, pin: bool, cwd: Path | None) -> None:
     python3 -m entrant setup --plugins
     python3 -m entrant setup --pin          # once, and after an upgrade; then commit the file
     """
-    from entrant import plugins
-
     root = cwd or project.ROOT
     try:
         wanted = plugins.allowed(root)
@@ -35,5 +34,6 @@ def setup(also: bool, pin: bool, cwd: Path | None) -> None:
     if pin:
         options.remark(f"the checksums are in {bootstrap.pin_plugins(wanted, root)}; commit it")
     if also:
-        for what, became in bootstrap.ensure_plugins(wanted, root, rehearsal.users_home()).items():
+        home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+        for what, became in bootstrap.ensure_plugins(wanted, root, home).items():
             options.remark(f"{what}: {became}")
