@@ -48,7 +48,7 @@ COMMANDS = {
     "hold": Row("an `up` in a pipeline, past its own stale lock"),
     "assertion": Row("who this job is, which Entra ID takes for a secret"),
     "local": Row("the local Azure by itself", ("local",)),
-    "setup": Row("make what the other commands need, without credentials", ("pulumi",)),
+    "setup": Row("make what the other commands need, without credentials", ("pulumi", "local")),
     "test": Row("every test, the linter and the type checker"),
     "completion": Row("completes commands in bash, zsh or fish"),
     "about": Row("what is set up, for bug reports"),

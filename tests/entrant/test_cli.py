@@ -15,7 +15,7 @@ from entrant.cli import COMMANDS, cli
 from entrant.project import SOURCE
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "commands.md").read_text("utf-8")
 
 
 def walk() -> dict[str, click.Command]:
@@ -56,17 +56,17 @@ def test_a_command_loads_nothing_that_only_others_need() -> None:
     assert loaded.isdisjoint({"entrant.rehearsal", "local_azure", "azure.identity", "msal", "pulumi", "requests"})
 
 
-def test_readme_lists_every_command_and_no_other() -> None:
+def test_the_page_of_commands_lists_each_and_no_other() -> None:
     """A row reads `entrant logs query [APP] QUERY`, or `entrant local start\\|stop` for several."""
-    rows = re.findall(r"^\| `entrant ([a-z]+(?: [a-z]+(?:\\\|[a-z]+)*)?)", README, re.M)
+    rows = re.findall(r"^\| `entrant ([a-z]+(?: [a-z]+(?:\\\|[a-z]+)*)?)", PAGE, re.M)
     listed = [" ".join([*words[:-1], last]) for words in map(str.split, rows) for last in words[-1].split("\\|")]
     assert sorted(listed) == sorted(walk())
 
 
-def test_the_list_of_commands_is_in_readmes_order_and_cuts_no_sentence() -> None:
+def test_help_lists_commands_in_the_order_of_the_page_and_cuts_no_sentence() -> None:
     said = click.Context(cli, info_name="entrant", terminal_width=80).get_help()
     shown = re.findall(r"^  ([a-z]+)  +\S", said.partition("Commands:")[2], re.M)
-    listed = dict.fromkeys(re.findall(r"^\| `entrant ([a-z]+)", README, re.M))
+    listed = dict.fromkeys(re.findall(r"^\| `entrant ([a-z]+)", PAGE, re.M))
     assert shown == list(listed) == [name for name in COMMANDS if name in listed]
     assert "..." not in said.partition("Commands:")[2]
 
