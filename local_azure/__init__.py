@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import ssl
 import subprocess
@@ -423,8 +422,11 @@ def _system_authorities() -> list[str]:
 
 def _certificates(text: str) -> list[str]:
     """The certificates in a PEM file, without what is written between them."""
-    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.DOTALL)
-    return ["\n".join(line.strip() for line in block.splitlines()) for block in blocks]
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    blocks = [block.partition(end) for block in text.split(begin)[1:]]
+    return [
+        "\n".join(line.strip() for line in f"{begin}{inside}{end}".splitlines()) for inside, found, _ in blocks if found
+    ]
 
 
 def _trust_store(bundle: Path) -> Path | None:

@@ -365,7 +365,7 @@ FILTERS = frozenset({"resourcetype", "resourcegroup", "name", "location", "tagna
 def _filter(text: str) -> dict[str, str]:
     """What a list is narrowed by: lower-case name → value."""
     wanted: dict[str, str] = {}
-    for part in re.split(r"\s+and\s+", text.strip(), flags=re.IGNORECASE) if text.strip() else []:
+    for part in re.split(r"(?<!\s)\s+and\s+", text.strip(), flags=re.IGNORECASE) if text.strip() else []:
         found = re.fullmatch(r"(\w+)\s+eq\s+'((?:[^']|'')*)'", part, re.IGNORECASE)
         if found is None or found[1].lower() not in FILTERS:
             listed = "resourceType, resourceGroup, name, location, tagName and tagValue, each with eq and joined by and"
@@ -414,6 +414,8 @@ def _resource(
     stored = world.resources.get(scope.id)
     if call.method == "HEAD":
         return Reply(204 if stored else 404)
+    if call.method in ("PUT", "PATCH") and stored is not None and keyvault.changes_model(stored, body_of(call)):
+        demand(world, caller, "Microsoft.Authorization/roleAssignments/write", scope)
     if call.method == "PUT":
         return put_resource(world, scope, body_of(call), stored)
     if call.method == "DELETE":

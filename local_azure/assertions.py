@@ -15,12 +15,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from entrant.facts.conditions import like
 from local_azure.directory import Doc
 from local_azure.tokens import SIGNATURE_ONLY
 from local_azure.wire import utc
 from local_azure.world import World
 
 SKEW = 300.0
+LONGEST = 32 * 1024
+"""Characters of an assertion. [?] What Entra ID's limit is, no document says."""
 
 
 class AssertionRefused(Exception):
@@ -40,6 +43,8 @@ def check_assertion(
     application's federated identity credentials.
     """
     try:
+        if len(assertion) > LONGEST:
+            raise ValueError("too long")
         header = jwt.get_unverified_header(assertion)
         claims: dict[str, Any] = jwt.decode(assertion, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
@@ -100,6 +105,10 @@ def _federated(world: World, assertion: str, claims: dict[str, Any], application
     ours = [credential for credential in live if credential["issuer"] == issuer]
     if not ours:
         _no_match(700211, "issuer", issuer)
+    if not world.issuers.signed(assertion, issuer):
+        # [?] Entra's code for an external token whose signature does not verify is not documented for this flow.
+        text = "Assertion failed signature validation. [Reason - The key was not found.]"
+        raise AssertionRefused(401, "invalid_client", 50013, text)
     fitting = [credential for credential in ours if _names(credential, claims)]
     if not fitting:
         alike = any((credential["subject"] or "").lower() == subject.lower() for credential in ours)
@@ -107,10 +116,6 @@ def _federated(world: World, assertion: str, claims: dict[str, Any], application
         _no_match(7002138 if alike else 700213, "subject", subject, note if alike else "")
     if not any(set(credential["audiences"]) & _audience(claims, strip=False) for credential in fitting):
         _no_match(700212, "audience", ", ".join(sorted(_audience(claims, strip=False))))
-    if not world.issuers.signed(assertion, issuer):
-        # [?] Entra's code for an external token whose signature does not verify is not documented for this flow.
-        text = "Assertion failed signature validation. [Reason - The key was not found.]"
-        raise AssertionRefused(401, "invalid_client", 50013, text)
     _times(claims, now)
 
 
@@ -141,15 +146,7 @@ def _names(credential: Doc, claims: dict[str, Any]) -> bool:
         if found is None:
             return False
         value, pattern = str(claims.get(found["claim"], "")), found["value"]
-        if found["operator"] == "eq":
-            fits = value == pattern
-        else:
-            parts = (
-                ".*" if part == "*" else "." if part == "?" else re.escape(part)
-                for part in re.split(r"([*?])", pattern)
-            )
-            fits = re.fullmatch("".join(parts), value) is not None
-        if not fits:
+        if not (value == pattern if found["operator"] == "eq" else like(value, pattern)):
             return False
         at = found.end()
     return True

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from local_azure.ingestion import TYPES, Stream, columns_of
-from local_azure.kql import KqlError, evaluate
+from local_azure.ingestion import TYPES, columns_of, transformed
+from local_azure.kql import KqlError
 from local_azure.resources import key_of
 from local_azure.wire import new_guid, refuse
 from local_azure.world import World
 
 Doc = dict[str, Any]
 
+MOST_FLOWS, LONGEST_TRANSFORM = 10, 15_360
+"""Source: "Azure Monitor service limits", data collection rules."""
 UNDECLARED = ("workspacetransforms",)
 """Kinds of rules whose streams are those of tables, without a declaration."""
 
@@ -60,6 +62,9 @@ def _wrong(world: World, doc: Doc) -> Iterator[tuple[str, str, str]]:
             return
     for name, declared in (properties.get("streamDeclarations") or {}).items():
         yield from _wrong_stream(name, declared)
+    if len(properties.get("dataFlows") or []) > MOST_FLOWS:
+        yield "InvalidDataFlow", f"A rule has at most {MOST_FLOWS} data flows.", "properties.dataFlows"  # [?]
+        return
     destinations = _destinations(properties.get("destinations") or {})
     for name, destination in destinations.items():
         if (
@@ -148,8 +153,10 @@ def _wrong_flow(
         transform, columns = flow.get("transformKql"), columns_of(properties, stream)
         if transform is not None and not isinstance(transform, str):
             yield "InvalidTransform", "'transformKql' must be a string.", target
+        elif transform and len(transform) > LONGEST_TRANSFORM:
+            yield "InvalidTransform", f"'transformKql' has more than {LONGEST_TRANSFORM} characters.", target  # [?]
         elif transform and columns is not None:
             try:
-                evaluate(transform, Stream(columns, []), datetime.fromtimestamp(world.store.now(), UTC))
+                transformed(world, transform, columns, [], datetime.fromtimestamp(world.store.now(), UTC))
             except KqlError as error:
                 yield "InvalidTransform", error.message, target

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from entrant.facts.scopes import parse_scope
 from local_azure.access import authenticate, permitted
-from local_azure.kql import Columns, KqlError, Row, Source, Table, evaluate, python_value, wire_value
+from local_azure.kql import Columns, KqlError, Row, Source, evaluate, python_value, wire_value
 from local_azure.resources import Doc, key_of
 from local_azure.telemetry import SEEDED
 from local_azure.wire import Call, Reply, epoch_of, parse_json, refuse, utc
@@ -112,19 +112,29 @@ def _keep(world: World, rule: Doc, stream: str, rows: list[Row]) -> None:
         output = str(flow.get("outputStream") or stream)
         table_name = output.removeprefix("Custom-").removeprefix("Microsoft-")
         try:
-            result = evaluate(str(flow.get("transformKql") or "source"), Stream(columns, rows), now)
-            docs = [
-                {name: _stored(row.get(name), kind) for name, kind in result.columns.items()} for row in result.rows
-            ]
+            made, docs = transformed(world, str(flow.get("transformKql") or "source"), columns, rows, now)
         except KqlError as error:
             _bad("InvalidTransformOutput", f"The transformation of the data flow failed: {error.message}")
         for one in logs:
             workspace = world.resources.get(str(one.get("workspaceResourceId")))
             if one.get("name") in _list(flow.get("destinations")) and workspace is not None:
-                _append(world, workspace, table_name, result, docs)
+                _append(world, workspace, table_name, made, docs)
 
 
-def _append(world: World, workspace: Doc, name: str, result: Table, docs: list[Row]) -> None:
+def transformed(
+    world: World, transform: str, columns: Columns, rows: list[Row], now: datetime
+) -> tuple[Columns, list[Row]]:
+    """The columns and the rows, as tables keep them, that a transformation makes of a request's rows. Raises `KqlError`."""
+
+    def work() -> tuple[Columns, list[Row]]:
+        result = evaluate(transform, Stream(columns, rows), now)
+        kept = [{name: _stored(row.get(name), kind) for name, kind in result.columns.items()} for row in result.rows]
+        return result.columns, kept
+
+    return world.aside((transform, tuple(columns.items())), work)
+
+
+def _append(world: World, workspace: Doc, name: str, columns: Columns, docs: list[Row]) -> None:
     """Add rows to a table, and columns that the table has not."""
     now = world.store.now()
     fixed = {
@@ -140,7 +150,7 @@ def _append(world: World, workspace: Doc, name: str, result: Table, docs: list[R
             time = now
         timed.append((time, {**doc, **fixed, "TimeGenerated": utc(time, digits=7)}))
     key = key_of(workspace["id"])
-    world.telemetry.add_table(key, name, {**result.columns, "TimeGenerated": "datetime"})
+    world.telemetry.add_table(key, name, {**columns, "TimeGenerated": "datetime"})
     world.telemetry.add_rows(key, name, timed)
 
 

@@ -412,6 +412,17 @@ def _no(
 # In Resource Manager
 
 
+def changes_model(stored: Doc, given: Doc) -> bool:
+    """Whether a change to a vault is one between roles and access policies, which who may not assign roles may not make.
+
+    Source: "Provide access to Key Vault keys, certificates, and secrets with Azure role-based access control".
+    """
+    wanted = (given.get("properties") or {}).get("enableRbacAuthorization")
+    if stored["type"].lower() != "microsoft.keyvault/vaults" or wanted is None:
+        return False
+    return bool(stored["properties"]["enableRbacAuthorization"] is not wanted)
+
+
 def computed_vault(world: World, doc: Doc, stored: Doc | None) -> Doc:
     """What Microsoft.KeyVault computes for a vault.
 

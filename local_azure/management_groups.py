@@ -167,12 +167,30 @@ def _put(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
     if not isinstance(display, str) or not display:
         display = held["properties"]["displayName"] if held else scope.name
     doc = make(world, held["id"] if held else scope.id, display, by=caller.object_id)
-    _place(world, caller, doc["id"], wanted if isinstance(wanted, str) and wanted else None)
+    _place(world, caller, doc["id"], wanted if isinstance(wanted, str) and wanted else None, moved=held is not None)
     return Reply(200, find(world, doc["id"]))
 
 
-def _place(world: World, caller: Caller, child: str, parent_id: str | None) -> None:
-    """Put a group or subscription below a group; where nothing is said it stays, or comes below the root."""
+def _may_move(world: World, caller: Caller, child: str, parent: str, *, moved: bool = True) -> None:
+    """403 unless the caller may put a group or subscription that is there, or a new group, below another parent.
+
+    Microsoft, "Manage your Azure subscriptions at scale with management groups", "Move management groups and subscriptions": write
+    on what moves and the right to assign roles there, write on the target parent and on the present one; neither where that is the
+    root.
+    """
+    present = world.resources.parent_group(child) if moved else None
+    if present is not None and key_of(present) == key_of(parent):
+        return
+    if moved:
+        for action in ("Microsoft.Authorization/roleAssignments/write", f"{TYPE}/write"):
+            demand(world, caller, action, parse_scope(child))
+    for group in {key_of(parent): parent, key_of(present or parent): present or parent}.values():
+        if key_of(group) != key_of(root_id(world)):
+            demand(world, caller, f"{TYPE}/write", parse_scope(group))
+
+
+def _place(world: World, caller: Caller, child: str, parent_id: str | None, *, moved: bool = True) -> None:
+    """Put a group below a group; where nothing is said it stays, or comes below the root."""
     if parent_id is None:
         return
     try:
@@ -182,31 +200,33 @@ def _place(world: World, caller: Caller, child: str, parent_id: str | None) -> N
     if scope is None or scope.kind != "management_group":
         refuse(400, "InvalidParentId", f"'{parent_id[:200]}' is not the id of a management group.")
     group = find(world, scope.id) or _absent(scope.id)
-    demand(world, caller, f"{TYPE}/write", scope)
     above = world.resources.above(group["id"])
     if key_of(child) in (key_of(group["id"]), *above) or key_of(child) == key_of(root_id(world)):
         refuse(400, "BadRequest", "A management group cannot be below itself.")
     if len(above) > DEEPEST - 1:
         refuse(400, "BadRequest", f"The hierarchy of management groups has at most {DEEPEST} levels below the root.")
+    _may_move(world, caller, child, group["id"], moved=moved)
     world.resources.set_parent_group(child, group["id"])
 
 
 def _subscription(world: World, call: Call, caller: Caller, name: str, subscription: str) -> Reply:
     _only(call, "GET", "PUT", "DELETE")
     verb = {"GET": "read", "PUT": "write"}.get(call.method, "delete")
-    group = _existing(world, caller, name, "read" if verb == "read" else "write")
-    demand(world, caller, f"{TYPE}/subscriptions/{verb}", parse_scope(group["id"]))
+    group = find(world, root_id(world)) if name.lower() == world.tenant_id else None
+    if verb == "read" or group is None:
+        group = _existing(world, caller, name, "read" if verb == "read" else "write")
+        demand(world, caller, f"{TYPE}/subscriptions/{verb}", parse_scope(group["id"]))
     held = world.resources.get(f"/subscriptions/{subscription}") if is_guid(subscription) else None
     if held is None:
         refuse(404, "SubscriptionNotFound", f"The subscription '{subscription[:60]}' could not be found.")
     if call.method == "PUT":
-        # Moving a subscription changes who may do what in it.
-        demand(world, caller, "Microsoft.Authorization/roleAssignments/write", parse_scope(held["id"]))
+        _may_move(world, caller, held["id"], group["id"])
         world.resources.set_parent_group(held["id"], group["id"])
         return Reply(200, _member(group, held))
     below = key_of(world.resources.parent_group(held["id"]) or "") == key_of(group["id"])
     if call.method == "DELETE":
         if below:
+            _may_move(world, caller, held["id"], root_id(world))
             world.resources.set_parent_group(held["id"], root_id(world))
         return Reply(200 if below else 204)
     if not below:

@@ -231,7 +231,9 @@ def _wanted(world: World, call: Call) -> _Wanted:
 def _split(text: str) -> tuple[tuple[str, frozenset[str]], ...]:
     """The dimensions of a filter such as ``Queue eq 'mail' or Queue eq 'fax' and Region eq '*'``."""
     found: dict[str, set[str]] = {}
-    for part in re.split(r"\s+(?:and|or)\s+", text.strip().replace("(", "").replace(")", ""), flags=re.IGNORECASE):
+    for part in re.split(
+        r"(?<!\s)\s+(?:and|or)\s+", text.strip().replace("(", "").replace(")", ""), flags=re.IGNORECASE
+    ):
         if not part:
             continue
         one = re.fullmatch(r"(\S{1,255})\s+eq\s+'((?:[^']|'')*)'", part, re.IGNORECASE)

@@ -12,8 +12,8 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
@@ -45,7 +45,7 @@ from local_azure.faults import family_of
 from local_azure.files import Held, lock, write_private
 from local_azure.store import Store
 from local_azure.wire import Call, Refused, Reply, new_guid, utc
-from local_azure.world import World
+from local_azure.world import Aside, World
 
 CONFIDENTIAL = re.compile(r"eyJ[\w-]{8,}[\w.-]*|\w{3}8Q~[\w.~-]{31,37}")
 """What looks like a token, or like a client secret of Entra ID."""
@@ -79,6 +79,7 @@ class App:
         self.bodies = Bodies(limits or Limits())
         self._number = 0
         self._queries = ThreadPoolExecutor(1, "query")
+        self._transforms = ThreadPoolExecutor(2, "transform")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -175,7 +176,8 @@ class App:
             if fault.rule.kind == "slow":
                 await asyncio.sleep(fault.rule.seconds)
             elif fault.rule.kind == "operation":
-                return operations.begin(self.world, call, fault.rule, self.answer), kind
+                rule = fault.rule
+                return await self._patiently(lambda: operations.begin(self.world, call, rule, self.answer)), kind
             elif not fault.rule.after:
                 return None if fault.reply is None else _dated(fault.reply, store.now()), kind
         hidden = faults.hidden(call, store.now())
@@ -191,11 +193,25 @@ class App:
     async def _answered(self, call: Call) -> Reply:
         """The answer to a request. Queries of logs take their time: one after another, and everything else goes on meanwhile."""
         if family_of(call) not in ("logs", "insights"):
-            return self.answer(call)
+            return await self._patiently(lambda: self.answer(call))
         self.world.operations.settle()
         reply, asking = await asyncio.get_running_loop().run_in_executor(self._queries, self._query, call)
         self.world.asking = asking
         return reply
+
+    async def _patiently(self, answer: Callable[[], Reply]) -> Reply:
+        """An answer that may need work by another thread: given again from the begin once that is done."""
+        done: dict[Hashable, Future[Any]] = {}
+        while True:
+            self.world.done = done
+            try:
+                return answer()
+            except Aside as aside:
+                key, work = aside.key, aside.work
+            finally:
+                self.world.done = None
+            done[key] = self._transforms.submit(work)
+            await asyncio.wait([asyncio.wrap_future(done[key])])
 
     def _query(self, call: Call) -> tuple[Reply, dict[str, str] | None]:
         """The answer to a query and who asked. It runs in another thread, reads the state for itself and writes nothing."""
@@ -218,6 +234,8 @@ class App:
     def _caught(self, call: Call, answer: Callable[[], Reply]) -> Reply:
         try:
             return answer()
+        except Aside:
+            raise
         except Refused as error:
             log.info("refused: %s: %s", error.code, error.message[:500])
             return _dated(error.reply, self.world.store.now())

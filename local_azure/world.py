@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from local_azure.directory import Directory
 from local_azure.faults import Faults
@@ -17,9 +19,19 @@ from local_azure.tokens import Signer
 from local_azure.vaults import Vaults
 from local_azure.visits import Visits
 
+T = TypeVar("T")
+
 MOST_REQUESTS = 1000
 DIRECTORY_QUOTA = 50_000
 """Objects of a tenant without a verified domain of its own (Microsoft Entra service limits)."""
+
+
+class Aside(Exception):
+    """Work that another thread has to do before a request can be answered; see `World.aside`."""
+
+    def __init__(self, key: Hashable, work: Callable[[], Any]) -> None:
+        super().__init__(key)
+        self.key, self.work = key, work
 
 
 @dataclass(slots=True)
@@ -43,6 +55,22 @@ class World:
     asking: dict[str, str] | None = field(init=False, default=None)
     """Who makes the request that is being answered, once that is known: `client_id` and, where the token has them, `object_id`
     and `name`. At the token endpoint it is who the request says."""
+
+    done: dict[Hashable, Future[Any]] | None = field(init=False, default=None)
+    """What was done aside for the request that is being answered; `None` where nothing can be."""
+
+    def aside(self, key: Hashable, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, done in another thread while other requests are answered.
+
+        It may use nothing but plain values. The first time this raises `Aside`, which undoes what the request did so far; the
+        server has the work done and answers the request from its begin, and then the outcome is here by its `key`.
+        """
+        if self.done is None:
+            return work()
+        if key not in self.done:
+            raise Aside(key, work)
+        outcome: T = self.done[key].result()
+        return outcome
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.store)

@@ -295,7 +295,8 @@ def parse_url(value: Any, *schemes: str) -> str:
 def parse_email(value: Any) -> str:
     """An e-mail address, loosely; raises `Refused` for anything else."""
     text = text_of(value)
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text):
+    found = re.fullmatch(r"[^@\s]+@([^@\s]+)", text)
+    if found is None or "." not in found[1][1:-1]:
         raise Refused(f'expected an e-mail address such as team@contoso.com; found "{shorten(text)}"')
     return text
 
@@ -495,9 +496,13 @@ def parse_logo(value: Any) -> str:
 
 def pem_blocks(text: str) -> Iterable[tuple[str, bytes]]:
     """The PEM blocks of a text: label and decoded content. Raises ValueError for a damaged one."""
-    for match in re.finditer(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", text, re.DOTALL):
+    for block in text.split("-----BEGIN ")[1:]:
+        label, _, rest = block.partition("-----")
+        inside, end, _ = rest.partition(f"-----END {label}-----")
+        if not end or not re.fullmatch(r"[A-Z0-9 ]+", label):
+            continue
         try:
-            yield match[1], base64.b64decode("".join(match[2].split()), validate=True)
+            yield label, base64.b64decode("".join(inside.split()), validate=True)
         except binascii.Error:
             raise ValueError from None
 

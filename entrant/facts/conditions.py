@@ -69,8 +69,9 @@ def _text(test: Callable[[str, str], bool], *, fold: bool) -> Callable[[Any, Any
     return compare
 
 
-def _like(left: str, right: str) -> bool:
-    return fnmatch.fnmatchcase(left, right.replace("[", "[[]"))
+def like(text: str, pattern: str) -> bool:
+    """Whether a text fits a pattern in which `*` is any run of characters and `?` any one; the time grows with both, no faster."""
+    return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def _number(test: Callable[[float, float], bool]) -> Callable[[Any, Any], bool]:
@@ -98,7 +99,7 @@ ORDERS: dict[str, Callable[[Any, Any], bool]] = {
 TEXTS: dict[str, Callable[[str, str], bool]] = {
     "equals": lambda left, right: left == right,
     "startswith": lambda left, right: left.startswith(right),
-    "like": _like,
+    "like": like,
 }
 OPERATORS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "guidequals": ("guid", _text(TEXTS["equals"], fold=True)),

@@ -278,6 +278,9 @@ UnmatchedPrincipalType (no) the principal is of another type than `principalType
   > set the type it has, or none
 RoleDefinitionHasAssignments (no) the custom role is still assigned
   > delete its assignments first, at every scope
+RoleAssignmentScopeNotAssignableToRoleDefinition (later) the custom role's assignable scopes do not contain this scope, or
+  do so only since a moment ago
+  > add the scope to the role's assignable scopes
 RoleDefinitionWithSameNameExists (no) the tenant has a custom role of this name
   > choose another name: it is unique in the tenant
 PrincipalNotFound (later) the principal is not in the directory: not replicated yet, or an application's id in place

@@ -30,7 +30,7 @@ from entrant.errors import ConfigurationError, EngineError
 
 TAG = "entrant:job"
 """The stack tag that says which job of which pipeline is at work on a stack."""
-_MADE = re.compile(r"created by (?P<user>.+)@(?P<host>[^@\s]+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)$", re.M)
+_MADE = re.compile(r"created by (?P<user>.{1,256})@(?P<host>[^@\s]+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)$", re.M)
 
 
 @dataclass(frozen=True, slots=True)

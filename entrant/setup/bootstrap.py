@@ -315,7 +315,7 @@ def _install(files: Sequence[Path], log: Path) -> None:
 
 
 def _version(text: str) -> tuple[int, ...] | None:
-    found = re.search(r"v?(\d+)\.(\d+)\.(\d+)", text)
+    found = re.search(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})", text)
     return tuple(int(part) for part in found.groups()) if found else None
 
 

@@ -386,7 +386,9 @@ def _translate(text: str, answer: "Transport", app: App, cloud: Cloud) -> Authen
         text = str(json.loads(answer.said)["error_description"])
     code = re.search(r"AADSTS\d+", text)
     words = re.sub(
-        r"\s*(Trace ID|Correlation ID|Timestamp):\s*\S+( \S+Z)?", "", text.removeprefix("Authentication failed: ")
+        r"(?<!\s)\s*(Trace ID|Correlation ID|Timestamp):\s*\S+( \S+Z)?",
+        "",
+        text.removeprefix("Authentication failed: "),
     )
     found = code.group() if code else None
     step = next_step(found, app=app.name)

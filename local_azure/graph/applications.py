@@ -12,7 +12,7 @@ from local_azure.graph.credentials import add_password, keep_passwords, set_keys
 from local_azure.graph.errors import bad_request, not_found, refuse
 from local_azure.graph.links import bound
 from local_azure.graph.reading import shown
-from local_azure.graph.rights import APPLICATION, PRINCIPAL, may_write
+from local_azure.graph.rights import APPLICATION, PRINCIPAL, WRITE, may_write
 from local_azure.wire import Reply, new_guid, utc
 
 Doc = dict[str, Any]
@@ -92,6 +92,9 @@ def _create_principal(ctx: Context) -> Reply:
         bad_request("One or more property values specified are invalid. Property 'appId' is required.")
     directory = ctx.world.directory
     application = next(iter(directory.find("application", "appId", app_id)), None)
+    if application is not None:
+        # [?] No document says it of apps; without it, who may write nothing but its own could act as any other app.
+        ctx.need(*WRITE["servicePrincipal"], owned=application["id"], on=application["id"])
     if application is None:
         text = f"The appId '{app_id}' of the service principal does not reference a valid application object."
         bad_request(text, code="NoBackingApplicationObject")
@@ -165,7 +168,7 @@ def check_application(ctx: Context, doc: Doc, before: Doc | None) -> None:
 
 def _identifier_uri(ctx: Context, doc: Doc, uri: str) -> None:
     """Microsoft, "Identifier URIs of an application": `api://` with the app's or tenant's id, or a verified domain."""
-    found = re.match(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>[^\s/?#]+)(?P<path>[^\s?#]*)\Z", uri, re.IGNORECASE)
+    found = re.match(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>[^\s/?#]+)(?P<path>(/[^\s?#]*)?)\Z", uri, re.IGNORECASE)
     if found is None:
         bad_request(
             f"Invalid value specified for property 'identifierUris' of resource 'Application'. '{uri}' is not an absolute URI."

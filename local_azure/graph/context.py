@@ -90,27 +90,40 @@ class Context:
     def need(self, *permissions: str, owned: str | None = None, on: str | None = None) -> None:
         """403 unless the token has one of these application permissions.
 
-        With `owned`, `Application.ReadWrite.OwnedBy` is enough for an object that the caller owns; with `on`, a directory role that
-        is limited to an administrative unit which that object is a member of.
+        With `owned`, `Application.ReadWrite.OwnedBy` is enough for an object that the caller owns (no service principal is an owner
+        of itself unless it is made one: Microsoft, "Add an owner to an application using Microsoft Graph"); with `on`, a directory
+        role that is limited to that object, or to an administrative unit which it is a member of.
         """
         held = self.permissions(on)
         if any(permission in held for permission in permissions):
             return
-        mine = owned is not None and (
-            owned == self.caller.object_id or self.caller.object_id in self.world.directory.targets(owned, "owners")
-        )
-        if not (mine and "Application.ReadWrite.OwnedBy" in held):
+        if not (owned is not None and self.owns(owned) and "Application.ReadWrite.OwnedBy" in held):
             denied()
+
+    def owns(self, object_id: str) -> bool:
+        """Whether the caller is an owner of an object."""
+        return self.caller.object_id in self.world.directory.targets(object_id, "owners")
 
     def permissions(self, on: str | None = None) -> frozenset[str]:
         """The application permissions of the token, and those that the caller's directory roles amount to.
 
-        A role that is limited to an administrative unit counts for its members alone: when `on` is one.
+        A role that is limited to an object or an administrative unit counts for it, or for its members, alone: when `on` is one.
+        For members of a unit with restricted management nothing else counts (Microsoft, "Restricted management administrative
+        units in Microsoft Entra ID").
         """
         found = set(self.caller.claims.get("roles") or ())
         scopes = {"/"}
         if on is not None:
-            scopes |= {f"/administrativeUnits/{one}" for one in self.world.directory.sources(on, "members")}
+            directory = self.world.directory
+            units = [
+                doc for one in directory.sources(on, "members") if (doc := directory.get(one, "administrativeUnit"))
+            ]
+            restricted = [doc for doc in units if doc["isMemberManagementRestricted"]]
+            scopes = {f"/administrativeUnits/{doc['id']}" for doc in restricted or units}
+            if restricted:
+                found.clear()
+            else:
+                scopes |= {"/", f"/{on.lower()}"}
         for principal in self.caller.principals:
             for one in self.world.directory.find("roleAssignment", "principalId", principal):
                 if one["directoryScopeId"] in scopes:
@@ -184,12 +197,24 @@ class Context:
         return f"{self.world.url}{quote(self.call.path)}?{urlencode(query, safe='$')}"
 
 
+CONSENT_BUT_GRAPH = "microsoft.directory/servicePrincipals/managePermissionGrantsForAll.microsoft-application-admin"
+ROLE_GROUPS = "microsoft.directory/groupsAssignableToRoles/allProperties/update"
+ADMINISTRATORS = "sensitive actions on administrators"
+"""What directory roles allow that no application permission does. The last is a row of "Who can perform sensitive actions"."""
 DIRECTORY_ROLES: dict[str, frozenset[str]] = {
     find_directory_role(name).id: frozenset(permissions)  # type: ignore[union-attr]
     for name, permissions in {
-        "Application Administrator": ("Application.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All"),
+        "Application Administrator": (
+            "Application.ReadWrite.All",
+            "DelegatedPermissionGrant.ReadWrite.All",
+            CONSENT_BUT_GRAPH,
+        ),
         "Application Developer": ("Application.ReadWrite.OwnedBy",),
-        "Cloud Application Administrator": ("Application.ReadWrite.All", "DelegatedPermissionGrant.ReadWrite.All"),
+        "Cloud Application Administrator": (
+            "Application.ReadWrite.All",
+            "DelegatedPermissionGrant.ReadWrite.All",
+            CONSENT_BUT_GRAPH,
+        ),
         "Directory Readers": ("Directory.Read.All",),
         "Directory Writers": ("Directory.Read.All", "Group.ReadWrite.All"),
         "Global Administrator": (
@@ -201,14 +226,17 @@ DIRECTORY_ROLES: dict[str, frozenset[str]] = {
             "Group.ReadWrite.All",
             "RoleManagement.ReadWrite.Directory",
             "User.ReadWrite.All",
+            ADMINISTRATORS,
         ),
         "Global Reader": ("Directory.Read.All",),
         "Groups Administrator": ("Directory.Read.All", "Group.ReadWrite.All"),
+        "Privileged Authentication Administrator": ("Directory.Read.All", ADMINISTRATORS),
         "Privileged Role Administrator": (
             "AdministrativeUnit.ReadWrite.All",
             "AppRoleAssignment.ReadWrite.All",
             "Directory.Read.All",
             "RoleManagement.ReadWrite.Directory",
+            ROLE_GROUPS,
         ),
         "User Administrator": ("Directory.Read.All", "Group.ReadWrite.All", "User.ReadWrite.All"),
     }.items()

@@ -32,6 +32,8 @@ Doc = dict[str, Any]
 TWO_YEARS = 2 * 365.25 * 86400
 THREE_YEARS = 3 * 365 * 86400
 MOST_CREDENTIALS = 1200
+LARGEST_KEY = 64 * 1024
+"""Characters of a `key` property. [?] No document has a limit; a certificate is a few kilobytes."""
 
 
 def add_password(ctx: Context, doc: Doc, wanted: Doc) -> Doc:
@@ -135,7 +137,7 @@ def _new_key(ctx: Context, wanted: Doc) -> Doc:
 def certificate_of(key: Any) -> x509.Certificate:
     """The X.509 certificate in a `key` property: base64 of DER, or of PEM text as the azuread provider sends it."""
     try:
-        data = base64.b64decode(key) if isinstance(key, str) else b""
+        data = base64.b64decode(key) if isinstance(key, str) and len(key) <= LARGEST_KEY else b""
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificate(data)
         if re.fullmatch(rb"[A-Za-z0-9+/=\s]+", data):
@@ -245,7 +247,12 @@ def _self_signed(name: str, begins: float, ends: float) -> bytes:
 
 
 def _check_proof(ctx: Context, doc: Doc, proof: Any) -> None:
-    """The proof of possession that addKey and removeKey ask for: a JWT signed with a certificate the object has."""
+    """The proof of possession that addKey and removeKey ask for: a JWT signed with a certificate the object has.
+
+    An application needs no permission beside it to roll its own keys (Microsoft Graph, "application: addKey").
+    """
+    if doc["appId"] != ctx.caller.app_id:
+        may_write(ctx, APPLICATION if "servicePrincipalType" not in doc else PRINCIPAL, doc["id"])
     try:
         claims = jwt.decode(str(proof), options={"verify_signature": False} | SIGNATURE_ONLY)
         algorithm = str(jwt.get_unverified_header(str(proof)).get("alg"))
@@ -268,7 +275,6 @@ def _check_proof(ctx: Context, doc: Doc, proof: Any) -> None:
 
 def _add_key(ctx: Context, kind: Kind, object_id: str) -> Reply:
     doc, body = ctx.get(kind, object_id), ctx.body()
-    may_write(ctx, kind, object_id)
     _check_proof(ctx, doc, body.get("proof"))
     wanted = body.get("keyCredential")
     if not isinstance(wanted, dict):
@@ -282,7 +288,6 @@ def _add_key(ctx: Context, kind: Kind, object_id: str) -> Reply:
 
 def _remove_key(ctx: Context, kind: Kind, object_id: str) -> Reply:
     doc, body = ctx.get(kind, object_id), ctx.body()
-    may_write(ctx, kind, object_id)
     _check_proof(ctx, doc, body.get("proof"))
     kept = [one for one in doc["keyCredentials"] if one["keyId"] != str(body.get("keyId")).lower()]
     if len(kept) == len(doc["keyCredentials"]):

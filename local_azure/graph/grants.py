@@ -11,9 +11,10 @@ import secrets
 import uuid
 from typing import Any
 
+from entrant.facts.apis import AZURE_AD_GRAPH, GRAPH
 from local_azure import first_party
 from local_azure.graph import odata, schema
-from local_azure.graph.context import KINDS, Context, Kind, routes
+from local_azure.graph.context import CONSENT_BUT_GRAPH, KINDS, Context, Kind, routes
 from local_azure.graph.errors import bad_request, not_found, refuse
 from local_azure.graph.reading import expandable
 from local_azure.graph.rights import GROUP, PRINCIPAL, USER, may_read
@@ -63,7 +64,7 @@ def _shown(ctx: Context, row: tuple[str, str, str, str, float]) -> Doc:
 def _assign(ctx: Context, kind: Kind, object_id: str, side: str) -> Reply:
     """Create an app role assignment; `side` says which of its ends the path names."""
     ctx.get(kind, object_id)
-    ctx.need("AppRoleAssignment.ReadWrite.All")
+    ctx.need("AppRoleAssignment.ReadWrite.All", CONSENT_BUT_GRAPH)
     given = schema.checked(ctx.body(), ASSIGNMENT, "EntitlementGrant")
     for name in ("principalId", "resourceId", "appRoleId"):
         if not given.get(name):
@@ -76,6 +77,7 @@ def _assign(ctx: Context, kind: Kind, object_id: str, side: str) -> Reply:
     principal_kind = directory.kind_of(principal)
     if api is None:
         not_found(resource)
+    _may_consent(ctx, api)
     if principal_kind not in PRINCIPAL_TYPES:
         bad_request("Not a valid reference update.")
     offered = [*(api.get("appRoles") or []), *first_party.app_roles(api["appId"])]
@@ -90,6 +92,12 @@ def _assign(ctx: Context, kind: Kind, object_id: str, side: str) -> Reply:
         bad_request("Permission being assigned already exists on the object")
     row = next(row for row in directory.app_roles(principal=principal) if row[0] == assignment)
     return Reply(201, {"@odata.context": f"{ctx.base}/$metadata#appRoleAssignments/$entity", **_shown(ctx, row)})
+
+
+def _may_consent(ctx: Context, api: Doc) -> None:
+    """403 unless the caller may assign app roles of this API: an application administrator may not those of the Graphs."""
+    if api.get("appId") in (GRAPH, AZURE_AD_GRAPH):
+        ctx.need("AppRoleAssignment.ReadWrite.All")
 
 
 def _rows(ctx: Context, kind: Kind, object_id: str, side: str) -> list[tuple[str, str, str, str, float]]:
@@ -121,9 +129,11 @@ def _one(ctx: Context, kind: Kind, object_id: str, side: str, assignment: str) -
 
 
 def _unassign(ctx: Context, kind: Kind, object_id: str, side: str, assignment: str) -> Reply:
-    ctx.need("AppRoleAssignment.ReadWrite.All")
-    if not any(row[0] == assignment for row in _rows(ctx, kind, object_id, side)):
+    ctx.need("AppRoleAssignment.ReadWrite.All", CONSENT_BUT_GRAPH)
+    row = next((row for row in _rows(ctx, kind, object_id, side) if row[0] == assignment), None)
+    if row is None:
         not_found(assignment)
+    _may_consent(ctx, ctx.world.directory.get(row[1], "servicePrincipal") or {})
     ctx.world.directory.unassign_app_role(assignment)
     return Reply(204)
 

@@ -8,7 +8,17 @@ from typing import Any
 from local_azure.graph.context import KINDS, Context, Kind, routes
 from local_azure.graph.errors import bad_request, not_found
 from local_azure.graph.reading import linked, typed
-from local_azure.graph.rights import APPLICATION, GROUP, PRINCIPAL, UNIT, USER, WRITE, may_read, may_write
+from local_azure.graph.rights import (
+    APPLICATION,
+    GROUP,
+    PRINCIPAL,
+    UNIT,
+    USER,
+    WRITE,
+    may_read,
+    may_write,
+    may_write_group,
+)
 from local_azure.wire import Reply, is_guid
 
 Doc = dict[str, Any]
@@ -24,7 +34,7 @@ def bound(ctx: Context, body: Doc, relation: str) -> list[str]:
 
 def reference(ctx: Context, url: Any) -> str:
     """The id of the existing object that a reference URL names; its host does not matter."""
-    found = re.search(r"([0-9a-fA-F-]{36})(?:'?\))?/?\Z", url) if isinstance(url, str) else None
+    found = re.search(r"([0-9a-fA-F-]{36})(?:'?\))?/?\Z", url[-60:]) if isinstance(url, str) else None
     if found is None or not is_guid(found[1]):
         bad_request("Invalid URL format specified in payload.", code="Request_BadRequest")
     if ctx.world.directory.kind_of(found[1]) is None:
@@ -48,6 +58,9 @@ def add_reference(ctx: Context, kind: Kind, object_id: str, relation: str, targe
     if target_kind not in allowed or (target == object_id.lower() and kind is GROUP):
         text = f"The reference to the object with id '{target}' cannot be added to '{relation}': it is a {target_kind}."
         bad_request(text)
+    if kind is GROUP and target_kind == "group" and ctx.get(GROUP, object_id)["isAssignableToRole"]:
+        # [?] The text; the rule is in "Use Microsoft Entra groups to manage role assignments".
+        bad_request("A group cannot be a member of a role-assignable group.")
     if not ctx.world.directory.link(object_id, relation, target):
         bad_request(
             f"One or more added object references already exist for the following modified properties: '{relation}'."
@@ -66,7 +79,7 @@ def remove_link(ctx: Context, kind: Kind, object_id: str, relation: str, target:
 def may_link(ctx: Context, kind: Kind, object_id: str, relation: str) -> None:
     """403 unless the caller may change owners or members."""
     if kind is GROUP and relation == "members":
-        ctx.need("GroupMember.ReadWrite.All", *WRITE["group"], on=object_id)
+        may_write_group(ctx, object_id, "GroupMember.ReadWrite.All", *WRITE["group"])
     else:
         may_write(ctx, kind, object_id)
 

@@ -88,18 +88,16 @@ class _Parser:
     def either(self, depth: int, var: str | None = None) -> Filter:
         if depth > DEEPEST:
             self.fail("the expression is nested too deeply.")
-        left = self.both(depth, var)
+        parts = [self.both(depth, var)]
         while self.take("or"):
-            right = self.both(depth, var)
-            left = _or(left, right)
-        return left
+            parts.append(self.both(depth, var))
+        return _any_of(parts)
 
     def both(self, depth: int, var: str | None) -> Filter:
-        left = self.unary(depth, var)
+        parts = [self.unary(depth, var)]
         while self.take("and"):
-            right = self.unary(depth, var)
-            left = _and(left, right)
-        return left
+            parts.append(self.unary(depth, var))
+        return _all_of(parts)
 
     def unary(self, depth: int, var: str | None) -> Filter:
         if depth > DEEPEST:
@@ -248,19 +246,26 @@ def _index(name: str, var: str | None, operator: str, values: list[Any]) -> Inde
     )
 
 
-def _and(left: Filter, right: Filter) -> Filter:
-    found = [one.index for one in (left, right) if one.index is not None]
+def _all_of(parts: list[Filter]) -> Filter:
+    if len(parts) == 1:
+        return parts[0]
+    found = [one.index for one in parts if one.index is not None]
     index = min(found, key=lambda one: (one[1] != "eq", len(one[2])), default=None)
-    names = left.names | right.names
-    return Filter(lambda doc: left.test(doc) and right.test(doc), index, left.advanced or right.advanced, names)
+    return _joined(lambda doc: all(one.test(doc) for one in parts), index, parts)
 
 
-def _or(left: Filter, right: Filter) -> Filter:
+def _any_of(parts: list[Filter]) -> Filter:
+    if len(parts) == 1:
+        return parts[0]
+    found = [one.index for one in parts if one.index is not None]
     index = None
-    if left.index and right.index and left.index[:2] == right.index[:2]:
-        index = (left.index[0], left.index[1], left.index[2] + right.index[2])
-    names = left.names | right.names
-    return Filter(lambda doc: left.test(doc) or right.test(doc), index, left.advanced or right.advanced, names)
+    if len(found) == len(parts) and len({one[:2] for one in found}) == 1:
+        index = (*found[0][:2], [value for one in found for value in one[2]])
+    return _joined(lambda doc: any(one.test(doc) for one in parts), index, parts)
+
+
+def _joined(test: Test, index: Index | None, parts: list[Filter]) -> Filter:
+    return Filter(test, index, any(one.advanced for one in parts), frozenset().union(*(one.names for one in parts)))
 
 
 def read_path(doc: Any, path: list[str], *, fold: bool = False) -> Any:

@@ -10,18 +10,34 @@ from local_azure.graph.context import Context, Kind, routes
 from local_azure.graph.errors import bad_request
 from local_azure.graph.links import add_reference, bound
 from local_azure.graph.reading import shown
-from local_azure.graph.rights import GROUP, USER, may_write
+from local_azure.graph.rights import (
+    GROUP,
+    USER,
+    WRITE,
+    may_delete,
+    may_manage_role_group,
+    may_write,
+    spare_administrators,
+)
 from local_azure.wire import Reply, new_guid, utc
 
 Doc = dict[str, Any]
+
+SENSITIVE = frozenset(
+    {"accountEnabled", "businessPhones", "mobilePhone", "otherMails", "passwordProfile", "userPrincipalName"}
+)
+"""What only some may change of an administrator (Microsoft Graph, "Working with users", "Who can perform sensitive actions")."""
 
 
 @routes.add("POST", "groups")
 def create_group(ctx: Context) -> Reply:
     """Create a group."""
-    may_write(ctx, GROUP, None)
     body = ctx.body()
     changes = schema.checked(body, GROUP.of(ctx.version), "Group")
+    if changes.get("isAssignableToRole"):
+        may_manage_role_group(ctx, None, "Group.Create", *WRITE["group"])
+    else:
+        ctx.need("Group.Create", *WRITE["group"])
     for name in ("displayName", "mailNickname"):
         if not changes.get(name):
             bad_request(f"A value is required for property '{name}' of resource 'Group'.")
@@ -34,8 +50,8 @@ def create_group(ctx: Context) -> Reply:
             "property is unset and the security-enablement property is set."
         )
     owners, members = bound(ctx, body, "owners"), bound(ctx, body, "members")
-    if changes.get("isAssignableToRole"):
-        ctx.need("RoleManagement.ReadWrite.Directory")
+    if changes.get("isAssignableToRole") and any(ctx.world.directory.kind_of(one) == "group" for one in members):
+        bad_request("A group cannot be a member of a role-assignable group.")
     object_id = new_guid()
     doc = schema.merge(
         {
@@ -98,6 +114,8 @@ def _update(ctx: Context, kind: Kind, object_id: str) -> Reply:
     may_write(ctx, kind, object_id)
     body = ctx.body()
     changes = schema.checked(body, kind.of(ctx.version), kind.title)
+    if kind is USER and SENSITIVE & changes.keys():
+        spare_administrators(ctx, object_id)
     for member in bound(ctx, body, "members") if kind is GROUP else ():
         add_reference(ctx, GROUP, object_id, "members", member)
     if "displayName" in changes and not changes["displayName"]:
@@ -112,7 +130,7 @@ def _update(ctx: Context, kind: Kind, object_id: str) -> Reply:
 def _delete(ctx: Context, kind: Kind, object_id: str) -> Reply:
     """Users and Microsoft 365 groups can be restored for 30 days; security groups are deleted for good."""
     doc = ctx.get(kind, object_id)
-    may_write(ctx, kind, object_id)
+    may_delete(ctx, kind, object_id)
     if kind is USER or "Unified" in doc["groupTypes"]:
         ctx.world.directory.delete(object_id)
     else:

@@ -85,7 +85,7 @@ def list_objects(ctx: Context, kind: Kind) -> Reply:
     query, directory = ctx.call.query, ctx.world.directory
     size = odata.top_of(query.get("$top"))
     word, start = odata.skip_token(query.get("$skiptoken"))
-    wanted = wanted_of(ctx, kind)
+    wanted, expansion = wanted_of(ctx, kind), _expansion(ctx, kind)
     order = query.get("$orderby")
     key = _order(order, kind) if order else None
     after = start if word == "after" and key is None else 0
@@ -111,7 +111,9 @@ def list_objects(ctx: Context, kind: Kind) -> Reply:
         body["@odata.count"] = _how_many(ctx, kind, wanted)
     if more is not None:
         body["@odata.nextLink"] = ctx.next_link(more)
-    body["value"] = [_expanded(ctx, ctx.select(shown(ctx, doc, kind), kind), doc["id"], kind) for doc in page]
+    body["value"] = [
+        _expanded(ctx, ctx.select(shown(ctx, doc, kind), kind), doc["id"], kind, expansion) for doc in page
+    ]
     return Reply(200, body)
 
 
@@ -130,25 +132,35 @@ def _order(text: str, kind: Kind) -> tuple[Any, bool]:
     return lambda doc: str(doc.get(name) or "").lower(), (found[2] or "").lower() == "desc"
 
 
-def _expanded(ctx: Context, doc: Doc, object_id: str, kind: Kind) -> Doc:
-    asked = ctx.call.query.get("$expand")
-    if not asked:
-        return doc
-    for item in re.split(r",(?![^(]*\))", asked):
+Expansion = dict[str, set[str] | None]
+"""The relations that $expand asks for, each with the properties that are to be shown, `None` for all."""
+
+
+def _expansion(ctx: Context, kind: Kind) -> Expansion:
+    """Read $expand, such as ``owners($select=id,displayName),members``, or refuse it with a 400."""
+    wanted: Expansion = {}
+    for item in re.findall(r"(?:[^,(]|\([^)]*(?:\)|\Z))+", ctx.call.query.get("$expand", "")):
         name = item.split("(")[0].strip()
-        related = EXPANDABLE.get((kind.name, name))
-        if related is None:
+        if (kind.name, name) not in EXPANDABLE:
             bad_request(
-                f"Parsing OData Select and Expand failed: Could not find a property named '{name}'.", code="BadRequest"
+                f"Parsing OData Select and Expand failed: Could not find a property named '{name[:60]}'.",
+                code="BadRequest",
             )
         selected = re.search(r"\$select=([\w,]+)", item)
-        names = set(selected[1].split(",")) if selected else None
-        found = [
+        wanted[name] = set(selected[1].split(",")) if selected else None
+    return wanted
+
+
+def _expanded(ctx: Context, doc: Doc, object_id: str, kind: Kind, wanted: Expansion) -> Doc:
+    related = {name: EXPANDABLE[kind.name, name](ctx, object_id)[:20] for name in wanted}
+    shown_of = {
+        name: [
             one if names is None else {key: value for key, value in one.items() if key in names or key.startswith("@")}
-            for one in related(ctx, object_id)[:20]
+            for one in related[name]
         ]
-        doc = {**doc, name: found}
-    return doc
+        for name, names in wanted.items()
+    }
+    return doc | shown_of
 
 
 def linked(ctx: Context, object_id: str, relation: str) -> list[Doc]:
@@ -193,7 +205,7 @@ def get_object(ctx: Context, kind: Kind, object_id: str) -> Reply:
     may_read(ctx, kind)
     doc = ctx.get(kind, object_id)
     reply = ctx.one(shown(ctx, doc, kind), kind)
-    return Reply(200, _expanded(ctx, reply.body, object_id, kind))
+    return Reply(200, _expanded(ctx, reply.body, object_id, kind, _expansion(ctx, kind)))
 
 
 def _count(ctx: Context, kind: Kind) -> Reply:

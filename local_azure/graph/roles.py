@@ -311,6 +311,10 @@ def _find(ctx: Context, role: str, principal: str, scope: str) -> Doc | None:
 
 
 def _store(ctx: Context, role: str, principal: str, scope: str) -> Doc:
+    group = ctx.world.directory.get(principal, "group")
+    if group is not None and not group["isAssignableToRole"]:
+        # [?] The text; the rule is in "Use Microsoft Entra groups to manage role assignments".
+        bad_request("A role can be assigned to a group only if its property 'isAssignableToRole' is true.")
     doc = {
         "id": linked_id(role),
         "principalId": principal,

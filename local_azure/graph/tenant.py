@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from local_azure.graph.context import KINDS, PLURALS, Context, Kind, dispatch, routes
 from local_azure.graph.errors import bad_request, not_found, refuse
 from local_azure.graph.reading import shown, typed
-from local_azure.graph.rights import APPLICATION, PRINCIPAL, READ, WRITE
+from local_azure.graph.rights import APPLICATION, GROUP, PRINCIPAL, READ, UNIT, USER, WRITE
 from local_azure.wire import Call, Refused, Reply, utc
 
 Doc = dict[str, Any]
@@ -168,9 +168,8 @@ def _deleted(ctx: Context, key: str) -> tuple[Kind, Doc]:
     return kind, found[2] | {"deletedDateTime": utc(found[1])}
 
 
-def _may_restore(ctx: Context, kind: Kind) -> None:
-    extra = ("Application.ReadWrite.OwnedBy",) if kind in (APPLICATION, PRINCIPAL) else ()
-    ctx.need(*WRITE[kind.name], *extra)
+def _may_restore(ctx: Context, kind: Kind, key: str) -> None:
+    ctx.need(*WRITE[kind.name], owned=key if kind in (APPLICATION, PRINCIPAL) else None)
 
 
 @routes.add("GET", "directory/deletedItems/*")
@@ -195,7 +194,7 @@ def _deleted_items(ctx: Context, key: str) -> Reply:
 def _restore(ctx: Context, key: str) -> Reply:
     """Bring a deleted object back; an application's service principal has to be restored by itself (Graph says so)."""
     kind, doc = _deleted(ctx, key)
-    _may_restore(ctx, kind)
+    _may_restore(ctx, kind, key)
     directory = ctx.world.directory
     if kind is PRINCIPAL:
         if not directory.find("application", "appId", doc["appId"]):
@@ -216,7 +215,12 @@ def _restore(ctx: Context, key: str) -> Reply:
 @routes.add("DELETE", "directory/deletedItems/*")
 def _purge(ctx: Context, key: str) -> Reply:
     kind, _ = _deleted(ctx, key)
-    _may_restore(ctx, kind)
+    if kind is UNIT:
+        bad_request("Administrative units cannot be permanently deleted.")  # [?] The text.
+    if kind in (GROUP, USER):
+        ctx.need(*(name for name in WRITE[kind.name] if name != "Directory.ReadWrite.All"))
+    else:
+        _may_restore(ctx, kind, key)
     ctx.world.directory.purge(key)
     return Reply(204)
 
