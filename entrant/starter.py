@@ -145,7 +145,7 @@ _STEPS: Final = {
 """,
 }
 _CHECKOUT: Final = re.compile(
-    r"^(?P<indent> *)- (?:uses: actions/checkout@|checkout: self).*\n(?:(?P=indent) +.*\n)*", re.M
+    r"^(?P<indent> *)- (?:uses: actions/checkout@|checkout: self).*\n(?:(?P=indent) .*\n)*", re.M
 )
 _GITLAB: Final = (
     "python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore -r requirements.txt"

@@ -23,7 +23,7 @@ _COMMAND = re.compile(
     """,
     re.VERBOSE,
 )
-_JWT = re.compile(r"\beyJ[\w-]{8,}(\.[\w-]*)+")
+_JWT = re.compile(r"\beyJ[\w-]{8,}(\.[\w-]*)*")
 _PARAMETER = re.compile(
     r"(?i)\b(sig|code|token|assertion|[a-z_]{0,40}secret|password|passwd|pwd|access_token|api-?key|(account|shared)[a-z]{0,12}key)"
     r"=(?!\d+\b)[^&;\s\"'<>]+"

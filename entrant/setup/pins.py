@@ -14,7 +14,7 @@ PLUGINS = "pulumi-plugins.sha256"
 """The file in a project's folder with the archives of its resource plugins; `entrant setup --pin` writes it."""
 _LINE = re.compile(r"(?P<digest>[0-9a-fA-F]{64})\s+\*?(?P<archive>\S+)")
 _PLUGIN = re.compile(
-    r"pulumi-resource-(?P<name>[a-z0-9-]+?)-v(?P<version>\d+\.\d+\.\d+[\w.+-]*?)-(?P<os>linux|darwin|windows)-"
+    r"pulumi-resource-(?P<name>[a-z0-9-]+?)-v(?P<version>\d+\.\d+\.\d[\w.+-]*?)-(?P<os>linux|darwin|windows)-"
 )
 
 
