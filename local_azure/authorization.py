@@ -22,6 +22,7 @@ from local_azure.world import World
 ROLE_ID = re.compile(r"(?:.*/)?providers/Microsoft\.Authorization/roleDefinitions/([0-9a-f-]{36})/?\Z", re.IGNORECASE)
 PRINCIPAL_TYPES = ("ServicePrincipal", "User", "Group", "ForeignGroup", "Device")
 NAMESPACE = "Microsoft.Authorization"
+PARTS = ("actions", "notActions", "dataActions", "notDataActions")
 MOST_ACTIONS = 5000
 """[?] Azure's limit is on the size of the definition, which no document gives; every request of a holder goes through them all."""
 
@@ -356,37 +357,8 @@ def _put_role(
         refuse(400, "InvalidRoleDefinitionName", "The role definition name is missing or too long.")
     if not isinstance(scopes, list) or not scopes:
         refuse(400, "MissingRoleDefinitionScope", "The role definition must have at least one assignable scope.")
-    for text in scopes:
-        try:
-            assignable = parse_scope(text if isinstance(text, str) else "")
-        except ScopeError:
-            refuse(400, "InvalidAssignableScope", f"The assignable scope '{text}' is not valid.")
-        if assignable.kind == "root":
-            refuse(400, "InvalidAssignableScope", "A custom role cannot have the root '/' as an assignable scope.")
-        if assignable.kind == "resource":
-            refuse(400, "InvalidAssignableScope", "A custom role cannot have a resource as an assignable scope.")
-        demand(world, caller, f"{NAMESPACE}/roleDefinitions/write", assignable)
-    groups = {key_of(text) for text in scopes if parse_scope(text).kind == "management_group"}
-    if len(groups) > 1:
-        # [?] The code; that one is the most is in "Azure custom roles", "Custom role limits".
-        refuse(400, "InvalidAssignableScope", "A custom role can have one management group as an assignable scope.")
-    names = ("actions", "notActions", "dataActions", "notDataActions")
-    if not isinstance(blocks, list) or not all(
-        isinstance(block, dict)
-        and all(
-            isinstance(block.get(part) or [], list) and all(isinstance(one, str) for one in block.get(part) or [])
-            for part in names
-        )
-        for block in blocks
-    ):
-        refuse(400, "InvalidRoleDefinitionPermissions", "The permissions of the role definition are not valid.")
-    if sum(len(block.get(part) or []) for block in blocks for part in names) > MOST_ACTIONS:
-        text = f"A role definition has at most {MOST_ACTIONS} actions in this local Azure."
-        refuse(400, "InvalidRoleDefinitionPermissions", text)
-    if groups and any(block.get("dataActions") for block in blocks):
-        # [?] The code; the rule is in "Azure custom roles", "Custom role limits".
-        text = "A custom role with data actions cannot have a management group as an assignable scope."
-        refuse(400, "InvalidAssignableScope", text)
+    _check_scopes(world, caller, scopes)
+    permissions = _checked_blocks(blocks, scopes)
     clash = [
         doc
         for doc in world.resources.custom_roles()
@@ -404,7 +376,7 @@ def _put_role(
             "type": "CustomRole",
             "description": given.get("description") if isinstance(given.get("description"), str) else "",
             "assignableScopes": scopes,
-            "permissions": [{part: list(block.get(part) or []) for part in names} for block in blocks],
+            "permissions": permissions,
             "createdOn": before.get("createdOn", now),
             "updatedOn": now,
             "createdBy": before.get("createdBy", caller.object_id),
@@ -413,6 +385,45 @@ def _put_role(
     }
     world.resources.put_role(name, doc)
     return Reply(201, _custom_shown(doc, scope))
+
+
+def _check_scopes(world: World, caller: Caller, scopes: list[Any]) -> None:
+    """Refuse assignable scopes that a custom role cannot have, or at which the caller may not define one."""
+    for text in scopes:
+        try:
+            assignable = parse_scope(text if isinstance(text, str) else "")
+        except ScopeError:
+            refuse(400, "InvalidAssignableScope", f"The assignable scope '{text}' is not valid.")
+        if assignable.kind == "root":
+            refuse(400, "InvalidAssignableScope", "A custom role cannot have the root '/' as an assignable scope.")
+        if assignable.kind == "resource":
+            refuse(400, "InvalidAssignableScope", "A custom role cannot have a resource as an assignable scope.")
+        demand(world, caller, f"{NAMESPACE}/roleDefinitions/write", assignable)
+
+
+def _checked_blocks(blocks: Any, scopes: list[str]) -> list[Doc]:
+    """The permissions of a custom role, unless they are none, too many, or not for these assignable scopes."""
+    if not isinstance(blocks, list) or not all(
+        isinstance(block, dict)
+        and all(
+            isinstance(block.get(part) or [], list) and all(isinstance(one, str) for one in block.get(part) or [])
+            for part in PARTS
+        )
+        for block in blocks
+    ):
+        refuse(400, "InvalidRoleDefinitionPermissions", "The permissions of the role definition are not valid.")
+    if sum(len(block.get(part) or []) for block in blocks for part in PARTS) > MOST_ACTIONS:
+        text = f"A role definition has at most {MOST_ACTIONS} actions in this local Azure."
+        refuse(400, "InvalidRoleDefinitionPermissions", text)
+    groups = {key_of(text) for text in scopes if parse_scope(text).kind == "management_group"}
+    if len(groups) > 1:
+        # [?] The code; that one is the most is in "Azure custom roles", "Custom role limits".
+        refuse(400, "InvalidAssignableScope", "A custom role can have one management group as an assignable scope.")
+    if groups and any(block.get("dataActions") for block in blocks):
+        # [?] The code; the rule is in "Azure custom roles", "Custom role limits".
+        text = "A custom role with data actions cannot have a management group as an assignable scope."
+        refuse(400, "InvalidAssignableScope", text)
+    return [{part: list(block.get(part) or []) for part in PARTS} for block in blocks]
 
 
 def _permissions(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
