@@ -159,7 +159,7 @@ def test_a_distribution_has_every_folder_and_every_file_of_its_packages(file: st
                 continue
             if path.suffix == ".py":
                 there.add(".".join((name, *inside[:-1])))
-            elif path.name not in ("README.md", "pyproject.toml"):
+            elif path.name not in ("Dockerfile", "README.md", "pyproject.toml"):
                 files.add(path)
     assert listed == there | {name for name in places if name not in there}
     patterns = tool["package-data"]

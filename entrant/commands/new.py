@@ -26,9 +26,6 @@ def new(folder: Path, host: str | None, name: str | None) -> None:
     starter.write(folder, texts)
     for path in texts:
         click.echo(os.path.normpath(folder / path))
-    pipelines = (
-        [f"then the settings of {starter.HOSTS[host]}, which docs/pipelines.md of Entrant lists"] if host else []
-    )
     lines = [
         "Next:",
         f"  cd {shlex.quote(str(folder))}",
@@ -36,6 +33,12 @@ def new(folder: Path, host: str | None, name: str | None) -> None:
         "  entrant validate             checks config/dev.yaml, without any cloud",
         "  entrant rehearse dev         the whole job on a local Azure",
         "  pulumi stack init dev && pulumi up -s dev --policy-pack policy    the job on a real tenant",
-        *(f"  {line}" for line in pipelines),
     ]
+    if host:
+        lines.append(
+            "  entrant setup --pin          once: checksums of the resource plugins, for the pipelines; commit the file"
+        )
+        lines.append(
+            f"Then the settings that the files in {starter.HOSTS[host]} need: docs/pipelines.md of Entrant lists them."
+        )
     click.echo("\n".join(lines), err=True)

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from .models import Environment
 
+ID: Final = "urn:entrant:environment"
+"""The schema's name. Editors read it from the file beside an environment, never from a network."""
 FILE: Final = Path(__file__).parents[2] / "config" / "environment.schema.json"
 
 
@@ -20,7 +22,7 @@ def schema() -> dict[str, Any]:
     key; what stands in a list is always whole.
     """
     document = Environment.model_json_schema(by_alias=True)
-    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID, **document}
     document["title"] = "Entrant environment"
     merging = _merging(document)
     for name, definition in document["$defs"].items():
