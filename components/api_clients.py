@@ -5,9 +5,9 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_azuread as azuread
 
-from .app_identity import AppIdentity
+from entrant.facts.pulumi_types import PRE_AUTHORIZED
 
-_PRE_AUTHORIZED = "azuread:index/applicationPreAuthorized:ApplicationPreAuthorized"
+from .app_identity import AppIdentity
 
 
 class PreAuthorizedArgs(TypedDict):
@@ -61,7 +61,7 @@ class ApiClients(pulumi.ComponentResource):
                 authorized_client_id=client["client_id"],
                 permission_ids=client["scope_ids"],
                 opts=api.part(
-                    _PRE_AUTHORIZED,
+                    PRE_AUTHORIZED,
                     key,
                     parent=self,
                     others=args["pre_authorized"],

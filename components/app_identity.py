@@ -14,6 +14,19 @@ from pulumi_azure_native import authorization
 
 from entrant.config.credentials import Secret
 from entrant.config.values import parse_moment, parse_role
+from entrant.facts.contract import SECRET_NAMES
+from entrant.facts.pulumi_types import (
+    APP_ROLE_ASSIGNMENT,
+    APPLICATION,
+    CERTIFICATE,
+    DELEGATED_GRANT,
+    DIRECTORY_ROLE_ASSIGNMENT,
+    FEDERATED,
+    FLEXIBLE,
+    GROUP_MEMBER,
+    PRINCIPAL,
+    ROLE_ASSIGNMENT,
+)
 from entrant.facts.scopes import parse_scope, role_definition_id
 
 from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
@@ -25,24 +38,8 @@ FederatedCredential: TypeAlias = (
     azuread.ApplicationFederatedIdentityCredential | azuread.ApplicationFlexibleFederatedIdentityCredential
 )
 
-APPLICATION = "azuread:index/application:Application"
-PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
-ASSIGNMENT = "azure-native:authorization:RoleAssignment"
-_CERTIFICATE = "azuread:index/applicationCertificate:ApplicationCertificate"
-_FEDERATED = "azuread:index/applicationFederatedIdentityCredential:ApplicationFederatedIdentityCredential"
-_FLEXIBLE = (
-    "azuread:index/applicationFlexibleFederatedIdentityCredential:ApplicationFlexibleFederatedIdentityCredential"
-)
-_APP_ROLE = "azuread:index/appRoleAssignment:AppRoleAssignment"
-_DELEGATED = "azuread:index/servicePrincipalDelegatedPermissionGrant:ServicePrincipalDelegatedPermissionGrant"
-_MEMBER = "azuread:index/groupMember:GroupMember"
-_DIRECTORY_ROLE = "azuread:index/directoryRoleAssignment:DirectoryRoleAssignment"
-
 _ASSIGNMENTS = uuid.UUID("5b0e5f0c-5a33-4a57-9d0a-6b1c7f9d3f52")
 """Namespace of role assignment names. Never change it: every assignment would be replaced."""
-
-SECRET_NAMES = "entrant "
-"""What the names of client secrets start with, as the portal shows them."""
 
 
 class AppIdentity(pulumi.ComponentResource):
@@ -107,7 +104,7 @@ class AppIdentity(pulumi.ComponentResource):
                 value=certificate["pem"],
                 end_date=certificate["ends"],
                 opts=self.part(
-                    _CERTIFICATE,
+                    CERTIFICATE,
                     key,
                     others=args["certificates"],
                     alike={"value": certificate["pem"]},
@@ -288,7 +285,7 @@ class AppIdentity(pulumi.ComponentResource):
                 claims_matching_expression=args["claims"],
                 audience=args["audience"],
                 opts=self.part(
-                    _FLEXIBLE,
+                    FLEXIBLE,
                     key,
                     others=others,
                     alike={"issuer": args["issuer"], "claimsMatchingExpression": args["claims"]},
@@ -305,7 +302,7 @@ class AppIdentity(pulumi.ComponentResource):
             subject=args["subject"],
             audiences=[args["audience"]],
             opts=self.part(
-                _FEDERATED,
+                FEDERATED,
                 key,
                 others=others,
                 alike={"issuer": args["issuer"], "subject": args["subject"]},
@@ -322,7 +319,7 @@ class AppIdentity(pulumi.ComponentResource):
         """
         first = was[0] if was else key
         names = [f"{app}{join}{old}" for app in self.names for old in (key, *was) for join in "/-"]
-        own, other = (_FLEXIBLE, _FEDERATED) if flexible else (_FEDERATED, _FLEXIBLE)
+        own, other = (FLEXIBLE, FEDERATED) if flexible else (FEDERATED, FLEXIBLE)
         apart = f"{first[:110]}-{'claims' if flexible else 'subject'}"
         held, going = (self._state.get(type_, names).get("displayName") for type_ in (own, other))
         return apart if held == apart or (held is None and going == first) else first
@@ -340,7 +337,7 @@ class AppIdentity(pulumi.ComponentResource):
                 principal_object_id=self.service_principal_id,
                 resource_object_id=resource,
                 opts=self.part(
-                    _APP_ROLE,
+                    APP_ROLE_ASSIGNMENT,
                     f"{key}/{permission}",
                     others=[f"{key}/{other}" for other in args["application"]],
                     alike={"appRoleId": permission_id}
@@ -356,7 +353,7 @@ class AppIdentity(pulumi.ComponentResource):
                 resource_service_principal_object_id=resource,
                 claim_values=sorted(delegated),
                 opts=self.part(
-                    _DELEGATED,
+                    DELEGATED_GRANT,
                     key,
                     alike={"resourceServicePrincipalObjectId": resource},
                     was=was,
@@ -375,7 +372,7 @@ class AppIdentity(pulumi.ComponentResource):
             lambda parts: assignment_name(*parts)
         )
         taken_over = self._adopted(
-            ASSIGNMENT,
+            ROLE_ASSIGNMENT,
             name,
             f"{args['scope']}/providers/Microsoft.Authorization/roleAssignments/{adopt}" if adopt else None,
         )
@@ -391,7 +388,7 @@ class AppIdentity(pulumi.ComponentResource):
             condition=args.get("condition"),
             condition_version="2.0" if "condition" in args else None,
             opts=self.part(
-                ASSIGNMENT,
+                ROLE_ASSIGNMENT,
                 key,
                 was=was,
                 # ARM refuses a second assignment of the same role, scope and principal, under whatever name.
@@ -409,7 +406,7 @@ class AppIdentity(pulumi.ComponentResource):
                 f"{name}/{key}",
                 group_object_id=group,
                 member_object_id=self.service_principal_id,
-                opts=self.part(_MEMBER, key, delete_before_replace=True),
+                opts=self.part(GROUP_MEMBER, key, delete_before_replace=True),
             )
         for key, role in args.get("directory_roles", {}).items():
             unit = role.get("administrative_unit")
@@ -418,7 +415,7 @@ class AppIdentity(pulumi.ComponentResource):
                 principal_object_id=self.service_principal_id,
                 role_id=role["role_id"],
                 directory_scope_id=pulumi.Output.concat("/administrativeUnits/", unit) if unit else None,
-                opts=self.part(_DIRECTORY_ROLE, key, delete_before_replace=True),
+                opts=self.part(DIRECTORY_ROLE_ASSIGNMENT, key, delete_before_replace=True),
             )
 
     def _credentials(self) -> list[dict[str, Any]]:

@@ -16,25 +16,22 @@ from pulumi_azure_native import authorization
 from entrant import config
 from entrant.config import App, Environment, RoleGrant
 from entrant.config.access import Permission, offered_permissions
-from entrant.config.checks import order, output_name
+from entrant.config.checks import order
 from entrant.config.problems import Refused
 from entrant.config.registration import ServicePrincipal
 from entrant.config.values import Api, Owner, Reference, parse_moment
 from entrant.facts import errors
 from entrant.facts.apis import FIRST_PARTY
 from entrant.facts.clouds import cloud_name
+from entrant.facts.contract import CONTRACT, SECRET_NAMES, output_name
+from entrant.facts.pulumi_types import APPLICATION, ROLE_DEFINITION
 from entrant.facts.roles import find_role
 from entrant.facts.unsafe_text import inert
 
 from .api_clients import ApiClients, ApiClientsArgs, PreAuthorizedArgs
-from .app_identity import APPLICATION, SECRET_NAMES, AppIdentity, rfc3339, slug
+from .app_identity import AppIdentity, rfc3339, slug
 from .arguments import AppIdentityArgs, FederatedArgs, HandedOutArgs, PermissionArgs, RoleAssignmentArgs
 from .state import State, own_stack
-
-CONTRACT = 1
-"""Version of the stack outputs. It changes when a reader of the old form would go wrong."""
-
-DEFINITION = "azure-native:authorization:RoleDefinition"
 
 _T = TypeVar("_T")
 
@@ -246,7 +243,7 @@ def _renames(declared: Declared) -> None:
     said = []
     for block, type_, output, entries in (
         ("apps", APPLICATION, "displayName", apps),
-        ("role_definitions", DEFINITION, "roleName", roles),
+        ("role_definitions", ROLE_DEFINITION, "roleName", roles),
     ):
         known = {name for key, (_, former) in entries.items() for name in (key, *former)}
         gone = {
@@ -518,10 +515,12 @@ def _former_role_keys(grant: RoleGrant) -> list[str]:
 def _role_definition(declared: Declared, key: str) -> authorization.RoleDefinition:
     definition = declared.environment.role_definitions[key]
     scopes = [scope.id for scope in definition.assignable_scopes]
-    held = declared.state.get(DEFINITION, (key, *definition.renamed_from))
+    held = declared.state.get(ROLE_DEFINITION, (key, *definition.renamed_from))
     # Another spelling of its scopes is no change: ids compare without regard to case, providers do not.
     same = []
-    if declared.state.holder(DEFINITION, definition.guid(key)) is not None:  # made from the first scope, in lower case
+    if (
+        declared.state.holder(ROLE_DEFINITION, definition.guid(key)) is not None
+    ):  # made from the first scope, in lower case
         same.append("scope")
     if {str(scope).lower() for scope in held.get("assignableScopes") or ()} == {scope.lower() for scope in scopes}:
         same.append("assignableScopes")
@@ -594,12 +593,11 @@ def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity
         "cloud": environment.cloud,
     }
     for name, identity in identities.items():
-        flat = output_name(name)
-        outputs[f"{flat}_client_id"] = identity.client_id
+        outputs[output_name(name, "client_id")] = identity.client_id
         if identity.client_secret is not None:
-            outputs[f"{flat}_client_secret"] = identity.client_secret
+            outputs[output_name(name, "client_secret")] = identity.client_secret
         if identity.client_secret_previous is not None:
-            outputs[f"{flat}_client_secret_previous"] = identity.client_secret_previous
+            outputs[output_name(name, "client_secret_previous")] = identity.client_secret_previous
     outputs["identities"] = pulumi.Output.from_input(
         {name: _described(environment, name, identity) for name, identity in identities.items()}
     )

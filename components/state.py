@@ -9,10 +9,11 @@ from typing import Any
 
 import pulumi
 
+from entrant.facts.scopes import GUID
+
 Key = tuple[str, str]
 """A resource's type and its name."""
 
-_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OWN_IDS = ("id", "objectId", "keyId", "credentialId", "name")
 """Outputs that end in the id of the object itself, by whatever provider."""
 _OWNER_IDS = (
@@ -46,7 +47,10 @@ class State:
         said: Mapping[str, Any] = next(
             (entry["outputs"] for entry in found.values() if entry["type"] == "pulumi:pulumi:Stack"), {}
         )
-        return cls(resources, frozenset(_GUID.findall(json.dumps(said.get("identities"), default=str).lower())))
+        return cls(
+            resources,
+            frozenset(found[0] for found in GUID.finditer(json.dumps(said.get("identities"), default=str).lower())),
+        )
 
     def get(self, type_: str, names: Iterable[str]) -> Mapping[str, Any]:
         """The outputs of the resource that has one of these names; empty when none has."""

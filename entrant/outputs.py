@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from entrant.errors import ConfigurationError, ContractError
-
-CONTRACT = 1
+from entrant.facts.contract import CONTRACT, output_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +83,6 @@ class Outputs:
             raise ConfigurationError(
                 f'the stack has no app "{name}"', next_step=f"name one of: {', '.join(self.apps) or 'none'}"
             ) from None
-
-
-def output_name(app: str, what: str) -> str:
-    """The flat output of an app: `output_name("log-reader", "client_id")` is `log_reader_client_id`."""
-    return f"{app.replace('-', '_')}_{what}"
 
 
 NO_OUTPUTS = "run `pulumi up` first; where one was killed or failed, `python3 -m entrant recover -s STACK` before it"

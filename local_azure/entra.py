@@ -24,7 +24,6 @@ from local_azure.world import World
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SIGN_IN_SCOPES = frozenset({"openid", "offline_access", "profile", "email"})
 SHARED_TENANTS = frozenset({"common", "organizations", "consumers"})
-HTTP_METHODS = frozenset({"GET", "POST"})
 
 
 @dataclass(frozen=True, slots=True)

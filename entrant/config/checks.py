@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from entrant.facts import apis, limits, resource_types, risks
+from entrant.facts.contract import output_name
 from entrant.facts.issuers import as_issued
 from entrant.facts.roles import find_role
 from entrant.facts.scopes import Scope, is_guid
@@ -65,11 +66,6 @@ def _ignored(environment: Environment, names: tuple[str, ...]) -> Iterator[Findi
             yield Finding(("drift", "ignore", index, "app"), f'no app is called "{shorten(ignored.app)}"{hint}')
 
 
-def output_name(app: str) -> str:
-    """An app's name as it stands in stack outputs: a shell name, so `-` becomes `_`."""
-    return app.replace("-", "_")
-
-
 def order(apps: Mapping[str, App]) -> tuple[str, ...]:
     """The apps, each after those whose ids it needs. Raises `graphlib.CycleError` when two need each other."""
     graph = {name: sorted(app.needs & apps.keys()) for name, app in apps.items()}
@@ -79,9 +75,10 @@ def order(apps: Mapping[str, App]) -> tuple[str, ...]:
 def _names(names: Iterable[str]) -> Iterator[Finding]:
     seen: dict[str, str] = {}
     for name in names:
-        first = seen.setdefault(output_name(name), name)
+        output = output_name(name, "client_id")
+        first = seen.setdefault(output, name)
         if first != name:
-            message = f'"{name}" and "{first}" make the same output names ({output_name(name)}_client_id); rename one'
+            message = f'"{name}" and "{first}" make the same output names ({output}); rename one'
             yield Finding(("apps", name, KEY), message)
 
 

@@ -263,10 +263,6 @@ class Environment(Model):
                 if grant.scope is not BROKEN and grant.scope.id.lower() not in named:
                     yield ("apps", name, "roles", index, "scope"), grant.scope
 
-    def all_groups(self) -> tuple[str, ...]:
-        """Object ids of the groups that apps are members of."""
-        return tuple(sorted({group for app in self.apps.values() for group in app.groups}))
-
     def all_users(self) -> tuple[str, ...]:
         """User principal names of owners."""
         return tuple(

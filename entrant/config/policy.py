@@ -1,6 +1,6 @@
 """How much each rule of `policy/` matters in an environment. The rules themselves are there; their names stand here."""
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict
 
@@ -8,7 +8,6 @@ from .source import Unclear
 from .values import Model
 
 Level = Literal["error", "warning", "off"]
-LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 
 def _plain_off(value: Any) -> Any:

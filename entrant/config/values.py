@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     BaseModel,
     ConfigDict,
+    PlainSerializer,
     PlainValidator,
     StrictStr,
     StringConstraints,
@@ -258,6 +259,12 @@ def parse_duration(value: Any) -> timedelta:
     if not re.fullmatch(r"[0-9]{1,5}[hdw]", text):
         raise Refused("expected a duration such as 90d, 12h or 2w")
     return times.duration(text)
+
+
+def duration_text(duration: timedelta) -> str:
+    """A duration of whole hours as `parse_duration` reads it."""
+    hours = duration // timedelta(hours=1)
+    return f"{hours}h" if hours % 24 else f"{hours // 24}d"
 
 
 def parse_moment(value: Any) -> datetime:
@@ -573,8 +580,18 @@ class Shaped:
 
 
 Guid = Annotated[str, PlainValidator(parse_guid), _text_schema(pattern=f"^{GUID.pattern}$")]
-Duration = Annotated[timedelta, PlainValidator(parse_duration), _text_schema(pattern="^[0-9]{1,5}[hdw]$")]
-Moment = Annotated[datetime, PlainValidator(parse_moment), _text_schema(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}")]
+Duration = Annotated[
+    timedelta,
+    PlainValidator(parse_duration),
+    PlainSerializer(duration_text),
+    _text_schema(pattern="^[0-9]{1,5}[hdw]$"),
+]
+Moment = Annotated[
+    datetime,
+    PlainValidator(parse_moment),
+    PlainSerializer(lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}"),
+    _text_schema(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}"),
+]
 HttpsUrl = Annotated[str, PlainValidator(lambda value: parse_url(value, "https")), _text_schema(pattern="^https://")]
 HttpUrl = Annotated[
     str, PlainValidator(lambda value: parse_url(value, "https", "http")), _text_schema(pattern="^https?://")
@@ -582,7 +599,10 @@ HttpUrl = Annotated[
 Email = Annotated[str, PlainValidator(parse_email), _text_schema(pattern="@")]
 Logo = Annotated[str, PlainValidator(parse_logo), _text_schema()]
 ScopeRef = Annotated[
-    Scope, PlainValidator(lambda value, info: scope_of(value, known_of(info))), WithJsonSchema(_SCOPE_SCHEMA)
+    Scope,
+    PlainValidator(lambda value, info: scope_of(value, known_of(info))),
+    PlainSerializer(lambda scope: scope.id),
+    WithJsonSchema(_SCOPE_SCHEMA),
 ]
 NamedScope = Annotated[
     Scope,
@@ -600,9 +620,17 @@ DirectoryRoleRef = Annotated[
     _Suggested(lambda: (role.name for role in directory_roles())),
 ]
 AppRef = Annotated[
-    Reference, PlainValidator(lambda value, info: parse_reference(value, known_of(info))), _text_schema()
+    Reference,
+    PlainValidator(lambda value, info: parse_reference(value, known_of(info))),
+    PlainSerializer(lambda other: other.app or other.client_id),
+    _text_schema(),
 ]
-OwnerRef = Annotated[Owner, PlainValidator(lambda value, info: parse_owner(value, known_of(info))), _text_schema()]
+OwnerRef = Annotated[
+    Owner,
+    PlainValidator(lambda value, info: parse_owner(value, known_of(info))),
+    PlainSerializer(lambda owner: owner.value),
+    _text_schema(),
+]
 ApiRef = Annotated[
     Api,
     PlainValidator(lambda value, info: parse_api(value, known_of(info))),

@@ -5,14 +5,12 @@ Sources: Microsoft's documentation of national clouds (authority hosts, Microsof
 `.default`, so the scope for custom metrics in the public cloud is `https://monitoring.azure.com//.default`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from entrant.facts.audiences import names
-
-GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+from entrant.facts.scopes import is_guid
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class Cloud:
         elif (
             "://" not in audience
             and not audience.startswith("urn:")
-            and not GUID.fullmatch(audience.removesuffix("/.default"))
+            and not is_guid(audience.removesuffix("/.default"))
         ):
             raise KeyError(audience)
         return audience if audience.endswith("/.default") else audience + "/.default"

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 from entrant.facts import apis, limits
+from entrant.facts import pulumi_types as types
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import Permission, find_role
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
@@ -31,17 +32,8 @@ from .rules import (
 UNKNOWN: Final = object()
 """A value that a preview does not know yet."""
 
-APPLICATION: Final = "azuread:index/application:Application"
-_PASSWORDS: Final = (
-    "azuread:index/applicationPassword:ApplicationPassword",
-    "azuread:index/servicePrincipalPassword:ServicePrincipalPassword",
-)
-_FEDERATED: Final = (
-    "azuread:index/applicationFederatedIdentityCredential:ApplicationFederatedIdentityCredential",
-    "azuread:index/applicationFlexibleFederatedIdentityCredential:ApplicationFlexibleFederatedIdentityCredential",
-)
-_OWNER: Final = "azuread:index/applicationOwner:ApplicationOwner"
-_REDIRECTS: Final = "azuread:index/applicationRedirectUris:ApplicationRedirectUris"
+_PASSWORDS: Final = (types.PASSWORD, types.PRINCIPAL_PASSWORD)
+_FEDERATED: Final = (types.FEDERATED, types.FLEXIBLE)
 _LINKS: Final = ("applicationId", "servicePrincipalId", "clientId")
 """Properties by which a resource belongs to a registration, directly or through its service principal."""
 
@@ -83,23 +75,23 @@ def things(resource: Resource, *, allowed: timedelta, now: datetime) -> Iterator
     """
     properties = resource.properties
     kind = re.sub(r"^azure-native:authorization/v\w+:", "azure-native:authorization:", resource.type)
-    if kind == APPLICATION:
+    if kind == types.APPLICATION:
         yield from _application(properties, allowed, now)
     elif kind in _PASSWORDS:
         yield from _secret(properties, allowed, now)
-    elif kind == _REDIRECTS:
+    elif kind == types.REDIRECT_URIS:
         yield from _redirects(properties.get("redirectUris"))
-    elif kind == "azuread:index/appRoleAssignment:AppRoleAssignment":
+    elif kind == types.APP_ROLE_ASSIGNMENT:
         yield from _graph(properties.get("appRoleId"))
-    elif kind == "azuread:index/servicePrincipalDelegatedPermissionGrant:ServicePrincipalDelegatedPermissionGrant":
+    elif kind == types.DELEGATED_GRANT:
         yield from (GraphPermission(name) for name in _texts(properties.get("claimValues")))
-    elif kind == "azuread:index/directoryRoleAssignment:DirectoryRoleAssignment":
+    elif kind == types.DIRECTORY_ROLE_ASSIGNMENT:
         found = find_directory_role(_text(properties.get("roleId")))
         if found:
             yield found
-    elif kind == "azure-native:authorization:RoleAssignment":
+    elif kind == types.ROLE_ASSIGNMENT:
         yield _role_assignment(properties)
-    elif kind == "azure-native:authorization:RoleDefinition":
+    elif kind == types.ROLE_DEFINITION:
         permissions = tuple(
             Permission(
                 *(_texts(block.get(part)) for part in ("actions", "notActions", "dataActions", "notDataActions"))
@@ -113,7 +105,7 @@ def things(resource: Resource, *, allowed: timedelta, now: datetime) -> Iterator
 def estates(resources: Sequence[Resource]) -> Iterator[tuple[Resource, Thing]]:
     """What it takes a whole stack to judge, with the registration that it is about: its owners and its credentials."""
     by_urn = {resource.urn: resource for resource in resources}
-    applications = [each for each in resources if each.type == APPLICATION]
+    applications = [each for each in resources if each.type == types.APPLICATION]
     by_id = {f"/applications/{guid}": each for each in applications if (guid := _text(each.properties.get("objectId")))}
 
     def registration(resource: Resource, depth: int = 2) -> Resource | None:
@@ -125,14 +117,14 @@ def estates(resources: Sequence[Resource]) -> Iterator[tuple[Resource, Thing]]:
                 other = by_urn.get(urn)
                 if other is None:
                     continue
-                found = other if other.type == APPLICATION else registration(other, depth - 1)
+                found = other if other.type == types.APPLICATION else registration(other, depth - 1)
                 if found:
                     return found
         return None
 
     members: dict[str, list[Resource]] = {each.urn: [] for each in applications}
     for resource in resources:
-        if resource.type in (*_PASSWORDS, *_FEDERATED, _OWNER):
+        if resource.type in (*_PASSWORDS, *_FEDERATED, types.OWNER):
             home = registration(resource)
             if home is not None:
                 members[home.urn].append(resource)
@@ -141,7 +133,7 @@ def estates(resources: Sequence[Resource]) -> Iterator[tuple[Resource, Thing]]:
         # Where they are ignored, nobody is named: whoever makes the registration owns it, and others may come.
         owners = application.properties.get("owners") if "owners" not in application.ignored else None
         count = len(owners) if isinstance(owners, list) else int(owners is UNKNOWN)
-        yield application, Owners(count + sum(each.type == _OWNER for each in mine))
+        yield application, Owners(count + sum(each.type == types.OWNER for each in mine))
         inline = bool(_mapping(application.properties.get("password")))  # the provider takes one at most
         secrets = inline + sum(each.type in _PASSWORDS for each in mine)
         federated = (each for each in mine if each.type in _FEDERATED)

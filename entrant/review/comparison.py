@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from entrant.changes import UNKNOWN, Change
 from entrant.config import Environment
 from entrant.facts import risks
+from entrant.facts.contract import SECRET_NAMES
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import describe
 from entrant.facts.scopes import ScopeError, is_guid, parse_scope
@@ -21,8 +22,6 @@ SOON: Final = dt.timedelta(days=30)
 """Credentials that end within this are mentioned."""
 Origin = Literal["adopted", "kept", "restored", "pending"]
 """Why a holding is there that is not simply of this change, as `AccessChange.origin` has it."""
-_MARK: Final = "entrant "
-"""What the names of client secrets start with."""
 _PROTECTED: Final = (
     "it is protected: Pulumi refuses to delete it; if that is meant, take `protect` away in a change of its own"
 )
@@ -34,6 +33,13 @@ def differing(before: Picture, after: Picture) -> Iterator[tuple[Holding | None,
         old, new = before.holdings.get(identity), after.holdings.get(identity)
         if old != new or (old and new and old.permissions != new.permissions):
             yield old, new
+
+
+def _unlike(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """The paths whose values are not the same in both, with them."""
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            yield path, before.get(path), after.get(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,7 @@ class Comparison:
 
     def _kept_until(self, app: str, name: str, ends: str) -> str:
         """Until when a secret stays, by its name without the mark."""
-        return self.kept_until.get((app, f"{_MARK}{name}"), ends)
+        return self.kept_until.get((app, f"{SECRET_NAMES}{name}"), ends)
 
     def _of_kind(self, picture: Picture, like: Holding) -> list[Holding]:
         """The app's credentials of a kind, the one that ends first first."""
@@ -188,6 +194,9 @@ class Comparison:
 
     def settings(self, touched: Mapping[str | None, AbstractSet[str]] | None) -> Iterator[SettingChange]:
         """Other settings of apps that stay; with `touched`, only the settings that a preview changes: first steps by app."""
+        if touched is None:
+            for path, was, will_be in _unlike(self.before.settings, self.after.settings):
+                yield SettingChange(app="", path=path, old=was, new=will_be)
         before, after = self.before.registrations, self.after.registrations
         for app in sorted(before.keys() & after.keys()):
             old, new = before[app], after[app]
@@ -196,9 +205,8 @@ class Comparison:
             steps = None if touched is None else touched.get(app, frozenset())
             if old.display_name != new.display_name and (steps is None or "displayName" in steps):
                 yield SettingChange(app=app, path="display_name", old=old.display_name, new=new.display_name)
-            for path in sorted(old.settings.keys() | new.settings.keys()):
-                was, will_be = old.settings.get(path), new.settings.get(path)
-                if was != will_be and (steps is None or first_step(path) in steps):
+            for path, was, will_be in _unlike(old.settings, new.settings):
+                if steps is None or first_step(path) in steps:
                     yield SettingChange(app=app, path=path, old=was, new=will_be)
 
     def planned_breaks(
@@ -219,7 +227,7 @@ class Comparison:
             elif what == "RoleAssignment" and change.operation == "replace":
                 said = f"its role assignment {name} is taken away and given anew: for some minutes it does not work"
             elif what == "ApplicationPassword":
-                name = str(change.old.get("displayName")).removeprefix(_MARK) if change.old else name
+                name = str(change.old.get("displayName")).removeprefix(SECRET_NAMES) if change.old else name
                 ends = str(change.old.get("endDate")) if change.old else ""
                 stays = self._kept_until(change.app, name, ends)
                 if later(stays, self.now):

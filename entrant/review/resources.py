@@ -8,7 +8,9 @@ from entrant.changes import UNKNOWN, Change, Side
 from entrant.config import App, Environment
 from entrant.config.access import known_permissions
 from entrant.config.values import Api
+from entrant.facts import pulumi_types as types
 from entrant.facts.apis import FIRST_PARTY
+from entrant.facts.contract import SECRET_NAMES
 from entrant.facts.roles import Permission as Block
 from entrant.facts.roles import find_role
 from entrant.review.snapshot import (
@@ -22,26 +24,7 @@ from entrant.review.snapshot import (
     trust_words,
 )
 
-_APPLICATION = "azuread:index/application:Application"
-_PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
-_ASSIGNMENT = "azure-native:authorization:RoleAssignment"
-_DEFINITION = "azure-native:authorization:RoleDefinition"
-_PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
-_CERTIFICATE = "azuread:index/applicationCertificate:ApplicationCertificate"
-_FEDERATED = (
-    "azuread:index/applicationFederatedIdentityCredential:ApplicationFederatedIdentityCredential",
-    "azuread:index/applicationFlexibleFederatedIdentityCredential:ApplicationFlexibleFederatedIdentityCredential",
-)
-_APP_ROLE = "azuread:index/appRoleAssignment:AppRoleAssignment"
-_DELEGATED = "azuread:index/servicePrincipalDelegatedPermissionGrant:ServicePrincipalDelegatedPermissionGrant"
-_GROUP = "azuread:index/groupMember:GroupMember"
-_DIRECTORY_ROLE = "azuread:index/directoryRoleAssignment:DirectoryRoleAssignment"
-
-
-CLIENTS = (
-    "azuread:index/applicationPreAuthorized:ApplicationPreAuthorized",
-    "azuread:index/applicationKnownClients:ApplicationKnownClients",
-)
+CLIENTS = (types.PRE_AUTHORIZED, types.KNOWN_CLIENTS)
 """Types of what an API's registration says about its clients."""
 
 
@@ -58,7 +41,7 @@ def of_changes(
     """
     found = [(change, state) for change in changes if (state := _state(change, side)) is not None]
     names = _Names([each for each in (before, environment) if each], found)
-    principals = {change.app: state for change, state in found if change.type == _PRINCIPAL and change.app}
+    principals = {change.app: state for change, state in found if change.type == types.PRINCIPAL and change.app}
     clients: dict[str, dict[str, Any]] = {}
     for change, state in found:
         if change.app and change.type in CLIENTS:
@@ -74,7 +57,7 @@ def of_changes(
             | clients.get(change.app, {}),
         )
         for change, state in found
-        if change.type == _APPLICATION and change.app
+        if change.type == types.APPLICATION and change.app
     ]
     holdings = [
         holding for change, state in found if change.app for holding in names.holdings(change.app, change, state)
@@ -105,7 +88,7 @@ def _state(change: Change, side: Literal["old", "new"]) -> Side | None:
 
 def says_owners(app: App | None, type_: str) -> bool:
     """Whether an app's file says who owns its registration, or its service principal; else whoever makes it does."""
-    said = app.service_principal if app and type_ == _PRINCIPAL else app
+    said = app.service_principal if app and type_ == types.PRINCIPAL else app
     return said is not None and "owners" in said.model_fields_set
 
 
@@ -124,15 +107,15 @@ class _Names:
         for environment in environments:
             self._declare(environment)
         for change, state in found:
-            if change.type == _DEFINITION:
+            if change.type == types.ROLE_DEFINITION:
                 blocks = (Block.of(block) for block in state.get("permissions") or () if isinstance(block, Mapping))
                 guid = str(state.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower()
                 self._custom[guid] = (str(state.get("roleName") or change.name), tuple(blocks))
-            elif change.type == _APP_ROLE and (asked := self._asked.get(change.name)):
+            elif change.type == types.APP_ROLE_ASSIGNMENT and (asked := self._asked.get(change.name)):
                 self._ids.setdefault(("application", _known(state.get("appRoleId"))), asked)
         self._apis = {client_id: name for name, client_id in FIRST_PARTY.items()}
         for change, state in found:
-            if change.type == _APPLICATION and change.app and (client_id := _known(state.outputs.get("clientId"))):
+            if change.type == types.APPLICATION and change.app and (client_id := _known(state.outputs.get("clientId"))):
                 self._apis[client_id] = change.app
 
     def _declare(self, environment: Environment) -> None:
@@ -165,40 +148,40 @@ class _Names:
 
     def holdings(self, app: str, change: Change, state: Side) -> Iterator[Holding]:
         match change.type:
-            case t if t == _ASSIGNMENT:
+            case types.ROLE_ASSIGNMENT:
                 yield self._assignment(app, change, state)
-            case t if t == _PASSWORD:
+            case types.PASSWORD:
                 name = _known(state.get("displayName")) or change.name
                 yield Holding(
-                    app, "secret", change.name, name.removeprefix("entrant "), ends=_known(state.get("endDate"))
+                    app, "secret", change.name, name.removeprefix(SECRET_NAMES), ends=_known(state.get("endDate"))
                 )
-            case t if t == _CERTIFICATE:
+            case types.CERTIFICATE:
                 key = change.part
                 yield Holding(app, "certificate", key, key, ends=_known(state.get("endDate")))
-            case t if t in _FEDERATED:
+            case types.FEDERATED | types.FLEXIBLE:
                 subject = _known(state.get("subject")) or _known(state.get("claimsMatchingExpression"))
                 name = _known(state.get("displayName"))
                 detail = trust_words(_known(state.get("issuer")), subject)
                 yield Holding(app, "federated credential", name, name, detail=detail)
-            case t if t == _APP_ROLE:
+            case types.APP_ROLE_ASSIGNMENT:
                 api, value = self._application_permission(app, change, state)
                 yield of_permission(app, "consent", api, value, "application")
-            case t if t == _DELEGATED:
+            case types.DELEGATED_GRANT:
                 api = self._api(change, state)
                 for value in state.get("claimValues") or ():
                     yield of_permission(app, "consent", api, str(value), "delegated")
-            case t if t == _GROUP:
+            case types.GROUP_MEMBER:
                 group = _known(state.get("groupObjectId"))
                 yield Holding(app, "group", group.rsplit("/", 1)[-1], group.rsplit("/", 1)[-1])
-            case t if t == _DIRECTORY_ROLE:
+            case types.DIRECTORY_ROLE_ASSIGNMENT:
                 unit = _known(state.get("directoryScopeId")).removeprefix("/administrativeUnits/").strip("/")
                 yield of_directory_role(app, _known(state.get("roleId")), unit)
-            case t if t in (_APPLICATION, _PRINCIPAL):
+            case types.APPLICATION | types.PRINCIPAL:
                 known = app not in self._apps or says_owners(self._apps[app], change.type)
                 for owner in (state.inputs.get("owners") or ()) if known else ():
                     if owner != UNKNOWN:
                         yield Holding(app, "owner", str(owner).lower(), str(owner))
-                if change.type == _APPLICATION:
+                if change.type == types.APPLICATION:
                     yield from self._required(app, state)
 
     def _assignment(self, app: str, change: Change, state: Side) -> Holding:

@@ -16,6 +16,7 @@ from entrant.changes import IDENTITY, Change, Reading
 from entrant.config import Environment, Report
 from entrant.drift import manual_changes
 from entrant.drift.unmanaged import Unmanaged
+from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 from entrant.facts.scopes import is_guid
 from entrant.outputs import App
 from entrant.review import resources
@@ -215,10 +216,7 @@ def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:
     }
 
 
-_REGISTRATION: Final = (
-    "azuread:index/application:Application",
-    "azuread:index/servicePrincipal:ServicePrincipal",
-)
+_REGISTRATION: Final = (APPLICATION, PRINCIPAL)
 _PARTS: Final = {
     "RoleAssignment": "roles",
     "RoleDefinition": "role_definitions",
@@ -243,7 +241,7 @@ def _settings_of(change: Change) -> set[str]:
     """Which settings of its app a change is about: the first step of their paths."""
     if change.type in resources.CLIENTS:
         return {"preAuthorized", "knownClients"}
-    prefix = {_REGISTRATION[0]: "", _REGISTRATION[1]: "servicePrincipal."}.get(change.type)
+    prefix = {APPLICATION: "", PRINCIPAL: "servicePrincipal."}.get(change.type)
     if prefix is None:
         return set()
     return {prefix + first_step(difference.path) for difference in change.differences}

@@ -7,12 +7,13 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC
+from datetime import UTC, datetime, time
+from types import MappingProxyType
 from typing import Any, Literal
 
 from entrant.config import App, Environment, Federated, Permission
-from entrant.config.credentials import Secret
-from entrant.config.values import first_name
+from entrant.config.credentials import PRESETS, Secret
+from entrant.config.values import Model, first_name
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import Permission as Block
 from entrant.facts.roles import find_role
@@ -81,13 +82,21 @@ class Picture:
 
     registrations: Mapping[str, Registration] = field(default_factory=dict)
     holdings: Mapping[Identity, Holding] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the environment itself, its custom roles included, by path. Told by an environment only."""
 
     @classmethod
-    def of(cls, registrations: Iterable[Registration], holdings: Iterable[Holding]) -> "Picture":
+    def of(
+        cls,
+        registrations: Iterable[Registration],
+        holdings: Iterable[Holding],
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> "Picture":
         """A picture of these."""
         return cls(
             {registration.app: registration for registration in registrations},
             {holding.identity: holding for holding in holdings},
+            settings,
         )
 
 
@@ -99,28 +108,16 @@ def renamed(picture: Picture, names: Mapping[str, str]) -> Picture:
         api = names.get(held.scope, held.scope) if held.kind in ("permission", "consent") else held.scope
         key = f"{api}|{held.name}|{held.detail}".lower() if api != held.scope else held.key
         holdings.append(replace(held, app=names.get(held.app, held.app), scope=api, key=key))
-    return Picture.of(registrations, holdings)
+    return Picture.of(registrations, holdings, picture.settings)
 
 
-_REGISTRATION = (
-    "description",
-    "notes",
-    "sign_in_audience",
-    "logo",
-    "service_management_reference",
-    "group_claims",
-    "tags",
-    "web",
-    "spa",
-    "public_client",
-    "links",
-    "optional_claims",
-    "feature_tags",
-    "identifier_uris",
-    "app_roles",
-    "api",
-    "service_principal",
-)
+_TOLD_OTHERWISE = {
+    "display_name", "protect", "renamed_from", "allow_privileged", "reason",
+    "owners", "secret", "certificates", "federated", "permissions", "roles", "groups", "directory_roles",
+}  # fmt: skip
+"""Keys of an app that are no settings: what holdings tell, and what goes with other changes."""
+_MERGED = {"apps", "defaults", "extends", "on_remove", "protect", "role_definitions", "scopes", "subscription"}
+"""Keys of an environment that are no settings of its own: what apps are made of."""
 
 
 def of_environment(environment: Environment) -> Picture:
@@ -129,16 +126,43 @@ def of_environment(environment: Environment) -> Picture:
     return Picture.of(
         (_declared_registration(environment, name, app) for name, app in apps.items()),
         (holding for name, app in apps.items() for holding in _declared(environment, name, app)),
+        dict(flat(_shown(environment, *_MERGED) | {"role_definitions": _role_definitions(environment)})),
     )
 
 
+def _shown(model: Model, *but: str) -> dict[str, Any]:
+    """What a file says, in its words, but for some keys."""
+    return model.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=set(but))
+
+
+def _role_definitions(environment: Environment) -> dict[str, Any]:
+    """Custom roles by the first key they had, which their ids are made from."""
+    return {
+        first_name(key, definition.renamed_from): _shown(definition, "renamed_from") | {"name": definition.name or key}
+        for key, definition in environment.role_definitions.items()
+    }
+
+
 def _declared_registration(environment: Environment, name: str, app: App) -> Registration:
-    shown = app.model_dump(mode="json", exclude_defaults=True, include=set(_REGISTRATION))
+    kept = (app.on_remove or environment.on_remove) == "keep"
+    shown = _shown(app, *_TOLD_OTHERWISE) | {
+        "on_remove": "keep" if kept else None,
+        "roles": {
+            f"{grant.role.name} at {scope_words(grant.scope.id)}": _shown(
+                grant, "role", "scope", "condition", "condition_version"
+            )
+            for grant in app.roles
+        },
+        "federated": {
+            credential.key: _shown(credential, "name", "renamed_from", *PRESETS, "issuer", "subject", "claims")
+            for credential in app.federated
+        },
+    }
     return Registration(
         name,
         app.display_name or name,
         protected=environment.protect if app.protect is None else app.protect,
-        kept=(app.on_remove or environment.on_remove) == "keep",
+        kept=kept,
         adopts=app.adopt.application if app.adopt else "",
         settings=dict(flat(shown)),
     )
@@ -163,7 +187,7 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
     if app.secret:
         every, overlap = app.secret.every, app.secret.overlap
         generation = f", generation {app.secret.generation}" if app.secret.generation > 1 else ""
-        starts = "" if app.secret.starts == Secret().starts else f" from {app.secret.starts:%Y-%m-%d} on"
+        starts = "" if app.secret.starts == Secret().starts else f" from {_date(app.secret.starts)} on"
         rule = f"a new one every {_days(every)}{starts}, the one before valid {_days(overlap)} more{generation}"
         yield Holding(name, "secret", "calendar", "client secret", detail=rule)
     for key, certificate in app.certificates.items():
@@ -172,6 +196,11 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
         yield Holding(name, "certificate", first, key, ends=ends, detail=f"thumbprint {certificate.public.thumbprint}")
     for credential in app.federated:
         yield _federated(name, environment, credential)
+
+
+def _date(moment: datetime) -> str:
+    """A date; with the time, where that is not midnight."""
+    return f"{moment:%Y-%m-%d}" if moment.time() == time.min else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _days(span: Any) -> str:
@@ -241,7 +270,7 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _told_apart_by(items: list[Any]) -> str | None:
     """The property whose value every item of a list has for itself."""
-    for name in ("value", "name", "id"):
+    for name in ("value", "name", "id", "client"):
         values = [item.get(name) for item in items if isinstance(item, Mapping)]
         if len(set(map(str, values))) == len(items) and all(isinstance(value, str) for value in values):
             return name

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from entrant.facts.apis import GRAPH, graph_permissions
+from entrant.facts.pulumi_types import APPLICATION
 from entrant.policy import rules
-from entrant.policy.resources import APPLICATION, UNKNOWN, Resource, estates, things
+from entrant.policy.resources import UNKNOWN, Resource, estates, things
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
