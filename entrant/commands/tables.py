@@ -30,8 +30,12 @@ def only_grant(app: outputs.App, resource_type: str | None, option: str) -> str:
         and (resource_type is None or scope.resource_type.lower() == resource_type.lower())
     }
     if len(scopes) != 1:
-        found = ", ".join(scope.id for scope in scopes.values()) or "none"
+        kind = resource_type or "single resource"
+        found = ", ".join(scope.id for scope in scopes.values())
         raise ConfigurationError(
-            f"{app.name} has roles on {len(scopes)} such resources ({found})", next_step=f"say which with {option}"
+            f"{app.name} has roles on {len(scopes)} of {kind}: {found}"
+            if scopes
+            else f"{app.name} has no role on any {kind}",
+            next_step=f"say which with {option}",
         )
     return next(iter(scopes.values())).id
