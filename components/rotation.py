@@ -16,7 +16,7 @@ class Slot:
     starts: datetime
     ends: datetime
     successor: datetime
-    generation: int = 1
+    generation: int
 
     @property
     def name(self) -> str:

@@ -44,12 +44,15 @@ def test_a_generation_gives_every_due_slot_another_name() -> None:
     ] == ["2026-04-01-g2", "2026-01-01-g2"]
 
 
-def test_slots_within_a_day_have_different_names() -> None:
-    names = {
-        slots(START + timedelta(hours=6 * k), every=timedelta(hours=6), overlap=timedelta(0), starts=START)[0].name
-        for k in range(8)
-    }
-    assert len(names) == 8
+def test_a_slot_that_starts_within_a_day_has_its_time_in_its_name() -> None:
+    """Resources are named after slots: another name replaces a secret."""
+    for unit, expected in [
+        (timedelta(hours=6), ["2026-01-01", "2026-01-01t060000"]),
+        (timedelta(minutes=30), ["2026-01-01", "2026-01-01t003000"]),
+        (timedelta(seconds=1), ["2026-01-01", "2026-01-01t000001"]),
+    ]:
+        found = [slots(START + k * unit, every=unit, overlap=timedelta(0), starts=START)[0] for k in range(2)]
+        assert [slot.name for slot in found] == expected
 
 
 moments = st.datetimes(datetime(2001, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))
@@ -103,6 +106,14 @@ def names(secrets: Sequence[HandedOut]) -> list[str]:
 
 def test_the_first_up_makes_one_secret_even_inside_an_overlap() -> None:
     assert names(Calendar().due(START + 91 * DAY, ())) == ["2026-04-01"]
+
+
+def test_without_what_was_handed_out_the_slots_themselves_are_due() -> None:
+    found = due(START + 91 * DAY, every=90 * DAY, overlap=7 * DAY, starts=START)
+    assert [(each.name, each.issued, each.ends, each.successor, each.kept_until) for each in found] == [
+        ("2026-04-01", START + 90 * DAY, START + 187 * DAY, START + 180 * DAY, START + 187 * DAY),
+        ("2026-01-01", START, START + 97 * DAY, START + 90 * DAY, START + 97 * DAY),
+    ]
 
 
 def test_a_calendar_that_is_not_changed_goes_by_its_slots() -> None:

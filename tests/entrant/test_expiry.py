@@ -124,6 +124,21 @@ def test_a_federated_credential_never_ends() -> None:
     assert find({"kind": "federated", "name": "gh", "ends": None}, now=ENDS) == []
 
 
+def test_the_soonest_end_is_that_of_a_secret_or_a_certificate_after_the_moment() -> None:
+    read = outputs.parse(with_credentials(secret(), certificate("main", ENDS - DAY)), secrets=False)
+    assert expiry.soonest(read, after=ENDS - 2 * DAY) == (ENDS - DAY, 'certificate "main" of log-reader')
+    assert expiry.soonest(read, after=ENDS - DAY) == (ENDS, 'secret "entrant 2026-09-28" of log-reader')
+    assert expiry.soonest(read, after=ENDS) is None
+
+
+def test_a_secret_that_was_succeeded_ends_when_it_is_taken_away() -> None:
+    [ending] = find(secret(current=False, kept_until=text(ENDS - 3 * DAY)), now=ENDS - 5 * DAY)
+    assert ending.ends == ENDS - 3 * DAY
+    assert ending.next_step == "nothing; the next `pulumi up -s dev` takes it away after its end"
+    [ending] = find(secret(current=False, kept_until=text(ENDS - 3 * DAY)), now=ENDS - 3 * DAY)
+    assert ending.next_step == "the next `pulumi up -s dev` takes it away"
+
+
 @pytest.mark.parametrize("ends", [None, "soon", 3])
 def test_an_end_that_is_no_time_is_named(ends: Any) -> None:
     entry = secret() | {"ends": ends}
@@ -135,8 +150,12 @@ def test_an_end_that_is_no_time_is_named(ends: Any) -> None:
     ("before", "words"),
     [
         (5 * DAY, "in 5 days"),
+        (2 * DAY, "in 2 days"),
+        (2 * DAY - timedelta(seconds=1), "in 47 hours"),
         (DAY, "in 24 hours"),
+        (timedelta(hours=1), "in 1 hour"),
         (timedelta(minutes=5), "in less than an hour"),
+        (-timedelta(minutes=5), "less than an hour ago"),
         (-DAY * 3, "3 days ago"),
     ],
 )

@@ -51,6 +51,24 @@ def test_a_shell_reads_the_token_back(form: str, shell: str, show: str, secret: 
     assert done.stdout == secret
 
 
+def test_every_form_that_is_offered_is_printed() -> None:
+    asked = {"bazel", "github-env", "github-output"}  # these do more than print
+    assert all("aaa.bbb.ccc" in formats.render(TOKEN, form, environ={}) for form in formats.FORMS if form not in asked)
+    assert asked < set(formats.FORMS) and set(formats.SHELLS) < set(formats.FORMS)
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "unset ENTRANT_TOKEN"),
+        ("fish", "set -e ENTRANT_TOKEN"),
+        ("powershell", "Remove-Item Env:ENTRANT_TOKEN -ErrorAction SilentlyContinue"),
+    ],
+)
+def test_a_shell_forgets_the_token(shell: str, line: str) -> None:
+    assert formats.removal(shell, "ENTRANT_TOKEN") == line
+
+
 def test_powershell_quotes_as_its_single_quotes_need_it() -> None:
     token = dataclasses.replace(TOKEN, access_token="a'b$c")
     assert formats.render(token, "powershell", name="T") == "$env:T = 'a''b$c'"
@@ -121,8 +139,8 @@ def test_github_masks_the_token_before_it_is_anywhere(tmp_path: Path, form: str,
 def test_azure_devops_keeps_the_variable_secret_and_its_value_whole() -> None:
     start = "##vso[task.setvariable variable=T;issecret=true]"
     assert formats.render(TOKEN, "azure-devops", name="T") == start + "aaa.bbb.ccc"
-    odd = dataclasses.replace(TOKEN, access_token="a%b\nc")
-    assert formats.render(odd, "azure-devops", name="T") == start + "a%AZP25b%0Ac"
+    odd = dataclasses.replace(TOKEN, access_token="a%b\r\nc")
+    assert formats.render(odd, "azure-devops", name="T") == start + "a%AZP25b%0D%0Ac"
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_nothing_changed_concerns_nobody(there: Repository) -> None:
         ("entrant/config.py", []),
         ("entrant/facts/data/roles.json", ["alone", "dev", "prod"]),
         ("entrant/policy/rules.py", ["alone", "dev", "prod"]),
+        ("policy/__main__.py", ["alone", "dev", "prod"]),
         ("requirements.txt", ["alone", "dev", "prod"]),
         ("pulumi-plugins.sha256", ["alone", "dev", "prod"]),
         ("Pulumi.yaml", ["alone", "dev", "prod"]),
@@ -309,3 +310,19 @@ def test_no_name_of_a_file_reaches_a_pipeline_that_is_more_than_a_name(there: Re
     (there.root / "config" / f"x{name}#$(id).yaml").rename(there.root / "other.yaml")
     with pytest.raises(ConfigurationError, match="characters in its name that shells or CI systems take for more"):
         matrix.FORMATS[form](matrix.build(there.root))
+
+
+def test_a_job_that_does_nothing_is_there_only_when_no_stack_is_concerned() -> None:
+    one = matrix.Stack("dev", "config/dev.yaml", 1, ())
+    assert yaml.safe_load(matrix.gitlab(matrix.Matrix(None, 0, (one,), (), ()))) == {
+        "stages": ["stage-1"],
+        "stack:dev": {
+            "extends": ".entrant",
+            "stage": "stage-1",
+            "variables": {"STACK": "dev", "ENVIRONMENT_FILE": "config/dev.yaml"},
+        },
+    }
+    assert yaml.safe_load(matrix.gitlab(matrix.Matrix(None, 0, (), (), ()))) == {
+        "stages": ["stage-1"],
+        "nothing-changed": {"stage": "stage-1", "script": ["echo 'No environment changed.'"]},
+    }

@@ -1,5 +1,6 @@
 """Reading stack outputs: what fits the contract is read, what does not is named, and no secret is ever shown."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,64 @@ def test_an_app_is_read_with_its_secret_and_grants() -> None:
     app = outputs.parse(stack_outputs()).app("log-reader")
     assert (app.tenant_id, app.client_id, app.secret) == (TENANT, "c1", SECRET)
     assert app.grants == (entrant.Grant("Reader", "acdd72a7", "/subscriptions/x"),)
+
+
+def test_all_that_an_app_has_is_read() -> None:
+    entry = stack_outputs()["identities"]["log-reader"] | {
+        "grants": [
+            {"role": "Reader", "role_definition_id": "r1", "scope": "/s", "assignment_id": "a1", "conditional": True}
+        ],
+        "credentials": [{"kind": "secret", "name": "s"}],
+        "permissions": [{"api": "Microsoft Graph"}],
+        "owners": {"registration": ["u1"], "service_principal": []},
+        "groups": ["g1"],
+        "directory_roles": [{"role_id": "d1", "administrative_unit": None}],
+        "audience": "api://log-reader",
+    }
+    found = stack_outputs(cloud="china", log_reader_client_secret_previous="old", identities={"log-reader": entry})
+    expected = entrant.App(
+        name="log-reader",
+        tenant_id=TENANT,
+        client_id="c1",
+        cloud="china",
+        object_id="o1",
+        service_principal_id="s1",
+        display_name="Log reader",
+        secret=SECRET,
+        previous_secret="old",
+        grants=(entrant.Grant("Reader", "r1", "/s", "a1", True),),
+        credentials=({"kind": "secret", "name": "s"},),
+        permissions=({"api": "Microsoft Graph"},),
+        owners={"registration": ["u1"], "service_principal": []},
+        groups=["g1"],
+        directory_roles=[{"role_id": "d1", "administrative_unit": None}],
+        audiences={"log-reader": "api://log-reader"},
+    )
+    assert outputs.parse(found) == outputs.Outputs(TENANT, "china", {"log-reader": expected})
+    without = dataclasses.replace(expected, secret=None, previous_secret=None)
+    masked = found | {"log_reader_client_secret": "[secret]", "log_reader_client_secret_previous": "[secret]"}
+    assert outputs.parse(masked, secrets=False).app(None) == without
+
+
+def test_an_app_without_an_identifier_uri_is_asked_for_by_its_client_id() -> None:
+    assert outputs.parse(stack_outputs()).app(None).audiences == {"log-reader": "c1"}
+
+
+def test_which_app_is_asked_where_there_are_several() -> None:
+    entry = stack_outputs()["identities"]["log-reader"]
+    two = stack_outputs(log_writer_client_id="c2", identities={"log-reader": entry, "log-writer": entry})
+    with pytest.raises(entrant.ConfigurationError) as caught:
+        outputs.parse(two).app(None)
+    assert (str(caught.value), caught.value.next_step) == (
+        "which app? There are 2",
+        "name one of: log-reader, log-writer",
+    )
+    with pytest.raises(entrant.ConfigurationError) as caught:
+        outputs.parse(two).app("x")
+    assert caught.value.next_step == "name one of: log-reader, log-writer"
+    with pytest.raises(entrant.ConfigurationError) as caught:
+        outputs.parse(stack_outputs(identities={})).app(None)
+    assert (str(caught.value), caught.value.next_step) == ("which app? There are 0", "name one of: none")
 
 
 def test_the_app_may_be_left_out_where_there_is_one() -> None:
@@ -91,3 +150,45 @@ def test_variables_give_an_app_or_say_which_are_missing() -> None:
     assert (app.tenant_id, app.client_id, app.secret, app.cloud) == (TENANT, "c1", SECRET, "public")
     with pytest.raises(entrant.ConfigurationError, match=r"AZURE_TENANT_ID, AZURE_CLIENT_SECRET \(or"):
         entrant.from_environment({"AZURE_CLIENT_ID": "c1"})
+
+
+def test_variables_tell_the_cloud_and_each_kind_of_credential() -> None:
+    given = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "c1", "ENTRANT_CLOUD": "china"}
+    found = entrant.from_environment(given | {"AZURE_CLIENT_CERTIFICATE_PATH": "a.pem"})
+    assert found == entrant.App("c1", TENANT, "c1", "china", certificate="a.pem")
+    found = entrant.from_environment(given | {"AZURE_FEDERATED_TOKEN_FILE": "token"})
+    assert found == entrant.App("c1", TENANT, "c1", "china", assertion="token")
+    with pytest.raises(entrant.ConfigurationError) as caught:
+        entrant.from_environment({"AZURE_CLIENT_SECRET": SECRET, "AZURE_CLIENT_ID": ""})
+    assert (str(caught.value), caught.value.next_step) == (
+        "no credential: AZURE_TENANT_ID, AZURE_CLIENT_ID not set",
+        "set them, or name a stack with -s",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "next_step"),
+    [
+        ("x", "it is not JSON", "write it with `pulumi stack output --json --show-secrets`"),
+        ("[]", "it holds no JSON object", None),
+        ("{}", "the stack has no outputs", outputs.NO_OUTPUTS),
+        (
+            '{"contract": 2}',
+            "the outputs keep contract 2; this version reads contract 1",
+            "run `pulumi up` with this version of the project",
+        ),
+    ],
+)
+def test_a_text_that_is_no_outputs_is_refused_with_what_to_do(text: str, says: str, next_step: str | None) -> None:
+    with pytest.raises(entrant.ContractError) as caught:
+        outputs.from_text(text, "it")
+    assert (str(caught.value), caught.value.next_step) == (says, next_step)
+
+
+def test_masked_outputs_are_refused_with_how_to_write_them() -> None:
+    with pytest.raises(entrant.ContractError) as caught:
+        outputs.parse(stack_outputs(log_reader_client_secret_previous="[secret]"))
+    assert (str(caught.value), caught.value.next_step) == (
+        'the output "log_reader_client_secret_previous" is masked',
+        "write the outputs with `pulumi stack output --json --show-secrets`",
+    )

@@ -167,6 +167,37 @@ def test_a_rule_says_what_is_wrong(name: str) -> None:
         assert name in {rule.name for rule, message in rules.broken(thing) if message}, thing
 
 
+@pytest.mark.parametrize(
+    ("name", "thing", "says"),
+    [
+        ("client-secret", rules.Credentials(1), "it has a client secret"),
+        (
+            "avoidable-secret",
+            rules.Credentials(1, ("github",)),
+            "it has a client secret although it trusts tokens of another issuer (github)",
+        ),
+        (
+            "avoidable-secret",
+            rules.Credentials(1, ("github", "gitlab", "aks")),
+            "it has a client secret although it trusts tokens of another issuer (github and 2 more)",
+        ),
+        (
+            "secret-lifetime",
+            rules.Secret(timedelta(days=180, seconds=1)),
+            "a client secret lives 181 days; 180 are allowed",
+        ),
+        ("missing-owner", rules.Owners(0), "the registration has no owner"),
+        (
+            "multi-tenant",
+            rules.Audience("AzureADMultipleOrgs"),
+            "accounts of other tenants can sign in (AzureADMultipleOrgs)",
+        ),
+    ],
+)
+def test_a_rule_says_how_much_is_wrong(name: str, thing: rules.Thing, says: str) -> None:
+    assert RULES[name].check(thing) == says
+
+
 @pytest.mark.parametrize("name", FOUND_IN_FILES)
 def test_a_rule_finds_the_value_in_the_file(name: str, evaluate: Callable[[str], list[policy.Finding]]) -> None:
     text = "apps:\n  a:\n    " + CASES[name].app + "\n"
