@@ -25,8 +25,8 @@ _COMMAND = re.compile(
 )
 _JWT = re.compile(r"\beyJ[\w-]{8,}(\.[\w-]*)*")
 _PARAMETER = re.compile(
-    r"(?i)\b(sig|code|token|assertion|[a-z_]{0,40}secret|password|passwd|pwd|access_token|api-?key|(account|shared)[a-z]{0,12}key)"
-    r"=(?!\d+\b)[^&;\s\"'<>]+"
+    r"(?i)\b(sig|code(?!=\d+(?![\w~.+/%-]))|assertion|[a-z_]{0,40}(?:secret|token|signature)|password|passwd|pwd|api-?key"
+    r"|(?:account|shared)[a-z]{0,12}key)=[^&;\s\"'<>]+"
 )
 _USER = re.compile(
     r"(?i)([a-z][a-z0-9+.-]{0,30}://)([^\s/:@?#\"'<>]{0,200}:(?!\d+(/|$))[^\s\"'<>]{0,500}|[^\s/?#\"'<>]{1,500})@"

@@ -128,7 +128,7 @@ class Masker:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it is and as URLs, JSON, HTML, shells and base64 write it; of a JWT the signature alone, too."""
+    """A secret as it is and as URLs, JSON, HTML, shells, base64 and hexadecimal digits write it; of a JWT its signature, too."""
     yield secret
     yield from _rests(secret)
     for quoted in (urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret), urllib.parse.quote_plus(secret)):
@@ -139,8 +139,17 @@ def _forms(secret: str) -> Iterator[str]:
         yield written[1:-1].replace("/", "\\/")
         for characters in ("[<>&]", "[<>&'=+]"):  # Go's, and what .NET and others add
             yield re.sub(characters, lambda found: f"\\u{ord(found[0]):04x}", written[1:-1])
-    yield html.escape(secret)
+    yield json.dumps(json.dumps(secret)[1:-1])[1:-1]
+    yield repr(secret)[1:-1]
+    for quotes in (False, True):
+        yield html.escape(secret, quote=quotes)
+    yield html.escape(secret).replace("&#x27;", "&apos;")
+    for digits in (secret.encode().hex(), secret.encode().hex().upper()):
+        yield digits
+        yield from _rests(digits)
     yield secret.replace("'", "'\\''")
+    yield secret.replace("'", "''")
+    yield secret.replace("\\", "\\\\").replace("'", "\\'")
     yield shlex.quote(secret)[1:-1]
     signature = secret.rpartition(".")[2]
     if secret.count(".") == 2 and len(signature) >= 2 * _PIECE:

@@ -360,6 +360,22 @@ def test_a_secret_in_a_url_is_in_no_error_and_no_note() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "client_secret=12-abc~def",
+        "client_secret=123~abc",
+        "password=12345678",
+        "sas_token=abc",
+        "code=12-abc~def",
+        "id_token=0.abc",
+    ],
+)
+def test_a_secret_that_begins_with_a_number_is_masked_too(parameter: str) -> None:
+    name = parameter.partition("=")[0]
+    assert str(EntrantError(f"POST /x?{parameter}&y=1 failed")) == f"POST /x?{name}=***&y=1 failed"
+
+
 @pytest.mark.parametrize("form", ["text", "markdown", "json"])
 @pytest.mark.parametrize("command", ["review", "drift", "expiry", "check", "token"])
 def test_what_pulumi_says_of_its_backend_is_shown_without_the_password_and_without_a_command(
