@@ -44,7 +44,7 @@ def test_the_base_puts_one_name_into_site_packages_and_little_beside_it(base: En
         path.stem for path in base.site.iterdir()
     }
     megabytes = base.size() / MEGABYTE
-    assert megabytes < 60, f"the base takes {megabytes:.0f} MB"
+    assert megabytes < 40, f"the base takes {megabytes:.0f} MB"
 
 
 def test_the_base_tells_its_version_explains_an_error_and_imports_nothing(base: Environment, tmp_path: Path) -> None:

@@ -163,13 +163,20 @@ def test_every_command_works_in_a_project_of_ones_own(installed: Environment, tm
         entrant("drift", "-s", "dev", **settings)
         entrant("review", "-s", "dev", **settings)
 
-        file = root / "config/team.yaml"
-        file.write_text(file.read_text("utf-8").replace("missing-owner: off", "missing-owner: error"), "utf-8")
         pack = ["preview", "-s", "dev", "--policy-pack", "policy", "--non-interactive"]
         pulumi = str(bootstrap.find_pulumi().path)  # type: ignore[union-attr]
         path = f"{installed.python.parent}:{environ({})['PATH']}"
-        said = attempt([pulumi, *pack], cwd=root, **home | settings | {"PATH": path})
-        assert said.returncode != 0 and "missing-owner" in said.stdout + said.stderr
+        file = root / "config/team.yaml"
+        for level, stops in (
+            ("off", False),
+            ("error", True),
+        ):  # the pack's levels are those of the file that the settings name
+            file.write_text(
+                re.sub("missing-owner: [a-z]+", f"missing-owner: {level}", file.read_text("utf-8")), "utf-8"
+            )
+            judged = attempt([pulumi, *pack], cwd=root, **home | settings | {"PATH": path})
+            shown = judged.stdout + judged.stderr
+            assert (judged.returncode != 0, "missing-owner" in shown) == (stops, stops), shown
         assert job.url
     finally:
         entrant("rehearse", "dev", "--down")
