@@ -88,6 +88,7 @@ class Program:
         stack.prepare(self.rehearsal, self.env)
         providers.install(self.rehearsal, self.env, "auto")
         self.env["PATH"] = os.pathsep.join([*map(str, paths), self.env["PATH"]])
+        self.env.pop("PYTHONPATH", None)  # the checkout's, where `entrant test` runs the tests
 
     def pulumi(self, *arguments: str) -> str:
         """Run `pulumi`, which has to succeed; what it wrote on standard output."""

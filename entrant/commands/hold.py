@@ -29,7 +29,7 @@ def hold(command: list[str], stack: str, cwd: Path | None, settle: float) -> int
     python3 -m entrant hold -s dev -- pulumi up --yes --skip-preview -s dev
     """
     from entrant.pipeline import locks
-    from entrant.recovery import unfinished
+    from entrant.recovery import checkpoints, unfinished
     from entrant.tokens import runner
 
     if not command:
@@ -43,6 +43,9 @@ def hold(command: list[str], stack: str, cwd: Path | None, settle: float) -> int
         return True
 
     environ = engine.environment(os.environ)
+    backend = checkpoints.folder(cwd, environ)
+    for file in checkpoints.drop_broken_attributes(backend) if backend else ():
+        options.remark(f"removed {file.name}, which a killed run left unfinished and Pulumi does not need")
     with locks.hold(
         stack, locks.Job.here(*(code_host.pipeline() or ())), cwd=cwd, environ=environ, tell=options.remark
     ) as held:

@@ -12,6 +12,7 @@ import gzip
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,20 @@ def state_file(backend: Path, project: str, stack: str) -> Path | None:
 def broken_attributes(backend: Path) -> list[Path]:
     """Files `….attrs` that are no JSON, which stop Pulumi and which it does not need."""
     return [file for file in sorted((backend / ".pulumi").rglob("*.attrs")) if _json(file) is None]
+
+
+def drop_broken_attributes(backend: Path, *, settle: float = 1.0) -> list[Path]:
+    """Remove the files `….attrs` that a killed run left unfinished; which those were.
+
+    One that somebody is writing is whole within `settle` seconds.
+    """
+    broken = broken_attributes(backend)
+    if broken:
+        time.sleep(settle)
+        broken = [file for file in broken_attributes(backend) if file in broken]
+    for file in broken:
+        file.unlink(missing_ok=True)
+    return broken
 
 
 def unreadable(file: Path) -> str | None:

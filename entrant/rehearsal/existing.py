@@ -45,7 +45,7 @@ _OF_REGISTRATIONS = frozenset(
 
 
 _MARK = "entrant"
-"""The tag of whatever is declared here (`components.registration.MARK`), which what was made manually lacks."""
+"""What the tags of whatever is declared here begin with (`components.registration`), which what was made manually lacks."""
 
 
 def referred(environment: config.Environment) -> dict[str, list[str]]:
@@ -145,8 +145,9 @@ def _finish(azure: local_azure.LocalAzure, name: str, app: config.App) -> int:
         (path, registration["tags"]),
         *((f"/v1.0/servicePrincipals/{one['id']}", one["tags"]) for one in principals),
     ):
-        if _MARK in tags and _MARK not in (app.tags or ()):
-            azure.call("PATCH", where, {"tags": [tag for tag in tags if tag != _MARK]})
+        own = [tag for tag in tags if tag in (app.tags or ()) or tag.partition(":")[0] != _MARK]
+        if own != tags:
+            azure.call("PATCH", where, {"tags": own})
     if app.adopt.service_principal is None:
         for principal in principals:
             azure.call("DELETE", f"/v1.0/servicePrincipals/{principal['id']}")

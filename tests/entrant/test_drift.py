@@ -109,7 +109,7 @@ def do_by_hand(estate: Estate) -> None:
         "POST", f"{estate.application('log-reader')}/addPassword", {"passwordCredential": {"displayName": "`x` | @y"}}
     )
     uris = {"redirectUris": ["https://logs.example.com/cb", "https://evil.example.com/cb"]}
-    graph("PATCH", estate.application("log-reader"), {"web": uris, "notes": "manually"})
+    graph("PATCH", estate.application("log-reader"), {"web": uris, "notes": "by hand"})
     arm("DELETE", reader["grants"][0]["assignment_id"])
     estate.client.grant("b24988ac-6180-42a0-ab88-20f7382dd24c", GROUP, asker["service_principal_id"])
     estate.azure.admin("POST", "ensure", {"users": ["eve@example.com"]})
@@ -144,7 +144,7 @@ def drifted(estate: Estate) -> detect.Report:
 
 FOUND = {
     "log-reader: redirect URI https://evil.example.com/cb (web) was added manually": "undeclared",
-    'log-reader: notes was set to "manually" manually': "changed",
+    'log-reader: notes was set to "by hand" manually': "changed",
     "log-reader: role assignment Reader on law-drift is gone": "gone",
     "log-reader: owner eve@example.com (of the registration) was added manually": "undeclared",
     f"asker: role assignment Contributor on {GROUP} was added manually": "undeclared",

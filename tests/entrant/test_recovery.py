@@ -199,7 +199,7 @@ def test_what_went_and_what_was_being_deleted_is_taken_out_of_the_state(project:
     checkpoint(estate, state)
     looked = estate.entrant("recover", "--dry-run", "--settle", "0")
     assert looked.returncode == 7
-    assert "· was under way: deleting ApplicationFederatedIdentityCredential caller-github" in looked.stdout
+    assert "· was under way: deleting ApplicationFederatedIdentityCredential caller/github-" in looked.stdout
     assert "- take out of the state: Application reader, which is gone" in looked.stdout
     assert estate.entrant("recover", "--yes", "--settle", "0").returncode == 0
     estate.pulumi("up", "--yes", "--skip-preview")
