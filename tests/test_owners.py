@@ -123,6 +123,8 @@ def test_identities_that_plan_and_apply_make_one_plan_and_leave_owners_alone(sta
     stack.admin.graph("POST", f"/applications/{app['id']}/owners/$ref", reference)
     stack.up(applies, "{description: d}", "--refresh")
     assert stack.owners() == ({applies.object_id, stack.azure.object_id}, {applies.object_id})
+    gone = stack.run(applies, "destroy", "--yes", "--skip-preview")
+    assert gone.returncode == 0, gone.stdout
 
 
 ASKS = """\
