@@ -77,7 +77,10 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     root = Path.cwd() if root is None else root
     problems: list[Problem] = []
     file = environment_file(stack_or_path, root)
-    reader = _Reader(root, problems, _readable(root, file, named=str(stack_or_path).endswith((".yaml", ".yml"))))
+    text = str(stack_or_path)
+    # What `PULUMI_OPTION_CONFIG_FILE` leads to is named by whoever set it: a rehearsal's shell, of a file that may lie elsewhere.
+    named = text.endswith((".yaml", ".yml")) or _settings_elsewhere(text, os.environ) is not None
+    reader = _Reader(root, problems, _readable(root, file, named=named))
     tree = reader.tree(file)
     sound = _validate(tree, problems) if tree is not None else None
     ordered = sorted(set(problems))
@@ -115,11 +118,14 @@ def environment_file(stack_or_path: str | Path, root: Path, environ: Mapping[str
     if text.endswith((".yaml", ".yml")):
         return root / text
     text = text.rpartition("/")[2]
-    settings = root / f"Pulumi.{text}.yaml"
-    elsewhere = Path(environ.get("PULUMI_OPTION_CONFIG_FILE", ""))
-    if elsewhere.name == settings.name:
-        settings = elsewhere
+    settings = _settings_elsewhere(text, environ) or root / f"Pulumi.{text}.yaml"
     return root / (_set_file(settings) or f"config/{text}.yaml")
+
+
+def _settings_elsewhere(stack: str, environ: Mapping[str, str]) -> Path | None:
+    """The stack's settings where `PULUMI_OPTION_CONFIG_FILE` says; None where it says nothing of this stack."""
+    elsewhere = Path(environ.get("PULUMI_OPTION_CONFIG_FILE", ""))
+    return elsewhere if elsewhere.name == f"Pulumi.{stack.rpartition('/')[2]}.yaml" else None
 
 
 def _set_file(settings: Path) -> str | None:

@@ -119,3 +119,19 @@ def test_every_problem_of_every_file_is_listed_in_order(check: Check) -> None:
         ("config/dev.yaml", 2, 1),
         ("config/dev.yaml", 3, 8),
     ]
+
+
+def test_a_file_outside_is_read_where_the_users_own_settings_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the shell of a rehearsal of such a file; the settings of the project itself lead nowhere out of it."""
+    root, other = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (root, other):
+        folder.mkdir()
+    (other / "env.yaml").write_text("apps: {a: {}}\n")
+    text = f'config: {{"entrant:environment": {other / "env.yaml"}}}\n'
+    (root / "Pulumi.env.yaml").write_text(text)
+    assert "leads out of the project" in str(config.check("env", root=root).problems[0])
+    (tmp_path / "Pulumi.env.yaml").write_text(text)
+    monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(tmp_path / "Pulumi.env.yaml"))
+    assert config.check("env", root=root).environment is not None
