@@ -347,3 +347,15 @@ def test_a_rehearsal_goes_on_where_a_killed_one_stopped(project: Project) -> Non
     assert done.returncode == 0, done.stderr
     assert f"What the last run left: {len(before)} noted, 1 secret removed" in done.stdout + done.stderr
     assert estate.ids() == before and not (estate.rehearsal.folder / "at-work").exists()
+
+
+def test_attributes_that_a_killed_run_left_unfinished_are_removed_and_no_others(tmp_path: Path) -> None:
+    """Pulumi stops at them; `hold` takes them away before it reads the state."""
+    stacks = tmp_path / ".pulumi" / "stacks" / "entrant"
+    stacks.mkdir(parents=True)
+    (stacks / "dev.json").write_text("{}")
+    (stacks / "dev.json.attrs").write_text("")
+    (stacks / "prod.json.attrs").write_text("{}")
+    assert checkpoints.drop_broken_attributes(tmp_path, settle=0) == [stacks / "dev.json.attrs"]
+    assert sorted(file.name for file in stacks.iterdir()) == ["dev.json", "prod.json.attrs"]
+    assert checkpoints.drop_broken_attributes(tmp_path, settle=0) == []
