@@ -1,5 +1,6 @@
 """Runs a piece of a Pulumi program against mocks and keeps what it registered and returned."""
 
+import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
 ASSIGNMENT = "azure-native:authorization:RoleAssignment"
 DEFINITION = "azure-native:authorization:RoleDefinition"
 COMPONENT = "entrant:index:AppIdentity"
+_LOOP = asyncio.new_event_loop()
+"""`asyncio.run` of an earlier test leaves the thread without one."""
 
 
 @dataclass
@@ -129,6 +132,7 @@ def deploy(
     """
     deployment = Deployment()
     cloud = _Cloud(generation, preview, state or {})
+    asyncio.set_event_loop(_LOOP)
     pulumi.runtime.set_mocks(
         cloud, project="entrant", stack="dev", preview=preview, monitor=_Monitor(cloud, deployment)
     )
