@@ -175,7 +175,8 @@ class AppIdentity(pulumi.ComponentResource):
         """The other names that a part of the app has in the state."""
         taken = {f"{self.names[0]}/{other}" for other in (key, *others)}
         names = [f"{app}{join}{old}" for app in self.names for old in (key, *was) for join in "/-"]
-        if alike and all(isinstance(value, str) for value in alike.values()):  # outputs tell only later
+        # Without an id of the app, what is alike may be another app's. Outputs tell their values only later.
+        if self._ids and alike and all(isinstance(value, str) for value in alike.values()):
             names += [
                 name
                 for (of, name), outputs in self._state.resources.items()

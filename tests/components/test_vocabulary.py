@@ -458,3 +458,34 @@ def test_the_component_alone_takes_outputs_of_other_resources() -> None:
 
     assert deploy(program).one(ASSIGNMENT, "mine/reader").inputs["scope"] == RG
     assert isinstance(deploy(program, preview=True).one(ASSIGNMENT).inputs["scope"], Unknown)
+
+
+def test_a_new_app_takes_nothing_over_that_another_app_of_the_stack_has_alike(tmp_path: Path) -> None:
+    parts = """
+    secret: {every: 90d, overlap: 7d}
+    certificates: {batch: {path: batch.pem}}
+    federated:
+      - {github: {repository: contoso/obs, environment: prod}}
+      - {name: any, issuer: https://i.example.com, claims: "claims['sub'] matches 'x'"}
+    permissions:
+      - {api: Microsoft Graph, application: [User.Read.All], delegated: [User.Read], consent: true}
+    roles: [{role: Reader, scope: %s}]
+    groups: [%s]
+    directory_roles: [{role: Directory Readers}]
+""" % (RG, GUID.replace("a", "1"))  # noqa: UP031
+    (tmp_path / "batch.pem").write_text((ROOT / "examples" / "batch.pem").read_text())
+    first = f"apps:\n  first:\n    display_name: First{parts}"
+    before = up(tmp_path, first)
+    state = {
+        f"{resource.parent.rpartition('::')[0]}${resource.type}::{resource.name}": {
+            "type": resource.type,
+            "outputs": {**resource.inputs, "objectId": f"object of {resource.type}"},
+        }
+        for resource in before.resources
+    }
+    after = up(tmp_path, f"{first}  second:\n    display_name: Second{parts}", state=state)
+    second = [resource for resource in after.resources if resource.name.startswith("second")]
+    assert len(second) == len([resource for resource in before.resources if resource.name.startswith("first")]) > 10
+    for resource in second:
+        aliases = [*(alias.spec.name for alias in resource.request.aliases), *resource.request.aliasURNs]
+        assert not [alias for alias in aliases if "first" in alias], resource.name
