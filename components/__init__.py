@@ -8,7 +8,10 @@ from .api_clients import ApiClients, ApiClientsArgs
 from .app_identity import AppIdentity, assignment_name
 from .arguments import AppIdentityArgs, RoleAssignmentArgs, SecretArgs
 from .environment import declare, load, own_outputs, stack_outputs
+from .pending import wait_once
 from .rotation import Due, HandedOut, Slot, due, slots
+
+wait_once()
 
 __all__ = [
     "ApiClients",
