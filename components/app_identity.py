@@ -29,6 +29,7 @@ from entrant.facts.pulumi_types import (
 )
 from entrant.facts.scopes import parse_scope, role_definition_id
 
+from . import trusts
 from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
 from .registration import application_inputs, principal_inputs
 from .rotation import Due, HandedOut, due
@@ -113,10 +114,7 @@ class AppIdentity(pulumi.ComponentResource):
             )
             for key, certificate in args.get("certificates", {}).items()
         }
-        self.federated = {
-            key: self._federated_credential(name, key, credential, args["federated"])
-            for key, credential in args.get("federated", {}).items()
-        }
+        self.federated = self._federated(name, args.get("federated", {}))
         for key, permission in args.get("permissions", {}).items():
             self._consent(name, key, permission)
         self.role_assignments = {
@@ -174,7 +172,7 @@ class AppIdentity(pulumi.ComponentResource):
     ) -> list[str]:
         """The other names that a part of the app has in the state."""
         taken = {f"{self.names[0]}/{other}" for other in (key, *others)}
-        names = [f"{app}{join}{old}" for app in self.names for old in (key, *was) for join in "/-"]
+        names = self._names(key, tuple(was))
         # Without an id of the app, what is alike may be another app's. Outputs tell their values only later.
         if self._ids and alike and all(isinstance(value, str) for value in alike.values()):
             names += [
@@ -269,9 +267,22 @@ class AppIdentity(pulumi.ComponentResource):
             for secret in secrets
         )
 
+    def _federated(self, name: str, credentials: Mapping[str, FederatedArgs]) -> dict[str, FederatedCredential]:
+        """The federated credentials, in an order that Azure takes."""
+        names = {key: self._names(key, args.get("renamed_from", [])) for key, args in credentials.items()}
+        made: dict[str, FederatedCredential] = {}
+        for key, first in trusts.order(name, credentials, names, trusts.of_app(self._state, self._ids)).items():
+            made[key] = self._federated_credential(name, key, credentials, [made[other] for other in first])
+        return {key: made[key] for key in credentials}
+
+    def _names(self, key: str, was: Sequence[str]) -> list[str]:
+        """The names that a part of the app may have in the state, its own first."""
+        return [f"{app}{join}{old}" for app in self.names for old in (key, *was) for join in "/-"]
+
     def _federated_credential(
-        self, name: str, key: str, args: FederatedArgs, others: Collection[str]
+        self, name: str, key: str, credentials: Mapping[str, FederatedArgs], depends_on: Sequence[FederatedCredential]
     ) -> FederatedCredential:
+        args, others = credentials[key], credentials.keys()
         was = args.get("renamed_from", [])
         # Its name in Azure never changes, so one that is renamed keeps the first; what it trusts is unique in the app, so
         # one that is replaced goes before the next comes.
@@ -291,6 +302,7 @@ class AppIdentity(pulumi.ComponentResource):
                     others=others,
                     alike={"issuer": args["issuer"], "claimsMatchingExpression": args["claims"]},
                     was=was,
+                    depends_on=depends_on,
                     delete_before_replace=True,
                 ),
             )
@@ -308,6 +320,7 @@ class AppIdentity(pulumi.ComponentResource):
                 others=others,
                 alike={"issuer": args["issuer"], "subject": args["subject"]},
                 was=was,
+                depends_on=depends_on,
                 delete_before_replace=True,
             ),
         )
@@ -319,7 +332,7 @@ class AppIdentity(pulumi.ComponentResource):
         claims, or back, is made before the other goes, so it gets a name of its own and keeps that.
         """
         first = was[0] if was else key
-        names = [f"{app}{join}{old}" for app in self.names for old in (key, *was) for join in "/-"]
+        names = self._names(key, was)
         own, other = (FLEXIBLE, FEDERATED) if flexible else (FEDERATED, FLEXIBLE)
         apart = f"{first[:110]}-{'claims' if flexible else 'subject'}"
         held, going = (self._state.get(type_, names).get("displayName") for type_ in (own, other))

@@ -124,7 +124,9 @@ class Reading:
     @property
     def planned(self) -> tuple[Change, ...]:
         """What the operation would do to each resource, in a stable order."""
-        return tuple(self._planned[urn] for urn in sorted(self._planned))
+        found_again = {_named(change.urn, change.former) for change in self._planned.values() if change.former}
+        planned = (self._planned[urn] for urn in sorted(self._planned))
+        return tuple(change for change in planned if change.new is not None or change.urn not in found_again)
 
     @property
     def found(self) -> tuple[Change, ...]:
@@ -217,6 +219,11 @@ def _change(metadata: Mapping[str, Any], operation: str) -> Change:
         former=_former(metadata),
         imported=metadata["op"].startswith("import"),
     )
+
+
+def _named(urn: str, name: str) -> str:
+    """The URN of a resource under another name."""
+    return f"{urn.rpartition('::')[0]}::{name}"
 
 
 def _former(metadata: Mapping[str, Any]) -> str:

@@ -292,6 +292,15 @@ def test_what_azure_holds_unique_is_met_once(stack: Stack) -> None:
     named = f'{{name: main, issuer: "{GITHUB}", subject: "repo:contoso/obs:ref:refs/heads/main"}}'
     stack.up(FEDERATED.replace("CREDENTIAL", named))
     preset = FEDERATED.replace("CREDENTIAL", "{github: {repository: contoso/obs, branch: main}}")
+    code, review = stack.review(preset)
+    renamed = "github-repo-contoso-obs-ref-refs-heads-main"
+    trusted = "repo:contoso/obs:ref:refs/heads/main of token.actions.githubusercontent.com"
+    gap = f"{trusted} cannot sign in as it for some seconds: its federated credential main goes before {renamed} comes"
+    assert (code, [entry["text"] for entry in review["breaks"]]) == (0, [gap])
+    assert [(entry["change"], entry["name"], entry["detail"]) for entry in review["credentials"]] == [
+        ("changed", renamed, f"{trusted}; was called main")
+    ]
+    assert [(entry["operation"], entry["name"]) for entry in review["resources"]] == [("replace", f"ci/{renamed}")]
     assert stack.up(preset)["replaced"] == 1
     object_id = stack.outputs("ci")["object_id"]
     [there] = stack.client.graph("GET", f"/applications/{object_id}/federatedIdentityCredentials")["value"]
@@ -309,6 +318,44 @@ def test_what_azure_holds_unique_is_met_once(stack: Stack) -> None:
         assert "`adopt` names what this stack manages already, as ci" in said
         assert "write `renamed_from: ci` in place of `adopt`" in said
     assert stack.client.graph("GET", f"/applications/{object_id}")["displayName"] == "CI (ident)"
+
+
+def trusting(**subjects: str) -> str:
+    """An app with federated credentials by name, each with its subject."""
+    each = (
+        f"{{name: {name}, issuer: https://i.example.com, subject: {subject}}}" for name, subject in subjects.items()
+    )
+    return FEDERATED.replace("CREDENTIAL", ", ".join(each))
+
+
+def test_what_federated_credentials_trust_goes_from_one_to_another_in_an_order_that_azure_takes(stack: Stack) -> None:
+    """Along a row the last one goes first; what no order does is refused by the preview, with a way that one `up` can go."""
+
+    def there() -> dict[str, str]:
+        path = f"/applications/{stack.outputs('ci')['object_id']}/federatedIdentityCredentials"
+        return {each["name"]: each["subject"] for each in stack.client.graph("GET", path)["value"]}
+
+    stack.up(trusting(one="a", two="b", three="c"))
+    along = {"zero": "a", "one": "b", "two": "c", "three": "d"}
+    code, review = stack.review(trusting(**along))
+    assert code == 0
+    assert sorted(entry["text"].partition(" of ")[0] for entry in review["breaks"]) == ["a", "b", "c"]
+    assert stack.up(trusting(**along))["updated"] >= 3
+    assert there() == along
+    assert [credential["name"] for credential in stack.outputs("ci")["credentials"]] == list(along)
+    exchanged = along | {"one": "c", "two": "b"}
+    code, review = stack.review(trusting(**exchanged))
+    assert code != 0
+    assert "apps.ci.federated: one and two would trust what another federated credential" in review["errors"][0]
+    stack.write(trusting(**exchanged))
+    assert stack.run("up", "--yes", "--skip-preview")[0] != 0
+    assert there() == along
+    taken_over = {"one": "b", "two": "d", "zero": "a"}
+    code, review = stack.review(trusting(**taken_over))
+    assert code != 0 and "Give two another `name` in the same change." in review["errors"][0]
+    renamed = {"zero": "a", "first": "c", "second": "b", "last": "d"}
+    stack.up(trusting(**renamed))
+    assert there() == renamed
 
 
 MEETING = """\

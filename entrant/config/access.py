@@ -105,6 +105,12 @@ class RoleDefinition(Model):
     renamed_from: RenamedFrom = ()
     """The role's key before, or a list of all it had, the first one first. It stays here: the role's id is made from the first."""
 
+    def together(self) -> Iterator[Refused]:
+        """Nothing is given twice."""
+        for name in ("actions", "not_actions", "data_actions", "not_data_actions"):
+            yield from distinct(getattr(self, name), "this operation", name)
+        yield from distinct(self.assignable_scopes, "this scope", "assignable_scopes", by=lambda scope: scope.id)
+
     def guid(self, key: str) -> str:
         """Its GUID; `key` is the one it has now."""
         return custom_role_id(first_name(key, self.renamed_from), self.assignable_scopes[0])

@@ -68,7 +68,7 @@ class Secret(Model):
     def together(self) -> Iterator[Refused]:
         """The calendar has at most two valid secrets, which live as long as Microsoft Entra allows."""
         if not timedelta(hours=1) <= self.every:
-            yield Refused("a slot lasts at least 1h", "every")
+            yield Refused("expected 1h or more: the secret of a slot lasts as long as the slot", "every")
         elif self.overlap >= self.every:
             yield Refused("`overlap` must be shorter than `every`, so that never more than two are valid", "overlap")
         elif self.every + self.overlap > limits.SECRET_LIFETIME:

@@ -82,7 +82,7 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     named = text.endswith((".yaml", ".yml")) or _settings_elsewhere(text, os.environ) is not None
     reader = _Reader(root, problems, _readable(root, file, named=named))
     tree = reader.tree(file)
-    sound = _validate(tree, problems) if tree is not None else None
+    sound = _validate(tree, problems, all_read=reader.all_read) if tree is not None else None
     ordered = sorted(set(problems))
     if len(ordered) > MAX_PROBLEMS:
         more = f"{len(ordered) - MAX_PROBLEMS} further problems are not listed"
@@ -193,9 +193,11 @@ class _Reader:
         self.problems = problems
         self.files: list[str] = []
         self.referred: list[Path] = []
+        self.all_read = True
+        """Whether all files of the chain could be read; else the tree is what the nearer ones hold."""
 
     def tree(self, file: Path) -> Node | None:
-        """The merged tree, or None when a file of the chain cannot be read."""
+        """The merged tree, or None when the first file cannot be read."""
         shown = self._shown(file)
         if not os.path.isfile(file):
             of_stacks = file.parent == self.root / "config"
@@ -216,8 +218,11 @@ class _Reader:
             seen.append(_real(file))
             self.files.append(self._shown(file))
             node = read(file, self._shown(file), self.problems)
-            if node is None:
+            if node is None and not chain:
                 return None
+            if node is None:
+                self.all_read = False
+                break
             self.referred += _anchor_paths(node, file.parent)
             chain.append(node)
             following = self._extended(file, node, seen)
@@ -256,6 +261,7 @@ class _Reader:
         if message is None:
             return target
         self.problems.append(place.problem(message))
+        self.all_read = False
         return None
 
     def _settle(self, root: Node) -> Node | None:
@@ -273,6 +279,9 @@ class _Reader:
         values = 0
         for name, entry in apps.node.value.items():
             node = entry.node
+            if node.value is None and not self.all_read:
+                finished.value[name] = Entry(entry.key, Node(BROKEN, node.place))
+                continue
             if node.value is None:
                 message = (
                     f"apps.{shorten(name)}: nothing stands here, nor anything it removes; write {{}} for all defaults"
@@ -306,7 +315,9 @@ class _Reader:
         kept: dict[str, Entry] = {}
         for key, entry in node.value.items():
             below = entry.node
-            if below.value is None:
+            if below.value is None and not self.all_read:
+                kept[key] = Entry(entry.key, _or_broken(below))
+            elif below.value is None:
                 where = _breadcrumb((*path, key))
                 message = f"{where}nothing stands here, nor anything it removes; give it a value or take the line out"
                 self.problems.append(entry.key.problem(message))
@@ -354,14 +365,15 @@ def merge(base: Node, near: Node) -> Node:
     return merged
 
 
-def _validate(tree: Node, problems: list[Problem]) -> Environment | None:
+def _validate(tree: Node, problems: list[Problem], *, all_read: bool) -> Environment | None:
     """The environment, with `BROKEN` in the place of what is wrong; adds every problem of its values.
 
     What is wrong is reported and taken out, and the rest read again, until nothing is wrong by itself or with what stands beside
-    it; what takes more of the file to see is checked then. None when nothing can be made of it.
+    it; what takes more of the file to see is checked then. None when nothing can be made of it, or a file that it extends could
+    not be read: then only what is wrong whatever that file holds is reported.
     """
     data = tree.plain()
-    known = Known.of(data)
+    known = Known.of(data, all_read=all_read)
     seen: set[tuple[Place, str]] = set()
 
     def report(place: Place, path: tuple[Any, ...], message: str, severity: Severity = "error") -> None:
@@ -378,18 +390,28 @@ def _validate(tree: Node, problems: list[Problem]) -> Environment | None:
         except ValidationError as error:
             news = False
             for fault in error.errors(include_url=False):
-                if not (fault["type"] == "too_short" and problems):  # what was there is itself wrong, and said so
+                # Of what is too short, what was there is itself wrong, and said so.
+                if not (fault["type"] == "too_short" and problems) and (all_read or _wrong_anyhow(tree, fault)):
                     report(*_located(tree, fault))
                 news |= _break(data, fault)
             if not news:
                 return None
     else:
         return None
+    if not all_read:
+        return None
     for finding in findings(environment, tuple(known.apps)):
         place, path = _at(tree, finding.path)
         first = f"; the first is at {_at(tree, finding.first)[0]}" if finding.first else ""
         report(place, path, finding.message + first, finding.severity)
     return environment
+
+
+def _wrong_anyhow(tree: Node, fault: Mapping[str, Any]) -> bool:
+    """Whether a fault stays, whatever is merged in from a file that was not read: mappings may be completed from there."""
+    if fault["type"] == "missing":
+        return False
+    return fault["type"] == "extra_forbidden" or type(tree.walk(fault["loc"])[0].value) is not dict
 
 
 def _break(data: dict[str, Any], fault: Mapping[str, Any]) -> bool:

@@ -265,6 +265,11 @@ class OptionalClaims(Model):
     saml2_token: tuple[OptionalClaim, ...] = ()
     """To SAML tokens."""
 
+    def together(self) -> Iterator[Refused]:
+        """A token has each claim once."""
+        for name in ("access_token", "id_token", "saml2_token"):
+            yield from distinct(getattr(self, name), "this claim", name, by=lambda claim: claim.name)
+
 
 class FeatureTags(Model):
     """Tags with a meaning for Microsoft Entra."""

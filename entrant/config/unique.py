@@ -5,6 +5,7 @@ Sources: Microsoft Graph reference, `application` (`identifierUris`, `appRoles`,
 provider (`prevent_duplicate_names`, ids and values of app roles and scopes).
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from .broken import BROKEN, attempt, intact
 from .credentials import Certificate, Federated
 from .models import App, Environment
 from .problems import Finding, Problem, shorten
-from .values import KEY, first_name
+from .values import KEY, NAME, first_name
 
 if TYPE_CHECKING:
     from .loader import Report
@@ -45,7 +46,9 @@ class Held:
 def within(environment: Environment) -> Iterator[Finding]:
     """What is there twice in an environment."""
     seen: dict[tuple[str, ...], list[Held]] = {}
-    for held in (*in_apps(environment), *in_tenant(environment), *_names(environment)):
+    yield from _renamed(environment)
+    yield from _alike(environment)
+    for held in (*in_apps(environment), *in_tenant(environment)):
         others = seen.setdefault(held.key, [])
         first = next((other for other in others if held.meets(other)), None)
         if first is not None:
@@ -74,29 +77,60 @@ def in_tenant(environment: Environment) -> Iterator[Held]:
         yield from attempt(_role_definition(key, definition))
 
 
-def _names(environment: Environment) -> Iterator[Held]:
-    """The keys of what can be renamed, and those that it had: each stands for one thing."""
-    yield from attempt(_named(("apps",), environment.apps))
-    yield from attempt(_named(("role_definitions",), environment.role_definitions))
+def _renamed(environment: Environment) -> Iterator[Finding]:
+    """What `renamed_from` says of names that are in use: each stands for one thing."""
+    yield from attempt(_former(("apps",), environment.apps))
+    yield from attempt(_former(("role_definitions",), environment.role_definitions))
     for name, app in intact(environment.apps):
         at = ("apps", name)
-        for path, entries in ((("certificates",), app.certificates), (("app_roles",), app.app_roles)):
-            yield from attempt(_named((*at, *path), entries))
-        if app.api is not None and app.api is not BROKEN:
-            yield from attempt(_named((*at, "api", "scopes"), app.api.scopes))
-        yield from attempt(_named((*at, "federated"), app.federated))
+        scopes = app.api.scopes if app.api is not None and app.api is not BROKEN else {}
+        kinds: tuple[tuple[tuple[str, ...], Any], ...] = (
+            (("certificates",), app.certificates),
+            (("app_roles",), app.app_roles),
+            (("api", "scopes"), scopes),
+            (("federated",), app.federated),
+        )
+        for path, entries in kinds:
+            yield from attempt(_former((*at, *path), entries))
 
 
-def _named(path: tuple[Any, ...], entries: Any) -> Iterator[Held]:
-    remedy = "what was renamed has its new name alone"
-    for step, entry in intact(entries):
-        key = entry.key if isinstance(entry, Federated) else step
-        at, holder = (*path, step), f"{'.'.join(map(str, path))}.{step}"
-        if not isinstance(entry, Federated):  # names of these are compared as Azure has them
-            yield Held((*map(str, path), key), holder, (*at, KEY), f'the name "{shorten(key)}"', remedy)
-        for old in entry.renamed_from if entry.renamed_from is not BROKEN else ():
-            if old != key:
-                yield Held((*map(str, path), old), holder, (*at, "renamed_from"), f'the name "{shorten(old)}"', remedy)
+def _alike(environment: Environment) -> Iterator[Finding]:
+    """Display names that differ in case or spaces alone: Azure takes both."""
+    seen: dict[str, tuple[str, tuple[Any, ...]]] = {}
+    for name, app in intact(environment.apps):
+        if app.display_name is BROKEN or not re.fullmatch(NAME, name):
+            continue
+        shown = name if app.display_name is None else app.display_name
+        path = ("apps", name, KEY) if app.display_name is None else ("apps", name, "display_name")
+        first, at = seen.setdefault(" ".join(shown.split()).casefold(), (shown, path))
+        if first != shown:
+            message = (
+                f'"{shorten(first)}", the display name of apps.{at[1]}, differs from this one in case or spaces alone'
+            )
+            yield Finding(path, f"{message}: nobody tells the two apart; give one of them another", "warning", first=at)
+
+
+def _former(path: tuple[Any, ...], entries: Any) -> Iterator[Finding]:
+    within = ".".join(map(str, path))
+    named = {entry.key if isinstance(entry, Federated) else step: step for step, entry in intact(entries)}
+    had: dict[str, Any] = {}
+    for key, step in named.items():
+        former = entries[step].renamed_from
+        for old in former if former is not BROKEN else ():
+            at, first = (*path, step, "renamed_from"), had.setdefault(old, step)
+            if old == key:
+                yield Finding(
+                    at, f'"{shorten(old)}" is the name that it has now; give the one before, or take this out'
+                )
+            elif isinstance(entries[step], Federated) and old == former[0]:
+                continue  # its name in Azure, which is compared as such
+            elif old in named:
+                other = f"{within}[{named[old]}]" if isinstance(named[old], int) else f"{within}.{named[old]}"
+                message = f'"{shorten(old)}" is still there, as {other}, so this one was not renamed from it'
+                yield Finding(at, f"{message}; take one of the two out")
+            elif first != step:
+                message = f'{within}.{first} was renamed from "{shorten(old)}" already, and one thing becomes one'
+                yield Finding(at, f"{message}; take one of the two out", first=(*path, first, "renamed_from"))
 
 
 def _redirect_uris(name: str, app: App) -> Iterator[Held]:
@@ -153,7 +187,7 @@ def _display_name(name: str, app: App, environment: Environment) -> Iterator[Hel
         f'the display name "{shorten(shown)}"',
         "`up` refuses a second app of one name, give this one another",
     )
-    yield Held(("display name", f"{shown}"), f"apps.{name}", path, what, remedy, exists=app.adopt is not None)
+    yield Held(("display name", shown), f"apps.{name}", path, what, remedy, exists=app.adopt is not None)
 
 
 def _identifier_uris(name: str, app: App, environment: Environment) -> Iterator[Held]:

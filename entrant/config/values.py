@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -62,9 +62,19 @@ class Model(BaseModel):
     @model_validator(mode="after")
     def _together(self) -> Self:
         refused = [each for each in attempt(self.together()) if not _leads_to_broken(self, each.path)]
+        refused += self._twice({each.path for each in refused})
         if refused:
             raise _invalid((tuple(step for step in each.path if step is not KEY), each) for each in refused)
         return self
+
+    def _twice(self, told: Collection[tuple[Any, ...]]) -> Iterator[Refused]:
+        """Texts that a list has twice, but for what has been told."""
+        for name in sorted(self.model_fields_set):
+            values, first = getattr(self, name), dict[str, int]()
+            for index, value in enumerate(values if isinstance(values, tuple) else ()):
+                if isinstance(value, str) and first.setdefault(value, index) != index and (name, index) not in told:
+                    message = f'"{shorten(value)}" is there twice; entry {first[value]} is the same, keep one'
+                    yield Refused(message, name, index)
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -182,27 +192,29 @@ class Known:
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Custom roles by key and by name in lower case."""
     apps: tuple[str, ...] = ()
+    all_read: bool = True
+    """Whether every file was read; else a name that is not known here may be of one that was not, and is `BROKEN`."""
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> "Known":
+    def of(cls, data: Mapping[str, Any], *, all_read: bool = True) -> "Known":
         """Read from a file's plain data, without a word about what is wrong."""
         subscription = data.get("subscription")
         sound = subscription is None or (isinstance(subscription, str) and is_guid(subscription))
-        known = cls(subscription=subscription if sound else BROKEN)
+        known = cls(subscription=subscription if sound and (subscription or all_read) else BROKEN, all_read=all_read)
         scopes: dict[str, Scope] = {}
         for key, value in _mapping(data.get("scopes")).items():
             try:
                 scopes[key] = scope_of(value, known, names=False)
             except Refused:
                 scopes[key] = BROKEN
-        known = cls(scopes, known.subscription)
+        known = cls(scopes, known.subscription, all_read=all_read)
         roles: dict[str, Role] = {}
         for key, value in _mapping(data.get("role_definitions")).items():
             role = _declared(key, _mapping(value), known)
             name = _mapping(value).get("name")
             for alias in {key, name, role.guid if role is not BROKEN else key} if isinstance(name, str) else {key}:
                 roles[alias.lower()] = role
-        return cls(scopes, known.subscription, roles, tuple(_mapping(data.get("apps"))))
+        return cls(scopes, known.subscription, roles, tuple(_mapping(data.get("apps"))), all_read)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -326,6 +338,8 @@ def scope_of(value: Any, known: Known, *, names: bool = True) -> Scope:
     if value.startswith("/") or not names:
         return _scope_of_id(value)
     if value not in known.scopes:
+        if not known.all_read:
+            return cast(Scope, BROKEN)
         there = shorten(", ".join(sorted(known.scopes)) or "none", 120)
         hint = did_you_mean(value, known.scopes) or f" (named there: {there}); a full id starts with /"
         raise Refused(f'no scope is called "{shorten(value)}" under `scopes`{hint}')
@@ -391,6 +405,8 @@ def parse_role(value: Any, known: Known | None = None) -> Role:
     if text.startswith("/"):
         form = "/subscriptions/<guid>/providers/Microsoft.Authorization/roleDefinitions/<guid>"
         raise Refused(f"this is not the id of a role definition; expected {form}")
+    if known is not None and not known.all_read:
+        return cast(Role, BROKEN)
     hint = did_you_mean(text, (*declared, *(role.name for role in builtin_roles())))
     more = "; a custom role is declared under `role_definitions` or given by its GUID"
     raise Refused(f'no role is called "{shorten(text)}"{hint or more}')
@@ -419,6 +435,8 @@ def parse_reference(value: Any, known: Known) -> Reference:
         return Reference(client_id=text.lower())
     if text in known.apps:
         return Reference(app=text)
+    if not known.all_read:
+        return cast(Reference, BROKEN)
     hint = did_you_mean(text, known.apps) or "; other registrations are given by their client id, a GUID"
     raise Refused(f'no app of this environment is called "{shorten(text)}"{hint}')
 
@@ -434,6 +452,8 @@ def parse_owner(value: Any, known: Known) -> Owner:
         return Owner("deployer", text)
     if text in known.apps:
         return Owner("app", text)
+    if not known.all_read:
+        return cast(Owner, BROKEN)
     forms = "an owner is an object id, an app of this environment, a user principal name, or `deployer`"
     hint = did_you_mean(text, (*known.apps, "deployer")) or f"; {forms}"
     raise Refused(f'"{shorten(text)}" is not a known owner{hint}')
@@ -451,6 +471,8 @@ def parse_api(value: Any, known: Known) -> Api:
         return Api(name, client_id=text.lower())
     if text in known.apps:
         return Api(text, app=text)
+    if not known.all_read:
+        return cast(Api, BROKEN)
     hint = did_you_mean(text, (*apis.FIRST_PARTY, *known.apps))
     raise Refused(f'no API is called "{shorten(text)}"{hint or "; give the client id of any other API, a GUID"}')
 

@@ -136,7 +136,13 @@ class Comparison:
             assert held is not None
             if held.kind in CREDENTIALS and held.app in self.after.registrations:
                 seen.add(held.identity)
-                yield self._credential(old, new, again=held.kind == "secret" and held.key in replaced)
+                if new is None and _same_but_for_its_name(held, self.after):
+                    continue  # told with its new name
+                earlier = _same_but_for_its_name(held, self.before) if old is None else None
+                if earlier is not None and earlier.identity not in self.after.holdings:
+                    yield _changed(held, "changed", f"{held.detail}; was called {earlier.name}")
+                else:
+                    yield self._credential(old, new, again=held.kind == "secret" and held.key in replaced)
         for identity, held in sorted(self.after.holdings.items()):
             if held.kind not in CREDENTIALS or identity in seen:
                 continue
@@ -147,7 +153,7 @@ class Comparison:
 
     def _next(self, held: Holding) -> str:
         """What comes after a credential that ends soon."""
-        later = [other for other in self._of_kind(self.after, held) if other.ends > held.ends]
+        later = [other for other in _of_kind(self.after, held) if other.ends > held.ends]
         if later:
             return f"{later[-1].name} is there already"
         app = self.environment.apps.get(held.app) if self.environment else None
@@ -162,7 +168,7 @@ class Comparison:
             was = f"was {old.detail}" if old.detail != new.detail else f"ended {old.ends[:10]} before"
             return _changed(new, "changed", f"{new.detail}; {was}" if new.detail else was)
         if new:
-            earlier = self._of_kind(self.before, new)
+            earlier = _of_kind(self.before, new)
             if new.kind != "secret" or not new.ends or not earlier:
                 return _changed(new, "created", new.detail)
             staying = [held for held in earlier if held.identity in self.after.holdings]
@@ -186,11 +192,6 @@ class Comparison:
     def _kept_until(self, app: str, name: str, ends: str) -> str:
         """Until when a secret stays, by its name without the mark."""
         return self.kept_until.get((app, f"{SECRET_NAMES}{name}"), ends)
-
-    def _of_kind(self, picture: Picture, like: Holding) -> list[Holding]:
-        """The app's credentials of a kind, the one that ends first first."""
-        alike = [held for held in picture.holdings.values() if (held.app, held.kind) == (like.app, like.kind)]
-        return sorted(alike, key=lambda held: (held.ends, held.key))
 
     def settings(self, touched: Mapping[str | None, AbstractSet[str]] | None) -> Iterator[SettingChange]:
         """Other settings of apps that stay; with `touched`, only the settings that a preview changes: first steps by app."""
@@ -233,14 +234,32 @@ class Comparison:
                 if later(stays, self.now):
                     when = f"it ends on {ends[:10]}" if stays == ends else f"its overlap ends on {stays[:10]}"
                     said = f"its client secret {name} is taken away before {when}: who still uses it cannot sign in"
-            elif what == "ApplicationCertificate":
-                if change.old is None or later(str(change.old.get("endDate")), self.now):
-                    said = f"its certificate {name} is taken away: who still uses it cannot sign in"
-            elif what.endswith("FederatedIdentityCredential"):
-                said = f"its federated credential {name} is taken away: whoever it trusted cannot sign in as it"
+            elif what == "ApplicationCertificate" and (
+                change.old is None or later(str(change.old.get("endDate")), self.now)
+            ):
+                said = f"its certificate {name} is taken away: who still uses it cannot sign in"
             if said:
                 yield Breakage(app=change.app, text=said)
+        yield from self._trusts()
         yield from self._addresses(edited)
+
+    def _trusts(self) -> Iterator[Breakage]:
+        """Whom federated credentials no longer trust, and whom they do not trust for a moment: no trust is there twice, so the
+        credential that has it goes, or gets another, before the next one comes.
+        """
+        for old, new in differing(self.before, self.after):
+            if old is None or old.kind != "federated credential" or (new and new.detail == old.detail):
+                continue
+            if old.app not in self.after.registrations or old.app in self.gone:
+                continue
+            what = f"its federated credential {old.name}"
+            if heir := _same_but_for_its_name(old, self.after):
+                text = f"{old.detail} cannot sign in as it for some seconds: {what} goes before {heir.name} comes"
+            elif new:
+                text = f"{what} trusts another: {old.detail} cannot sign in as it any more"
+            else:
+                text = f"{what} is taken away: {old.detail} cannot sign in as it any more"
+            yield Breakage(app=old.app, text=text)
 
     def _client_ids(self, missing: Mapping[str, str]) -> Iterator[Breakage]:
         """Client ids that stop working, and apps that Pulumi will refuse to delete."""
@@ -310,17 +329,27 @@ class Comparison:
                 self.gone.add(app)
                 yield Breakage(app=app, text=text)
         for before, now in differing(self.before, self.after):
-            if before is None or before.kind not in CREDENTIALS or before.app not in after or before.app in self.gone:
+            if now is not None or before is None or before.kind not in ("secret", "certificate"):
                 continue
-            named = "client secret" if before.kind == "secret" else f"{before.kind} {before.name}"
-            if now is None:
-                if not before.ends or later(before.ends, self.now):
-                    yield Breakage(app=before.app, text=f"its {named} is taken away: who still uses it cannot sign in")
-            elif before.kind == "federated credential":
-                yield Breakage(
-                    app=before.app, text=f"its {named} trusts another: {before.detail} cannot sign in as it any more"
-                )
+            if before.app not in after or before.app in self.gone or _same_but_for_its_name(before, self.after):
+                continue
+            named = "client secret" if before.kind == "secret" else f"certificate {before.name}"
+            if not before.ends or later(before.ends, self.now):
+                yield Breakage(app=before.app, text=f"its {named} is taken away: who still uses it cannot sign in")
+        yield from self._trusts()
         yield from self._addresses(None)
+
+
+def _same_but_for_its_name(held: Holding, picture: Picture) -> Holding | None:
+    """The credential of a picture that proves the same as one of the other, which Azure takes once: a trust, a key pair."""
+    alike = _of_kind(picture, held) if held.detail and held.kind != "secret" else []
+    return next((other for other in alike if other.detail == held.detail), None)
+
+
+def _of_kind(picture: Picture, like: Holding) -> list[Holding]:
+    """The app's credentials of a kind, the one that ends first first."""
+    alike = [held for held in picture.holdings.values() if (held.app, held.kind) == (like.app, like.kind)]
+    return sorted(alike, key=lambda held: (held.ends, held.key))
 
 
 def first_step(path: str) -> str:

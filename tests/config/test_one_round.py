@@ -163,3 +163,42 @@ def test_what_stands_under_a_wrong_name_is_checked_all_the_same(check: Check) ->
 )
 def test_nothing_is_concluded_from_what_is_wrong(check: Check, environment: str, absent: str) -> None:
     assert absent not in said(check, yaml.safe_load(environment))
+
+
+@pytest.mark.parametrize(
+    ("extends", "told"),
+    [
+        ("base.yaml", ["config/base.yaml:2:1: error: not valid YAML"]),
+        ("bsae.yaml", ['config/dev.yaml:1:10: error: extends: there is no file "bsae.yaml"']),
+    ],
+)
+def test_a_file_that_cannot_be_read_hides_no_error_of_one_that_extends_it(
+    check: Check, extends: str, told: list[str]
+) -> None:
+    """Of the nearer file, what is wrong whatever the other one holds: names and keys may be there."""
+    text = f"""\
+extends: {extends}
+scopes: {{own: /subscriptions/x}}
+role_definitions: {{asker: {{description: d}}}}
+apps:
+  shared: {{logo: null, display_nam: x}}
+  gone: null
+  a:
+    secret: {{overlap: 1}}
+    web: {{redirect_uris: [ftp://x, https://a.example.com, https://a.example.com]}}
+    owners: [other]
+    permissions: [{{api: other, application: [Read]}}]
+    roles: [{{role: asker, scope: logs}}, {{role: theirs, scope: logs}}, {{scope: {{resource_group: rg}}, role: Reader}}]
+    allow_privileged: true
+"""
+    said = [str(problem) for problem in check(text, base="apps: {}\n]\n").problems]
+    assert [line[: len(start)] for line, start in zip(said, told, strict=False)] == told
+    rest = [line.removeprefix("config/dev.yaml:").partition(";")[0] for line in said[len(told) :]]
+    assert rest == [
+        '2:15: error: scopes.own: "x" is not a subscription GUID',
+        '5:24: error: apps.shared: unknown key "display_nam"',
+        "8:23: error: apps.a.secret.overlap: expected text",
+        "9:27: error: apps.a.web.redirect_uris[0]: expected a URL that starts with https:// or http:// or ms-appx-web:// or brk-multihub://",
+        '9:36: error: apps.a.web.redirect_uris[1]: a redirect URI without a path ends with a slash: write "https://a.example.com/"',
+        '9:59: error: apps.a.web.redirect_uris[2]: a redirect URI without a path ends with a slash: write "https://a.example.com/"',
+    ]

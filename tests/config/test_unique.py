@@ -92,7 +92,6 @@ def test_an_app_does_not_have_twice_what_it_holds_once(check: Check, app: str, w
 @pytest.mark.parametrize(
     "apps",
     [
-        "a: {display_name: Same}\n  b: {display_name: SAME}",
         f"a: {{display_name: S, adopt: {{application: {ID}}}}}\n  b: {{display_name: S, adopt: {{application: {ID[:-1]}2}}}}",
         "a: {federated: [{github: {repository: a/b, branch: m}}]}\n  b: {federated: [{github: {repository: a/b, branch: m}}]}",
         "a: {web: {redirect_uris: [https://x.example.com/cb]}}\n  b: {spa: {redirect_uris: [https://x.example.com/cb]}}",

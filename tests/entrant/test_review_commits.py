@@ -162,6 +162,26 @@ def test_another_trust_of_a_federated_credential_breaks_whom_it_trusted(compare:
     assert made.credentials[0].detail == "b of ci.example.com; was a of ci.example.com"
 
 
+def test_a_credential_under_another_name_breaks_nobody_for_long(compare: Compare) -> None:
+    """A trust is there once in an app, so it is missing for a moment; a key pair is under any name the same."""
+    pem = Path(__file__).resolve().parents[2] / "examples" / "batch.pem"
+    before = READS + f"    certificates: {{batch: {{path: {pem}}}}}\n"
+    before += "    federated: [{name: ci-system, issuer: https://ci.example.com, subject: a}]\n"
+    made = compare(before, before.replace("batch:", "nightly:").replace("ci-system", "builds"))
+    assert [entry.text for entry in made.breaks] == [
+        "a of ci.example.com cannot sign in as it for some seconds: its federated credential ci-system goes before builds comes"
+    ]
+    assert [(entry.kind, entry.change, entry.name, entry.detail.partition("; ")[2]) for entry in made.credentials] == [
+        ("certificate", "changed", "nightly", "was called batch"),
+        ("federated credential", "changed", "builds", "was called ci-system"),
+    ]
+    gone = compare(before, READS)
+    assert [entry.text.partition(":")[0] for entry in gone.breaks] == [
+        "its certificate batch is taken away",
+        "its federated credential ci-system is taken away",
+    ]
+
+
 def test_an_address_that_goes_breaks_who_uses_it(compare: Compare) -> None:
     before = (
         READS + "    identifier_uris: ['api://{tenant_id}/logs']\n    web: {redirect_uris: [https://a.example.com/]}\n"
