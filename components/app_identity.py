@@ -30,7 +30,7 @@ from entrant.facts.pulumi_types import (
 from entrant.facts.scopes import parse_scope, role_definition_id
 
 from . import trusts
-from .arguments import AppIdentityArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
+from .arguments import AppIdentityArgs, ConsentArgs, FederatedArgs, PermissionArgs, RoleAssignmentArgs
 from .registration import application_inputs, principal_inputs
 from .rotation import Due, HandedOut, due
 from .state import State, adopted
@@ -340,11 +340,15 @@ class AppIdentity(pulumi.ComponentResource):
 
     def _consent(self, name: str, key: str, args: PermissionArgs) -> None:
         """Admin consent: an app-role assignment for each application permission, one grant for the delegated ones."""
-        if not args.get("consent"):
+        consented: ConsentArgs = args.get("consented", {})
+        if args.get("consent"):
+            consented = {"application": args.get("application", {}), "delegated": args.get("delegated", {})}
+        if not any(consented.values()):
             return
         resource = args["service_principal_id"]
         was = args.get("renamed_from", [])
-        for permission, permission_id in args.get("application", {}).items():
+        application = consented.get("application", {})
+        for permission, permission_id in application.items():
             azuread.AppRoleAssignment(
                 f"{name}/{key}/{permission}",
                 app_role_id=permission_id,
@@ -353,14 +357,14 @@ class AppIdentity(pulumi.ComponentResource):
                 opts=self.part(
                     APP_ROLE_ASSIGNMENT,
                     f"{key}/{permission}",
-                    others=[f"{key}/{other}" for other in args["application"]],
+                    others=[f"{key}/{other}" for other in application],
                     alike={"appRoleId": permission_id}
                     | ({"resourceObjectId": resource} if isinstance(resource, str) else {}),
                     was=[f"{old}{join}{permission}" for old in (key, *was) for join in "/-"],
                     delete_before_replace=True,
                 ),
             )
-        if delegated := args.get("delegated"):
+        if delegated := consented.get("delegated"):
             azuread.ServicePrincipalDelegatedPermissionGrant(
                 f"{name}/{key}",
                 service_principal_object_id=self.service_principal_id,

@@ -219,6 +219,15 @@ class FederatedArgs(TypedDict):
     """Keys that it had before, the first one first: that is its name in Microsoft Entra for ever."""
 
 
+class ConsentArgs(TypedDict):
+    """Permissions of one API that have admin consent."""
+
+    application: NotRequired[dict[str, pulumi.Input[str]]]
+    """Application permissions: name to id."""
+    delegated: NotRequired[dict[str, pulumi.Input[str]]]
+    """Delegated permissions: name to id."""
+
+
 class PermissionArgs(TypedDict):
     """Permissions of one API."""
 
@@ -231,7 +240,9 @@ class PermissionArgs(TypedDict):
     delegated: NotRequired[dict[str, pulumi.Input[str]]]
     """Delegated permissions: name to id."""
     consent: NotRequired[bool]
-    """Whether to give admin consent."""
+    """Whether to give admin consent to all that are asked for."""
+    consented: NotRequired[ConsentArgs]
+    """In place of `consent`: the permissions that have admin consent, asked for or not."""
     renamed_from: NotRequired[list[str]]
     """Keys that it had before."""
 

@@ -301,7 +301,7 @@ def identity_args(declared: Declared, name: str, *, now: str | None = None) -> A
         "federated": _federated(environment, app),
         "permissions": _permissions(declared, name),
         "roles": {role_key(grant): _role(declared, grant) for grant in app.roles},
-        "groups": {f"group-{group}": group for group in app.groups},
+        "groups": {f"group-{each.group}": each.group for each in app.memberships},
         "directory_roles": {
             f"directory-{slug(role.role.name)}{f'-{role.administrative_unit}' if role.administrative_unit else ''}": {
                 "role_id": role.role.id,
@@ -416,24 +416,26 @@ def permission_ids(declared: Declared, permission: Permission) -> tuple[dict[str
         pulumi.RunError: the API does not offer one of them.
     """
     api = permission.api
+    wanted: dict[str, list[str]] = {"application": [], "delegated": []}
+    for _, kind, name in permission.named():
+        wanted[kind].append(name)
     if api.app is not None:
         other = declared.environment.apps[api.app]
-        roles = {name: other.role_id(api.app, name) for name in permission.application}
-        scopes = {name: other.scope_id(api.app, name) for name in permission.delegated}
+        roles = {name: other.role_id(api.app, name) for name in wanted["application"]}
+        scopes = {name: other.scope_id(api.app, name) for name in wanted["delegated"]}
         return roles, scopes
     assert api.client_id is not None
     offered = offered_permissions(api.client_id)
     if offered is None:
         found = declared.api(api.client_id)
         offered = {"application": dict(found.app_role_ids), "delegated": dict(found.oauth2_permission_scope_ids)}
-    missing = [name for name in permission.application if name not in offered["application"]]
-    missing += [name for name in permission.delegated if name not in offered["delegated"]]
+    missing = [name for kind, names in wanted.items() for name in names if name not in offered[kind]]
     if missing:
         listed = ", ".join(sorted((*offered["application"], *offered["delegated"]))) or "none"
         raise pulumi.RunError(f"{api.name} does not offer {', '.join(missing)}. It offers: {listed}")
     return (
-        {name: offered["application"][name] for name in permission.application},
-        {name: offered["delegated"][name] for name in permission.delegated},
+        {name: offered["application"][name] for name in wanted["application"]},
+        {name: offered["delegated"][name] for name in wanted["delegated"]},
     )
 
 
@@ -461,11 +463,15 @@ def _permission(declared: Declared, permission: Permission) -> PermissionArgs:
     api = permission.api
     args: PermissionArgs = {
         "client_id": declared.identities[api.app].client_id if api.app else cast(str, api.client_id),
-        "application": dict(application),
-        "delegated": dict(delegated),
-        "consent": permission.consent,
+        "application": {name: application[name] for name in permission.application},
+        "delegated": {name: delegated[name] for name in permission.delegated},
     }
-    if permission.consent:
+    consented = permission.consented()
+    if any(consented.values()):
+        args["consented"] = {
+            "application": {name: application[name] for name in consented["application"]},
+            "delegated": {name: delegated[name] for name in consented["delegated"]},
+        }
         args["service_principal_id"] = (
             declared.identities[api.app].service_principal_id
             if api.app
@@ -623,16 +629,15 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
             for grant in app.roles
         ],
         "permissions": [
-            {"api": permission.api.name, "kind": kind, "name": value, "consent": permission.consent}
+            {"api": permission.api.name, "kind": kind, "name": value, "consent": value in permission.consented()[kind]}
             for permission in app.permissions
-            for kind, values in (("application", permission.application), ("delegated", permission.delegated))
-            for value in values
+            for _, kind, value in permission.named()
         ],
         "owners": {
             "registration": identity.application.owners.apply(lambda owners: sorted(owners or [])),
             "service_principal": identity.service_principal.owners.apply(lambda owners: sorted(owners or [])),
         },
-        "groups": list(app.groups),
+        "groups": [each.group for each in app.memberships],
         "directory_roles": [
             {"role_id": role.role.id, "administrative_unit": role.administrative_unit} for role in app.directory_roles
         ],

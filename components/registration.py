@@ -48,7 +48,11 @@ def application_inputs(args: AppIdentityArgs) -> dict[str, Any]:
         "tags": _tags(args, marked="adopt" not in args),
         "service_management_reference": args.get("service_management_reference"),
         "owners": args.get("owners", None if "adopt" in args else args.get("first_owners")),
-        "required_resource_accesses": [_required(api) for api in args.get("permissions", {}).values()],
+        "required_resource_accesses": [
+            _required(api)
+            for api in args.get("permissions", {}).values()
+            if api.get("application") or api.get("delegated")
+        ],
     }
     return {name: value for name, value in inputs.items() if value not in (None, [], {})}
 

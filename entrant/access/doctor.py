@@ -78,14 +78,14 @@ RIGHTS = (
         "add to groups",
         ("GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All"),
         ("Groups Administrator", "Directory Writers", "User Administrator", "Global Administrator"),
-        lambda app: iter(app.groups),
+        lambda app: (each.group for each in app.memberships if not each.adopt),
         lambda app: iter(app.groups or ()),
     ),
     Right(  # POST /roleManagement/directory/roleAssignments
         "give directory roles",
         ("RoleManagement.ReadWrite.Directory",),
         ("Privileged Role Administrator", "Global Administrator"),
-        lambda app: (f"{each.role.id} {each.administrative_unit}" for each in app.directory_roles),
+        lambda app: (f"{each.role.id} {each.administrative_unit}" for each in app.directory_roles if not each.adopt),
         lambda app: (f"{each['role_id']} {each['administrative_unit']}" for each in app.directory_roles or ()),
     ),
 )
@@ -93,9 +93,12 @@ RIGHTS = (
 
 
 def _consents(app: config.App, kind: Literal["application", "delegated"]) -> Iterator[str]:
+    """The consents of an app that are to be given: not those that are taken over."""
     for permission in app.permissions:
-        if permission.consent:
-            yield from (f"{permission.api.name} {value}" for value in getattr(permission, kind))
+        adopt = permission.adopt
+        for value in permission.consented()[kind]:
+            if adopt is None or (value not in adopt.application if kind == "application" else adopt.delegated is None):
+                yield f"{permission.api.name} {value}"
 
 
 def _consents_there(app: App, kind: str) -> Iterator[str]:
@@ -334,7 +337,7 @@ def _look_ups(environment: config.Environment, deployer: Deployer, there: Mappin
             yield Finding(what, "problem", "it has no service principal in this tenant", step)
     for name, app in environment.apps.items():
         known = there.get(name)
-        for group in sorted(set(app.groups) - set((known.groups if known else None) or ())):
+        for group in sorted({each.group for each in app.memberships} - set((known.groups if known else None) or ())):
             yield from _seen(deployer, f"group {group}", f"/groups/{group}", "correct it", "grant GroupMember.Read.All")
         for unit in sorted({each.administrative_unit for each in app.directory_roles if each.administrative_unit}):
             path, right = f"/directory/administrativeUnits/{unit}", "grant AdministrativeUnit.Read.All to see it here"
@@ -373,7 +376,8 @@ def _apis(environment: config.Environment) -> set[str]:
         permission.api.client_id
         for app in environment.apps.values()
         for permission in app.permissions
-        if permission.api.client_id and (permission.consent or offered_permissions(permission.api.client_id) is None)
+        if permission.api.client_id
+        and (any(permission.consented().values()) or offered_permissions(permission.api.client_id) is None)
     }
 
 

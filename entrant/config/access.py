@@ -5,20 +5,21 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import Discriminator, Field, PlainValidator, StringConstraints, Tag, WithJsonSchema
 
 from entrant.facts import apis, conditions, limits
 from entrant.facts.roles import Permission as RolePermission
 
-from .broken import intact
+from .broken import BROKEN, intact
 from .problems import Refused, did_you_mean, shorten
-from .registration import distinct
+from .registration import Bool, distinct
 from .source import expected
 from .values import (
     ApiRef,
     DirectoryRoleRef,
     Guid,
     Model,
+    OnRemove,
     RenamedFrom,
     RoleRef,
     ScopeRef,
@@ -27,8 +28,6 @@ from .values import (
     first_name,
     text_of,
 )
-
-OnRemove = Literal["keep", "delete"]
 
 
 def _condition(value: Any) -> str:
@@ -63,9 +62,9 @@ class RoleGrant(Model):
     condition_version: Literal["2.0"] | None = None
     """Version of the condition's language, `"2.0"`; needed with `condition`."""
     adopt: Guid | None = None
-    """Name (GUID) of an existing assignment to take over, as a Pulumi import."""
+    """Name (GUID) of an existing assignment to take over."""
     on_remove: OnRemove | None = None
-    """With `adopt`: what becomes of the assignment when this entry goes."""
+    """What becomes of the assignment when this entry goes. Default: `delete`; with `adopt`, what the app says."""
 
     @property
     def digest(self) -> str:
@@ -73,15 +72,11 @@ class RoleGrant(Model):
         return hashlib.sha256(f"{self.role.guid}|{self.scope.id}".lower().encode()).hexdigest()[:12]
 
     def together(self) -> Iterator[Refused]:
-        """What goes with a condition and with an adoption is there."""
+        """What goes with a condition is there."""
         if self.condition is not None and self.condition_version is None:
             yield Refused('`condition` needs `condition_version: "2.0"` beside it', "condition")
         if self.condition is None and self.condition_version is not None:
             yield Refused("`condition_version` goes with `condition`", "condition_version")
-        if self.adopt is not None and self.on_remove is None:
-            yield Refused(
-                "say what becomes of an adopted assignment: add `on_remove: keep` or `on_remove: delete`", "adopt"
-            )
 
 
 class RoleDefinition(Model):
@@ -104,6 +99,19 @@ class RoleDefinition(Model):
 
     renamed_from: RenamedFrom = ()
     """The role's key before, or a list of all it had, the first one first. It stays here: the role's id is made from the first."""
+    adopt: Guid | None = None
+    """Name (GUID) of an existing role definition to take over."""
+    change_adopted: Bool = False
+    """Let the role that is taken over be changed to what the file says. Default: a difference is shown and refused."""
+    on_remove: OnRemove | None = None
+    """What becomes of the role when this entry goes. Default: `delete`; to be stated with `adopt`."""
+
+    def together(self) -> Iterator[Refused]:
+        """What goes with an adoption is there, and not without one."""
+        if self.adopt is not None and self.on_remove is None:
+            yield Refused("say what becomes of an adopted role: add `on_remove: keep` or `on_remove: delete`", "adopt")
+        if self.adopt is None and self.change_adopted:
+            yield Refused("nothing here is adopted; take `change_adopted` away", "change_adopted")
 
     def together(self) -> Iterator[Refused]:
         """Nothing is given twice."""
@@ -113,7 +121,7 @@ class RoleDefinition(Model):
 
     def guid(self, key: str) -> str:
         """Its GUID; `key` is the one it has now."""
-        return custom_role_id(first_name(key, self.renamed_from), self.assignable_scopes[0])
+        return self.adopt or custom_role_id(first_name(key, self.renamed_from), self.assignable_scopes[0])
 
     @property
     def permissions(self) -> tuple[RolePermission, ...]:
@@ -121,14 +129,38 @@ class RoleDefinition(Model):
         return (RolePermission(self.actions, self.not_actions, self.data_actions, self.not_data_actions),)
 
 
+class Consented(Model):
+    """The permissions that admin consent is given to, where it is not to all that the app asks for and to nothing else."""
+
+    application: tuple[Text, ...] = ()
+    """Application permissions by name."""
+    delegated: tuple[Text, ...] = ()
+    """Delegated permissions by name, for all users."""
+
+
 def _consent(value: Any) -> bool:
     if not isinstance(value, bool):
-        remedy = "; consent of single users is theirs to give" if isinstance(value, dict | str) else ""
-        raise Refused(expected("true or false", value) + remedy)
+        remedy = "; consent of single users is theirs to give" if isinstance(value, str) else ""
+        raise Refused(expected("true, false or {application: …, delegated: …}", value) + remedy)
     return value
 
 
-Consent = Annotated[bool, PlainValidator(_consent), WithJsonSchema({"type": "boolean"})]
+Consent = Annotated[
+    Annotated[Consented, Tag("mapping")]
+    | Annotated[bool, PlainValidator(_consent), WithJsonSchema({"type": "boolean"}), Tag("flag")],
+    Discriminator(lambda value: "mapping" if isinstance(value, dict | Consented) else "flag"),
+]
+Kind = Literal["application", "delegated"]
+KINDS: tuple[Kind, ...] = ("application", "delegated")
+
+
+class AdoptedConsent(Model):
+    """Existing consents to take over."""
+
+    application: dict[Text, Text] = Field(default_factory=dict)
+    """By the permission's name: the id of its app role assignment, as Microsoft Graph has it."""
+    delegated: Text | None = None
+    """Id of the delegated permission grant (`oauth2PermissionGrant`) for all users."""
 
 
 class Permission(Model):
@@ -141,19 +173,56 @@ class Permission(Model):
     delegated: tuple[Text, ...] = ()
     """Delegated permissions (scopes) by name, such as `User.Read`: what it may do for a signed-in user."""
     consent: Consent = False
-    """Give admin consent: for `application` by app-role assignments, for `delegated` for all users. Default false."""
+    """Give admin consent: for `application` by app-role assignments, for `delegated` for all users. Default false.
+    `{application: …, delegated: …}` names those that have it: not all, or more than the registration asks for."""
+    adopt: AdoptedConsent | None = None
+    """Existing consents to take over; others are made."""
+    on_remove: OnRemove | None = None
+    """What becomes of the consents when this entry goes, or one of them. Default: `delete`; with `adopt`, what the app says."""
 
     def together(self) -> Iterator[Refused]:
         """There are permissions, each once, and the API offers them as far as is known here."""
         yield from distinct(self.application, "this permission", "application")
         yield from distinct(self.delegated, "this permission", "delegated")
-        if self.application == () and self.delegated == ():
+        if isinstance(self.consent, Consented):
+            yield from distinct(self.consent.application, "this permission", "consent", "application")
+            yield from distinct(self.consent.delegated, "this permission", "consent", "delegated")
+        consented = self.consent if isinstance(self.consent, Consented) else Consented()
+        if all(names == () for each in (self, consented) for names in (each.application, each.delegated)):
             yield Refused("name permissions under `application`, `delegated` or both")
         offered = offered_permissions(self.api.client_id) if self.api.client_id else None
-        for kind in ("application", "delegated"):
-            for index, name in intact(getattr(self, kind)):
-                if offered is not None and name not in offered[kind]:
-                    yield Refused(unknown_permission(self.api.name, kind, name, offered), kind, index)
+        for path, kind, name in self.named():
+            if offered is not None and name not in offered[kind]:
+                yield Refused(unknown_permission(self.api.name, kind, name, offered), *path)
+        yield from self._adopted()
+
+    def _adopted(self) -> Iterator[Refused]:
+        if self.adopt is None:
+            return
+        consented = self.consented()
+        for name in self.adopt.application:
+            if name not in consented["application"]:
+                message = f'"{shorten(name)}" has no consent here; name it under `application`, with `consent: true`'
+                yield Refused(message, "adopt", "application", name)
+        if self.adopt.delegated is not None and not consented["delegated"]:
+            yield Refused(
+                "no delegated permission has consent here; name them, with `consent: true`", "adopt", "delegated"
+            )
+
+    def consented(self) -> dict[Kind, tuple[str, ...]]:
+        """The permissions that have admin consent."""
+        given = self.consent if isinstance(self.consent, Consented) else self if self.consent else Consented()
+        return {"application": given.application, "delegated": given.delegated}
+
+    def named(self) -> Iterator[tuple[tuple[str | int, ...], Kind, str]]:
+        """Every permission that is asked for or has consent, once, with its path below this entry."""
+        for kind in KINDS:
+            asked = getattr(self, kind)
+            yield from (((kind, index), kind, name) for index, name in intact(asked))
+            if isinstance(self.consent, Consented):
+                for index, name in intact(getattr(self.consent, kind)):
+                    if asked is not BROKEN and name not in asked:
+                        yield ("consent", kind, index), kind, name
 
 
 class DirectoryRoleGrant(Model):
@@ -163,6 +232,27 @@ class DirectoryRoleGrant(Model):
     """Name (`Directory Readers`) or template id."""
     administrative_unit: Guid | None = None
     """Object id of the administrative unit it is limited to. Default: the whole directory."""
+    adopt: Text | None = None
+    """Id of an existing assignment to take over (`unifiedRoleAssignment`), as Microsoft Graph has it."""
+    on_remove: OnRemove | None = None
+    """What becomes of the assignment when this entry goes. Default: `delete`; with `adopt`, what the app says."""
+
+
+class Membership(Model):
+    """A group that the app's service principal is a member of."""
+
+    group: Guid
+    """Object id of the group."""
+    adopt: Bool = False
+    """Take the existing membership over."""
+    on_remove: OnRemove | None = None
+    """What becomes of the membership when this entry goes. Default: `delete`; with `adopt`, what the app says."""
+
+
+GroupOrMembership = Annotated[
+    Annotated[Membership, Tag("mapping")] | Annotated[Guid, Tag("group")],
+    Discriminator(lambda value: "mapping" if isinstance(value, dict | Membership) else "group"),
+]
 
 
 @cache

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -158,15 +159,52 @@ def _app(app: App, environment: Environment) -> Iterator[Finding]:
             yield from attempt(check(("federated", index), credential))
     for index, grant in intact(app.roles):
         yield from attempt(_grant(("roles", index), grant, environment))
-    yield from attempt(_removal(app, environment))
+    for part in (_removal, _adopted, _kept_credentials):
+        yield from attempt(part(app, environment))
     yield from attempt(_privileges(app, environment))
 
 
 def _removal(app: App, environment: Environment) -> Iterator[Finding]:
-    if app.change_adopted and app.adopt is None and not any(grant.adopt for _, grant in intact(app.roles)):
+    parts = tuple(app.adopted_parts())
+    if app.change_adopted and app.adopt is None and not parts:
         yield Finding(("change_adopted",), "nothing here is adopted; take `change_adopted` away")
-    if app.adopt is not None and app.on_remove is None and "on_remove" not in environment.model_fields_set:
-        yield Finding(("adopt",), "say what becomes of what is adopted: add `on_remove: keep` or `on_remove: delete`")
+    if app.on_remove is not None or "on_remove" in environment.model_fields_set:
+        return
+    said = "say what becomes of what is adopted: add `on_remove: keep` or `on_remove: delete`"
+    if app.adopt is not None:
+        yield Finding(("adopt",), said)
+    else:
+        yield from (Finding((*path, "adopt"), said) for path, part in parts if part.on_remove is None)
+
+
+_OF_PRINCIPAL = ("permissions", "roles", "groups", "directory_roles")
+
+
+def _adopted(app: App, environment: Environment) -> Iterator[Finding]:
+    """What an adoption needs: the object that what is taken over belongs to."""
+    if app.adopt is None:
+        return
+    if app.adopt.known_clients and not (app.api is not None and app.api.known_clients):
+        message = "the file names no known clients; list those of the registration under `api.known_clients`"
+        yield Finding(("adopt", "known_clients"), message)
+    use_existing = app.service_principal is not None and app.service_principal.use_existing
+    if app.adopt.service_principal is None and not use_existing:
+        for path, _ in app.adopted_parts():
+            if path[0] in _OF_PRINCIPAL:
+                message = "it is the service principal's, which is not taken over; add `service_principal` to the app's `adopt`"
+                yield Finding((*path, "adopt"), message)
+
+
+def _kept_credentials(app: App, environment: Environment) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    adopted = {certificate.adopt: key for key, certificate in intact(app.certificates) if certificate.adopt}
+    for index, kept in intact(app.kept_credentials):
+        if kept.key_id is not BROKEN and kept.key_id in adopted:
+            message = f"certificates.{adopted[kept.key_id]} takes this one over; keep one of the two"
+            yield Finding(("kept_credentials", index, "key_id"), message)
+        if kept.ends is not BROKEN and kept.ends <= now:
+            message = f"it ended on {kept.ends.date()}; remove it from the registration, and take this entry out"
+            yield Finding(("kept_credentials", index, "ends"), message, "warning")
 
 
 def _owners(app: App, environment: Environment) -> Iterator[Finding]:
@@ -182,7 +220,8 @@ def _identifier_uris(app: App, environment: Environment) -> Iterator[Finding]:
         if uri.startswith("api://") and not _names_owner(uri):
             message = f"\"{shorten(uri)}\" must hold the app's or the tenant's id, or a verified domain"
             message += "; write api://{tenant_id}/<name>"
-            yield Finding(("identifier_uris", index), message)
+            # A registration of before the rule keeps what it has.
+            yield Finding(("identifier_uris", index), message, "error" if app.adopt is None else "warning")
 
 
 def _redirect_uris(app: App, environment: Environment) -> Iterator[Finding]:
@@ -343,22 +382,21 @@ def _permission(path: tuple[Any, ...], permission: Permission, app: App, apps: M
     if permission.api.client_id is not None and permission.api.client_id == apis.AZURE_AD_GRAPH:
         yield Finding((*path, "api"), "Azure AD Graph is retired; ask Microsoft Graph for the permission instead")
     if permission.api.app is not None and permission.api.app in apps:
-        for kind in ("application", "delegated"):
-            yield from attempt(_offered(path, permission, kind, apps[permission.api.app]))
+        yield from attempt(_offered(path, permission, apps[permission.api.app]))
     count = len(permission.application) + len(permission.delegated)
     if app.sign_in_audience in PERSONAL and count > limits.PERMISSIONS_AN_API_PERSONAL:
         most = limits.PERMISSIONS_AN_API_PERSONAL
         yield Finding(path, f"{count} permissions of one API; with personal accounts it is at most {most}")
 
 
-def _offered(path: tuple[Any, ...], permission: Permission, kind: str, other: App) -> Iterator[Finding]:
+def _offered(path: tuple[Any, ...], permission: Permission, other: App) -> Iterator[Finding]:
     roles = {value: "" for value, role in other.app_roles.items() if role is BROKEN or "Application" in role.allowed}
     scopes = {} if other.api is None else dict.fromkeys(other.api.scopes, "")
     offered = {"application": roles, "delegated": scopes}
-    for position, value in intact(getattr(permission, kind)):
+    for place, kind, value in permission.named():
         if value not in offered[kind]:
             message = unknown_permission(permission.api.name, kind, value, offered)
-            yield Finding((*path, kind, position), message.replace("look its name up in", "declare it in"))
+            yield Finding((*path, *place), message.replace("look its name up in", "declare it in"))
 
 
 def _grant(path: tuple[Any, ...], grant: RoleGrant, environment: Environment) -> Iterator[Finding]:
@@ -438,7 +476,6 @@ def _dangerous_scope(path: tuple[Any, ...], grant: RoleGrant) -> Iterator[tuple[
 
 def _dangerous_permissions(path: tuple[Any, ...], permission: Permission) -> Iterator[tuple[tuple[Any, ...], str]]:
     if permission.api.client_id is not None and permission.api.client_id == apis.GRAPH:
-        for kind in ("application", "delegated"):
-            for position, name in intact(getattr(permission, kind)):
-                if what := risks.of_permission(name):
-                    yield (*path, kind, position), what
+        for place, _, name in permission.named():
+            if what := risks.of_permission(name):
+                yield (*path, *place), what

@@ -29,6 +29,7 @@ from .values import (
     HttpsUrl,
     Model,
     Moment,
+    OnRemove,
     RenamedFrom,
     Shaped,
     Text,
@@ -157,12 +158,16 @@ class Certificate(Model):
     """The certificate itself, as PEM text."""
     renamed_from: RenamedFrom = ()
     """The certificate's key before, or a list of all it had."""
+    adopt: Guid | None = None
+    """Key id of the existing certificate to take over: `keyId` among the registration's `keyCredentials`."""
+    on_remove: OnRemove | None = None
+    """What becomes of the certificate when this entry goes. Default: `delete`; with `adopt`, what the app says."""
 
     def together(self) -> Iterator[Refused]:
         """There is one certificate, and it has not expired."""
         if (self.path is None) == (self.pem is None):
             yield Refused("a certificate has `path` or `pem`, one of the two")
-        elif self.public.ends <= datetime.now(UTC):
+        elif self.adopt is None and self.public.ends <= datetime.now(UTC):
             ended = self.public.ends.date()
             yield Refused(f"the certificate expired on {ended}; Microsoft Entra takes no expired one", self._given)
 
@@ -176,6 +181,23 @@ class Certificate(Model):
         given = self.pem if self.path is None else self.path
         assert given is not None
         return given
+
+
+class KeptCredential(Model):
+    """A client secret, or a certificate, that exists and stays as it is until its end. Nothing makes, changes or removes it;
+    `drift` knows it and `expiry` lists it. Nobody can read a secret's value back: to replace one, declare `secret`, deliver the
+    new value, see that it works, then remove the old secret and this entry."""
+
+    key_id: Guid
+    """Its `keyId` on the registration or on the service principal."""
+    kind: Literal["secret", "certificate"] = "secret"
+    """What it is. Default secret."""
+    name: Text | None = None
+    """What it is called there."""
+    ends: Moment
+    """When it ends: a date or a time with zone."""
+    owner: Text | None = None
+    """Whom to ask about it."""
 
 
 # ---------------------------------------------------------------------------------------------------- federated credentials
@@ -494,6 +516,10 @@ class Federated(Model):
     """The credential's name before, or a list of all it had, the first one first: which is its name in Azure for ever."""
     description: Annotated[Text, StringConstraints(max_length=limits.FEDERATED_TEXT)] | None = None
     """What it is for."""
+    adopt: Guid | None = None
+    """Id of an existing federated credential to take over, as Microsoft Graph has it; `name` is the name that it has."""
+    on_remove: OnRemove | None = None
+    """What becomes of it when this entry goes. Default: `delete`; with `adopt`, what the app says."""
     github: GitHub | None = None
     """GitHub Actions."""
     azure_devops: AzureDevOps | None = None

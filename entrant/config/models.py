@@ -15,9 +15,9 @@ from entrant.facts import limits
 from entrant.facts.clouds import CLOUDS, Cloud
 from entrant.facts.scopes import Scope
 
-from .access import DirectoryRoleGrant, OnRemove, Permission, RoleDefinition, RoleGrant
+from .access import DirectoryRoleGrant, GroupOrMembership, Membership, Permission, RoleDefinition, RoleGrant
 from .broken import BROKEN, intact
-from .credentials import Certificate, Federated, SecretOrNot
+from .credentials import Certificate, Federated, KeptCredential, SecretOrNot
 from .drift import Drift
 from .policy import Policy
 from .problems import Refused
@@ -30,6 +30,7 @@ from .registration import (
     Links,
     OptionalClaims,
     PermissionValue,
+    PreAuthorized,
     PublicClient,
     ServicePrincipal,
     SignInAudience,
@@ -46,6 +47,7 @@ from .values import (
     Model,
     Name,
     NamedScope,
+    OnRemove,
     Owner,
     OwnerRef,
     RenamedFrom,
@@ -53,6 +55,9 @@ from .values import (
     first_name,
     permission_id,
 )
+
+Part = Certificate | Federated | Permission | PreAuthorized | RoleGrant | Membership | DirectoryRoleGrant
+"""What an app has that is an object of its own in Azure."""
 
 
 class Adopt(Model):
@@ -63,6 +68,8 @@ class Adopt(Model):
     """Object id of the registration (not its client id)."""
     service_principal: Guid | None = None
     """Object id of its service principal. Default: it has none yet, and one is made."""
+    known_clients: Bool = False
+    """Whether the registration has the clients of `api.known_clients` already."""
 
 
 class App(Model):
@@ -112,20 +119,23 @@ class App(Model):
     """A client secret and its calendar, or `false` for none. Default: none. Prefer `federated` where the app's platform can."""
     certificates: dict[Name, Certificate] = Field(default_factory=dict)
     """Certificates whose private keys the app holds, by a name of your choice."""
+    kept_credentials: tuple[KeptCredential, ...] = ()
+    """Client secrets and certificates that exist and stay until their end."""
     federated: tuple[Federated, ...] = ()
     """Federated credentials: no secret at all. At most 20."""
     permissions: tuple[Permission, ...] = ()
     """Permissions of APIs such as Microsoft Graph."""
     roles: tuple[RoleGrant, ...] = ()
     """Azure roles that the app's service principal gets."""
-    groups: tuple[Guid, ...] = ()
+    groups: tuple[GroupOrMembership, ...] = ()
     """Object ids of groups that the app's service principal is a member of."""
     directory_roles: tuple[DirectoryRoleGrant, ...] = ()
     """Microsoft Entra directory roles that the app's service principal gets."""
     adopt: Adopt | None = None
     """Take over an existing registration and service principal by id."""
     change_adopted: Bool = False
-    """Let what is taken over, roles included, be changed to what the file says. Default: a difference is shown and refused."""
+    """Let what is taken over, all that the app has included, be changed to what the file says. Default: a difference is shown and
+    refused."""
     renamed_from: RenamedFrom = ()
     """The app's key before, or a list of all it had, the first one first. Nothing changes in the cloud. It stays here: the ids of
     the app's roles and scopes are made from the first."""
@@ -145,7 +155,10 @@ class App(Model):
             role = self.roles[index].role.name
             yield Refused(f"the app has {role} at this scope already (roles[{first}]); keep one", "roles", index)
         yield from distinct(self.permissions, "this API", "permissions", by=lambda permission: permission.api)
-        yield from distinct(self.groups, "this group", "groups")
+        yield from distinct(
+            self.groups, "this group", "groups", by=lambda each: each if isinstance(each, str) else each.group
+        )
+        yield from distinct(self.kept_credentials, "this key id", "kept_credentials", by=lambda kept: kept.key_id)
         yield from distinct(
             self.directory_roles,
             "this directory role",
@@ -168,6 +181,29 @@ class App(Model):
         return scope.id or permission_id(
             first_name(name, self.renamed_from), "scope", first_name(value, scope.renamed_from)
         )
+
+    @property
+    def memberships(self) -> tuple[Membership, ...]:
+        """The groups that the app's service principal is a member of."""
+        return tuple(each if isinstance(each, Membership) else Membership(group=each) for each in self.groups)
+
+    def adopted_parts(self) -> Iterator[tuple[tuple[Any, ...], "Part"]]:
+        """What the app takes over beside registration and service principal: each entry, with its path below the app."""
+        api = self.api
+        entries: tuple[tuple[tuple[Any, ...], Any], ...] = (
+            (("certificates",), self.certificates),
+            (("federated",), self.federated),
+            (("permissions",), self.permissions),
+            (("api", "pre_authorized"), () if api is None or api is BROKEN else api.pre_authorized),
+            (("roles",), self.roles),
+            (("groups",), self.groups),
+            (("directory_roles",), self.directory_roles),
+        )
+        for path, parts in entries:
+            for step, part in intact(parts):
+                adopt = None if isinstance(part, str) else part.adopt
+                if adopt is not None and adopt is not BROKEN and adopt is not False:
+                    yield (*path, step), part
 
     @property
     def needs(self) -> frozenset[str]:
@@ -226,7 +262,16 @@ class Environment(Model):
 
     def together(self) -> Iterator[Refused]:
         """What belongs to one app is no default."""
-        for name in ("display_name", "adopt", "change_adopted", "renamed_from", "identifier_uris", "reason"):
+        own = (
+            "display_name",
+            "adopt",
+            "change_adopted",
+            "renamed_from",
+            "identifier_uris",
+            "reason",
+            "kept_credentials",
+        )
+        for name in own:
             if name in self.defaults.model_fields_set:
                 yield Refused(f"`{name}` belongs to one app; it cannot be a default", "defaults", name)
 
@@ -234,6 +279,13 @@ class Environment(Model):
     def azure(self) -> Cloud:
         """Endpoints and audiences of the environment's cloud."""
         return CLOUDS[self.cloud]
+
+    def keeps(self, app: App, part: Part | None = None) -> bool:
+        """Whether registration and service principal of an app, or a part of it, stay in the cloud when they go from the file."""
+        of_app = app.on_remove or self.on_remove
+        if part is None:
+            return of_app == "keep"
+        return (part.on_remove or (of_app if part.adopt else "delete")) == "keep"
 
     def all_scopes(self) -> tuple[Scope, ...]:
         """Every scope the environment names or uses, each once, outer before inner."""

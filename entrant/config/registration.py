@@ -18,6 +18,7 @@ from .values import (
     HttpsUrl,
     HttpUrl,
     Model,
+    OnRemove,
     Owner,
     OwnerRef,
     RenamedFrom,
@@ -220,6 +221,10 @@ class PreAuthorized(Model):
     """An app of this environment, or a client id."""
     scopes: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Keys of `api.scopes`."""
+    adopt: Bool = False
+    """Take the existing entry for this client over."""
+    on_remove: OnRemove | None = None
+    """What becomes of it when this entry goes. Default: `delete`; with `adopt`, what the app says."""
 
 
 class Api(Model):

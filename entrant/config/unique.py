@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .access import RoleDefinition
+from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant
 from .broken import BROKEN, attempt, intact
 from .credentials import Certificate, Federated
-from .models import App, Environment
+from .models import App, Environment, Part
 from .problems import Finding, Problem, shorten
 from .values import KEY, NAME, first_name
 
@@ -207,10 +207,35 @@ def _adopted(name: str, app: App, environment: Environment) -> Iterator[Held]:
             if id_ is not None and id_ is not BROKEN:
                 path = ("apps", name, "adopt", part)
                 yield Held((part, id_), f"apps.{name}", path, f"the {what} {id_} under `adopt`", remedy)
-    for index, grant in intact(app.roles):
-        if grant.adopt is not None and grant.adopt is not BROKEN:
-            at, what = ("apps", name, "roles", index, "adopt"), f"the assignment {grant.adopt} under `adopt`"
-            yield Held(("assignment", grant.adopt), f"apps.{name}.roles[{index}]", at, what, remedy)
+    for below, entry in app.adopted_parts():
+        path = ("apps", name, *below, "adopt")
+        holder = _in_words(path[:-1])
+        for kind, within_, id_ in _adopted_ids(entry):
+            what = f"the {kind} {shorten(id_)} under `adopt`"
+            yield Held((kind, id_.lower()), holder, (*path, *within_), what, remedy)
+
+
+def _in_words(path: tuple[Any, ...]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+
+
+def _adopted_ids(part: Part) -> Iterator[tuple[str, tuple[Any, ...], str]]:
+    """The ids that an entry takes over and a tenant has once: what they are of, the path below `adopt`, the id."""
+    if isinstance(part, Permission):
+        assert part.adopt is not None
+        yield from (("consent", ("application", name), id_) for name, id_ in intact(part.adopt.application))
+        if part.adopt.delegated is not None and part.adopt.delegated is not BROKEN:
+            yield "delegated grant", ("delegated",), part.adopt.delegated
+    elif isinstance(part.adopt, str):
+        yield _KINDS[type(part)], (), part.adopt
+
+
+_KINDS: dict[type[Any], str] = {
+    Certificate: "certificate",
+    Federated: "federated credential",
+    RoleGrant: "assignment",
+    DirectoryRoleGrant: "directory role assignment",
+}
 
 
 def _role_definition(key: str, definition: RoleDefinition) -> Iterator[Held]:
@@ -221,8 +246,11 @@ def _role_definition(key: str, definition: RoleDefinition) -> Iterator[Held]:
     remedy = "names are unique in a tenant, give this one another"
     yield Held(("role", name.lower()), holder, at, f'the name "{shorten(name)}"', remedy)
     id_ = definition.guid(key)
-    remedy = "it is made from the key and the first of `assignable_scopes`, use another key"
-    yield Held(("role id", id_), holder, (*path, KEY), f"the id {id_}", remedy)
+    if definition.adopt is None:
+        at, remedy = (*path, KEY), "it is made from the key and the first of `assignable_scopes`, use another key"
+    else:
+        at, remedy = (*path, "adopt"), "one object is declared once, take one of the two out"
+    yield Held(("role id", id_), holder, at, f"the id {id_}", remedy)
 
 
 # ------------------------------------------------------------------------------------------------- the stacks of one tenant

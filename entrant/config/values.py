@@ -228,8 +228,11 @@ def _declared(key: str, value: Mapping[str, Any], known: Known) -> Role:
     except Refused:
         first = BROKEN
     name = value.get("name", key)
-    if first is BROKEN or not isinstance(name, str):
+    adopted = value.get("adopt")
+    if first is BROKEN or not isinstance(name, str) or (adopted is not None and not is_guid(adopted)):
         return cast(Role, BROKEN)
+    if adopted is not None:
+        return Role(name, adopted.lower(), key)
     former = value.get("renamed_from")
     first_key = first_name(key, (former,) if isinstance(former, str) else former if isinstance(former, list) else ())
     return Role(name, custom_role_id(str(first_key), first), key)
@@ -659,6 +662,7 @@ ApiRef = Annotated[
     _Suggested(lambda: apis.FIRST_PARTY),
 ]
 Name = Annotated[StrictStr, StringConstraints(pattern=f"^{NAME}$", max_length=60)]
+OnRemove = Literal["keep", "delete"]
 Text = Annotated[StrictStr, StringConstraints(min_length=1)]
 
 

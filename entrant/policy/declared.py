@@ -92,6 +92,5 @@ def _role(path: Path, grant: RoleGrant, environment: Environment) -> Iterator[tu
 
 def _permissions(path: Path, permission: Permission) -> Iterator[tuple[Path, Thing]]:
     if permission.api.client_id is not None and permission.api.client_id == apis.GRAPH:
-        for kind in ("application", "delegated"):
-            for position, value in intact(getattr(permission, kind)):
-                yield (*path, kind, position), GraphPermission(value)
+        for place, _, value in permission.named():
+            yield (*path, *place), GraphPermission(value)

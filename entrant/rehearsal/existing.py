@@ -57,7 +57,7 @@ def referred(environment: config.Environment) -> dict[str, list[str]]:
     return {
         "scopes": [scope.id for scope in environment.all_scopes()],
         "users": sorted({owner.value for owner in owners if owner.kind in ("user", "object")}),
-        "groups": sorted({group for app in environment.apps.values() for group in app.groups}),
+        "groups": sorted({each.group for app in environment.apps.values() for each in app.memberships}),
         "administrative_units": sorted(
             {
                 role.administrative_unit

@@ -129,7 +129,7 @@ class _Names:
             self._offered(name, {"application": roles, "delegated": scopes})
             for permission in app.permissions:
                 key = f"{name}/{_api_key(permission.api)}"
-                for value in (*permission.application, *permission.delegated):
+                for _, _, value in permission.named():
                     self._asked[f"{key}/{value}"] = (permission.api.name, value)
                 self._asked[key] = (permission.api.name, "")
 

@@ -180,8 +180,8 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
         yield of_directory_role(name, role.role.id, role.administrative_unit or "")
     for permission in app.permissions:
         yield from _asked(name, permission)
-    for group in app.groups:
-        yield Holding(name, "group", group, group)
+    for membership in app.memberships:
+        yield Holding(name, "group", membership.group, membership.group)
     for owner in app.all_owners:
         yield Holding(name, "owner", owner.value.lower(), owner.value)
     if app.secret:
@@ -209,11 +209,11 @@ def _days(span: Any) -> str:
 
 
 def _asked(name: str, permission: Permission) -> Iterator[Holding]:
-    for kind, values in (("application", permission.application), ("delegated", permission.delegated)):
-        for value in values:
+    for kind, consented in permission.consented().items():
+        for value in getattr(permission, kind):
             yield of_permission(name, "permission", permission.api.name, value, kind)
-            if permission.consent:
-                yield of_permission(name, "consent", permission.api.name, value, kind)
+        for value in consented:
+            yield of_permission(name, "consent", permission.api.name, value, kind)
 
 
 def _federated(name: str, environment: Environment, credential: Federated) -> Holding:

@@ -278,6 +278,7 @@ UNTOUCHED = {
     "apps": "each key of it below",
     "allow_privileged": "checked by validate",
     "reason": "checked by validate",
+    "kept_credentials": "no request is made of it",
 }
 """Keys that no request of an `up` comes from."""
 OF_THE_REGISTRATION = {
