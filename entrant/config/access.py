@@ -107,14 +107,11 @@ class RoleDefinition(Model):
     """What becomes of the role when this entry goes. Default: `delete`; to be stated with `adopt`."""
 
     def together(self) -> Iterator[Refused]:
-        """What goes with an adoption is there, and not without one."""
+        """What goes with an adoption is there, and not without one; nothing is given twice."""
         if self.adopt is not None and self.on_remove is None:
             yield Refused("say what becomes of an adopted role: add `on_remove: keep` or `on_remove: delete`", "adopt")
         if self.adopt is None and self.change_adopted:
             yield Refused("nothing here is adopted; take `change_adopted` away", "change_adopted")
-
-    def together(self) -> Iterator[Refused]:
-        """Nothing is given twice."""
         for name in ("actions", "not_actions", "data_actions", "not_data_actions"):
             yield from distinct(getattr(self, name), "this operation", name)
         yield from distinct(self.assignable_scopes, "this scope", "assignable_scopes", by=lambda scope: scope.id)
