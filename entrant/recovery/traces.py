@@ -78,8 +78,9 @@ def filled_in(
                 continue
             if urn not in known:
                 return None
-            trace = known[urn]
-            found[name] = trace.id if told == "id" else trace.outputs.get(told)
+            outputs = {"id": known[urn].id} | known[urn].outputs
+            if told in outputs:  # a creation that failed half-way leaves an id alone
+                found[name] = outputs[told]
     return found
 
 

@@ -265,8 +265,10 @@ def recover(
     Raises:
         As `plan` and `apply`.
     """
-    if any(_unread(entry) for entry in export(stack, cwd=cwd, environ=environ)["deployment"].get("resources") or ()):
-        refresh(stack, cwd=cwd, environ=environ)  # what a recovery that was killed itself had noted
+    held = export(stack, cwd=cwd, environ=environ)["deployment"].get("resources") or ()
+    # What a recovery that was killed itself had noted, and what was made and could not be read afterwards.
+    if any(_unread(entry) or entry.get("initErrors") for entry in held):
+        refresh(stack, cwd=cwd, environ=environ)
     for _ in range(ROUNDS):
         found = plan(stack, began=began, settle=settle, cwd=cwd, environ=environ)
         if found.empty or not agree(found):

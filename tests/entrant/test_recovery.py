@@ -119,6 +119,27 @@ def test_of_every_type_what_a_run_without_checkpoints_made_is_noted(project: Pro
     assert estate.entrant("recover", "--dry-run", "--settle", "0").returncode == 0
 
 
+def test_what_was_made_and_could_not_be_read_afterwards_is_read_first(project: Project) -> None:
+    """Creations that failed half-way: the state has the ids of the objects, and errors, and not what it needs of them."""
+    estate = small(project, "half-made")
+    before, state = estate.ids(), estate.state()
+    kept = []
+    for entry in state["deployment"]["resources"]:
+        if entry["type"] == "azuread:index/application:Application":
+            entry["initErrors"] = ["cannot be reached"]
+            entry["outputs"] = dict(entry["inputs"])
+        elif unfinished.Note(entry).found:
+            continue
+        kept.append(entry)
+    state["deployment"]["resources"] = kept
+    estate.restore(state)
+    looked = estate.entrant("recover", "--dry-run", "--settle", "0")
+    assert "Traceback" not in looked.stderr, looked.stderr
+    done = estate.entrant("recover", "--yes", "--settle", "0")
+    assert done.returncode == 0, done.stderr
+    assert estate.ids() == before
+
+
 def test_what_is_not_provably_this_stacks_is_left_alone_and_named(project: Project) -> None:
     """By hand, of another stack, of a stack of the same name in another backend; secrets of another name."""
     estate = small(project, "ours")
