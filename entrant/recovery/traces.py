@@ -78,7 +78,7 @@ def filled_in(
                 continue
             if urn not in known:
                 return None
-            outputs = {"id": known[urn].id} | known[urn].outputs
+            outputs = {"id": known[urn].id, **known[urn].outputs}
             if told in outputs:  # a creation that failed half-way leaves an id alone
                 found[name] = outputs[told]
     return found
