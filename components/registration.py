@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pulumi
 
-from entrant.facts.marks import MARK, of_stack
+from entrant.facts.marks import FEATURES, MARK, of_stack
 
 from .arguments import ApiArgs, AppIdentityArgs, AppRoleArgs, PermissionArgs, ServicePrincipalArgs
 
@@ -76,14 +76,6 @@ def principal_inputs(args: AppIdentityArgs) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if value not in (None, [], {})}
 
 
-_FEATURES = {
-    "custom_single_sign_on": "WindowsAzureActiveDirectoryCustomSingleSignOnApplication",
-    "enterprise": "WindowsAzureActiveDirectoryIntegratedApp",
-    "gallery": "WindowsAzureActiveDirectoryGalleryApplicationNonPrimaryV1",
-    "hide": "HideApp",
-}
-
-
 def _tags(args: AppIdentityArgs | ServicePrincipalArgs, *, marked: bool) -> list[pulumi.Input[str]]:
     """The tags asked for and, with `marked`, those that tell which stack made it (`entrant recover` finds it by them).
 
@@ -91,7 +83,7 @@ def _tags(args: AppIdentityArgs | ServicePrincipalArgs, *, marked: bool) -> list
     can take away all others. Its `feature_tags` have the same fault, so theirs are written as the tags they stand for.
     """
     features = args.get("feature_tags", {})
-    tags = [*args.get("tags", []), *(tag for name, tag in _FEATURES.items() if features.get(name))]
+    tags = [*args.get("tags", []), *(tag for name, tag in FEATURES.items() if features.get(name))]
     marks = (MARK, of_stack(pulumi.get_project(), pulumi.get_stack())) if marked else ()
     return [*tags, *(mark for mark in marks if mark not in tags)]
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from keyword import iskeyword
 from typing import NamedTuple
 
 import click
@@ -18,7 +19,8 @@ from entrant.setup import bootstrap
 
 
 class Row(NamedTuple):
-    """What a command is, and the extras it needs beside the base. Its module in `entrant.commands` is called as it is."""
+    """What a command is, and the extras it needs beside the base. Its module in `entrant.commands` is called as it is; with an
+    underscore behind it where Python takes the word for its own."""
 
     what: str
     extras: tuple[str, ...] = ()
@@ -31,6 +33,7 @@ COMMANDS = {
     "rehearse": Row("the whole job on a local Azure", ("pulumi", "local")),
     "validate": Row("check environments, without any cloud", ("pulumi",)),
     "doctor": Row("before `pulumi up`: may the deployer do all this", ("pulumi",)),
+    "import": Row("what a tenant has already, as a file that takes it over", ("pulumi",)),
     "review": Row("before `pulumi up`: who gains what, and what breaks", ("pulumi",)),
     "wait": Row("after it: until every declared grant works"),
     "check": Row("the same once, with evidence"),
@@ -123,7 +126,8 @@ class Commands(click.Group):
                 f"`entrant {cmd_name}` needs what the extra {' and the extra '.join(missing)} of the package installs",
                 next_step=f"pip install 'entrant[{','.join(missing)}]'",
             )
-        command = getattr(import_module(f"entrant.commands.{cmd_name}"), cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command = getattr(import_module(f"entrant.commands.{name}"), name)
         assert isinstance(command, click.Command)
         command.short_help = row.what
         if cmd_name != "test":  # its options are pytest's

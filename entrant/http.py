@@ -87,6 +87,35 @@ def call(
         UnreachableError: no answer.
     """
 
+    again = method not in ("POST", "PATCH") if repeat is None else repeat
+    where = f"{method} {url}"
+    answer = _request(method, url, token=token, repeat=again, json=json, params=params, headers=headers)
+    if not answer.ok:
+        raise refusal(where, answer)
+    if not answer.content:
+        return {}
+    try:
+        body = answer.json()
+    except requests.exceptions.JSONDecodeError as error:
+        raise RefusedError(f"{where}: the answer is not JSON", status=answer.status_code) from error
+    return body if isinstance(body, dict) else {"value": body}
+
+
+def content(url: str, most: int, *, token: str | None = None) -> bytes:
+    """GET a file of at most `most` bytes.
+
+    Raises:
+        RefusedError: any other answer than 2xx, or a larger file. UnreachableError: no answer.
+    """
+    answer = _request("GET", url, token=token, repeat=True)
+    if not answer.ok:
+        raise refusal(f"GET {url}", answer)
+    if len(answer.content) > most:
+        raise RefusedError(f"GET {url}: the file is larger than {most} bytes", status=answer.status_code)
+    return answer.content
+
+
+def _request(method: str, url: str, *, token: str | None, repeat: bool, **options: Any) -> requests.Response:
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         # An auth callable, not a header: requests lets ~/.netrc overwrite a header.
         if token is not None:
@@ -96,12 +125,9 @@ def call(
     where = f"{method} {url}"
     try:
         with requests.Session() as session:
-            again = method not in ("POST", "PATCH") if repeat is None else repeat
-            session.mount("https://", HTTPAdapter(max_retries=_retries(again)))
-            session.mount("http://", HTTPAdapter(max_retries=_retries(again)))
-            answer = session.request(
-                method, url, json=json, params=params, headers=headers, auth=authorize, timeout=TIMEOUT
-            )
+            session.mount("https://", HTTPAdapter(max_retries=_retries(repeat)))
+            session.mount("http://", HTTPAdapter(max_retries=_retries(repeat)))
+            return session.request(method, url, auth=authorize, timeout=TIMEOUT, **options)
     except requests.exceptions.SSLError as error:
         raise UnreachableError(
             f"{where}: the server's certificate is not trusted ({_short(error)})",
@@ -115,15 +141,6 @@ def call(
             if local
             else "check the network, then try again",
         ) from error
-    if not answer.ok:
-        raise refusal(where, answer)
-    if not answer.content:
-        return {}
-    try:
-        body = answer.json()
-    except requests.exceptions.JSONDecodeError as error:
-        raise RefusedError(f"{where}: the answer is not JSON", status=answer.status_code) from error
-    return body if isinstance(body, dict) else {"value": body}
 
 
 def refusal(where: str, answer: requests.Response) -> RefusedError:

@@ -1,9 +1,11 @@
 """The deployer: whoever runs `pulumi up`, found as Pulumi's Azure providers find it, for checks that an app cannot make itself."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 from entrant import http
 from entrant.errors import AuthenticationError, ConfigurationError, EntrantError, RefusedError, UnreachableError
@@ -11,6 +13,9 @@ from entrant.explain import next_step
 from entrant.facts.clouds import Cloud
 from entrant.facts.errors import codes
 from entrant.tokens import assertions, clouds
+
+_EARLY: Final = 300
+"""Seconds before its end from which a token is not used any more."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,23 @@ class Deployer:
             if not following:
                 return
             answer = http.get_json(str(following), token=self.token(audience))
+
+
+class _Kept:
+    """A credential whose tokens are asked for once while they are valid: the Azure CLI's starts a program for each."""
+
+    def __init__(self, credential: Any) -> None:
+        self._credential = credential
+        self._tokens: dict[tuple[str, ...], Any] = {}
+        self._lock = Lock()
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        """The token kept for these scopes, or a new one."""
+        with self._lock:
+            kept = self._tokens.get(scopes)
+            if kept is None or kept.expires_on - time.time() < _EARLY:
+                kept = self._tokens[scopes] = self._credential.get_token(*scopes, **options)
+        return kept
 
 
 def unseen(error: EntrantError, right: str) -> str:
@@ -120,5 +142,6 @@ def find(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> Deployer | No
             next_step="set ARM_CLIENT_SECRET, ARM_CLIENT_CERTIFICATE_PATH or ARM_OIDC_TOKEN_FILE_PATH; in a pipeline ARM_USE_OIDC",
         )
     if shutil.which("az"):
-        return Deployer("the Azure CLI's login", cloud, AzureCliCredential(tenant_id=tenant or "", process_timeout=30))
+        cli = AzureCliCredential(tenant_id=tenant or "", process_timeout=30)
+        return Deployer("the Azure CLI's login", cloud, _Kept(cli))
     return None

@@ -1,4 +1,4 @@
-"""The tags that tell what Entrant declares from anything else in a directory."""
+"""Tags with a meaning: those that tell what Entrant declares from anything else in a directory, and Microsoft's own."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -15,3 +15,12 @@ def of_stack(project: str, stack: str) -> str:
 def stack_in(tags: Iterable[str]) -> str | None:
     """`PROJECT/STACK` of the first of these tags that names a stack."""
     return next((tag.removeprefix(f"{MARK}:") for tag in tags if tag.startswith(f"{MARK}:")), None)
+
+
+FEATURES: Final = {
+    "custom_single_sign_on": "WindowsAzureActiveDirectoryCustomSingleSignOnApplication",
+    "enterprise": "WindowsAzureActiveDirectoryIntegratedApp",
+    "gallery": "WindowsAzureActiveDirectoryGalleryApplicationNonPrimaryV1",
+    "hide": "HideApp",
+}
+"""Tags with a meaning for Microsoft Entra, by their names in `feature_tags`."""

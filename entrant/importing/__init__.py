@@ -1,0 +1,1 @@
+"""From a tenant to an environment file: what is there, in the vocabulary, taken over unchanged."""

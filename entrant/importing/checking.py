@@ -1,0 +1,119 @@
+"""What `validate` refuses of what was read: taken out where Azure keeps it, else the whole app is left out, and said why."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from entrant.config import Problem
+
+from .translating import Entry, Sheet
+
+_AT: Final = re.compile(
+    r"(?P<part>apps|role_definitions|scopes)\.(?P<name>[a-z][a-z0-9_-]*)(?P<rest>[^:\s]*): (?P<message>.*)", re.DOTALL
+)
+_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
+_APART: Final = frozenset(
+    {"roles", "federated", "groups", "directory_roles", "certificates", "kept_credentials", "owners"}
+)
+"""Keys of an app of which Azure keeps what the file does not say."""
+
+
+def settle(sheet: Sheet, check: Callable[[], Iterable[Problem]]) -> list[Problem]:
+    """Take out what is refused until nothing is; what is left that nothing can be done about.
+
+    Args:
+        sheet: what is to be written; it is changed.
+        check: writes it as a file and gives its errors.
+    """
+    while True:
+        problems = list(check())
+        if not problems:
+            return []
+        done = set()
+        for problem in problems:
+            found = _AT.match(problem.message)
+            if found is None or (place := (found["part"], found["name"], found["rest"])) in done:
+                continue
+            if _out(sheet, *place, found["message"]):
+                done.add(place)
+        if not done:
+            return problems
+
+
+def _out(sheet: Sheet, part: str, name: str, rest: str, message: str) -> bool:
+    if part == "role_definitions":
+        return _without_definition(sheet, name)
+    if part == "scopes":
+        return _without_scope(sheet, name, message)
+    entry = next((entry for entry in sheet.apps if entry.key == name and not entry.faults), None)
+    if entry is None:
+        return False
+    if "allow_privileged: true" in message:
+        entry.data |= {"allow_privileged": True, "reason": "Taken over as it was."}
+        entry.note("allow_privileged", f"decide: {message.partition(';')[0]}. Narrow it, or say why.")
+        return True
+    steps = [found[1] or int(found[2]) for found in _STEP.finditer(rest)]
+    if not steps or not _without(entry, steps, message):
+        entry.faults.append(f"{rest.lstrip('.') or name}: {message}")
+    return True
+
+
+def _without(entry: Entry, steps: list[Any], message: str) -> bool:
+    """Take a value out of an app where Azure keeps it; whether that is so."""
+    key, *inner = steps
+    value = entry.data.get(key)
+    if key == "permissions" and inner and isinstance(value, list):
+        asked = value[inner[0]]
+        if "application" in asked or "delegated" in asked:
+            return False
+    elif key not in _APART or value is None:
+        return False
+    if key == "owners" or not inner:
+        what: Any = entry.data.pop(key)
+    elif (isinstance(value, list) and isinstance(inner[0], int) and inner[0] < len(value)) or (
+        isinstance(value, dict) and inner[0] in value
+    ):
+        what = value.pop(inner[0])
+        if not value:
+            entry.data.pop(key)
+    else:
+        return False
+    entry.unsaid.append(f"{key}: {_told(what)}: {message}")
+    return True
+
+
+def _told(what: Any) -> str:
+    if isinstance(what, dict):
+        return next(
+            (str(what[name]) for name in ("name", "role", "adopt", "group", "key_id") if name in what), str(what)
+        )
+    return ", ".join(map(str, what)) if isinstance(what, list) else str(what)
+
+
+def _without_definition(sheet: Sheet, name: str) -> bool:
+    """Name a custom role by its GUID instead."""
+    definition = sheet.role_definitions.pop(name, None)
+    if definition is None:
+        return False
+    for entry in sheet.apps:
+        for role in entry.data.get("roles", ()):
+            if role["role"] == name:
+                role["role"] = definition["adopt"]
+                entry.note("roles", f"{definition['adopt']} is the custom role {definition.get('name', name)}")
+    return True
+
+
+def _without_scope(sheet: Sheet, name: str, message: str) -> bool:
+    if sheet.scopes.pop(name, None) is None:
+        return False
+    for key in [key for key, each in sheet.role_definitions.items() if name in each["assignable_scopes"]]:
+        _without_definition(sheet, key)
+    for entry in sheet.apps:
+        kept = [role for role in entry.data.get("roles", ()) if role["scope"] != name]
+        gone = len(entry.data.get("roles", ())) - len(kept)
+        if gone:
+            entry.unsaid.append(f"roles: {gone} at {name}: {message}")
+            entry.data["roles"] = kept
+            if not kept:
+                entry.data.pop("roles")
+    return True
