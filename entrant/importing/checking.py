@@ -49,7 +49,7 @@ def _out(sheet: Sheet, part: str, name: str, rest: str, message: str) -> bool:
     if entry is None:
         return False
     if "allow_privileged: true" in message:
-        entry.data |= {"allow_privileged": True, "reason": "Taken over as it was."}
+        entry.data |= {"allow_privileged": True, "reason": "As it was taken over."}
         entry.note("allow_privileged", f"decide: {message.partition(';')[0]}. Narrow it, or say why.")
         return True
     steps = [found[1] or int(found[2]) for found in _STEP.finditer(rest)]

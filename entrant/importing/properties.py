@@ -13,7 +13,29 @@ from entrant.facts.marks import FEATURES
 Doc = dict[str, Any]
 
 _OWN: Final = frozenset(
-    ["id", "appId", "createdDateTime", "deletedDateTime", "publisherDomain", "verifiedPublisher", "certification", "applicationTemplateId", "info.logoUrl", "displayName", "passwordCredentials", "keyCredentials", "requiredResourceAccess", "api.preAuthorizedApplications", "api.knownClientApplications", "servicePrincipalType", "appOwnerOrganizationId", "appDisplayName", "appDescription", "signInAudience", "resourceSpecificApplicationPermissions"]
+    [
+        "id",
+        "appId",
+        "createdDateTime",
+        "deletedDateTime",
+        "publisherDomain",
+        "verifiedPublisher",
+        "certification",
+        "applicationTemplateId",
+        "info.logoUrl",
+        "displayName",
+        "passwordCredentials",
+        "keyCredentials",
+        "requiredResourceAccess",
+        "api.preAuthorizedApplications",
+        "api.knownClientApplications",
+        "servicePrincipalType",
+        "appOwnerOrganizationId",
+        "appDisplayName",
+        "appDescription",
+        "signInAudience",
+        "resourceSpecificApplicationPermissions",
+    ]
 )
 """Properties that somebody else sets, or that are told elsewhere."""
 _USUAL: Final[Mapping[str, tuple[Any, ...]]] = {

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from entrant.config.access import known_permissions
@@ -32,6 +33,8 @@ Doc = dict[str, Any]
 LONGEST_KEY: Final = 50
 NO_ROLE: Final = "00000000-0000-0000-0000-000000000000"
 """The role id of default access, for an API that has no roles."""
+LAST_YEAR: Final = 2500
+"""The last that a moment of the vocabulary can have; secrets of before there were limits end in 9999."""
 ROTATED: Final = "secret: {every: 90d, overlap: 7d}"
 _TOP = ""
 
@@ -41,7 +44,7 @@ class Entry:
     """One app as it goes into the file."""
 
     key: str
-    title: str
+    client_id: str
     data: Doc = field(default_factory=dict)
     comments: dict[str, list[str]] = field(default_factory=dict)
     """Lines above a key of the app, or above them all where the key is empty."""
@@ -52,6 +55,13 @@ class Entry:
     files: dict[str, bytes] = field(default_factory=dict)
     """Files beside the environment's, by name."""
     privileged: list[str] = field(default_factory=list)
+
+    def in_folder(self, folder: str) -> None:
+        """Name the files in their folder."""
+        if "logo" in self.data:
+            self.data["logo"] = f"{folder}/{self.data['logo']}"
+        for certificate in self.data.get("certificates", {}).values():
+            certificate["path"] = f"{folder}/{certificate['path']}"
 
     def note(self, key: str, line: str) -> None:
         """Add a comment above a key."""
@@ -118,6 +128,7 @@ class Translation:
         tenant, cloud: where they are.
         there: what the file has already.
         today: for what is written down as of a day.
+        out: the apps that are left out as comments, by client id, and why: others refer to them by their ids.
     """
 
     def __init__(
@@ -130,12 +141,16 @@ class Translation:
         cloud: str,
         there: There,
         today: dt.date,
+        out: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.found, self.apis, self.definitions = found, apis, definitions
-        self.tenant, self.cloud, self.there, self.today = tenant, cloud, there, today
+        self.tenant, self.cloud, self.there, self.today, self.out = tenant, cloud, there, today, out
         self.keys = keys(found, there.apps)
+        self.apps = {client: key for client, key in self.keys.items() if client not in out}
         self.principals = {
-            str(each.principal["id"]).lower(): self.keys[each.client_id] for each in found if each.principal
+            str(each.principal["id"]).lower(): self.apps[each.client_id]
+            for each in found
+            if each.principal and each.client_id in self.apps
         }
         self._needs: dict[str, set[str]] = {}
         self.scopes = _Scopes(found, definitions.values(), there)
@@ -153,7 +168,7 @@ class Translation:
     def app(self, each: Found) -> Entry:
         """One app."""
         key = self.keys[each.client_id]
-        entry = Entry(key, str(each.registration.get("displayName") or ""))
+        entry = Entry(key, each.client_id, faults=list(self.out.get(each.client_id, ())))
         said, left, faults = properties.registration(each.registration, key, self.tenant)
         entry.faults += faults
         entry.unsaid += [_left("registration", name, value) for name, value in left]
@@ -169,8 +184,6 @@ class Translation:
             entry.note(_TOP, f"decide: its tags say that stack {mark} declares it; release it there first.")
         self._clients(entry, each, said, ids)
         owners = self._owners(entry, each.owners, "")
-        if not owners:
-            entry.note(_TOP, "decide: nobody owns it.")
         entry.data |= said | given(
             logo=_logo(entry, each),
             owners=owners,
@@ -184,9 +197,9 @@ class Translation:
         )
         entry.data = _ordered(entry.data | {"adopt": ids})
         if entry.privileged:
-            entry.data |= {"allow_privileged": True, "reason": f"Taken over on {self.today}, as it was."}
+            entry.data |= {"allow_privileged": True, "reason": f"As it was taken over on {self.today}."}
             entry.note(
-                "allow_privileged", f"decide: {'; '.join(dict.fromkeys(entry.privileged))}. Narrow it, or say why."
+                "allow_privileged", f"decide: {_some(list(dict.fromkeys(entry.privileged)))}. Narrow it, or say why."
             )
         assigned = sum(one.get("principalType") != "ServicePrincipal" for one in each.assigned)
         if assigned:
@@ -234,10 +247,10 @@ class Translation:
             named = [scopes.get(id_) for id_ in granted]
             if named and all(named):
                 id_ = str(client["appId"]).lower()
-                clients.append({"client": self.keys.get(id_, id_), "scopes": named, "adopt": True})
+                clients.append({"client": self.apps.get(id_, id_), "scopes": named, "adopt": True})
             else:
                 entry.unsaid.append(f"registration: pre-authorized client {client['appId']} without known scopes")
-        known = [self.keys.get(str(id_).lower(), str(id_).lower()) for id_ in api.get("knownClientApplications") or ()]
+        known = [self.apps.get(str(id_).lower(), str(id_).lower()) for id_ in api.get("knownClientApplications") or ()]
         if known:
             ids["known_clients"] = True
         if clients or known:
@@ -351,7 +364,7 @@ class Translation:
 
     def _reference(self, entry: Entry, api: str, named: Mapping[str, Sequence[str]]) -> str:
         """How a permission names its API."""
-        key = self.keys.get(api)
+        key = self.apps.get(api)
         if key is not None and self._refer(entry.key, key):
             return key
         known = next((name for name, id_ in FIRST_PARTY.items() if id_ == api), None)
@@ -364,7 +377,7 @@ class Translation:
     def _definition(self, guid: str, definition: Doc) -> None:
         """A custom role under `role_definitions`, where it can be said."""
         found = definition["properties"]
-        blocks = found.get("permissions") or ()
+        blocks: Sequence[Doc] = found.get("permissions") or ()
         if guid in self._definition_keys or found.get("type") == "BuiltInRole" or len(blocks) != 1:
             return
         if any(value for name, value in blocks[0].items() if name not in _PARTS):
@@ -422,24 +435,18 @@ class Translation:
         """Secrets and what else cannot be declared; certificates go into `certificates`."""
         owner = next((one["userPrincipalName"] for one in each.owners if one.get("userPrincipalName")), None)
         kept = []
-        secrets = False
         for of, doc in (("", each.registration), ("of the service principal", each.principal or {})):
             for secret in doc.get("passwordCredentials") or ():
-                secrets = True
                 kept.append(_kept(secret, "secret", of, owner))
             for key in doc.get("keyCredentials") or ():
                 # A service principal repeats nothing of its registration: what it has is its own, such as to sign SAML tokens.
                 if of or not _declare(entry, key):
                     kept.append(_kept(key, "certificate", of, owner))
-        if secrets:
+        if any("kind" not in each for each in kept):
             entry.note(
                 "kept_credentials",
-                "Secrets cannot be read back: those there are stay in use until they end, undeclared.",
-            )
-            entry.note("kept_credentials", f"decide: a declared one is `{ROTATED}`; `up`, deliver it, prove it with")
-            entry.note(
-                "kept_credentials",
-                "`entrant wait`, then remove the old one (az ad app credential delete) and its line here.",
+                f"decide: secrets cannot be read back; these stay in use until they end. A declared one: `{ROTATED}` here, `up`, "
+                "deliver it, prove it with `entrant wait`, then remove the old one (az ad app credential delete) and its line.",
             )
         return kept
 
@@ -491,6 +498,11 @@ def _words(text: Any) -> str:
     return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 
+def _some(reasons: Sequence[str]) -> str:
+    more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    return "; ".join(reasons[:3]) + more
+
+
 def _left(of: str, name: str, value: Any) -> str:
     import json
 
@@ -527,11 +539,15 @@ def _kept(credential: Mapping[str, Any], kind: str, of: str, owner: str | None) 
         said.append(f"hint {credential['hint']}")
     if credential.get("startDateTime"):
         said.append(f"since {credential['startDateTime'][:10]}")
+    ends = re.sub(r"\.\d+", "", str(credential["endDateTime"]))
+    if int(ends[:4]) > LAST_YEAR:
+        said.append("without an end")
+        ends = f"{LAST_YEAR}-12-31T00:00:00Z"
     return given(
         key_id=str(credential["keyId"]).lower(),
         kind=kind if kind != "secret" else None,
         name=", ".join(word for word in said if word),
-        ends=re.sub(r"\.\d+", "", str(credential["endDateTime"])),
+        ends=ends,
         owner=owner,
     )
 

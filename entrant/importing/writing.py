@@ -10,7 +10,6 @@ from typing import Any, Final
 from entrant.config.problems import Problem
 from entrant.config.source import Node, read
 from entrant.errors import ConfigurationError
-from entrant.facts.unsafe_text import harmless
 
 from . import yaml_text
 from .translating import Entry, Sheet
@@ -43,10 +42,12 @@ def document(sheet: Sheet, today: dt.date, schema: str | None, *, compact: bool 
     if sheet.subscription:
         top["subscription"] = sheet.subscription
     top["on_remove"] = "keep"
+    without = sum("owners" not in entry.data for entry in taken)
     lines = [
         *([f"# yaml-language-server: $schema={schema}"] if schema else []),
         f"# {len(taken)} apps of tenant {sheet.tenant} as they were on {today}: the first `up` takes them over unchanged.",
         "# Lines with `decide:` are for a person. What is removed from here is kept in Azure (`on_remove`).",
+        *([f"# decide: {without} of them have no owner."] if without else []),
         *yaml_text.mapping(top),
     ]
     for name, data in (
@@ -73,10 +74,11 @@ def _app(entry: Entry, defaults: Mapping[str, Any], indent: int) -> list[str]:
     """One app; what cannot be said stands above it."""
     margin = " " * indent
     comments: dict[tuple[str, ...], list[str]] = {(key,): lines for key, lines in entry.comments.items() if key}
-    above = [*entry.comments.get("", ()), *(f"left as it is, not declared: {what}" for what in entry.unsaid)]
+    left = [f"left as it is, not declared: {what}" for what in entry.unsaid]
+    above = [] if entry.faults else [*entry.comments.get("", ()), *left]
     data = over(defaults, entry.data)
     return [
-        *(f"{margin}# {harmless(line)}" for line in above),
+        *(wrapped for line in above for wrapped in yaml_text.comment(line, indent)),
         f"{margin}{entry.key}:",
         *yaml_text.mapping(data, indent + 2, comments),
     ]
@@ -88,7 +90,9 @@ def _left_out(entries: Sequence[Entry], indent: int) -> list[str]:
     margin = " " * indent
     for entry in entries:
         if entry.faults:
-            lines += ["", *(f"{margin}# not taken over: {harmless(' '.join(fault.split()))}" for fault in entry.faults)]
+            lines.append("")
+            for fault in entry.faults:
+                lines += yaml_text.comment(f"not taken over: {' '.join(fault.split())}", indent)
             lines += [f"{margin}# {line[indent:]}".rstrip() for line in _app(entry, {}, indent)]
     return lines
 
@@ -194,11 +198,6 @@ def _node(path: Path, shown: str) -> Node:
     return node
 
 
-def plain(path: Path, shown: str) -> Any:
-    """What a file says."""
-    return _node(path, shown).plain()
-
-
 # -------------------------------------------------------------------------------------------------------------------- files
 
 
@@ -212,16 +211,3 @@ def save(path: Path, data: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def beside(path: Path) -> Path:
-    """The folder of a file's logos and certificates: of its own name, beside it."""
-    return path.with_suffix("")
-
-
-def with_folder(entry: Entry, folder: str) -> None:
-    """Let an app name its files in their folder."""
-    if "logo" in entry.data:
-        entry.data["logo"] = f"{folder}/{entry.data['logo']}"
-    for certificate in entry.data.get("certificates", {}).values():
-        certificate["path"] = f"{folder}/{certificate['path']}"

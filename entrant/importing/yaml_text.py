@@ -5,6 +5,7 @@ What is written is read back as the same by `entrant.config.source` and by any r
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,8 +15,9 @@ from entrant.facts.unsafe_text import harmless
 WIDTH: Final = 120
 DEEPEST: Final = 2
 """Mappings within one another on a line."""
-_PLAIN = re.compile(r"[A-Za-z0-9/.$_(][A-Za-z0-9/.$_()@+=~^;*'’–—…ßäöüÄÖÜéèêáàâóòôúùûíìîñçåøæÅØÆ:#\\ -]*")
-"""Texts that may stand without quotes, also within brackets, but for what `_is_plain` looks at besides."""
+_FLOW = re.compile(r"[\w/.$(][\w/.$()@+=~^;*'’–—…:#\\ -]*")
+_BLOCK = re.compile(r"[\w/.$(][\w/.$()@+=~^;*'’–—…:#\\ ,?!&|<>%{}\[\]\"-]*")
+"""Texts that may stand without quotes, within brackets or elsewhere, but for what `_is_plain` looks at besides."""
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([Tt ].*)?")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
 
@@ -28,9 +30,23 @@ def mapping(data: Mapping[str, Any], indent: int = 0, comments: Comments | None 
     notes = comments or {}
     margin = " " * indent
     for key, value in data.items():
-        yield from (f"{margin}# {harmless(line)}" for line in notes.get((key,), ()))
+        for line in notes.get((key,), ()):
+            yield from comment(line, indent)
         below = {path[1:]: lines for path, lines in notes.items() if len(path) > 1 and path[0] == key}
-        yield from _entry(f"{margin}{text(key)}:", value, indent + 2, below)
+        yield from _entry(f"{margin}{text(key, flow=True)}:", value, indent + 2, below)
+
+
+def comment(line: str, indent: int) -> list[str]:
+    """A comment, in as many lines as it takes."""
+    start = " " * indent + "# "
+    return textwrap.wrap(
+        harmless(line),
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=start + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _entry(start: str, value: Any, indent: int, comments: Comments) -> Iterator[str]:
@@ -38,6 +54,8 @@ def _entry(start: str, value: Any, indent: int, comments: Comments) -> Iterator[
     if isinstance(value, str) and (block := _block(value, indent)):
         yield f"{start} {block[0]}"
         yield from block[1:]
+    elif isinstance(value, str):
+        yield f"{start} {text(value)}"
     elif not comments and (inline := _inline(value)) is not None and _fits(f"{start} {inline}", value):
         yield f"{start} {inline}"
     elif isinstance(value, Mapping):
@@ -51,7 +69,7 @@ def _entry(start: str, value: Any, indent: int, comments: Comments) -> Iterator[
 
 def _item(item: Any, indent: int) -> Iterator[str]:
     margin = " " * indent
-    inline = _inline(item)
+    inline = text(item) if isinstance(item, str) else _inline(item)
     if inline is not None and (_fits(f"{margin}- {inline}", item) or not isinstance(item, Mapping)):
         yield f"{margin}- {inline}"
         return
@@ -90,7 +108,7 @@ def _depth(value: Any) -> int:
 
 def _flow(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{text(key)}: {_flow(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{text(key, flow=True)}: {_flow(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(each) for each in value) + "]"
     return value_text(value)
@@ -102,17 +120,18 @@ def value_text(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return text(value) if isinstance(value, str) else str(value)
+    return text(value, flow=True) if isinstance(value, str) else str(value)
 
 
-def text(value: str) -> str:
-    """A text, without quotes where it is one without them."""
-    return value if _is_plain(value) else quoted(value)
+def text(value: str, *, flow: bool = False) -> str:
+    """A text, without quotes where it is one without them; `flow` where it stands within brackets."""
+    return value if _is_plain(value, _FLOW if flow else _BLOCK) else quoted(value)
 
 
-def _is_plain(value: str) -> bool:
+def _is_plain(value: str, form: re.Pattern[str]) -> bool:
     return (
-        bool(_PLAIN.fullmatch(value))
+        bool(form.fullmatch(value))
+        and harmless(value) == value
         and not value.endswith((" ", ":"))
         and not re.search(r": | #|  ", value)
         and not _number_like(value)

@@ -1,0 +1,196 @@
+"""One import: what is meant is read, made a file, and previewed until the plan holds imports alone."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from entrant import config
+from entrant.access.deployer import Deployer
+from entrant.errors import ConfigurationError, EngineError
+from entrant.progress import Steps
+
+from . import checking, proof, reading, selection, translating
+from .reading import Found
+from .selection import Selected, Wanted
+from .target import Target
+from .translating import Sheet
+
+ROUNDS: Final = 6
+"""Previews at most."""
+
+
+@dataclass
+class Job:
+    """An import into a file.
+
+    Raises, in each of its steps:
+        ConfigurationError: what is asked for is not there, or cannot be written. RefusedError, UnreachableError: Azure refused as a
+        whole, or did not answer.
+    """
+
+    who: Deployer
+    target: Target
+    steps: Steps
+    today: dt.date = field(default_factory=lambda: dt.datetime.now(dt.UTC).date())
+    notes: list[str] = field(default_factory=list)
+    """What could not be looked at."""
+    rest: list[str] = field(default_factory=list)
+    """What the plan holds besides imports."""
+    _out: dict[str, list[str]] = field(default_factory=dict)
+    """The apps that cannot be taken over unchanged, by client id, and why."""
+
+    @property
+    def tenant(self) -> str:
+        """The tenant of the login."""
+        return str(self._claims.get("tid", "")).lower()
+
+    @property
+    def _claims(self) -> Mapping[str, Any]:
+        from entrant.tokens.credentials import Token
+
+        return Token(self.who.token("graph"), 0, "graph", "", "").claims
+
+    def select(self, wanted: Wanted) -> Selected:
+        """The registrations that the file does not have yet."""
+        own = self.target.environment.tenant if self.target.environment else None
+        if own not in (None, self.tenant):
+            raise ConfigurationError(
+                f"{self.target.shown} is of the tenant {own}, and the login of {self.tenant}",
+                next_step="log in to the former, or correct `tenant` in the file",
+            )
+        with self.steps.step("Registrations") as step:
+            selected = selection.select(self.who, wanted, self.tenant)
+            known = self.target.declared()
+            new = tuple(entry for entry in selected.registrations if entry["id"].lower() not in known)
+            there = len(selected.registrations) - len(new)
+            step.note = f"{len(new)} to import" + (f", {there} in the file already" if there else "")
+        return Selected(new, selected.skipped, selected.notes)
+
+    def write(self, registrations: Sequence[dict[str, Any]], *, preview: bool) -> Sheet:
+        """Read everything about these registrations, write the file and, if it can be, let the engine preview it."""
+        notebook = reading.notebook(self.target.root, self.tenant, registrations)
+        found = self._read(registrations, notebook)
+        sheet = self._made(found)
+        self.target.save(sheet, self.today)
+        if preview:
+            sheet = self._proved(found, sheet)
+        notebook.unlink(missing_ok=True)
+        return sheet
+
+    def _read(self, registrations: Sequence[dict[str, Any]], notebook: Any = None) -> list[Found]:
+        count = len(registrations)
+        with self.steps.step("What belongs to them") as step:
+            found = reading.read(self.who, registrations, notebook, lambda done: step.update(f"{done} of {count} apps"))
+            step.note = f"of {len(found)} apps"
+        with self.steps.step("Azure roles") as step:
+            tell = lambda done, of: step.update(f"{done} of {of} subscriptions and management groups")  # noqa: E731
+            self.notes += reading.assign_roles(self.who, found, tell)
+            step.note = f"{sum(len(each.roles) for each in found)} assignments"
+        return found
+
+    # -------------------------------------------------------------------------------------------------------- the file
+
+    def _made(self, found: Sequence[Found]) -> Sheet:
+        """What is to be written, without what `validate` refuses.
+
+        Others refer to an app that is left out by its client id, so all is made anew once one is.
+        """
+        while True:
+            sheet = self._translated(found)
+            left = checking.settle(sheet, lambda made=sheet: self._errors(made))  # type: ignore[misc]
+            new = {
+                entry.client_id: entry.faults
+                for entry in sheet.apps
+                if entry.faults and entry.client_id not in self._out
+            }
+            self._out |= new
+            if not new:
+                break
+        if left:
+            said = "\n".join(str(problem) for problem in left)
+            raise ConfigurationError(said, next_step="import other apps, or report this with the lines above")
+        return sheet
+
+    def _translated(self, found: Sequence[Found]) -> Sheet:
+        definitions = reading.definitions_of(self.who, translating.custom_roles(found), self.notes)
+        translation = translating.Translation(
+            found,
+            reading.apis_of(self.who, found),
+            definitions,
+            tenant=self.tenant,
+            cloud=self.target.cloud,
+            there=self.target.there(),
+            today=self.today,
+            out=self._out,
+        )
+        sheet = translation.sheet()
+        signed_in = str(self._claims.get("appid", "")).lower()
+        for entry in sheet.apps:
+            if entry.client_id == signed_in:
+                entry.note(
+                    "", "decide: this is who ran the import. A stack that manages its own deployer can lock it out."
+                )
+            entry.in_folder(self.target.folder.name)
+        return sheet
+
+    def _errors(self, sheet: Sheet) -> Sequence[config.Problem]:
+        self.target.save_files(sheet)
+        draft = self.target.draft(self.target.written(sheet, self.today, compact=False))
+        try:
+            return config.check(str(draft), root=self.target.root).errors
+        finally:
+            draft.unlink()
+
+    # ------------------------------------------------------------------------------------------------------- the proof
+
+    def _proved(self, found: list[Found], sheet: Sheet) -> Sheet:
+        """The file corrected until the plan holds imports alone: what differs is read again, and left out if it differs still."""
+        again: set[str] = set()
+        for turn in range(ROUNDS):
+            wrong = self._previewed(sheet, everything=turn > 0)
+            if not wrong:
+                break
+            stale = wrong.keys() - again
+            again |= stale
+            if stale:
+                fresh = self._read([each.registration for each in found if each.client_id in stale])
+                by_id = {each.id: each for each in fresh}
+                found = [by_id.get(each.id, each) for each in found]
+            self._out |= {client: list(words) for client, words in wrong.items() if client not in stale}
+            sheet = self._made(found)
+            self.target.save(sheet, self.today)
+        else:
+            self.rest += [line for words in wrong.values() for line in words]
+        return sheet
+
+    def _previewed(self, sheet: Sheet, *, everything: bool) -> Mapping[str, tuple[str, ...]]:
+        """What a preview would change in these apps, by client id; `rest` gets the other things.
+
+        With `everything` a copy of the file is previewed in which each app may be changed: an adoption that differs is then planned
+        and not refused, so that all show at once.
+        """
+        clients = {entry.key: entry.client_id for entry in sheet.apps}
+        file, draft = self.target.shown, None
+        if everything:
+            for entry in sheet.apps:
+                entry.data["change_adopted"] = True
+            draft = self.target.draft(self.target.written(sheet, self.today))
+            for entry in sheet.apps:
+                del entry.data["change_adopted"]
+            file = self.target.shown.removesuffix(self.target.path.name) + draft.name
+        with self.steps.step("Preview") as step:
+            try:
+                outcome = proof.preview(self.target.stack, file, self.target.root, step.update)
+            except EngineError as error:
+                step.note = "failed"
+                self.rest = [str(error)]
+                return {}
+            finally:
+                if draft is not None:
+                    draft.unlink()
+            wrong = {clients[app]: words for app, words in outcome.others.items() if app in clients}
+            self.rest = [line for app, words in outcome.others.items() if app not in clients for line in words]
+            count = sum(map(len, outcome.others.values()))
+            step.note = f"{outcome.imports} to import, {f'{count} differ' if count else 'nothing else'}"
+        return wrong
