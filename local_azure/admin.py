@@ -183,9 +183,11 @@ def ensure(world: World, body: Doc) -> list[str]:
     these get these ids then, and those that are there already are none of the answer's.
 
     `scopes` are subscriptions, resource groups and resources, made with all that encloses them; `groups` and
-    `administrative_units` are object ids, `users` object ids or user principal names.
+    `administrative_units` are object ids, `users` object ids or user principal names. `service_principals` are those that have no
+    registration in this tenant, by display name: `ManagedIdentity`, or the tenant that their registration is in.
     """
     created = [*_reserve(world, body.get("reserved", [])), *_ensure_objects(world, body)]
+    created += _ensure_principals(world, body.get("service_principals", {}))
     scopes, location = body.get("scopes", []), body.get("location", "westeurope")
     if not isinstance(scopes, list) or not isinstance(location, str) or len(scopes) > 10_000:
         _bad("'scopes' must be a list of resource ids.")
@@ -241,6 +243,28 @@ def _ensure_objects(world: World, body: Doc) -> list[str]:
             if not known:
                 world.directory.create(kind, _object(world, kind, one))
                 created.append(one)
+    return created
+
+
+def _ensure_principals(world: World, wanted: Any) -> list[str]:
+    if not isinstance(wanted, dict) or not all(isinstance(of, str) for of in wanted.values()):
+        _bad("'service_principals' must be an object.")
+    created = []
+    for name, of in wanted.items():
+        if of != "ManagedIdentity" and not is_guid(of):
+            _bad(f"'{of[:100]}' is neither ManagedIdentity nor the id of a tenant.")
+        managed = of == "ManagedIdentity"
+        doc = {
+            **schema.defaults({**schema.SERVICE_PRINCIPAL, **schema.SERVICE_PRINCIPAL_BETA}),
+            "id": new_guid(),
+            "appId": new_guid(),
+            "displayName": name,
+            "servicePrincipalType": "ManagedIdentity" if managed else "Application",
+            "appOwnerOrganizationId": None if managed else of.lower(),
+            "createdDateTime": utc(world.store.now()),
+        }
+        world.directory.create("servicePrincipal", doc)
+        created.append(doc["id"])
     return created
 
 

@@ -5,7 +5,7 @@ Source: Microsoft Graph, "Combine multiple HTTP requests using JSON batching" (2
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from entrant import http
@@ -25,13 +25,7 @@ Answers = dict[str, dict[str, Any] | RefusedError]
 """By path, what was answered: a JSON object, a list whole with all of its pages, or the refusal."""
 
 
-def get(
-    deployer: Deployer,
-    paths: Sequence[str],
-    *,
-    version: str = "v1.0",
-    wait: Callable[[float], None] = time.sleep,
-) -> Answers:
+def get(deployer: Deployer, paths: Sequence[str], *, version: str = "v1.0") -> Answers:
     """GET each path (with its query, below the version), all pages of it where it is a list.
 
     Raises:
@@ -40,11 +34,11 @@ def get(
     answers: Answers = {}
     wanted = list(dict.fromkeys(paths))
     for start in range(0, len(wanted), MOST):
-        answers |= _batch(deployer, wanted[start : start + MOST], version, wait)
+        answers |= _batch(deployer, wanted[start : start + MOST], version)
     return answers
 
 
-def _batch(deployer: Deployer, paths: Sequence[str], version: str, wait: Callable[[float], None]) -> Answers:
+def _batch(deployer: Deployer, paths: Sequence[str], version: str) -> Answers:
     answers: Answers = {}
     open_ = list(paths)
     for turn in range(ROUNDS):
@@ -69,7 +63,7 @@ def _batch(deployer: Deployer, paths: Sequence[str], version: str, wait: Callabl
                 f"Microsoft Graph asks to wait {pause:.0f} s before more is read",
                 next_step="run the command again later; it goes on where it stopped",
             )
-        wait(pause)
+        time.sleep(pause)
         open_ = again
     return answers
 

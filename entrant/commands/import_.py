@@ -13,9 +13,9 @@ from entrant.errors import ConfigurationError
 from entrant.facts.clouds import CLOUDS
 from entrant.facts.unsafe_text import harmless
 from entrant.importing import proof, selection
+from entrant.importing.entries import Entry
 from entrant.importing.job import Job
 from entrant.importing.target import Target
-from entrant.importing.translating import Entry
 from entrant.progress import Steps, console
 from entrant.tokens import clouds
 
@@ -73,7 +73,7 @@ def import_(
 
     \b
     python3 -m entrant import --name 'billing-*' --tag prod -o config/legacy.yaml
-    python3 -m entrant import --all --into config/legacy.yaml
+    python3 -m entrant import --all --no-preview -o config/tenant.yaml
     """
     if bool(output) == bool(into):
         raise ConfigurationError("where to?", next_step="name a new file with -o, or one that is there with --into")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from entrant.config import Problem
 
-from .translating import Entry, Sheet
+from .entries import Entry, Sheet
 
 _AT: Final = re.compile(
     r"(?P<part>apps|role_definitions|scopes)\.(?P<name>[a-z][a-z0-9_-]*)(?P<rest>[^:\s]*): (?P<message>.*)", re.DOTALL

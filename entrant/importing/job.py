@@ -10,11 +10,11 @@ from entrant.access.deployer import Deployer
 from entrant.errors import ConfigurationError, EngineError
 from entrant.progress import Steps
 
-from . import checking, proof, reading, selection, translating
+from . import azure_roles, checking, proof, reading, selection, translating
+from .entries import Sheet
 from .reading import Found
 from .selection import Selected, Wanted
 from .target import Target
-from .translating import Sheet
 
 ROUNDS: Final = 6
 """Previews at most."""
@@ -113,7 +113,7 @@ class Job:
         return sheet
 
     def _translated(self, found: Sequence[Found]) -> Sheet:
-        definitions = reading.definitions_of(self.who, translating.custom_roles(found), self.notes)
+        definitions = reading.definitions_of(self.who, azure_roles.custom_roles(found), self.notes)
         translation = translating.Translation(
             found,
             reading.apis_of(self.who, found),

@@ -11,7 +11,7 @@ from entrant import config
 from entrant.errors import ConfigurationError
 
 from . import writing
-from .translating import Sheet, There
+from .entries import Sheet, There
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Target:
             {definition.guid(key): key for key, definition in definitions.items()},
             frozenset(definitions),
             environment.subscription,
+            environment.on_remove == "keep",
         )
 
     def declared(self) -> frozenset[str]:

@@ -12,7 +12,7 @@ from entrant.config.source import Node, read
 from entrant.errors import ConfigurationError
 
 from . import yaml_text
-from .translating import Entry, Sheet
+from .entries import Entry, Sheet
 
 Doc = dict[str, Any]
 
@@ -45,7 +45,7 @@ def document(sheet: Sheet, today: dt.date, schema: str | None, *, compact: bool 
     without = sum("owners" not in entry.data for entry in taken)
     lines = [
         *([f"# yaml-language-server: $schema={schema}"] if schema else []),
-        f"# {len(taken)} apps of tenant {sheet.tenant} as they were on {today}: the first `up` takes them over unchanged.",
+        f"# {len(taken)} app{'s' * (len(taken) != 1)} as of {today}: the first `up` takes over what `adopt` names, unchanged.",
         "# Lines with `decide:` are for a person. What is removed from here is kept in Azure (`on_remove`).",
         *([f"# decide: {without} of them have no owner."] if without else []),
         *yaml_text.mapping(top),

@@ -255,8 +255,11 @@ def _batch(ctx: Context) -> Reply:
 
 
 def _one_of_batch(ctx: Context, call: Call) -> Reply:
-    """The answer to one request of a batch, which meets what is not yet replicated, and may make more of it."""
+    """The answer to one request of a batch: throttled by itself, it meets what is not yet replicated, and may make more of it."""
     faults, now = ctx.world.faults, ctx.world.store.now()
+    fault = faults.of(call) if faults.active else None
+    if fault is not None and fault.reply is not None and not fault.rule.after:
+        return fault.reply
     hidden = faults.hidden(call, now)
     if hidden is not None:
         return hidden

@@ -144,6 +144,17 @@ def test_new_object_is_unknown_by_its_id(faulty: LocalAzure, deployer: Client) -
     assert error["code"] == "Request_ResourceNotFound" and made["id"] in error["message"]
 
 
+def test_a_request_of_a_batch_is_throttled_by_itself(faulty: LocalAzure, deployer: Client) -> None:
+    """Graph answers a batch with 200 and says for each request in it, with its own Retry-After, that it was too many."""
+    faulty.faults({"kind": "status", "status": 429, "retry_after": 7, "route": "/v1.0/applications", "count": 1})
+    parts = [{"id": str(id_), "method": "GET", "url": f"/{what}"} for id_, what in enumerate(("applications", "users"))]
+    first, second = deployer.graph("POST", "/$batch", {"requests": parts})["responses"]
+    assert (first["status"], first["headers"]["Retry-After"], second["status"]) == (429, "7", 200)
+    assert first["body"]["error"]["code"] == "TooManyRequests"
+    again = deployer.graph("POST", "/$batch", {"requests": parts})["responses"]
+    assert [one["status"] for one in again] == [200, 200]
+
+
 def test_a_batch_meets_and_makes_what_is_not_replicated(faulty: LocalAzure, deployer: Client) -> None:
     """What a request of a batch creates is unknown at first to others, in batches and outside, and only they fail by it."""
     faulty.faults({"kind": "replication", "route": "/v1.0/applications", "seconds": 60})
