@@ -25,8 +25,8 @@ from pathlib import Path
 
 import local_azure
 from entrant import engine
+from entrant.project import ROOT, STATE
 from entrant.rehearsal import Rehearsal, environ
-from entrant.setup.bootstrap import ROOT, STATE
 
 AZURE_CLI = "azure-cli==2.91.0"
 STACK, APP = "dev", "log-reader"

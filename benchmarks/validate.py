@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from entrant.setup.bootstrap import ROOT
+from entrant.project import ROOT
 
 APPS = 1000
 _APP = """\
