@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
-from local_azure.plugins.server import Plugin, serve
+
+def _protocol_alone() -> None:
+    """Let Pulumi's SDK be its protocol alone in this process: importing all of it takes as long as everything else here."""
+    for name in ("pulumi", "pulumi.runtime", "pulumi.runtime.proto"):
+        found = importlib.util.find_spec(name)
+        if found is None:
+            return
+        sys.modules[name] = importlib.util.module_from_spec(found)
 
 
 def main(arguments: list[str]) -> int:
@@ -13,6 +21,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m local_azure.plugins azuread|azure-native VERSION [engine address]\n")
         return 2
     name, version, *rest = arguments
+    from local_azure.plugins.server import Plugin, serve
+
     plugin: Plugin
     if name == "azuread":
         from local_azure.plugins.azuread import AzureAd
@@ -31,4 +41,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    _protocol_alone()
     sys.exit(main(sys.argv[1:]))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent import futures
 from dataclasses import dataclass
@@ -358,19 +358,26 @@ def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, message: str, d
 
 
 def serve(plugin: Plugin, engine: str) -> None:
-    """Serve ``plugin`` on a free loopback port, print the port as the protocol asks, and stay until the engine is gone."""
+    """Serve ``plugin`` on a free loopback port, print the port as the protocol asks, and stay until the engine ends it or is gone.
+
+    What is being done then is done to its end.
+    """
     parent = os.getppid()  # before the port is printed: an engine that has read it may be killed at once
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=_OPTIONS)
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)  # at once, whichever thread is interrupted
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
+    workers = futures.ThreadPoolExecutor(max_workers=64)
+    server = grpc.server(workers, options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(plugin, engine), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
-    server.wait_for_termination()
-
-
-def _leave_with_parent(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(1)
+        if select.select([told], [], [], 1)[0]:
+            server.stop(None)
+            workers.shutdown()
+            break
     os._exit(0)

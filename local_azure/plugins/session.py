@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import requests
 import requests.adapters
@@ -28,6 +29,8 @@ RETRIES = 6
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
 _TIMEOUT = (10, 120)
+_BEFORE_IT_ENDS = 300.0
+"""Seconds before its end from which a token is not used any more."""
 
 
 class PluginError(Exception):
@@ -218,6 +221,7 @@ class Session:
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._credential: Any = None
+        self._tokens: dict[str, tuple[str, float]] = {}
         self.cloud = self._discover()
 
     def _discover(self) -> Cloud:
@@ -256,19 +260,49 @@ class Session:
 
     def token(self, audience: str) -> str:
         """An access token for ``audience``, cached until shortly before it expires."""
-        with self._lock:
-            if self._credential is None:
-                self._credential = self._make_credential()
+        with self.locked(f"token for {audience}"):
+            held = self._tokens.get(audience)
+            if held is None or held[1] < time.monotonic() + _BEFORE_IT_ENDS:
+                held = self._tokens[audience] = self._signed_in(audience)
+        return held[0]
+
+    def _signed_in(self, audience: str) -> tuple[str, float]:
+        """A new access token, and when it ends by the monotonic clock."""
+        settings = self.settings
+        if settings.certificate or not (settings.client_secret or settings.use_oidc):
+            return self._by_identity(audience)
+        proof = {"client_secret": settings.client_secret}
+        if not settings.client_secret:
+            kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+            proof = {"client_assertion_type": kind, "client_assertion": self._assertion()}
+        form = {"grant_type": "client_credentials", "client_id": settings.client_id, "scope": f"{audience}/.default"}
+        url = f"{self.cloud.login}/{settings.tenant_id}/oauth2/v2.0/token"
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        asked = time.monotonic()
+        try:
+            response = self.request("POST", url, data=urlencode(form | proof).encode(), headers=headers)
+            document = response.json()
+            return str(document["access_token"]), asked + float(document["expires_in"])
+        except ApiError as error:
+            raise PluginError(f"signing in as {settings.client_id}: {error.message}") from None
+        except (ValueError, KeyError, TypeError):
+            raise PluginError(f"signing in at {self.cloud.login}: the answer has no token") from None
+
+    def _by_identity(self, audience: str) -> tuple[str, float]:
+        """The same with a certificate, or from the Azure CLI."""
         from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
+        if self._credential is None:
+            self._credential = self._make_credential()
         try:
-            return str(self._credential.get_token(f"{audience}/.default").token)
+            found = self._credential.get_token(f"{audience}/.default")
         except ClientAuthenticationError as error:
             raise PluginError(
                 f"signing in as {self.settings.client_id or 'the Azure CLI user'}: {error.message}"
             ) from None
         except ServiceRequestError as error:
             raise PluginError(f"signing in at {self.cloud.login}: {error.message}") from None
+        return str(found.token), time.monotonic() + found.expires_on - time.time()
 
     def claims(self, audience: str) -> dict[str, Any]:
         """The claims of the access token for ``audience``, unverified, as the real plugins read them."""
@@ -300,14 +334,6 @@ class Session:
                     password=password,
                     **common,
                 )
-            if settings.client_secret:
-                return identity.ClientSecretCredential(
-                    settings.tenant_id, settings.client_id, settings.client_secret, **common
-                )
-            if settings.use_oidc:
-                return identity.ClientAssertionCredential(
-                    settings.tenant_id, settings.client_id, self._assertion, **common
-                )
         except ValueError as error:
             raise PluginError(f"{self.plugin}: the credentials cannot be used: {error}") from None
         return identity.AzureCliCredential(tenant_id=settings.tenant_id)
@@ -338,7 +364,7 @@ class Session:
         method: str,
         url: str,
         *,
-        audience: str,
+        audience: str | None = None,
         params: Mapping[str, str] | None = None,
         body: Any = None,
         data: bytes | None = None,
@@ -350,7 +376,7 @@ class Session:
         """Send one request, again where that is worth it, and return its accepted answer.
 
         408, 424, 429 and 5xx (but 501) are sent again after ``Retry-After`` or a growing pause, as is whatever
-        ``retry_if`` picks. Raises `ApiError` for any other answer.
+        ``retry_if`` picks. Raises `ApiError` for any other answer. Without ``audience`` it is sent without a token.
         """
         sent_headers = {"Accept": "application/json", **(headers or {})}
         content = data
@@ -361,7 +387,8 @@ class Session:
         for attempt in range(retries + 1):
             if self.cancelled.is_set():
                 raise Cancelled("cancelled")
-            sent_headers["Authorization"] = f"Bearer {self.token(audience)}"
+            if audience is not None:
+                sent_headers["Authorization"] = f"Bearer {self.token(audience)}"
             try:
                 response = self._http.request(
                     method,
@@ -374,7 +401,8 @@ class Session:
                     allow_redirects=False,
                 )
             except requests.RequestException as error:
-                if attempt < retries and method in ("GET", "PUT", "DELETE") and _worth_another_try(error):
+                repeatable = method in ("GET", "PUT", "DELETE") or audience is None
+                if attempt < retries and repeatable and _worth_another_try(error):
                     self.wait(pause)
                     pause = min(pause * 2, _LONGEST_WAIT)
                     continue

@@ -8,16 +8,18 @@ Source of the protocol: `proto/pulumi/language.proto`, as generated into the Pyt
 `pulumi-language-python-exec`, which comes with the engine's modules.
 """
 
+import importlib.util
 import json
 import os
+import platform
 import queue
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +28,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+for _package in ("pulumi", "pulumi.runtime", "pulumi.runtime.proto"):
+    # The SDK's protocol without the SDK, whose import takes longer than all else here.
+    if (_spec := importlib.util.find_spec(_package)) is None:
+        break
+    sys.modules[_package] = importlib.util.module_from_spec(_spec)
 try:
     import grpc
     from google.protobuf import json_format
@@ -88,9 +95,22 @@ class Python:
         path = os.pathsep.join([folder, *filter(None, [base.get("PATH")])])
         return kept | {"VIRTUAL_ENV": str(self.virtualenv), "PATH": path}
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is the interpreter that runs this."""
+        return Path(self.path).parent == Path(sys.executable).parent
+
+    def version(self) -> str:
+        """Its version."""
+        if self.ours:
+            return platform.python_version()
+        asked = [self.path, "-c", "import platform; print(platform.python_version())"]
+        said = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
+        return said.stdout.strip()
+
     def search_path(self) -> list[str]:
         """Where it finds packages."""
-        if Path(self.path).parent == Path(sys.executable).parent:
+        if self.ours:
             return sys.path
         asked = [self.path, "-c", "import json, sys; print(json.dumps(sys.path))"]
         said = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
@@ -162,9 +182,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
     def About(self, request: language_pb2.AboutRequest, context: grpc.ServicerContext) -> language_pb2.AboutResponse:
         """The interpreter and its version."""
         python = _python(request.info, context)
-        asked = [python.path, "-c", "import platform; print(platform.python_version())"]
-        said = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
-        return language_pb2.AboutResponse(executable=python.path, version=said.stdout.strip())
+        return language_pb2.AboutResponse(executable=python.path, version=python.version())
 
     def GetRequiredPackages(
         self, request: language_pb2.GetRequiredPackagesRequest, context: grpc.ServicerContext
@@ -360,19 +378,20 @@ def outputs(process: "subprocess.Popen[bytes]") -> Iterator[tuple[str, bytes]]:
 def main(arguments: Sequence[str]) -> int:
     """Serve until the engine ends it, or is gone."""
     parent = os.getppid()  # before the port is printed: an engine that has read it may be killed at once
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)  # at once, whichever thread is interrupted
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: None)
     executor = next(each.partition("=")[2] for each in arguments if each.startswith("--executor="))
     engine = next((argument for argument in reversed(arguments) if not argument.startswith("-")), "")
     children = Children()
     server = grpc.server(ThreadPoolExecutor(max_workers=32), options=_OPTIONS)
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(Host(engine, Path(executor), children), server)
     port = server.add_insecure_port("127.0.0.1:0")
-    try:
-        server.start()
-        print(port, flush=True)
-        while os.getppid() == parent:
-            time.sleep(0.5)
-    except KeyboardInterrupt:
+    server.start()
+    print(port, flush=True)
+    while os.getppid() == parent and not select.select([told], [], [], 0.5)[0]:
         pass
     children.close()
     os._exit(0)  # threads that wait for pipes of what was ended need not be waited for
