@@ -24,7 +24,7 @@ class Policy(Model):
     them, whatever stands here.
     """
 
-    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), use_attribute_docstrings=True)
 
     privileged_role: _Level = "warning"
     """A role that can hand out roles, its own included, such as Owner, without a condition. Default warning."""

@@ -3,12 +3,19 @@
 `python -m entrant.config` writes `environment.schema.json` anew; a test fails when the file and the models differ.
 """
 
+import ast
+import inspect
 import json
 import re
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from .models import Environment
+from .values import Model
 
 ID: Final = "urn:entrant:environment"
 """The schema's name. Editors read it from the file beside an environment, never from a network."""
@@ -21,6 +28,7 @@ def schema() -> dict[str, Any]:
     Mappings merge along `extends`, so nothing in them is required and everything may be null, which removes an inherited
     key; what stands in a list is always whole.
     """
+    _describe()
     document = Environment.model_json_schema(by_alias=True)
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": ID, **document}
     document["title"] = "Entrant environment"
@@ -30,6 +38,38 @@ def schema() -> dict[str, Any]:
     definitions = document.pop("$defs")
     _tidy(document, nullable=True)
     return {**document, "$defs": definitions}
+
+
+@cache
+def _describe() -> None:
+    """Give the models' fields their docstrings as descriptions.
+
+    Nothing but the schema needs them, and pydantic would read the source of each model for them at every start.
+    """
+    for model in _models(Model):
+        described = dict(_docstrings(model))
+        for name, field in model.model_fields.items():
+            field.description = described.get(name, field.description)
+        model.model_rebuild(force=True)
+
+
+def _models(above: type[Model]) -> Iterator[type[Model]]:
+    """All models, those that others hold before these, as they are defined."""
+    for model in above.__subclasses__():
+        yield model
+        yield from _models(model)
+
+
+def _docstrings(model: type[Model]) -> Iterator[tuple[str, str]]:
+    """The fields of a model, each with the text that stands below it."""
+    if (above := model.__base__) is not None and issubclass(above, Model) and above is not Model:
+        yield from _docstrings(above)
+    [defined] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(defined, ast.ClassDef)
+    for field, text in pairwise(defined.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            assert isinstance(field.target, ast.Name)
+            yield field.target.id, inspect.cleandoc(str(text.value.value))
 
 
 def text() -> str:

@@ -48,12 +48,12 @@ NAME: Final = r"[a-z][a-z0-9_-]*"
 
 
 class Model(BaseModel):
-    """Base of all models: unknown keys are errors, values do not change, docstrings describe fields.
+    """Base of all models: unknown keys are errors, values do not change, docstrings describe fields (`schema` reads them).
 
     A value that is wrong and reported is `BROKEN` here, so that the rest can be checked beside it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     def together(self) -> Iterator[Refused]:
         """What is wrong with the values taken together, each of which is sound by itself."""
