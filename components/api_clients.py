@@ -17,16 +17,16 @@ class PreAuthorizedArgs(TypedDict):
     """The client's id."""
     scope_ids: list[pulumi.Input[str]]
     """Ids of the API's scopes that it may use."""
-    renamed_from: NotRequired[list[str]]
+    renamed_from: NotRequired[list[str] | None]
     """Keys that it had before."""
 
 
 class ApiClientsArgs(TypedDict):
     """The clients of one API."""
 
-    known_clients: NotRequired[list[pulumi.Input[str]]]
+    known_clients: NotRequired[list[pulumi.Input[str]] | None]
     """Client ids of clients whose consent covers this API too."""
-    pre_authorized: NotRequired[dict[str, PreAuthorizedArgs]]
+    pre_authorized: NotRequired[dict[str, PreAuthorizedArgs] | None]
     """Clients whose users are not asked for consent. Each key becomes part of a resource's name."""
 
 
@@ -41,7 +41,7 @@ class ApiClients(pulumi.ComponentResource):
         self, name: str, api: AppIdentity, args: ApiClientsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         """Declare the clients of `api`, whose `known_clients_apart` is set when there are known ones."""
-        former = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in api.names[1:]])
+        former = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in api.parts.names[1:]])
         super().__init__("entrant:index:ApiClients", name, {}, pulumi.ResourceOptions.merge(former, opts))
         if known := args.get("known_clients"):
             azuread.ApplicationKnownClients(
@@ -54,18 +54,19 @@ class ApiClients(pulumi.ComponentResource):
                     parent=self, delete_before_replace=True, replacement_trigger=api.registration_digest
                 ),
             )
-        for key, client in args.get("pre_authorized", {}).items():
+        pre_authorized = args.get("pre_authorized") or {}
+        for key, client in pre_authorized.items():
             azuread.ApplicationPreAuthorized(
                 f"{name}/{key}",
                 application_id=api.application.id,
                 authorized_client_id=client["client_id"],
                 permission_ids=client["scope_ids"],
-                opts=api.part(
+                opts=api.parts.options(
                     PRE_AUTHORIZED,
                     key,
                     parent=self,
-                    others=args["pre_authorized"],
-                    was=client.get("renamed_from", []),
+                    others=pre_authorized,
+                    was=client.get("renamed_from") or (),
                     delete_before_replace=True,
                 ),
             )

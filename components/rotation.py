@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from entrant.config.values import parse_moment
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -37,6 +39,11 @@ class HandedOut:
     name: str
     issued: datetime
     ends: datetime
+
+    @classmethod
+    def read(cls, name: str, issued: str, ends: str) -> "HandedOut":
+        """From texts; raises `config.problems.Refused` for a malformed time."""
+        return HandedOut(name, parse_moment(issued), parse_moment(ends))
 
     @property
     def generation(self) -> int:

@@ -73,7 +73,7 @@ def order(
 
 def _wanted(args: FederatedArgs) -> Trust | None:
     """What a federated credential is to trust; None as long as only another resource tells."""
-    issuer, subject = args["issuer"], args["claims"] if "claims" in args else args["subject"]
+    issuer, subject = args["issuer"], args.get("claims") or args.get("subject")
     return (issuer, subject) if isinstance(issuer, str) and isinstance(subject, str) else None
 
 

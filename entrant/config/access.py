@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, PlainValidator, StringConstraints, Ta
 
 from entrant.facts import apis, conditions, limits
 from entrant.facts.roles import Permission as RolePermission
+from entrant.facts.roles import find_role
 
 from .broken import BROKEN, intact
 from .problems import Refused, did_you_mean, shorten
@@ -26,6 +27,7 @@ from .values import (
     Text,
     custom_role_id,
     first_name,
+    slug,
     text_of,
 )
 
@@ -70,6 +72,22 @@ class RoleGrant(Model):
     def digest(self) -> str:
         """What tells it apart from the app's other ones: of role definition and scope, which Azure takes once."""
         return hashlib.sha256(f"{self.role.guid}|{self.scope.id}".lower().encode()).hexdigest()[:12]
+
+    @property
+    def key(self) -> str:
+        """Its part of a resource name, such as `reader-law-dev-1f0c2b3a4d5e`.
+
+        Made from what Azure holds unique, role definition and scope (of the app's principal), not from its place in a list, the
+        name its scope has in the file, or how the role is named there, so that reordering and renaming change nothing.
+        """
+        known = find_role(self.role.guid)
+        return "-".join((slug(known.name) if known else "custom", slug(self.scope.name) or "root", self.digest))
+
+    @property
+    def former_keys(self) -> list[str]:
+        """What earlier versions called it, after the role's name or its GUID as the file had it."""
+        place = slug(self.scope.name) or "root"
+        return [f"{slug(role)}-{place}-{self.digest[:6]}" for role in (self.role.name, self.role.guid)]
 
     def together(self) -> Iterator[Refused]:
         """What goes with a condition is there."""
@@ -233,6 +251,12 @@ class DirectoryRoleGrant(Model):
     """Id of an existing assignment to take over (`unifiedRoleAssignment`), as Microsoft Graph has it."""
     on_remove: OnRemove | None = None
     """What becomes of the assignment when this entry goes. Default: `delete`; with `adopt`, what the app says."""
+
+    @property
+    def key(self) -> str:
+        """Its part of a resource name."""
+        unit = f"-{self.administrative_unit}" if self.administrative_unit else ""
+        return f"directory-{slug(self.role.name)}{unit}"
 
 
 class Membership(Model):

@@ -182,6 +182,13 @@ class Api:
     client_id: str | None = None
     app: str | None = None
 
+    @property
+    def key(self) -> str:
+        """Its part of a resource name; an app that is called like one of Microsoft's APIs is told from it."""
+        if self.app is None:
+            return slug(self.name)
+        return f"app-{self.app}" if self.app in {slug(name) for name in apis.FIRST_PARTY} else self.app
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -274,6 +281,16 @@ def parse_duration(value: Any) -> timedelta:
     if not re.fullmatch(r"[0-9]{1,5}[hdw]", text):
         raise Refused("expected a duration such as 90d, 12h or 2w")
     return times.duration(text)
+
+
+def moment_text(moment: datetime) -> str:
+    """A UTC time as Microsoft Graph writes it: `2026-11-01T00:00:00Z`."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def slug(text: str) -> str:
+    """Lower-case words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def duration_text(duration: timedelta) -> str:
@@ -614,7 +631,7 @@ Duration = Annotated[
 Moment = Annotated[
     datetime,
     PlainValidator(parse_moment),
-    PlainSerializer(lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}"),
+    PlainSerializer(moment_text),
     _text_schema(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}"),
 ]
 HttpsUrl = Annotated[str, PlainValidator(lambda value: parse_url(value, "https")), _text_schema(pattern="^https://")]

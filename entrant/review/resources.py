@@ -1,13 +1,11 @@
 """Who may do what, from a preview's resources."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from entrant.changes import UNKNOWN, Change, Side
 from entrant.config import App, Environment
 from entrant.config.access import known_permissions
-from entrant.config.values import Api
 from entrant.facts import pulumi_types as types
 from entrant.facts.apis import FIRST_PARTY
 from entrant.facts.contract import SECRET_NAMES
@@ -128,7 +126,7 @@ class _Names:
             scopes = {value: app.scope_id(name, value) for value in (app.api.scopes if app.api else ())}
             self._offered(name, {"application": roles, "delegated": scopes})
             for permission in app.permissions:
-                key = f"{name}/{_api_key(permission.api)}"
+                key = f"{name}/{permission.api.key}"
                 for _, _, value in permission.named():
                     self._asked[f"{key}/{value}"] = (permission.api.name, value)
                 self._asked[key] = (permission.api.name, "")
@@ -229,14 +227,3 @@ class _Names:
                 how = "application" if access.get("type") == "Role" else "delegated"
                 api, name = self._ids.get((how, access_id), (other, access_id))
                 yield of_permission(app, "permission", api, name, how)
-
-
-def _api_key(api: Api) -> str:
-    """An API's part of a resource name, as components give it."""
-    if api.app is None:
-        return _slug(api.name)
-    return f"app-{api.app}" if api.app in {_slug(name) for name in FIRST_PARTY} else api.app
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

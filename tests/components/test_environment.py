@@ -10,7 +10,8 @@ import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 
 from components import AppIdentity, declare, stack_outputs
-from components.environment import _handed_out
+from components.declared import handed_out
+from components.rotation import HandedOut
 from entrant import config
 
 from .mocked import ASSIGNMENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy
@@ -190,8 +191,5 @@ def test_secrets_that_were_handed_out_are_found_under_the_apps_name_or_one_that_
         "ends": "2027-01-03T00:00:00Z",
     }
     before = {"identities": {"a": {"credentials": [secret, {"kind": "certificate", "name": "c"}]}}}
-    assert _handed_out(before, *names) == {
-        "secrets_handed_out": [{"name": "2026-09-28", "issued": "2026-09-28T01:00:00Z", "ends": "2027-01-03T00:00:00Z"}]
-    }
-    assert _handed_out({}, *names) == {"secrets_handed_out": []}, "a first `up`"
-    assert _handed_out(None, *names) == {}
+    assert handed_out(before, names) == [HandedOut.read("2026-09-28", "2026-09-28T01:00:00Z", "2027-01-03T00:00:00Z")]
+    assert handed_out({}, names) == [], "a first `up`"

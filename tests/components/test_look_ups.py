@@ -3,7 +3,7 @@
 import pulumi
 import pytest
 
-from components.environment import look_up
+from components.tenant import look_up
 
 INVOKE = (
     "invoke of azuread:index/getUser:getUser failed: invocation of azuread:index/getUser:getUser returned an error: "

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import environment, state
+from components import outputs, state
 
 
 def read(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Any:
@@ -22,7 +22,7 @@ def read(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Any:
     monkeypatch.setattr(pulumi.runtime, "invoke", invoke)
     monkeypatch.setattr(state, "_BETWEEN_READS", (0.0,) * 5)
     monkeypatch.setattr(pulumi, "get_organization", lambda: "organization")
-    return environment.own_outputs()
+    return outputs.own_outputs()
 
 
 def test_a_state_that_is_half_written_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

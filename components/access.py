@@ -1,0 +1,153 @@
+"""What an app may do: consent to permissions of APIs, Azure roles, groups, directory roles. All belong to its service principal."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_azuread as azuread
+from pulumi_azure_native import authorization
+
+from entrant.config.values import parse_role
+from entrant.facts.pulumi_types import (
+    APP_ROLE_ASSIGNMENT,
+    DELEGATED_GRANT,
+    DIRECTORY_ROLE_ASSIGNMENT,
+    GROUP_MEMBER,
+    ROLE_ASSIGNMENT,
+)
+from entrant.facts.scopes import parse_scope, role_definition_id
+
+from .arguments import ConsentArgs, DirectoryRoleArgs, PermissionArgs, RoleAssignmentArgs
+from .parts import Parts
+
+_ASSIGNMENTS = uuid.UUID("5b0e5f0c-5a33-4a57-9d0a-6b1c7f9d3f52")
+"""Namespace of role assignment names. Never change it: every assignment would be replaced."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one service principal may do."""
+
+    parts: Parts
+    principal_id: pulumi.Output[str]
+    """Its object id."""
+
+    def consent(self, key: str, args: PermissionArgs) -> None:
+        """Admin consent: an app-role assignment for each application permission, one grant for the delegated ones."""
+        consented = args.get("consented") or ConsentArgs()
+        if args.get("consent"):
+            consented = {"application": args.get("application"), "delegated": args.get("delegated")}
+        if not any(consented.values()):
+            return
+        name, resource = f"{self.parts.name}/{key}", args["service_principal_id"]
+        was, application = args.get("renamed_from") or (), consented.get("application") or {}
+        for permission, permission_id in application.items():
+            azuread.AppRoleAssignment(
+                f"{name}/{permission}",
+                app_role_id=permission_id,
+                principal_object_id=self.principal_id,
+                resource_object_id=resource,
+                opts=self.parts.options(
+                    APP_ROLE_ASSIGNMENT,
+                    f"{key}/{permission}",
+                    others=[f"{key}/{other}" for other in application],
+                    alike={"appRoleId": permission_id}
+                    | ({"resourceObjectId": resource} if isinstance(resource, str) else {}),
+                    was=[f"{old}{join}{permission}" for old in (key, *was) for join in "/-"],
+                    delete_before_replace=True,
+                ),
+            )
+        if delegated := consented.get("delegated"):
+            azuread.ServicePrincipalDelegatedPermissionGrant(
+                name,
+                service_principal_object_id=self.principal_id,
+                resource_service_principal_object_id=resource,
+                claim_values=sorted(delegated),
+                opts=self.parts.options(
+                    DELEGATED_GRANT,
+                    key,
+                    alike={"resourceServicePrincipalObjectId": resource},
+                    was=was,
+                    delete_before_replace=True,
+                ),
+            )
+
+    def role(self, key: str, args: RoleAssignmentArgs) -> authorization.RoleAssignment:
+        """An Azure role at a scope, both given by their ids (`read_role`)."""
+        name, scope, definition = f"{self.parts.name}/{key}", args["scope"], args["role"]
+        adopt, condition = args.get("adopt"), args.get("condition")
+        own_name = pulumi.Output.all(scope, definition, self.principal_id).apply(lambda parts: assignment_name(*parts))
+        taken_over = self.parts.adopted(
+            ROLE_ASSIGNMENT,
+            name,
+            f"{scope}/providers/Microsoft.Authorization/roleAssignments/{adopt}" if adopt else None,
+        )
+        return authorization.RoleAssignment(
+            name,
+            # An import reads the scope from the assignment's id, where no slash leads it.
+            scope=pulumi.Output.from_input(scope).apply(lambda text: text.strip("/")) if adopt else scope,
+            role_definition_id=definition,
+            principal_id=self.principal_id,
+            principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,
+            role_assignment_name=adopt or own_name,
+            description=args.get("description"),
+            condition=condition,
+            condition_version=None if condition is None else "2.0",
+            opts=self.parts.options(
+                ROLE_ASSIGNMENT,
+                key,
+                was=args.get("renamed_from") or (),
+                # ARM refuses a second assignment of the same role, scope and principal, under whatever name.
+                delete_before_replace=True,
+                retain_on_delete=args.get("on_remove") == "keep",
+                # Another spelling of the same would replace it: ids compare without regard to case, providers do not.
+                ignore_changes=["scope", "roleDefinitionId"] if args.get("unique") and not taken_over else None,
+                **taken_over,
+            ),
+        )
+
+    def groups(self, groups: Mapping[str, pulumi.Input[str]]) -> None:
+        """Membership in groups, by key."""
+        for key, group in groups.items():
+            azuread.GroupMember(
+                f"{self.parts.name}/{key}",
+                group_object_id=group,
+                member_object_id=self.principal_id,
+                opts=self.parts.options(GROUP_MEMBER, key, delete_before_replace=True),
+            )
+
+    def directory_roles(self, roles: Mapping[str, DirectoryRoleArgs]) -> None:
+        """Directory roles, by key."""
+        for key, role in roles.items():
+            unit = role.get("administrative_unit")
+            azuread.DirectoryRoleAssignment(
+                f"{self.parts.name}/{key}",
+                principal_object_id=self.principal_id,
+                role_id=role["role_id"],
+                directory_scope_id=pulumi.Output.concat("/administrativeUnits/", unit) if unit else None,
+                opts=self.parts.options(DIRECTORY_ROLE_ASSIGNMENT, key, delete_before_replace=True),
+            )
+
+
+def read_role(args: RoleAssignmentArgs) -> RoleAssignmentArgs:
+    """The same role at the same scope, each by its id as Azure writes it."""
+    scope = args["scope"]
+    scope_id: pulumi.Input[str] = (
+        parse_scope(scope).id
+        if isinstance(scope, str)
+        else pulumi.Output.all(scope).apply(lambda texts: parse_scope(texts[0]).id)
+    )
+    definition = pulumi.Output.all(args["role"], scope_id).apply(
+        lambda texts: role_definition_id(parse_scope(texts[1]), parse_role(texts[0]).guid)
+    )
+    return {**args, "scope": scope_id, "role": definition}
+
+
+def assignment_name(scope: str, definition: str, principal: str) -> str:
+    """The name of a role assignment: a GUID that is the same for the same scope, role definition and principal.
+
+    A principal that was created anew gets new names, so a stale assignment of its predecessor is never taken for its own.
+    Case, and how the role definition's id is qualified, make no difference.
+    """
+    return str(uuid.uuid5(_ASSIGNMENTS, "|".join((scope, definition.rsplit("/", 1)[-1], principal)).lower()))

@@ -1,0 +1,175 @@
+"""What proves an app's identity: its client secrets, certificates and federated credentials."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import pulumi
+import pulumi_azuread as azuread
+
+from entrant.config.values import moment_text
+from entrant.facts.contract import SECRET_NAMES
+from entrant.facts.pulumi_types import CERTIFICATE, FEDERATED, FLEXIBLE
+
+from . import trusts
+from .arguments import CertificateArgs, FederatedArgs
+from .parts import Parts
+from .rotation import Due
+
+Federated: TypeAlias = (
+    azuread.ApplicationFederatedIdentityCredential | azuread.ApplicationFlexibleFederatedIdentityCredential
+)
+
+
+class Credentials:
+    """The credentials of one registration."""
+
+    def __init__(self, parts: Parts, application: azuread.Application) -> None:
+        """Nothing yet, of the registration `application`."""
+        self._parts = parts
+        self._application = application
+        self.secrets: list[tuple[Due, azuread.ApplicationPassword]] = []
+        """Newest first."""
+        self.certificates: dict[str, azuread.ApplicationCertificate] = {}
+        self.federated: dict[str, Federated] = {}
+
+    def declare_secrets(self, due: Sequence[Due]) -> None:
+        """Declare the secrets that are to exist now, newest first."""
+        for secret in due:
+            password = azuread.ApplicationPassword(
+                f"{self._parts.name}-secret-{secret.name}",
+                application_id=self._application.id,
+                display_name=f"{SECRET_NAMES}{secret.name}",
+                end_date=moment_text(secret.ends),
+                opts=pulumi.ResourceOptions(parent=self._parts.app),
+            )
+            self.secrets.append((secret, password))
+
+    def declare_certificates(self, certificates: Mapping[str, CertificateArgs]) -> None:
+        """Declare certificates by key."""
+        for key, certificate in certificates.items():
+            self.certificates[key] = azuread.ApplicationCertificate(
+                f"{self._parts.name}/{key}",
+                application_id=self._application.id,
+                type="AsymmetricX509Cert",
+                value=certificate["pem"],
+                end_date=certificate["ends"],
+                opts=self._parts.options(
+                    CERTIFICATE,
+                    key,
+                    others=certificates,
+                    alike={"value": certificate["pem"]},
+                    was=certificate.get("renamed_from") or (),
+                ),
+            )
+
+    def declare_federated(self, federated: Mapping[str, FederatedArgs]) -> None:
+        """Declare federated credentials by key, in an order that Azure takes."""
+        parts = self._parts
+        names = {key: parts.names_of(key, *(args.get("renamed_from") or ())) for key, args in federated.items()}
+        made: dict[str, Federated] = {}
+        for key, first in trusts.order(parts.name, federated, names, trusts.of_app(parts.state, parts.ids)).items():
+            made[key] = self._federated(key, federated, [made[other] for other in first])
+        self.federated = {key: made[key] for key in federated}
+
+    def _federated(
+        self, key: str, federated: Mapping[str, FederatedArgs], depends_on: Sequence[Federated]
+    ) -> Federated:
+        args, others = federated[key], federated.keys()
+        was, claims = args.get("renamed_from") or (), args.get("claims")
+        # Its name in Azure never changes, so one that is renamed keeps the first; what it trusts is unique in the app, so
+        # one that is replaced goes before the next comes.
+        display_name = self._name_in_azure(claims is not None, key, was)
+        if claims is not None:
+            return azuread.ApplicationFlexibleFederatedIdentityCredential(
+                f"{self._parts.name}/{key}",
+                application_id=self._application.id,
+                display_name=display_name,
+                description=args.get("description"),
+                issuer=args["issuer"],
+                claims_matching_expression=claims,
+                audience=args["audience"],
+                opts=self._parts.options(
+                    FLEXIBLE,
+                    key,
+                    others=others,
+                    alike={"issuer": args["issuer"], "claimsMatchingExpression": claims},
+                    was=was,
+                    depends_on=depends_on,
+                    delete_before_replace=True,
+                ),
+            )
+        subject = args.get("subject")
+        return azuread.ApplicationFederatedIdentityCredential(
+            f"{self._parts.name}/{key}",
+            application_id=self._application.id,
+            display_name=display_name,
+            description=args.get("description"),
+            issuer=args["issuer"],
+            subject=subject,
+            audiences=[args["audience"]],
+            opts=self._parts.options(
+                FEDERATED,
+                key,
+                others=others,
+                alike={"issuer": args["issuer"], "subject": subject},
+                was=was,
+                depends_on=depends_on,
+                delete_before_replace=True,
+            ),
+        )
+
+    def _name_in_azure(self, flexible: bool, key: str, was: Sequence[str]) -> str:
+        """A federated credential's name in Azure: the first it had.
+
+        Pulumi has two types for what is of one kind in Azure, where no two of an app have one name. One that goes from a subject to
+        claims, or back, is made before the other goes, so it gets a name of its own and keeps that.
+        """
+        first = was[0] if was else key
+        names = self._parts.names_of(key, *was)
+        own, other = (FLEXIBLE, FEDERATED) if flexible else (FEDERATED, FLEXIBLE)
+        apart = f"{first[:110]}-{'claims' if flexible else 'subject'}"
+        held, going = (self._parts.state.get(type_, names).get("displayName") for type_ in (own, other))
+        return apart if held == apart or (held is None and going == first) else first
+
+    def described(self) -> list[dict[str, Any]]:
+        """What can prove the identity, without any secret value."""
+        secrets = [
+            {
+                "kind": "secret",
+                "name": secret.display_name,
+                "key_id": secret.key_id,
+                "starts": secret.start_date,
+                "ends": moment_text(due.ends),
+                "issued": moment_text(due.issued),
+                "successor_starts": moment_text(due.successor),
+                "kept_until": moment_text(due.kept_until),
+                "current": index == 0,
+            }
+            for index, (due, secret) in enumerate(self.secrets)
+        ]
+        certificates = [
+            {
+                "kind": "certificate",
+                "name": key,
+                "key_id": certificate.key_id,
+                "starts": certificate.start_date,
+                "ends": certificate.end_date,
+                "current": True,
+            }
+            for key, certificate in self.certificates.items()
+        ]
+        federated = [
+            {
+                "kind": "federated",
+                "name": key,
+                "key_id": credential.credential_id,
+                "starts": None,
+                "ends": None,
+                "current": True,
+                "issuer": credential.issuer,
+                "subject": getattr(credential, "subject", None),
+                "claims": getattr(credential, "claims_matching_expression", None),
+            }
+            for key, credential in self.federated.items()
+        ]
+        return [*secrets, *certificates, *federated]

@@ -1,0 +1,245 @@
+"""What a program has declared so far, and an app of its file as the component's arguments, which name all else by id."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pulumi
+from pulumi_azure_native import authorization
+
+from entrant.config import App, Environment, RoleGrant
+from entrant.config.access import Kind, Permission, offered_permissions
+from entrant.config.registration import Api as ExposedApi
+from entrant.config.registration import ServicePrincipal
+from entrant.config.values import Api, Owner, Reference
+from entrant.facts.contract import SECRET_NAMES
+from entrant.facts.pulumi_types import APPLICATION
+from entrant.facts.scopes import role_definition_id
+
+from . import blocks
+from .api_clients import ApiClientsArgs, PreAuthorizedArgs
+from .app_identity import AppIdentity
+from .arguments import (
+    AppIdentityArgs,
+    FederatedArgs,
+    PermissionArgs,
+    RoleAssignmentArgs,
+    ServicePrincipalArgs,
+)
+from .rotation import Due, HandedOut, due
+from .state import State
+from .tenant import Tenant
+
+
+@dataclass
+class Declared:
+    """What a program has declared so far."""
+
+    environment: Environment
+    now: datetime
+    """The moment that secret calendars are read at."""
+    before: Mapping[str, Any] | None = None
+    """The stack's outputs as they are before the run; None where they are not known."""
+    state: State = field(default_factory=State)
+    tenant: Tenant = field(default_factory=Tenant)
+    identities: dict[str, AppIdentity] = field(default_factory=dict)
+    role_definitions: dict[str, authorization.RoleDefinition] = field(default_factory=dict)
+
+    def arguments(self, name: str) -> AppIdentityArgs:
+        """The arguments of the component for one app."""
+        app = self.environment.apps[name]
+        return {
+            **blocks.registration(name, app),
+            "identifier_uris": [self._filled_in(uri) for uri in app.identifier_uris],
+            "owners": self._owners(app),
+            "first_owners": [self.tenant.deployer],
+            "service_principal": self._service_principal(app.service_principal) if app.service_principal else None,
+            "certificates": blocks.certificates(app),
+            "federated": self._federated(app),
+            "permissions": self._permissions(name, app),
+            "roles": {grant.key: self._role(grant) for grant in app.roles},
+            "groups": {f"group-{each.group}": each.group for each in app.memberships},
+            "directory_roles": {
+                granted.key: {"role_id": granted.role.id, "administrative_unit": granted.administrative_unit}
+                for granted in app.directory_roles
+            },
+            "on_remove": app.on_remove or self.environment.on_remove,
+            "protect": self.environment.protect if app.protect is None else app.protect,
+        }
+
+    def secrets(self, name: str) -> Sequence[Due]:
+        """The secrets of an app that are to exist now, newest first."""
+        app = self.environment.apps[name]
+        if not app.secret:
+            return ()
+        return due(
+            self.now,
+            every=app.secret.every,
+            overlap=app.secret.overlap,
+            starts=app.secret.starts,
+            generation=app.secret.generation,
+            handed_out=None if self.before is None else handed_out(self.before, (name, *app.renamed_from)),
+        )
+
+    def clients(self, name: str, api: ExposedApi) -> ApiClientsArgs:
+        """The arguments of the component for the clients of an app that is an API."""
+        app = self.environment.apps[name]
+        pre_authorized: dict[str, PreAuthorizedArgs] = {}
+        for entry in api.pre_authorized:
+            own = entry.client.app or self._app_of(entry.client.client_id)
+            key = own or entry.client.client_id or ""
+            if key in pre_authorized:
+                raise pulumi.RunError(
+                    f"apps.{name}.api.pre_authorized has {own} twice, by its name and by its client id."
+                )
+            former = self.environment.apps[own].renamed_from if own else ()
+            pre_authorized[key] = {
+                "client_id": self._client_id(entry.client),
+                "scope_ids": [app.scope_id(name, value) for value in entry.scopes],
+                "renamed_from": [old for old in (*former, entry.client.client_id) if old and old != key],
+            }
+        known_clients = [self._client_id(client) for client in api.known_clients]
+        return {"known_clients": known_clients, "pre_authorized": pre_authorized}
+
+    def _filled_in(self, text: str) -> str:
+        """A text with the tenant's id in place of `{tenant_id}`."""
+        if "{tenant_id}" not in text:
+            return text
+        return text.replace("{tenant_id}", self.environment.tenant or self.tenant.id)
+
+    def _owners(self, of: App | ServicePrincipal) -> list[pulumi.Input[str]] | None:
+        """The object ids of owners; None where the file does not say who they are."""
+        return [self._owner(owner) for owner in of.owners] if "owners" in of.model_fields_set else None
+
+    def _owner(self, owner: Owner) -> pulumi.Input[str]:
+        match owner.kind:
+            case "object":
+                return owner.value
+            case "app":
+                return self.identities[owner.value].service_principal_id
+            case "deployer":
+                return self.tenant.deployer
+            case "user":
+                return self.tenant.user(owner.value)
+
+    def _app_of(self, client_id: str | None) -> str | None:
+        """The app of this environment that has a client id, as far as the state knows; None when none has."""
+        for name, app in self.environment.apps.items():
+            held = self.state.get(APPLICATION, (name, *app.renamed_from))
+            if client_id is not None and str(held.get("clientId", "")).lower() == client_id:
+                return name
+        return None
+
+    def _client_id(self, of: Reference | Api) -> pulumi.Input[str]:
+        """The client id of another registration."""
+        return self.identities[of.app].client_id if of.app else of.client_id or ""
+
+    def _service_principal(self, principal: ServicePrincipal) -> ServicePrincipalArgs:
+        return {
+            "enabled": principal.enabled,
+            "assignment_required": principal.assignment_required,
+            "description": principal.description,
+            "notes": principal.notes,
+            "notification_emails": list(principal.notification_emails),
+            "login_url": principal.login_url,
+            "tags": None if principal.tags is None else list(principal.tags),
+            "feature_tags": blocks.feature_tags(principal.feature_tags),
+            "owners": self._owners(principal),
+            "use_existing": principal.use_existing,
+        }
+
+    def _federated(self, app: App) -> dict[str, FederatedArgs]:
+        trusts = {credential.key: credential.trust(self.environment.cloud) for credential in app.federated}
+        return {
+            credential.key: {
+                "issuer": trusts[credential.key].issuer,
+                "subject": trusts[credential.key].subject,
+                "claims": trusts[credential.key].claims,
+                "audience": trusts[credential.key].audience,
+                "description": credential.description,
+                "renamed_from": list(credential.renamed_from),
+            }
+            for credential in app.federated
+        }
+
+    def _permissions(self, name: str, app: App) -> dict[str, PermissionArgs]:
+        """Permissions by API; one whose app is of this environment counts as that, also where its client id is given."""
+        found: dict[str, PermissionArgs] = {}
+        for permission in app.permissions:
+            api = permission.api
+            own = api.app or self._app_of(api.client_id)
+            key = (Api(own, app=own) if own else api).key
+            if key in found:
+                raise pulumi.RunError(
+                    f"apps.{name}.permissions asks for permissions of {own or api.name} twice, by its name and by its "
+                    "client id; write them as one entry."
+                )
+            former = [Api(old, app=old).key for old in self.environment.apps[own].renamed_from] if own else []
+            ids, consented = self._permission_ids(permission), permission.consented()
+            consents = any(consented.values())
+            found[key] = {
+                "client_id": self._client_id(api),
+                "application": {name: ids["application", name] for name in permission.application},
+                "delegated": {name: ids["delegated", name] for name in permission.delegated},
+                "consented": {
+                    "application": {name: ids["application", name] for name in consented["application"]},
+                    "delegated": {name: ids["delegated", name] for name in consented["delegated"]},
+                },
+                "service_principal_id": self._principal_of(api) if consents else None,
+                "renamed_from": [*former, *([api.client_id] if own and api.client_id else [])],
+            }
+        return found
+
+    def _principal_of(self, api: Api) -> pulumi.Input[str]:
+        """The object id of an API's service principal."""
+        return (
+            self.identities[api.app].service_principal_id if api.app else self.tenant.api(api.client_id or "").object_id
+        )
+
+    def _permission_ids(self, permission: Permission) -> dict[tuple[Kind, str], str]:
+        """The ids of all permissions that are named, by kind and name: from the table, the app, or the tenant.
+
+        Raises:
+            pulumi.RunError: the API does not offer one of them.
+        """
+        api, named = permission.api, [(kind, name) for _, kind, name in permission.named()]
+        if api.app is not None:
+            other = self.environment.apps[api.app]
+            ids = {"application": other.role_id, "delegated": other.scope_id}
+            return {(kind, name): ids[kind](api.app, name) for kind, name in named}
+        offered = offered_permissions(api.client_id or "")
+        if offered is None:
+            found = self.tenant.api(api.client_id or "")
+            offered = {"application": dict(found.app_role_ids), "delegated": dict(found.oauth2_permission_scope_ids)}
+        if missing := [name for kind, name in named if name not in offered[kind]]:
+            listed = ", ".join(sorted((*offered["application"], *offered["delegated"]))) or "none"
+            raise pulumi.RunError(f"{api.name} does not offer {', '.join(missing)}. It offers: {listed}")
+        return {(kind, name): offered[kind][name] for kind, name in named}
+
+    def _role(self, grant: RoleGrant) -> RoleAssignmentArgs:
+        role_id = role_definition_id(grant.scope, grant.role.guid)
+        declared = self.role_definitions.get(grant.role.declared or "")
+        return {
+            "role": role_id if declared is None else declared.id.apply(lambda _: role_id),
+            "scope": grant.scope.id,
+            "description": grant.description,
+            "condition": grant.condition,
+            "adopt": grant.adopt,
+            "on_remove": grant.on_remove,
+            "renamed_from": grant.former_keys,
+            "unique": True,
+        }
+
+
+def handed_out(before: Mapping[str, Any], names: Iterable[str]) -> list[HandedOut]:
+    """The secrets of an app in the stack's outputs, under its name or one that it had. Those of an earlier version do not tell
+    when they were issued.
+    """
+    identities: Mapping[str, Any] = before.get("identities", {})
+    app: Mapping[str, Any] = next((identities[name] for name in names if name in identities), {})
+    return [
+        HandedOut.read(entry["name"].removeprefix(SECRET_NAMES), entry.get("issued") or entry["starts"], entry["ends"])
+        for entry in app.get("credentials", ())
+        if entry["kind"] == "secret"
+    ]

@@ -1,0 +1,101 @@
+"""The stack's outputs: those of the last run, and those of this one."""
+
+import os
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import pulumi
+import pulumi_azuread as azuread
+
+from entrant.config import App, Environment
+from entrant.facts.contract import CONTRACT, output_name
+
+from .app_identity import AppIdentity
+from .state import own_stack
+
+
+def own_outputs() -> Mapping[str, Any]:
+    """The outputs of the stack that is being run, as they are before the run; empty on its first.
+
+    Raises:
+        Exception: the backend cannot be read; with the engine's words.
+    """
+    outputs: Mapping[str, Any] = own_stack("readStackOutputs", "name")["outputs"]
+    return outputs
+
+
+def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity]) -> dict[str, Any]:
+    """The stack's outputs, contract 1.
+
+    `<app>_client_id`, `<app>_client_secret` and `<app>_client_secret_previous` are flat, so that CI systems can mask each;
+    `identities` holds no secret.
+    """
+    outputs: dict[str, Any] = {
+        "contract": CONTRACT,
+        "tenant_id": azuread.get_client_config_output().tenant_id,
+        "cloud": environment.cloud,
+    }
+    for name, identity in identities.items():
+        outputs[output_name(name, "client_id")] = identity.client_id
+        if identity.client_secret is not None:
+            outputs[output_name(name, "client_secret")] = identity.client_secret
+        if identity.client_secret_previous is not None:
+            outputs[output_name(name, "client_secret_previous")] = identity.client_secret_previous
+    outputs["identities"] = pulumi.Output.from_input(
+        {name: _described(environment, name, identity) for name, identity in identities.items()}
+    )
+    return outputs
+
+
+def _described(environment: Environment, name: str, identity: AppIdentity) -> dict[str, Any]:
+    app = environment.apps[name]
+    return {
+        "display_name": identity.application.display_name,
+        "client_id": identity.client_id,
+        "object_id": identity.object_id,
+        "service_principal_id": identity.service_principal_id,
+        "audience": _audience(app, identity),
+        "grants": [
+            {
+                "role": grant.role.name,
+                "role_definition_id": grant.role.guid,
+                "scope": grant.scope.id,
+                "assignment_id": identity.role_assignments[grant.key].id,
+                "conditional": grant.condition is not None,
+            }
+            for grant in app.roles
+        ],
+        "permissions": [
+            {"api": permission.api.name, "kind": kind, "name": value, "consent": value in permission.consented()[kind]}
+            for permission in app.permissions
+            for _, kind, value in permission.named()
+        ],
+        "owners": {
+            "registration": identity.application.owners.apply(lambda owners: sorted(owners or [])),
+            "service_principal": identity.service_principal.owners.apply(lambda owners: sorted(owners or [])),
+        },
+        "groups": [each.group for each in app.memberships],
+        "directory_roles": [
+            {"role_id": role.role.id, "administrative_unit": role.administrative_unit} for role in app.directory_roles
+        ],
+        "credentials": [{**entry, **_read_from(app, entry)} for entry in identity.credentials],
+    }
+
+
+def _audience(app: App, identity: AppIdentity) -> pulumi.Input[str]:
+    """What a token for this app is asked for: its first identifier URI, or its client id, which Entra ID takes as well."""
+    if not app.identifier_uris:
+        return identity.client_id
+    first = app.identifier_uris[0]
+    if "{tenant_id}" not in first:
+        return first
+    tenant: pulumi.Output[str] = azuread.get_client_config_output().tenant_id
+    return tenant.apply(lambda id_: first.replace("{tenant_id}", id_))
+
+
+def _read_from(app: App, credential: Mapping[str, Any]) -> dict[str, str]:
+    """The file of a certificate that has one, from where the program runs."""
+    certificate = app.certificates.get(credential["name"]) if credential["kind"] == "certificate" else None
+    file = certificate.public.file if certificate else None
+    return {"file": PurePath(os.path.relpath(file)).as_posix()} if file else {}
