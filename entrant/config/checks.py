@@ -145,6 +145,7 @@ def _assignable_scopes(path: tuple[Any, ...], key: str, definition: RoleDefiniti
 def _app(app: App, environment: Environment) -> Iterator[Finding]:
     for part in (
         _owners,
+        _display_name,
         _identifier_uris,
         _redirect_uris,
         _personal_accounts,
@@ -229,6 +230,17 @@ def _redirect_uris(app: App, environment: Environment) -> Iterator[Finding]:
         if len(values) > limits.REDIRECT_URIS:
             message = f"{len(values)} redirect URIs; Microsoft Entra takes at most {limits.REDIRECT_URIS}"
             yield Finding((platform, "redirect_uris"), message)
+        for index, uri in intact(values):
+            if risks.is_unencrypted(uri):
+                message = f'"{shorten(uri)}" is not encrypted; use https, or http for localhost alone'
+                # A registration of before the rule keeps what it has.
+                yield Finding((platform, "redirect_uris", index), message, "error" if app.adopt is None else "warning")
+
+
+def _display_name(app: App, environment: Environment) -> Iterator[Finding]:
+    if app.display_name is not None and len(app.display_name) > limits.DISPLAY_NAME and app.adopt is None:
+        message = f"is {len(app.display_name):,} characters long; at most {limits.DISPLAY_NAME} are allowed"
+        yield Finding(("display_name",), message)
 
 
 def _group_claims(app: App, environment: Environment) -> Iterator[Finding]:
@@ -380,7 +392,8 @@ def _permissions(app: App, environment: Environment) -> Iterator[Finding]:
 
 def _permission(path: tuple[Any, ...], permission: Permission, app: App, apps: Mapping[str, App]) -> Iterator[Finding]:
     if permission.api.client_id is not None and permission.api.client_id == apis.AZURE_AD_GRAPH:
-        yield Finding((*path, "api"), "Azure AD Graph is retired; ask Microsoft Graph for the permission instead")
+        message = "Azure AD Graph is retired; ask Microsoft Graph for the permission instead"
+        yield Finding((*path, "api"), message, "error" if app.adopt is None else "warning")
     if permission.api.app is not None and permission.api.app in apps:
         yield from attempt(_offered(path, permission, apps[permission.api.app]))
     count = len(permission.application) + len(permission.delegated)

@@ -75,7 +75,7 @@ class Adopt(Model):
 class App(Model):
     """One app: its registration, its service principal, its credentials and what it may do."""
 
-    display_name: Annotated[Text, StringConstraints(max_length=limits.DISPLAY_NAME)] | None = None
+    display_name: Annotated[Text, StringConstraints(max_length=limits.DISPLAY_NAME_THERE)] | None = None
     """The name people see in Microsoft Entra. Default: the app's key."""
     description: Annotated[Text, StringConstraints(max_length=limits.DESCRIPTION)] | None = None
     """What the app is for, as its users see it."""

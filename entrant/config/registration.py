@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 
-from entrant.facts import limits, risks
+from entrant.facts import limits
 
 from .broken import Unknown, intact
 from .problems import Refused, shorten
@@ -45,8 +45,6 @@ def _redirect(value: Any, *, public: bool) -> str:
     parse_url(text, "https", "http", *(() if public else ("ms-appx-web", "brk-multihub")))
     if "#" in text:
         raise Refused(f'a redirect URI has no fragment; remove what follows # in "{shorten(text)}"')
-    if risks.is_unencrypted(text):
-        raise Refused(f'"{shorten(text)}" is not encrypted; use https, or http for localhost alone')
     if not public and re.fullmatch(r"[a-z-]+://[^/?]+", text):
         raise Refused(f'a redirect URI without a path ends with a slash: write "{shorten(text)}/"')
     return text

@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Final
 
 DISPLAY_NAME: Final = 120
+DISPLAY_NAME_THERE: Final = 256
+"""Longest display name that Microsoft Graph keeps; the portal takes shorter ones."""
 DESCRIPTION: Final = 1024
 NOTES: Final = 1024
 TAG: Final = 256

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from entrant import config
 
@@ -135,3 +136,26 @@ def test_a_file_outside_is_read_where_the_users_own_settings_name_it(
     (tmp_path / "Pulumi.env.yaml").write_text(text)
     monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(tmp_path / "Pulumi.env.yaml"))
     assert config.check("env", root=root).environment is not None
+
+
+OF_BEFORE = {
+    "display_name": ("x" * 200, "is 200 characters long; at most 120 are allowed"),
+    "web": ({"redirect_uris": ["http://old.example.com/"]}, '"http://old.example.com/" is not encrypted'),
+    "identifier_uris": (["api://old"], "\"api://old\" must hold the app's or the tenant's id"),
+    "permissions": (
+        [{"api": "00000002-0000-0000-c000-000000000000", "delegated": ["User.Read"]}],
+        "Azure AD Graph is retired",
+    ),
+}
+
+
+@pytest.mark.parametrize("key", OF_BEFORE)
+def test_what_a_registration_of_before_a_rule_has_can_be_taken_over(check: Check, key: str) -> None:
+    """Microsoft Entra keeps what it would refuse today; a new app is refused it before."""
+    value, message = OF_BEFORE[key]
+    app = {key: value}
+    [problem] = check(yaml.safe_dump({"apps": {"a": app}})).errors
+    assert message in problem.message
+    taken = app | {"adopt": {"application": "2b7c1c55-93a4-4c1e-9a38-9f0f9f0f6f11"}}
+    report = check(yaml.safe_dump({"on_remove": "keep", "apps": {"a": taken}}))
+    assert report.errors == ()

@@ -16,7 +16,7 @@ ID = "2b7c1c55-93a4-4c1e-9a38-9f0f9f0f6f11"
 
 ERRORS: list[tuple[str, Any, str]] = [
     ("display_name", "Taken", 'apps.first has the display name "Taken" already'),
-    ("display_name", "x" * 121, "is 121 characters long"),
+    ("display_name", "x" * 257, "is 257 characters long"),
     (
         "identifier_uris",
         ["api://{tenant_id}/taken", "api://{tenant_id}/x/"],
