@@ -9,6 +9,7 @@ from typing import Any
 
 import pulumi
 
+from entrant.facts.pulumi_types import GROUP_MEMBER, KNOWN_CLIENTS, PRE_AUTHORIZED
 from entrant.facts.scopes import GUID
 
 Key = tuple[str, str]
@@ -16,6 +17,8 @@ Key = tuple[str, str]
 
 _OWN_IDS = ("id", "objectId", "keyId", "credentialId", "name")
 """Outputs that end in the id of the object itself, by whatever provider."""
+_WITHIN = frozenset({GROUP_MEMBER, PRE_AUTHORIZED, KNOWN_CLIENTS})
+"""Types whose ids end in that of another object: the whole id tells them apart."""
 _OWNER_IDS = (
     "applicationId",
     "principalObjectId",
@@ -32,7 +35,10 @@ class State:
 
     resources: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
-    """The ids in the stack's outputs, which only an operation that succeeds writes: what is there was agreed on."""
+    """The ids of what was taken over, as the stack's outputs have them, which only an operation that succeeds writes: what is there
+    was agreed on."""
+    as_is: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By app, what providers cannot read back and was taken over as the file had it then: key and digest."""
 
     @classmethod
     def read(cls) -> "State":
@@ -47,9 +53,14 @@ class State:
         said: Mapping[str, Any] = next(
             (entry["outputs"] for entry in found.values() if entry["type"] == "pulumi:pulumi:Stack"), {}
         )
+        identities: Mapping[str, Any] = said.get("identities") or {}
+        settled = said.get("adopted")
+        if settled is None:  # outputs of before they listed it
+            settled = [found[0] for found in GUID.finditer(json.dumps(identities, default=str))]
         return cls(
             resources,
-            frozenset(found[0] for found in GUID.finditer(json.dumps(said.get("identities"), default=str).lower())),
+            frozenset(_whole(id_) for id_ in settled),
+            {name: identity.get("as_is") or {} for name, identity in identities.items()},
         )
 
     def get(self, type_: str, names: Iterable[str]) -> Mapping[str, Any]:
@@ -58,7 +69,13 @@ class State:
 
     def holder(self, type_: str, id_: str) -> str | None:
         """The name under which an object is managed; None when it is not."""
-        return next((name for (of, name), outputs in self.resources.items() if of == type_ and _is(outputs, id_)), None)
+        return next(
+            (name for (of, name), outputs in self.resources.items() if of == type_ and _is(of, outputs, id_)), None
+        )
+
+    def agreed(self, type_: str, id_: str) -> bool:
+        """Whether an operation has succeeded that took an object over."""
+        return _whole(id_) in self.settled or (type_ not in _WITHIN and _last(id_) in self.settled)
 
     def aliases(self, type_: str, former: Iterable[str], owners: Iterable[str]) -> list[str]:
         """Of the names that a resource may have had, those that are its own in the state: of an app with one of these ids."""
@@ -101,7 +118,13 @@ def _last(value: Any) -> str:
     return str(value or "").rpartition("/")[2].lower()
 
 
-def _is(outputs: Mapping[str, Any], id_: str) -> bool:
+def _whole(value: Any) -> str:
+    return str(value or "").strip("/").lower()
+
+
+def _is(type_: str, outputs: Mapping[str, Any], id_: str) -> bool:
+    if type_ in _WITHIN:
+        return _whole(outputs.get("id")) == _whole(id_)
     return _last(id_) in {_last(outputs.get(name)) for name in _OWN_IDS}
 
 
@@ -137,8 +160,15 @@ def adopted(
             f"{where}: `adopt` names what this stack manages already, as {holder} ({_last(import_id)}): it would be taken over "
             f"and then deleted. To rename {app}, write `renamed_from: {app}` in place of `adopt`; else take `adopt` out."
         )
-    if holder is not None and _last(import_id) in state.settled:
+    held = state.get(type_, names)
+    if held and state.agreed(type_, import_id):  # if it has another id now, it was replaced since
         return {}
+    if held and holder is None:
+        raise pulumi.RunError(
+            f"{where}: this stack manages {names[0]} already, as {_last(held.get('id'))}, which would be deleted if `adopt` put "
+            f"{_last(import_id)} in its place. Take `adopt` out, or have the stack forget what it manages first: "
+            "python3 -m entrant release."
+        )
     if change:
         return {"import_": import_id}
 

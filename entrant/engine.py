@@ -339,6 +339,10 @@ def in_file_words(said: str) -> str:
 
 
 _IMPORT = r"(\.|\s*-) *[Tt]o be managed via (Terraform|Pulumi),? this (resource|association) needs to be imported"
+_EXISTS = (
+    "it was made manually or by another stack; `python3 -m entrant doctor -s STACK` shows the `adopt` line that takes it over, or "
+    "remove it"
+)
 _IN_FILE_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL), words)
     for pattern, words in (
@@ -352,6 +356,38 @@ _IN_FILE_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r'A resource with the ID "(/servicePrincipals/)?(?P<id>[0-9a-f-]{36})" already exists' + _IMPORT,
             "the app has a service principal already, with the object id {id}; take it over with `service_principal: {id}` under "
             "`adopt`, or take it as it is with `service_principal: {{use_existing: true}}`",
+        ),
+        (
+            r'A resource with the ID "(?P<id>[0-9a-f-]{36})/member/[^"]*" already exists' + _IMPORT,
+            "the app is a member of the group {id} already; take the membership over with `{{group: {id}, adopt: true}}` under "
+            "`groups`, or remove it",
+        ),
+        (
+            r'A resource with the ID "[^"]*/preAuthorizedApplication/(?P<id>[^"]*)" already exists'
+            + _IMPORT
+            + r"|the application pre-authorizes (?P<same>\S+) already",
+            "the client {id}{same} is pre-authorized already; take the entry over with `adopt: true` beside `client`, or remove it",
+        ),
+        (
+            r'A resource with the ID "/applications/[^"]*/knownClients" already exists'
+            + _IMPORT
+            + r"|the application has known clients already",
+            "the registration has known clients already; take them over with `known_clients: true` under the app's `adopt`, or "
+            "remove them",
+        ),
+        (
+            r"FederatedIdentityCredential with name (?P<id>\S+) already exists|Issuer and subject combination already exists",
+            "the registration has a federated credential of this name, or of this issuer and subject, already: "
+            + _EXISTS,
+        ),
+        (
+            r"Permission being assigned already exists on the object|Permission entry already exists",
+            "the app has this consent already: " + _EXISTS,
+        ),
+        (
+            r"(?=.*/roleManagement/directory/roleAssignments|.*[Dd]irectory role).*A conflicting object with one or more of the "
+            r"specified property values is present in the directory",
+            "the app has this directory role already: " + _EXISTS,
         ),
         (
             r'A resource with the ID "(?P<id>[^"]*)" already exists' + _IMPORT,
@@ -372,7 +408,12 @@ _IN_FILE_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (
             r"cannot create already existing (subresource|resource) '[^']*/roleDefinitions/(?P<id>[^'/]+)'",
             "the custom role {id} is there already and does not belong to this stack: another stack declares the same key and "
-            "first assignable scope, or a removed stack left it; give it another key under `role_definitions`, or remove it",
+            "first assignable scope, or a removed stack left it; take it over with `adopt: {id}` and `on_remove`, give it another "
+            "key under `role_definitions`, or remove it",
+        ),
+        (
+            r"RoleDefinitionWithSameNameExists|A custom role with the same name already exists",
+            "the tenant has a custom role of this name already: " + _EXISTS,
         ),
         (
             r"(marked for protection|because it is protected|is protected and cannot be)",

@@ -180,14 +180,23 @@ def ensure(world: World, body: Doc) -> list[str]:
     """Make what an environment refers to exist; the ids and names that were new.
 
     `reserved` is a list of applications that are yet to be made: `{"display_name": …, "application": id, "service_principal": id}`;
-    these get these ids then, and those that are there already are none of the answer's.
+    these get these ids then, and those that are there already are none of the answer's. `ids` is a list of `{"kind": …, "of": …,
+    "id": …}`, for the next one that is made of: `federatedIdentityCredential` (`application/name`), `appRoleAssignment`
+    (`principal/resource/role`), `oauth2PermissionGrant` (`client/resource`), `roleAssignment` (`principal/role`, of the directory).
 
     `scopes` are subscriptions, resource groups and resources, made with all that encloses them; `groups` and
     `administrative_units` are object ids, `users` object ids or user principal names. `service_principals` are those that have no
     registration in this tenant, by display name: `ManagedIdentity`, or the tenant that their registration is in.
     """
     created = [*_reserve(world, body.get("reserved", [])), *_ensure_objects(world, body)]
+<<<<<<< HEAD
     created += _ensure_principals(world, body.get("service_principals", {}))
+=======
+    for one in body.get("ids", []):
+        if not isinstance(one, dict) or not all(isinstance(one.get(name), str) for name in ("kind", "of", "id")):
+            _bad("'ids' must be a list of objects with 'kind', 'of' and 'id'.")
+        world.reserve(one["kind"], one["of"], one["id"])
+>>>>>>> f34e613 (Foresee in doctor and review what an up would fail on, have a stack forget an app, and make every kind that is taken over in a rehearsal)
     scopes, location = body.get("scopes", []), body.get("location", "westeurope")
     if not isinstance(scopes, list) or not isinstance(location, str) or len(scopes) > 10_000:
         _bad("'scopes' must be a list of resource ids.")
@@ -215,9 +224,9 @@ def _reserve(world: World, wanted: Any) -> list[str]:
         ):
             _bad("A reservation takes 'display_name', and 'application' and 'service_principal' as object ids.")
         if ids[0] is not None and world.directory.get(ids[0].lower()) is None:
-            world.reserve("application", name, ids[0])
+            world.reserve("application", name, ids[0].lower())
             if ids[1] is not None:
-                world.reserve("servicePrincipal", ids[0].lower(), ids[1])
+                world.reserve("servicePrincipal", ids[0].lower(), ids[1].lower())
             created.append(ids[0])
     return created
 

@@ -86,12 +86,19 @@ class World:
 
     def reserve(self, kind: str, of: str, object_id: str) -> None:
         """Give the next object of a kind that is made `of` this (an app's display name, a principal's application) this id."""
-        self.store.set_setting(f"reserved.{kind}.{of}", object_id.lower())
+        self.store.set_setting(f"reserved.{kind}.{of}", object_id)
 
     def reserved(self, kind: str, of: str) -> str | None:
         """The id that the next such object is to have, if it has one and nothing has it yet."""
         object_id = self.store.setting(f"reserved.{kind}.{of}")
         return object_id if object_id and self.directory.get(object_id) is None else None
+
+    def take_reserved(self, kind: str, of: str) -> str | None:
+        """The id that this one object is to have, if any."""
+        id_ = self.store.setting(f"reserved.{kind}.{of}")
+        if id_:
+            self.store.set_setting(f"reserved.{kind}.{of}", "")
+        return id_ or None
 
     @property
     def tenant_id(self) -> str:

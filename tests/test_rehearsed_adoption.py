@@ -52,7 +52,7 @@ def test_what_is_adopted_keeps_its_ids_and_gets_what_the_file_adds(project: Proj
     project.write("taken", TEXT)
     done = project.entrant("rehearse", "taken", "--propagation", "0", "--format", "json")
     assert done.returncode == 0, done.stderr
-    assert "✓ What the file takes over: 2 registrations, 1 role assignments made as the file says" in done.stderr
+    assert "✓ What the file takes over: 2 registrations, 1 role assignment made as the file says" in done.stderr
     azure = local_azure.start(project.rehearsal("taken").azure)
     client = Client(azure)
     legacy = client.graph("GET", f"/applications/{APPLICATION}")

@@ -37,9 +37,9 @@ class Directory:
         self._lock = Lock()
 
     def registration(self, app: App) -> dict[str, Any]:
-        """The registration's `passwordCredentials` and `keyCredentials`."""
-        path = f"/applications/{app.object_id}"
-        return self._once("registration", app, lambda: self._get(path, "id,passwordCredentials,keyCredentials"))
+        """The registration's `appId`, `api`, `passwordCredentials` and `keyCredentials`."""
+        path, shown = f"/applications/{app.object_id}", "id,appId,api,passwordCredentials,keyCredentials"
+        return self._once("registration", app, lambda: self._get(path, shown))
 
     def principal(self, app: App) -> dict[str, Any]:
         """The service principal's `accountEnabled`, `passwordCredentials` and `keyCredentials`."""

@@ -15,9 +15,10 @@ from typing import Literal
 from urllib.parse import quote
 
 from entrant import config, engine, outputs
+from entrant.access import existing
 from entrant.access.deployer import Deployer, unseen
 from entrant.config.access import offered_permissions
-from entrant.config.values import Owner, custom_role_id
+from entrant.config.values import Owner
 from entrant.errors import EntrantError, RefusedError, StackNotFoundError
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import Permission, find_role, permits
@@ -149,6 +150,8 @@ def examine(
         yield from _each(look, environment, deployer)
     for compare in (_applications, _owners, _rights, _look_ups, _roles, _definitions, _quotas):
         yield from _each(compare, environment, deployer, there)
+    held = _held_ids(stack, cwd, environ) if stack is not None and there else ()
+    yield from _each(_existing, environment, deployer, there, held)
 
 
 def _there(stack: str, cwd: Path, environ: Mapping[str, str]) -> Mapping[str, App]:
@@ -166,6 +169,12 @@ def _there(stack: str, cwd: Path, environ: Mapping[str, str]) -> Mapping[str, Ap
         if said.strip() in ("", "{}")
         else outputs.from_text(said, f"the output of stack {stack}", secrets=False).apps
     )
+
+
+def _held_ids(stack: str, cwd: Path, environ: Mapping[str, str]) -> list[str]:
+    """The ids of all that a stack holds."""
+    said = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
+    return [entry["id"] for entry in json.loads(said)["deployment"].get("resources") or () if entry.get("id")]
 
 
 def _each(look: Callable[..., Iterator[Finding]], *given: object) -> Iterator[Finding]:
@@ -381,6 +390,18 @@ def _apis(environment: config.Environment) -> set[str]:
     }
 
 
+def _existing(
+    environment: config.Environment, deployer: Deployer, there: Mapping[str, App], held: Iterable[str]
+) -> Iterator[Finding]:
+    """What the file declares anew and the tenant has already."""
+    seen = existing.look(environment, deployer, there, held)
+    for each in seen.found:
+        said = f"{each.what} exists and is not the stack's: an `up` would fail on it"
+        yield Finding(each.place, "problem", said, each.remedy)
+    for what in seen.unseen:
+        yield Finding("what exists", "unknown", what)
+
+
 def _roles(
     environment: config.Environment, deployer: Deployer, there: Mapping[str, App] = MappingProxyType({})
 ) -> Iterator[Finding]:
@@ -397,7 +418,7 @@ def _definitions(environment: config.Environment, deployer: Deployer, there: Map
     for key, definition in environment.role_definitions.items():
         first = definition.assignable_scopes[0]
         kind = "providers/Microsoft.Authorization/roleDefinitions"
-        path = f"{first.id.rstrip('/')}/{kind}/{custom_role_id(key, first)}"
+        path = f"{first.id.rstrip('/')}/{kind}/{definition.guid(key)}"
         try:
             deployer.arm(path)
             continue  # it is there

@@ -39,7 +39,7 @@ def recover(stack: str, cwd: Path | None, yes: bool, dry_run: bool, settle: floa
     def agree(plan: unfinished.Plan) -> bool:
         for line in plan.lines():
             click.echo(line)
-        return _agreed(f"Do this to {stack}?", yes=yes, dry_run=dry_run)
+        return agreed(f"Do this to {stack}?", yes=yes, dry_run=dry_run)
 
     environ = engine.environment(os.environ)
     _mend(stack, cwd, environ, yes=yes, dry_run=dry_run)
@@ -53,7 +53,8 @@ def recover(stack: str, cwd: Path | None, yes: bool, dry_run: bool, settle: floa
     return LEFT if last.left or (dry_run and not last.empty) else 0
 
 
-def _agreed(question: str, *, yes: bool, dry_run: bool) -> bool:
+def agreed(question: str, *, yes: bool, dry_run: bool) -> bool:
+    """Whether to go on: asked, unless an option says it."""
     if yes or dry_run:
         return yes
     if not sys.stdin.isatty():
@@ -95,7 +96,7 @@ def _mend(stack: str, cwd: Path | None, environ: dict[str, str], *, yes: bool, d
         elif reason or not attributes:
             error.next_step = "no backup of the state is beside it; put one back from elsewhere"
             raise
-        if not _agreed(f"Do this to {stack}?", yes=yes, dry_run=dry_run):
+        if not agreed(f"Do this to {stack}?", yes=yes, dry_run=dry_run):
             raise SystemExit(LEFT if dry_run else 1) from None
         for broken in attributes:
             broken.unlink()

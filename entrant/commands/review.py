@@ -17,7 +17,8 @@ from entrant.config.values import parse_moment
 from entrant.debug import masked
 from entrant.drift import unmanaged
 from entrant.errors import ConfigurationError, EngineError, EntrantError
-from entrant.outputs import Outputs
+from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
+from entrant.outputs import App, Outputs
 from entrant.pipeline import repository
 from entrant.recovery import unfinished
 from entrant.review import page, reviewer
@@ -181,6 +182,9 @@ def _previewed(
             errors = tuple(masked(each) for each in _diagnostics(reading.errors) or (alone,))
             code = error.status
     outputs = _outputs(stack, root, notes) if reading.found or (undeclared and not errors) else None
+    if not errors and report is not None and report.environment is not None:
+        errors = _existing(report.environment, reading, notes)
+        code = EntrantError.exit_code if errors else 0
     made = reviewer.of_preview(
         stack,
         reading,
@@ -240,6 +244,35 @@ def _outputs(stack: str, root: Path, notes: list[str]) -> Outputs | None:
     except EntrantError as error:  # what the preview said is worth reading all the same
         notes.append(f"The stack's outputs were not read, so nothing undeclared is seen: {error}.")
         return None
+
+
+def _existing(environment: config.Environment, reading: Reading, notes: list[str]) -> tuple[str, ...]:
+    """What the plan makes and the tenant has already, which an `up` would fail on."""
+    from entrant.access import deployer as deployers
+    from entrant.access import existing
+
+    made = {(change.app or "", change.type) for change in reading.planned if change.operation == "create"}
+    held = {change.urn: change for change in reading.planned if change.old is not None and change.old.id}
+    ids = {(change.app, change.type): change.old.id.rpartition("/")[2] for change in held.values() if change.old}
+    there = {
+        app: App(app, "", "", object_id=id_, service_principal_id=ids.get((app, PRINCIPAL)))
+        for (app, type_), id_ in ids.items()
+        if app and type_ == APPLICATION
+    }
+    apps = {"", *there, *(name for name, app in environment.apps.items() if app.adopt)}
+    if not made & {(app, type_) for app in apps for type_ in existing.TYPES}:
+        return ()
+    try:
+        who = deployers.find(clouds.resolve(environment.cloud, os.environ), os.environ)
+        if who is None:
+            raise ConfigurationError("there is no login (`az login`, or the ARM_* variables)")
+        own = [change.old.id for change in held.values() if change.old and change.operation != "import"]
+        look = existing.look(environment, who, there, own, made)
+    except EntrantError as error:
+        notes.append(f"What the plan makes and the tenant has already was not looked for: {error}.")
+        return ()
+    notes.extend(f"Not looked at: {what}." for what in look.unseen)
+    return tuple(f"{each.place}: {each.what} exists already: {each.remedy}." for each in look.found)
 
 
 def _undeclared(outputs: Outputs, notes: list[str]) -> tuple[unmanaged.Unmanaged, ...]:

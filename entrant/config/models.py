@@ -213,6 +213,13 @@ class App(Model):
         return frozenset({*owners, *(api.app for api in apis if api is not BROKEN and api.app)})
 
     @property
+    def names(self) -> frozenset[str]:
+        """The apps of the environment that this one names: those it needs, and the clients of its API."""
+        api = self.api
+        clients = () if api is None else (*(entry.client for entry in api.pre_authorized), *api.known_clients)
+        return self.needs | {client.app for client in clients if client.app}
+
+    @property
     def all_owners(self) -> tuple[Owner, ...]:
         """Owners of the registration and of the service principal."""
         principal = self.service_principal

@@ -60,7 +60,7 @@ class Note:
 
     def __str__(self) -> str:
         end = ", which nothing declares: the next `up` deletes it" if self.unwanted else ""
-        return f"{_told(self.entry['urn'])} ({self.entry['id']}){end}"
+        return f"{told(self.entry['urn'])} ({self.entry['id']}){end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Plan:
         yield from (f"+ note in the state: {note}" for note in self.notes if note.found)
         yield from (f"- remove from the directory: {lost}, whose value is lost" for lost in self.lost)
         yield from (f"- take out of the state: {what}, which is gone" for what in self.gone)
-        yield from (f"- take out of the state: {_told(urn)}, without its value" for urn in self.worthless)
+        yield from (f"- take out of the state: {told(urn)}, without its value" for urn in self.worthless)
         yield from (f"~ read again: {what}, which is not as the state has it" for what in self.changed)
         yield from (f"! left alone: {what}" for what in self.left)
 
@@ -178,9 +178,9 @@ def plan(
     differing = {change.urn for change in seen.found if change.new is not None} | {entry["urn"] for entry in partly}
     found = Plan(
         stack,
-        pending=tuple(f"{operation['type']} {_told(operation['resource']['urn'])}" for operation in operations),
-        gone=tuple(_told(urn) for urn in sorted(gone)),
-        changed=tuple(_told(urn) for urn in sorted(differing - gone - {*worthless})),
+        pending=tuple(f"{operation['type']} {told(operation['resource']['urn'])}" for operation in operations),
+        gone=tuple(told(urn) for urn in sorted(gone)),
+        changed=tuple(told(urn) for urn in sorted(differing - gone - {*worthless})),
         worthless=worthless,
         document=document,
     )
@@ -220,26 +220,33 @@ def apply(plan: Plan, *, cwd: Path | None = None, environ: Mapping[str, str] = o
     document = copy.deepcopy(plan.document)
     deployment = document["deployment"]
     if plan.pending or plan.notes or plan.worthless:
-        if export(plan.stack, cwd=cwd, environ=environ) != plan.document:
-            raise EngineError(
-                f"the state of {plan.stack} was changed meanwhile", next_step="run `python3 -m entrant recover` again"
-            )
         deployment.pop("pending_operations", None)
         deployment["resources"] = _with_notes(
             [entry for entry in deployment.get("resources") or [] if entry["urn"] not in plan.worthless], plan.notes
         )
-        with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
-            file = Path(folder) / "state.json"
-            file.write_text(json.dumps(document), "utf-8")
-            engine.run(
-                ["stack", "import", "--stack", plan.stack, "--file", str(file)], cwd=cwd, environ=_unasked(environ)
-            )
+        put(plan.stack, plan.document, document, cwd=cwd, environ=environ)
     if plan.notes or plan.gone or plan.changed:
         refresh(plan.stack, cwd=cwd, environ=environ)
     if plan.lost:
         who = _deployer(_environment(plan.stack, cwd, environ), environ)
         for lost in plan.lost:
             _remove(lost, who)
+
+
+def put(
+    stack: str, before: State, after: State, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> None:
+    """Put a state in the place of the one that was exported.
+
+    Raises:
+        EngineError: it was changed since, or Pulumi could not write it.
+    """
+    if export(stack, cwd=cwd, environ=environ) != before:
+        raise EngineError(f"the state of {stack} was changed meanwhile", next_step="run this again")
+    with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
+        file = Path(folder) / "state.json"
+        file.write_text(json.dumps(after), "utf-8")
+        engine.run(["stack", "import", "--stack", stack, "--file", str(file)], cwd=cwd, environ=_unasked(environ))
 
 
 def refresh(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> None:
@@ -352,6 +359,8 @@ class _Draft:
                     self.left.append(f"{lost}, from before the last `up` that ended well")
 
     def _look(self, state: State, *, unwanted: bool = False) -> None:
+        if state.get("importID"):  # the next `up` takes it over
+            return
         depends = state.get("propertyDependencies") or {}
         inputs = traces.filled_in(state.get("inputs") or {}, depends, self.known)
         if inputs is None:
@@ -359,7 +368,7 @@ class _Draft:
         try:
             trace = self.search.find(state["type"], state["urn"].split("::", 3)[-1], inputs)
         except NotOurs as reason:
-            self.left.append(f"{reason}; {_told(state['urn'])} cannot be made beside it")
+            self.left.append(f"{reason}; {told(state['urn'])} cannot be made beside it")
             return
         if trace is None:
             return
@@ -472,7 +481,7 @@ def _type(urn: str) -> str:
     return urn.split("::")[2].rsplit("$", 1)[-1]
 
 
-def _told(urn: str) -> str:
+def told(urn: str) -> str:
     """`…::entrant:index:AppIdentity$azuread:index/application:Application::log-reader` → `Application log-reader`."""
     return f"{traces.kind(_type(urn))} {urn.split('::', 3)[-1]}"
 

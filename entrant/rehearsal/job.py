@@ -46,7 +46,8 @@ def run(
             stack.prepare(rehearsal, env)
             served = providers.install(rehearsal, env, which)
             step.note = ", ".join(f"{name} {kind}" for name, kind in served.items())
-        if any(app.adopt for app in environment.apps.values()):
+        apps, definitions = environment.apps.values(), environment.role_definitions.values()
+        if any(app.adopt for app in apps) or any(definition.adopt for definition in definitions):
             with steps.step("What the file takes over") as step:
                 step.note = existing.make(rehearsal, environment, azure, step)
         if left:

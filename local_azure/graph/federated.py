@@ -103,6 +103,7 @@ def _create(ctx: Context, application: str) -> Reply:
     given = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
     doc = schema.defaults(PROPERTIES) | {"id": new_guid()} | given
     _check(ctx, application, doc)
+    doc["id"] = ctx.world.take_reserved("federatedIdentityCredential", f"{application}/{doc['name']}") or doc["id"]
     ctx.world.directory.add_federated(application, doc)
     return _answer(ctx, application, doc, 201)
 

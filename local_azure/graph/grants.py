@@ -87,7 +87,8 @@ def _assign(ctx: Context, kind: Kind, object_id: str, side: str) -> Reply:
     )
     if not fits and not (role == NO_ROLE and not any(wanted in one["allowedMemberTypes"] for one in offered)):
         bad_request(f"Permission being assigned was not found on application '{api['appId']}'.")
-    assignment = linked_id(principal)
+    reserved = ctx.world.take_reserved("appRoleAssignment", f"{principal}/{resource}/{role}")
+    assignment = reserved or linked_id(principal)
     if not directory.assign_app_role(assignment, resource, principal, role):
         bad_request("Permission being assigned already exists on the object")
     row = next(row for row in directory.app_roles(principal=principal) if row[0] == assignment)
@@ -202,8 +203,9 @@ def _create_grant(ctx: Context) -> Reply:
     for (text,) in store.rows("SELECT doc FROM permission_grant WHERE client = ?", given["clientId"]):
         if all(json.loads(text).get(name) == given.get(name) for name in same):
             refuse(409, "Request_MultipleObjectsWithSameKeyValue", "Permission entry already exists.")
+    reserved = ctx.world.take_reserved("oauth2PermissionGrant", f"{given['clientId']}/{given['resourceId']}")
     doc = {name: given.get(name) for name in GRANT} | {
-        "id": linked_id(given["clientId"]),
+        "id": reserved or linked_id(given["clientId"]),
         "scope": given.get("scope") or "",
     }
     store.run(

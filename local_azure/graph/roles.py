@@ -316,7 +316,7 @@ def _store(ctx: Context, role: str, principal: str, scope: str) -> Doc:
         # [?] The text; the rule is in "Use Microsoft Entra groups to manage role assignments".
         bad_request("A role can be assigned to a group only if its property 'isAssignableToRole' is true.")
     doc = {
-        "id": linked_id(role),
+        "id": ctx.world.take_reserved("roleAssignment", f"{principal}/{role}") or linked_id(role),
         "principalId": principal,
         "roleDefinitionId": role,
         "directoryScopeId": scope,

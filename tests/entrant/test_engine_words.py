@@ -24,7 +24,30 @@ TERRAFORM = "To be managed via Terraform, this resource needs to be imported int
         (
             f'A resource with the ID "{ID}/member/{ID}" already exists. To be managed via Pulumi, this resource needs to be '
             "imported",
-            "remove it there and run again, or take the entry out of the file",
+            f"take the membership over with `{{group: {ID}, adopt: true}}` under `groups`",
+        ),
+        (
+            f'A resource with the ID "{ID}/preAuthorizedApplication/{ID}" already exists - to be managed via Terraform this '
+            "resource needs to be imported",
+            "take the entry over with `adopt: true` beside `client`",
+        ),
+        (
+            f'A resource with the ID "/applications/{ID}/knownClients" already exists - to be managed via Terraform this resource '
+            "needs to be imported",
+            "take them over with `known_clients: true` under the app's `adopt`",
+        ),
+        *(
+            (said, "`python3 -m entrant doctor -s STACK` shows the `adopt` line that takes it over")
+            for said in (
+                "unexpected status 409 (409 Conflict) with error: Request_MultipleObjectsWithSameKeyValue: "
+                "FederatedIdentityCredential with name main already exists.",
+                "Issuer and subject combination already exists for this Managed Identity/Application: repo:contoso/obs:x",
+                "unexpected status 400 with error: Request_BadRequest: Permission being assigned already exists on the object",
+                "unexpected status 409 with error: Request_MultipleObjectsWithSameKeyValue: Permission entry already exists.",
+                "Assigning directory role: unexpected status 400: A conflicting object with one or more of the specified "
+                "property values is present in the directory.",
+                'Code="RoleDefinitionWithSameNameExists" Message="A custom role with the same name already exists ."',
+            )
         ),
         (
             'Status=409 Code="RoleAssignmentExists" Message="The role assignment already exists. The ID of the existing role '
@@ -37,7 +60,7 @@ TERRAFORM = "To be managed via Terraform, this resource needs to be imported int
         ),
         (
             f"cannot create already existing resource '{SCOPE}/providers/Microsoft.Authorization/roleDefinitions/{ID}'",
-            "give it another key under `role_definitions`, or remove it",
+            f"take it over with `adopt: {ID}` and `on_remove`, give it another key under `role_definitions`, or remove it",
         ),
         (
             'resource "urn:pulumi:dev::entrant::x::a" cannot be deleted\nbecause it is protected. To unprotect the resource, '

@@ -1,0 +1,118 @@
+"""An app that a stack forgets: its resources leave the state, and all of them stay in the cloud as they are."""
+
+import copy
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from entrant.errors import EngineError
+from entrant.facts.contract import output_name
+from entrant.facts.pulumi_types import PASSWORD
+from entrant.recovery import unfinished
+from entrant.recovery.unfinished import State
+
+_COMPONENTS = ("entrant:index:AppIdentity", "entrant:index:ApiClients")
+_OUTPUTS = ("client_id", "client_secret", "client_secret_previous")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a stack forgets."""
+
+    stack: str
+    apps: tuple[str, ...]
+    """The apps that are forgotten: those asked for of which the stack holds anything."""
+    forgotten: tuple[State, ...]
+    """The entries of the state that go."""
+    held: tuple[str, ...]
+    """Every app of the stack."""
+    before: State
+    """The stack's export as it was looked at."""
+
+    def lines(self) -> Iterator[str]:
+        """The plan for people, a line for each thing."""
+        for entry in self.forgotten:
+            if entry.get("custom"):
+                yield f"· {unfinished.told(entry['urn'])} ({entry['id']})"
+        for app in self.apps:
+            if any(entry["type"] == PASSWORD and _within(entry, app) for entry in self.forgotten):
+                command = f"pulumi stack output {output_name(app, 'client_secret')} --show-secrets -s {self.stack}"
+                yield f"! the value of {app}'s client secret is in this state alone; keep it first if it is needed: {command}"
+
+    @property
+    def after(self) -> State:
+        """The export without what is forgotten."""
+        document = copy.deepcopy(self.before)
+        gone = {entry["urn"] for entry in self.forgotten}
+        ids = {str(entry.get(name) or "").strip("/").lower() for entry in self.forgotten for name in ("id", "importID")}
+        kept = [entry for entry in document["deployment"]["resources"] if entry["urn"] not in gone]
+        for entry in kept:
+            for name in ("dependencies", "replaceWith"):
+                if name in entry:
+                    entry[name] = [urn for urn in entry[name] if urn not in gone]
+            if "propertyDependencies" in entry:
+                entry["propertyDependencies"] = {
+                    name: [urn for urn in urns or () if urn not in gone]
+                    for name, urns in entry["propertyDependencies"].items()
+                }
+            if entry.get("deletedWith") in gone:
+                del entry["deletedWith"]
+            if entry["type"] == "pulumi:pulumi:Stack":
+                _forget_outputs(entry.get("outputs") or {}, self.apps, ids)
+        document["deployment"]["resources"] = kept
+        return document
+
+
+def plan(stack: str, apps: Sequence[str], *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Plan:
+    """What of a stack's state is of these apps. Changes nothing.
+
+    Raises:
+        StackNotFoundError, EngineError: the state cannot be read, or a killed run left operations in it.
+    """
+    document = unfinished.export(stack, cwd=cwd, environ=environ)
+    entries: list[State] = document["deployment"].get("resources") or []
+    if document["deployment"].get("pending_operations"):
+        raise EngineError(
+            f"operations of {stack} did not end", next_step=f"run `python3 -m entrant recover -s {stack}` first"
+        )
+    components = {entry["urn"]: _name(entry) for entry in entries if entry["type"] in _COMPONENTS}
+    parents = {entry["urn"]: entry.get("parent") or "" for entry in entries}
+
+    def app_of(urn: str) -> str | None:
+        while urn and urn not in components:
+            urn = parents.get(urn, "")
+        return components.get(urn)
+
+    forgotten = tuple(entry for entry in entries if app_of(entry["urn"]) in apps)
+    found = {app_of(entry["urn"]) for entry in forgotten}
+    held = tuple(dict.fromkeys(components.values()))
+    return Plan(stack, tuple(app for app in apps if app in found), forgotten, held, document)
+
+
+def apply(plan: Plan, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> None:
+    """Have the stack forget what a plan says. Nothing in the cloud is asked or changed.
+
+    Raises:
+        EngineError: the state was changed since the plan was made, or could not be written.
+    """
+    unfinished.put(plan.stack, plan.before, plan.after, cwd=cwd, environ=environ)
+
+
+def _name(entry: State) -> str:
+    return str(entry["urn"]).rpartition("::")[2]
+
+
+def _within(entry: State, app: str) -> bool:
+    return _name(entry).startswith((f"{app}-", f"{app}/"))
+
+
+def _forget_outputs(outputs: State, apps: Sequence[str], ids: set[str]) -> None:
+    identities = outputs.get("identities")
+    for app in apps:
+        if isinstance(identities, dict):
+            identities.pop(app, None)
+        for name in _OUTPUTS:
+            outputs.pop(output_name(app, name), None)
+    if isinstance(outputs.get("adopted"), list):
+        outputs["adopted"] = [id_ for id_ in outputs["adopted"] if str(id_).strip("/").lower() not in ids]
