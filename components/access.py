@@ -14,11 +14,19 @@ from entrant.facts.pulumi_types import (
     DELEGATED_GRANT,
     DIRECTORY_ROLE_ASSIGNMENT,
     GROUP_MEMBER,
+    PRINCIPAL,
     ROLE_ASSIGNMENT,
 )
 from entrant.facts.scopes import parse_scope, role_definition_id
 
-from .arguments import ConsentArgs, DirectoryRoleArgs, PermissionArgs, RoleAssignmentArgs
+from .arguments import (
+    AdoptedConsentArgs,
+    ConsentArgs,
+    DirectoryRoleArgs,
+    MembershipArgs,
+    PermissionArgs,
+    RoleAssignmentArgs,
+)
 from .parts import Parts
 
 _ASSIGNMENTS = uuid.UUID("5b0e5f0c-5a33-4a57-9d0a-6b1c7f9d3f52")
@@ -40,9 +48,13 @@ class Access:
             consented = {"application": args.get("application"), "delegated": args.get("delegated")}
         if not any(consented.values()):
             return
-        name, resource = f"{self.parts.name}/{key}", args["service_principal_id"]
+        name, resource, keep = f"{self.parts.name}/{key}", args["service_principal_id"], args.get("on_remove") == "keep"
         was, application = args.get("renamed_from") or (), consented.get("application") or {}
+        adopt = args.get("adopt") or AdoptedConsentArgs()
+        there = adopt.get("application") or {}
         for permission, permission_id in application.items():
+            part_was = [f"{old}{join}{permission}" for old in (key, *was) for join in "/-"]
+            assignment = f"/servicePrincipals/{adopt.get('api')}/appRoleAssignedTo/{there.get(permission)}"
             azuread.AppRoleAssignment(
                 f"{name}/{permission}",
                 app_role_id=permission_id,
@@ -54,11 +66,19 @@ class Access:
                     others=[f"{key}/{other}" for other in application],
                     alike={"appRoleId": permission_id}
                     | ({"resourceObjectId": resource} if isinstance(resource, str) else {}),
-                    was=[f"{old}{join}{permission}" for old in (key, *was) for join in "/-"],
+                    was=part_was,
                     delete_before_replace=True,
+                    retain_on_delete=keep,
+                    **self.parts.adopted(
+                        APP_ROLE_ASSIGNMENT,
+                        assignment if permission in there else None,
+                        f"{key}/{permission}",
+                        part_was,
+                    ),
                 ),
             )
         if delegated := consented.get("delegated"):
+            grant = adopt.get("delegated")
             azuread.ServicePrincipalDelegatedPermissionGrant(
                 name,
                 service_principal_object_id=self.principal_id,
@@ -70,18 +90,23 @@ class Access:
                     alike={"resourceServicePrincipalObjectId": resource},
                     was=was,
                     delete_before_replace=True,
+                    retain_on_delete=keep,
+                    **self.parts.adopted(
+                        DELEGATED_GRANT, f"/oauth2PermissionGrants/{grant}" if grant else None, key, was
+                    ),
                 ),
             )
 
     def role(self, key: str, args: RoleAssignmentArgs) -> authorization.RoleAssignment:
         """An Azure role at a scope, both given by their ids (`read_role`)."""
         name, scope, definition = f"{self.parts.name}/{key}", args["scope"], args["role"]
-        adopt, condition = args.get("adopt"), args.get("condition")
+        adopt, condition, was = args.get("adopt"), args.get("condition"), args.get("renamed_from") or ()
         own_name = pulumi.Output.all(scope, definition, self.principal_id).apply(lambda parts: assignment_name(*parts))
         taken_over = self.parts.adopted(
             ROLE_ASSIGNMENT,
-            name,
             f"{scope}/providers/Microsoft.Authorization/roleAssignments/{adopt}" if adopt else None,
+            key,
+            was,
         )
         return authorization.RoleAssignment(
             name,
@@ -97,7 +122,7 @@ class Access:
             opts=self.parts.options(
                 ROLE_ASSIGNMENT,
                 key,
-                was=args.get("renamed_from") or (),
+                was=was,
                 # ARM refuses a second assignment of the same role, scope and principal, under whatever name.
                 delete_before_replace=True,
                 retain_on_delete=args.get("on_remove") == "keep",
@@ -107,26 +132,44 @@ class Access:
             ),
         )
 
-    def groups(self, groups: Mapping[str, pulumi.Input[str]]) -> None:
+    def groups(self, groups: Mapping[str, MembershipArgs]) -> None:
         """Membership in groups, by key."""
-        for key, group in groups.items():
+        for key, membership in groups.items():
+            group = membership["group"]
+            there = f"{group}/member/{self.parts.id_of(PRINCIPAL, key)}" if membership.get("adopt") else None
             azuread.GroupMember(
                 f"{self.parts.name}/{key}",
                 group_object_id=group,
                 member_object_id=self.principal_id,
-                opts=self.parts.options(GROUP_MEMBER, key, delete_before_replace=True),
+                opts=self.parts.options(
+                    GROUP_MEMBER,
+                    key,
+                    delete_before_replace=True,
+                    retain_on_delete=membership.get("on_remove") == "keep",
+                    **self.parts.adopted(GROUP_MEMBER, there, key),
+                ),
             )
 
     def directory_roles(self, roles: Mapping[str, DirectoryRoleArgs]) -> None:
         """Directory roles, by key."""
         for key, role in roles.items():
-            unit = role.get("administrative_unit")
+            unit, adopt = role.get("administrative_unit"), role.get("adopt")
             azuread.DirectoryRoleAssignment(
                 f"{self.parts.name}/{key}",
                 principal_object_id=self.principal_id,
                 role_id=role["role_id"],
                 directory_scope_id=pulumi.Output.concat("/administrativeUnits/", unit) if unit else None,
-                opts=self.parts.options(DIRECTORY_ROLE_ASSIGNMENT, key, delete_before_replace=True),
+                opts=self.parts.options(
+                    DIRECTORY_ROLE_ASSIGNMENT,
+                    key,
+                    delete_before_replace=True,
+                    retain_on_delete=role.get("on_remove") == "keep",
+                    **self.parts.adopted(
+                        DIRECTORY_ROLE_ASSIGNMENT,
+                        f"/roleManagement/directory/roleAssignments/{adopt}" if adopt else None,
+                        key,
+                    ),
+                ),
             )
 
 

@@ -5,7 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_azuread as azuread
 
-from entrant.facts.pulumi_types import PRE_AUTHORIZED
+from entrant.facts.pulumi_types import APPLICATION, KNOWN_CLIENTS, PRE_AUTHORIZED
 
 from .app_identity import AppIdentity
 
@@ -19,6 +19,10 @@ class PreAuthorizedArgs(TypedDict):
     """Ids of the API's scopes that it may use."""
     renamed_from: NotRequired[list[str] | None]
     """Keys that it had before."""
+    adopt: NotRequired[str | None]
+    """The client's id, as a preview must know it, to take over the entry that exists."""
+    on_remove: NotRequired[str | None]
+    """`keep` leaves it where it is when it is removed from the program."""
 
 
 class ApiClientsArgs(TypedDict):
@@ -43,6 +47,7 @@ class ApiClients(pulumi.ComponentResource):
         """Declare the clients of `api`, whose `known_clients_apart` is set when there are known ones."""
         former = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in api.parts.names[1:]])
         super().__init__("entrant:index:ApiClients", name, {}, pulumi.ResourceOptions.merge(former, opts))
+        known_there = bool(api.parts.adopt and api.parts.adopt.get("known_clients"))
         if known := args.get("known_clients"):
             azuread.ApplicationKnownClients(
                 name,
@@ -51,11 +56,21 @@ class ApiClients(pulumi.ComponentResource):
                 # Each update of the registration sends the known clients that the provider last read, often none:
                 # whenever the registration changes, they are put again.
                 opts=pulumi.ResourceOptions(
-                    parent=self, delete_before_replace=True, replacement_trigger=api.registration_digest
+                    parent=self,
+                    delete_before_replace=True,
+                    replacement_trigger=api.registration_digest,
+                    retain_on_delete=api.keeps and known_there,
+                    **api.parts.adopted(
+                        KNOWN_CLIENTS,
+                        f"/applications/{api.parts.id_of(APPLICATION, 'known_clients')}/knownClients"
+                        if known_there
+                        else None,
+                    ),
                 ),
             )
         pre_authorized = args.get("pre_authorized") or {}
         for key, client in pre_authorized.items():
+            adopt = client.get("adopt")
             azuread.ApplicationPreAuthorized(
                 f"{name}/{key}",
                 application_id=api.application.id,
@@ -68,6 +83,13 @@ class ApiClients(pulumi.ComponentResource):
                     others=pre_authorized,
                     was=client.get("renamed_from") or (),
                     delete_before_replace=True,
+                    retain_on_delete=client.get("on_remove") == "keep",
+                    **api.parts.adopted(
+                        PRE_AUTHORIZED,
+                        f"{api.parts.id_of(APPLICATION, key)}/preAuthorizedApplication/{adopt}" if adopt else None,
+                        key,
+                        client.get("renamed_from") or (),
+                    ),
                 ),
             )
         self.register_outputs({})

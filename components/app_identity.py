@@ -16,12 +16,16 @@ from entrant.config.values import parse_moment
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 
 from .access import Access, read_role
-from .arguments import AppIdentityArgs, ServicePrincipalArgs
+from .arguments import AdoptArgs, AppIdentityArgs, ServicePrincipalArgs
 from .credentials import Credentials
 from .parts import Parts
 from .registration import application_inputs, principal_inputs
 from .rotation import Due, HandedOut, due
 from .state import State
+
+_UNSAID = ["deviceOnlyAuthEnabled", "oauth2PostResponseRequired", "templateId"]
+_UNSAID_OF_PRINCIPAL = ["alternativeNames", "preferredSingleSignOnMode", "samlSingleSignOn"]
+"""What the arguments have no word for: it stays as it is in what is taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class AppIdentity(pulumi.ComponentResource):
         if known is None:
             known = Known(State.read(), _secrets(args))
             roles = {key: read_role(role) for key, role in roles.items()}
-        self.parts = Parts(self, (name, *former), known.state, args.get("change_adopted") or False)
+        self.parts = Parts(self, (name, *former), known.state, args.get("adopt"), args.get("change_adopted") or False)
         self._declare_registration(args)
         self._declare_credentials(args, known.secrets)
         access = Access(self.parts, self.service_principal_id)
@@ -102,6 +106,8 @@ class AppIdentity(pulumi.ComponentResource):
 
     def _declare_registration(self, args: AppIdentityArgs) -> None:
         adopt, keep = args.get("adopt"), args.get("on_remove") == "keep"
+        self.keeps = keep
+        """Whether registration and service principal stay when they are removed from the program."""
         inputs = application_inputs(args)
         owned, first_owned = args.get("owners") is not None, args.get("first_owners") is not None
         self.application = azuread.Application(
@@ -114,12 +120,12 @@ class AppIdentity(pulumi.ComponentResource):
                 parent=self,
                 protect=args.get("protect"),
                 retain_on_delete=keep,
-                **self.parts.adopted(
-                    APPLICATION, self.parts.name, f"/applications/{adopt['application']}" if adopt else None
-                ),
+                **self.parts.adopted(APPLICATION, f"/applications/{adopt['application']}" if adopt else None),
                 ignore_changes=[
                     *(["api.knownClientApplications"] if args.get("known_clients_apart") else []),
                     *(["owners"] if first_owned and not owned else []),
+                    *(_UNSAID if adopt else []),
+                    *(["logoImage"] if adopt and self._logo_is_there(adopt, args.get("logo")) else []),
                 ],
             ),
         )
@@ -138,15 +144,25 @@ class AppIdentity(pulumi.ComponentResource):
                 protect=args.get("protect"),
                 # The provider would delete a service principal even where it only used an existing one.
                 retain_on_delete=keep or principal.get("use_existing") or False,
-                **self.parts.adopted(
-                    PRINCIPAL, self.parts.name, f"/servicePrincipals/{principal_id}" if principal_id else None
-                ),
-                ignore_changes=["owners"] if first_owned and principal.get("owners") is None else [],
+                **self.parts.adopted(PRINCIPAL, f"/servicePrincipals/{principal_id}" if principal_id else None),
+                ignore_changes=[
+                    *(["owners"] if first_owned and principal.get("owners") is None else []),
+                    *(_UNSAID_OF_PRINCIPAL if principal_id else []),
+                ],
             ),
         )
         self.client_id = self.application.client_id
         self.object_id = self.application.object_id
         self.service_principal_id = self.service_principal.object_id
+
+    def _logo_is_there(self, adopt: AdoptArgs, logo: pulumi.Input[str] | None) -> bool:
+        """Whether the logo is taken for the one that the registration has: no provider reads it back."""
+        if logo is None:
+            return False
+        id_ = f"/applications/{adopt['application']}"
+        if self.parts.change_adopted and not self.parts.state.agreed(APPLICATION, id_):
+            return False
+        return self.parts.read_as_it_is(APPLICATION, id_, "logo", logo)
 
     def _declare_credentials(self, args: AppIdentityArgs, secrets: Sequence[Due]) -> None:
         credentials = Credentials(self.parts, self.application)

@@ -203,6 +203,10 @@ class CertificateArgs(TypedDict):
     """The end of its validity, RFC 3339."""
     renamed_from: NotRequired[list[str] | None]
     """Keys that it had before."""
+    adopt: NotRequired[str | None]
+    """Key id of the existing certificate to take over."""
+    on_remove: NotRequired[str | None]
+    """`keep` leaves it where it is when it is removed from the program."""
 
 
 class FederatedArgs(TypedDict):
@@ -220,6 +224,10 @@ class FederatedArgs(TypedDict):
     """What the credential is for."""
     renamed_from: NotRequired[list[str] | None]
     """Keys that it had before, the first one first: that is its name in Microsoft Entra for ever."""
+    adopt: NotRequired[str | None]
+    """Id of an existing federated credential to take over."""
+    on_remove: NotRequired[str | None]
+    """`keep` leaves it where it is when it is removed from the program."""
 
 
 class ConsentArgs(TypedDict):
@@ -229,6 +237,17 @@ class ConsentArgs(TypedDict):
     """Application permissions: name to id."""
     delegated: NotRequired[dict[str, pulumi.Input[str]] | None]
     """Delegated permissions: name to id."""
+
+
+class AdoptedConsentArgs(TypedDict):
+    """Existing consents to take over."""
+
+    application: NotRequired[dict[str, str] | None]
+    """By the permission's name: the id of its app role assignment."""
+    delegated: NotRequired[str | None]
+    """Id of the delegated permission grant for all users."""
+    api: NotRequired[str | None]
+    """Object id of the API's service principal, as a preview must know it; needed for `application`."""
 
 
 class PermissionArgs(TypedDict):
@@ -246,6 +265,10 @@ class PermissionArgs(TypedDict):
     """Whether to give admin consent to all that are asked for."""
     consented: NotRequired[ConsentArgs | None]
     """In place of `consent`: the permissions that have admin consent, asked for or not."""
+    adopt: NotRequired[AdoptedConsentArgs | None]
+    """Existing consents to take over; others are made."""
+    on_remove: NotRequired[str | None]
+    """`keep` leaves the consents when they are removed from the program."""
     renamed_from: NotRequired[list[str] | None]
     """Keys that it had before."""
 
@@ -278,6 +301,21 @@ class DirectoryRoleArgs(TypedDict):
     """Template id of the role."""
     administrative_unit: NotRequired[pulumi.Input[str] | None]
     """Object id of the administrative unit it is limited to."""
+    adopt: NotRequired[str | None]
+    """Id of an existing assignment to take over."""
+    on_remove: NotRequired[str | None]
+    """`keep` leaves it where it is when it is removed from the program."""
+
+
+class MembershipArgs(TypedDict):
+    """A group that the service principal is a member of."""
+
+    group: pulumi.Input[str]
+    """Object id of the group; plain with `adopt`."""
+    adopt: NotRequired[bool | None]
+    """Take the existing membership over."""
+    on_remove: NotRequired[str | None]
+    """`keep` leaves it where it is when it is removed from the program."""
 
 
 class AdoptArgs(TypedDict):
@@ -287,6 +325,8 @@ class AdoptArgs(TypedDict):
     """Object id of the registration."""
     service_principal: NotRequired[str | None]
     """Object id of its service principal."""
+    known_clients: NotRequired[bool | None]
+    """Whether the registration has the clients of an `ApiClients` component already."""
 
 
 class AppIdentityArgs(TypedDict):
@@ -348,14 +388,14 @@ class AppIdentityArgs(TypedDict):
     """Permissions of APIs."""
     roles: NotRequired[dict[str, RoleAssignmentArgs] | None]
     """Azure roles."""
-    groups: NotRequired[dict[str, pulumi.Input[str]] | None]
-    """Object ids of groups that the service principal is a member of."""
+    groups: NotRequired[dict[str, MembershipArgs] | None]
+    """Groups that the service principal is a member of."""
     directory_roles: NotRequired[dict[str, DirectoryRoleArgs] | None]
     """Microsoft Entra directory roles."""
     adopt: NotRequired[AdoptArgs | None]
     """Existing objects to take over, as imports; the arguments must describe them as they are."""
     change_adopted: NotRequired[bool | None]
-    """Whether what is taken over, roles included, may be changed to what the arguments say."""
+    """Whether what is taken over, all that the app has included, may be changed to what the arguments say."""
     renamed_from: NotRequired[list[str] | None]
     """Names that the component had before; its resources are found under them."""
     on_remove: NotRequired[str | None]

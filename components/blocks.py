@@ -4,12 +4,10 @@ from collections.abc import Iterable
 
 from entrant.config import App
 from entrant.config.registration import Api, FeatureTags, Links, OptionalClaim, OptionalClaims, Web
-from entrant.config.values import moment_text
 
 from .arguments import (
     ApiArgs,
     AppIdentityArgs,
-    CertificateArgs,
     FeatureTagsArgs,
     LinksArgs,
     OptionalClaimArgs,
@@ -48,21 +46,15 @@ def registration(name: str, app: App) -> AppIdentityArgs:
         "tags": list(app.tags or ()),
         "feature_tags": feature_tags(app.feature_tags),
         "service_management_reference": app.service_management_reference,
-        "adopt": {"application": adopt.application, "service_principal": adopt.service_principal} if adopt else None,
+        "adopt": {
+            "application": adopt.application,
+            "service_principal": adopt.service_principal,
+            "known_clients": adopt.known_clients,
+        }
+        if adopt
+        else None,
         "change_adopted": app.change_adopted,
         "renamed_from": list(app.renamed_from),
-    }
-
-
-def certificates(app: App) -> dict[str, CertificateArgs]:
-    """The certificates by key."""
-    return {
-        key: {
-            "pem": certificate.public.pem,
-            "ends": moment_text(certificate.public.ends),
-            "renamed_from": list(certificate.renamed_from),
-        }
-        for key, certificate in app.certificates.items()
     }
 
 

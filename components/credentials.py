@@ -8,7 +8,7 @@ import pulumi_azuread as azuread
 
 from entrant.config.values import moment_text
 from entrant.facts.contract import SECRET_NAMES
-from entrant.facts.pulumi_types import CERTIFICATE, FEDERATED, FLEXIBLE
+from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, FEDERATED, FLEXIBLE
 
 from . import trusts
 from .arguments import CertificateArgs, FederatedArgs
@@ -47,20 +47,32 @@ class Credentials:
     def declare_certificates(self, certificates: Mapping[str, CertificateArgs]) -> None:
         """Declare certificates by key."""
         for key, certificate in certificates.items():
-            self.certificates[key] = azuread.ApplicationCertificate(
-                f"{self._parts.name}/{key}",
-                application_id=self._application.id,
-                type="AsymmetricX509Cert",
-                value=certificate["pem"],
-                end_date=certificate["ends"],
-                opts=self._parts.options(
-                    CERTIFICATE,
-                    key,
-                    others=certificates,
-                    alike={"value": certificate["pem"]},
-                    was=certificate.get("renamed_from") or (),
-                ),
-            )
+            self.certificates[key] = self._certificate(key, certificate, certificates)
+
+    def _certificate(
+        self, key: str, args: CertificateArgs, others: Mapping[str, CertificateArgs]
+    ) -> azuread.ApplicationCertificate:
+        parts, adopt, was, pem = self._parts, args.get("adopt"), args.get("renamed_from") or (), args["pem"]
+        import_id = f"{parts.id_of(APPLICATION, key)}/certificate/{adopt}" if adopt else None
+        # The provider reads a certificate's text and encoding back as empty, and takes any other for another certificate.
+        there = import_id is not None and parts.read_as_it_is(CERTIFICATE, import_id, f"certificate {adopt}", pem)
+        return azuread.ApplicationCertificate(
+            f"{parts.name}/{key}",
+            application_id=self._application.id,
+            type="AsymmetricX509Cert",
+            value="" if there else pem,
+            end_date=args["ends"],
+            opts=parts.options(
+                CERTIFICATE,
+                key,
+                others=others,
+                alike={} if there else {"value": pem},
+                was=was,
+                retain_on_delete=args.get("on_remove") == "keep",
+                ignore_changes=["encoding"] if there else None,
+                **parts.adopted(CERTIFICATE, import_id, key, was),
+            ),
+        )
 
     def declare_federated(self, federated: Mapping[str, FederatedArgs]) -> None:
         """Declare federated credentials by key, in an order that Azure takes."""
@@ -79,6 +91,8 @@ class Credentials:
         # Its name in Azure never changes, so one that is renamed keeps the first; what it trusts is unique in the app, so
         # one that is replaced goes before the next comes.
         display_name = self._name_in_azure(claims is not None, key, was)
+        adopt, keep = args.get("adopt"), args.get("on_remove") == "keep"
+        application = self._parts.id_of(APPLICATION, key) if adopt else ""
         if claims is not None:
             return azuread.ApplicationFlexibleFederatedIdentityCredential(
                 f"{self._parts.name}/{key}",
@@ -96,6 +110,13 @@ class Credentials:
                     was=was,
                     depends_on=depends_on,
                     delete_before_replace=True,
+                    retain_on_delete=keep,
+                    **self._parts.adopted(
+                        FLEXIBLE,
+                        f"/applications/{application}/federatedIdentityCredentials/{adopt}" if adopt else None,
+                        key,
+                        was,
+                    ),
                 ),
             )
         subject = args.get("subject")
@@ -115,6 +136,10 @@ class Credentials:
                 was=was,
                 depends_on=depends_on,
                 delete_before_replace=True,
+                retain_on_delete=keep,
+                **self._parts.adopted(
+                    FEDERATED, f"{application}/federatedIdentityCredential/{adopt}" if adopt else None, key, was
+                ),
             ),
         )
 

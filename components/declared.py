@@ -9,18 +9,20 @@ import pulumi
 from pulumi_azure_native import authorization
 
 from entrant.config import App, Environment, RoleGrant
-from entrant.config.access import Kind, Permission, offered_permissions
+from entrant.config.access import AdoptedConsent, Kind, Permission, offered_permissions
+from entrant.config.models import Part
 from entrant.config.registration import Api as ExposedApi
 from entrant.config.registration import ServicePrincipal
-from entrant.config.values import Api, Owner, Reference
+from entrant.config.values import Api, OnRemove, Owner, Reference, moment_text
 from entrant.facts.contract import SECRET_NAMES
-from entrant.facts.pulumi_types import APPLICATION
+from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 from entrant.facts.scopes import role_definition_id
 
 from . import blocks
 from .api_clients import ApiClientsArgs, PreAuthorizedArgs
 from .app_identity import AppIdentity
 from .arguments import (
+    AdoptedConsentArgs,
     AppIdentityArgs,
     FederatedArgs,
     PermissionArgs,
@@ -55,18 +57,42 @@ class Declared:
             "owners": self._owners(app),
             "first_owners": [self.tenant.deployer],
             "service_principal": self._service_principal(app.service_principal) if app.service_principal else None,
-            "certificates": blocks.certificates(app),
+            "certificates": {
+                key: {
+                    "pem": certificate.public.pem,
+                    "ends": moment_text(certificate.public.ends),
+                    "renamed_from": list(certificate.renamed_from),
+                    "adopt": certificate.adopt,
+                    "on_remove": self._on_remove(app, certificate),
+                }
+                for key, certificate in app.certificates.items()
+            },
             "federated": self._federated(app),
             "permissions": self._permissions(name, app),
-            "roles": {grant.key: self._role(grant) for grant in app.roles},
-            "groups": {f"group-{each.group}": each.group for each in app.memberships},
+            "roles": {grant.key: self._role(app, grant) for grant in app.roles},
+            "groups": {
+                f"group-{each.group}": {
+                    "group": each.group,
+                    "adopt": each.adopt,
+                    "on_remove": self._on_remove(app, each),
+                }
+                for each in app.memberships
+            },
             "directory_roles": {
-                granted.key: {"role_id": granted.role.id, "administrative_unit": granted.administrative_unit}
+                granted.key: {
+                    "role_id": granted.role.id,
+                    "administrative_unit": granted.administrative_unit,
+                    "adopt": granted.adopt,
+                    "on_remove": self._on_remove(app, granted),
+                }
                 for granted in app.directory_roles
             },
-            "on_remove": app.on_remove or self.environment.on_remove,
+            "on_remove": self._on_remove(app),
             "protect": self.environment.protect if app.protect is None else app.protect,
         }
+
+    def _on_remove(self, app: App, part: Part | None = None) -> OnRemove:
+        return "keep" if self.environment.keeps(app, part) else "delete"
 
     def secrets(self, name: str) -> Sequence[Due]:
         """The secrets of an app that are to exist now, newest first."""
@@ -98,9 +124,24 @@ class Declared:
                 "client_id": self._client_id(entry.client),
                 "scope_ids": [app.scope_id(name, value) for value in entry.scopes],
                 "renamed_from": [old for old in (*former, entry.client.client_id) if old and old != key],
+                "adopt": self._known_client_id(name, entry.client) if entry.adopt else None,
+                "on_remove": self._on_remove(app, entry),
             }
         known_clients = [self._client_id(client) for client in api.known_clients]
         return {"known_clients": known_clients, "pre_authorized": pre_authorized}
+
+    def _known_client_id(self, name: str, of: Reference) -> str:
+        """The client id of another registration, as it is known before an operation."""
+        if of.app is None:
+            return of.client_id or ""
+        app = self.environment.apps[of.app]
+        held = self.state.get(APPLICATION, (of.app, *app.renamed_from)).get("clientId")
+        if not held and app.adopt is None:
+            raise pulumi.RunError(
+                f"apps.{name}.api.pre_authorized: {of.app} is not there yet, so no entry for it can be taken over. Take that "
+                "`adopt` out, or name the registration under its own."
+            )
+        return str(held) if held or app.adopt is None else self.tenant.client_id(app.adopt.application)
 
     def _filled_in(self, text: str) -> str:
         """A text with the tenant's id in place of `{tenant_id}`."""
@@ -159,6 +200,8 @@ class Declared:
                 "audience": trusts[credential.key].audience,
                 "description": credential.description,
                 "renamed_from": list(credential.renamed_from),
+                "adopt": credential.adopt,
+                "on_remove": self._on_remove(app, credential),
             }
             for credential in app.federated
         }
@@ -188,8 +231,19 @@ class Declared:
                 },
                 "service_principal_id": self._principal_of(api) if consents else None,
                 "renamed_from": [*former, *([api.client_id] if own and api.client_id else [])],
+                "adopt": self._adopted_consent(name, permission, permission.adopt) if permission.adopt else None,
+                "on_remove": self._on_remove(app, permission),
             }
         return found
+
+    def _adopted_consent(self, name: str, permission: Permission, adopt: AdoptedConsent) -> AdoptedConsentArgs:
+        api = permission.api
+        principal = None
+        if adopt.application and api.app is None:
+            principal = self.tenant.api(api.client_id or "").object_id
+        elif adopt.application and api.app is not None:
+            principal = self.identities[api.app].parts.id_of(PRINCIPAL, f"the consents of {name}")
+        return {"application": dict(adopt.application), "delegated": adopt.delegated, "api": principal}
 
     def _principal_of(self, api: Api) -> pulumi.Input[str]:
         """The object id of an API's service principal."""
@@ -217,7 +271,7 @@ class Declared:
             raise pulumi.RunError(f"{api.name} does not offer {', '.join(missing)}. It offers: {listed}")
         return {(kind, name): offered[kind][name] for kind, name in named}
 
-    def _role(self, grant: RoleGrant) -> RoleAssignmentArgs:
+    def _role(self, app: App, grant: RoleGrant) -> RoleAssignmentArgs:
         role_id = role_definition_id(grant.scope, grant.role.guid)
         declared = self.role_definitions.get(grant.role.declared or "")
         return {
@@ -226,7 +280,7 @@ class Declared:
             "description": grant.description,
             "condition": grant.condition,
             "adopt": grant.adopt,
-            "on_remove": grant.on_remove,
+            "on_remove": self._on_remove(app, grant),
             "renamed_from": grant.former_keys,
             "unique": True,
         }

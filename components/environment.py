@@ -22,7 +22,7 @@ from entrant.facts.unsafe_text import inert
 from .api_clients import ApiClients
 from .app_identity import AppIdentity, Known
 from .declared import Declared
-from .state import State
+from .state import State, adopted
 
 
 def load(stack_or_path: str) -> Environment:
@@ -124,9 +124,20 @@ def _role_definition(declared: Declared, key: str) -> authorization.RoleDefiniti
         same.append("scope")
     if {str(scope).lower() for scope in held.get("assignableScopes") or ()} == {scope.lower() for scope in scopes}:
         same.append("assignableScopes")
+    taken_over = adopted(
+        declared.state,
+        ROLE_DEFINITION,
+        (key, *definition.renamed_from),
+        f"{scopes[0]}/providers/Microsoft.Authorization/roleDefinitions/{definition.adopt}"
+        if definition.adopt
+        else None,
+        change=definition.change_adopted,
+        where=f"role_definitions.{key}",
+    )
     return authorization.RoleDefinition(
         key,
-        scope=scopes[0],
+        # An import reads the scope from the definition's id, where no slash leads it.
+        scope=scopes[0].strip("/") if definition.adopt else scopes[0],
         role_definition_id=definition.guid(key),
         role_name=definition.name or key,
         role_type="CustomRole",
@@ -141,7 +152,10 @@ def _role_definition(declared: Declared, key: str) -> authorization.RoleDefiniti
         ],
         assignable_scopes=scopes,
         opts=pulumi.ResourceOptions(
-            aliases=[pulumi.Alias(name=old) for old in definition.renamed_from], ignore_changes=same
+            aliases=[pulumi.Alias(name=old) for old in definition.renamed_from],
+            ignore_changes=None if taken_over else same,
+            retain_on_delete=definition.on_remove == "keep",
+            **taken_over,
         ),
     )
 

@@ -9,6 +9,8 @@ import pulumi
 import pulumi_azuread as azuread
 
 from entrant.config import App, Environment
+from entrant.config.credentials import KeptCredential
+from entrant.config.values import moment_text
 from entrant.facts.contract import CONTRACT, output_name
 
 from .app_identity import AppIdentity
@@ -42,6 +44,9 @@ def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity
             outputs[output_name(name, "client_secret")] = identity.client_secret
         if identity.client_secret_previous is not None:
             outputs[output_name(name, "client_secret_previous")] = identity.client_secret_previous
+    taken_over = [id_ for identity in identities.values() for id_ in identity.parts.taken_over]
+    taken_over += [definition.adopt for definition in environment.role_definitions.values() if definition.adopt]
+    outputs["adopted"] = sorted(taken_over)
     outputs["identities"] = pulumi.Output.from_input(
         {name: _described(environment, name, identity) for name, identity in identities.items()}
     )
@@ -80,6 +85,18 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
             {"role_id": role.role.id, "administrative_unit": role.administrative_unit} for role in app.directory_roles
         ],
         "credentials": [{**entry, **_read_from(app, entry)} for entry in identity.credentials],
+        **({"kept_credentials": [_kept(entry) for entry in app.kept_credentials]} if app.kept_credentials else {}),
+        **({"as_is": identity.parts.as_is} if identity.parts.as_is else {}),
+    }
+
+
+def _kept(entry: KeptCredential) -> dict[str, str | None]:
+    return {
+        "kind": entry.kind,
+        "key_id": entry.key_id,
+        "name": entry.name,
+        "ends": moment_text(entry.ends),
+        "owner": entry.owner,
     }
 
 

@@ -1,7 +1,8 @@
 """The parts of an app, each a resource of its own: what they are called, and under which names the stack holds them."""
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ import pulumi
 
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 
+from .arguments import AdoptArgs
 from .state import State, adopted
 
 
@@ -20,7 +22,13 @@ class Parts:
     names: tuple[str, ...]
     """The app's name, and those that it had."""
     state: State
+    adopt: AdoptArgs | None
+    """What of it is taken over."""
     change_adopted: bool
+    taken_over: list[str] = field(default_factory=list)
+    """The ids of what is taken over, as they are imported."""
+    as_is: dict[str, str] = field(default_factory=dict)
+    """What no provider reads back and is taken for what is there: key and digest."""
 
     @property
     def name(self) -> str:
@@ -79,8 +87,45 @@ class Parts:
         """The names that a part with one of these keys may have in the state."""
         return [f"{app}{join}{key}" for app in self.names for key in keys for join in "/-"]
 
-    def adopted(self, type_: str, name: str, import_id: str | None) -> dict[str, Any]:
-        """The options that take an existing object over as the resource `name`, where there is one to be taken over."""
-        names = [name, *(f"{app}{name.removeprefix(self.name)}" for app in self.names[1:])]
+    def adopted(
+        self, type_: str, import_id: str | None, key: str | None = None, was: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """The options that take an existing object over, as the app's own resource or as its part `key`; none without an id."""
+        if import_id is None:
+            return {}
+        self.taken_over.append(import_id)
+        names = self.names if key is None else (f"{self.name}/{key}", *self.names_of(key, *was))
         where = f"apps.{self.name}"
         return adopted(self.state, type_, names, import_id, change=self.change_adopted, where=where)
+
+    def read_as_it_is(self, type_: str, import_id: str, key: str, value: pulumi.Input[str]) -> bool:
+        """Whether a property that no provider reads back is taken for what is there.
+
+        It is when its object is taken over, and then for as long as it does not change.
+        """
+        digest = hashlib.sha256(str(value).encode()).hexdigest()[:16]
+        before = next((self.state.as_is[name].get(key) for name in self.names if name in self.state.as_is), None)
+        held = self.state.get(type_, self.names) if type_ == APPLICATION else self.state.holder(type_, import_id)
+        same = before == digest if held and self.state.agreed(type_, import_id) else True
+        if same:
+            self.as_is[key] = digest
+        return same
+
+    def id_of(self, type_: str, what: str) -> str:
+        """The object id of the registration or the service principal, as far as it is known before an operation.
+
+        Raises:
+            pulumi.RunError: it is not there yet, so nothing of it can be taken over.
+        """
+        registration = type_ == APPLICATION
+        named = None
+        if self.adopt is not None:
+            named = self.adopt["application"] if registration else self.adopt.get("service_principal")
+        id_ = named or self.state.get(type_, self.names).get("objectId")
+        if not id_:
+            called = "registration" if registration else "service principal"
+            raise pulumi.RunError(
+                f"apps.{self.name}: `adopt` of {what} names something of its {called}, which this stack neither holds nor takes "
+                f"over. Name the {called} under `apps.{self.name}.adopt`, or take that `adopt` out to have it made."
+            )
+        return str(id_)

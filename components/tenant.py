@@ -20,6 +20,7 @@ class Tenant:
 
     _apis: dict[str, azuread.GetServicePrincipalResult] = field(default_factory=dict)
     _users: dict[str, str] = field(default_factory=dict)
+    _clients: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def _signed_in(self) -> azuread.GetClientConfigResult:
@@ -49,6 +50,17 @@ class Tenant:
             )
         return self._apis[client_id]
 
+    def client_id(self, application: str) -> str:
+        """The client id of a registration that is taken over, by its object id."""
+        if application not in self._clients:
+            self._clients[application] = look_up(
+                lambda: azuread.get_application(object_id=application).client_id,
+                f"the registration {application}",
+                missing=f"There is no registration {application} in this tenant. Correct `adopt`.",
+                right="Application.Read.All or Application.ReadWrite.OwnedBy",
+            )
+        return self._clients[application]
+
     def user(self, name: str) -> str:
         """The object id of the user with a user principal name, who is to be an owner."""
         if name not in self._users:
@@ -62,7 +74,8 @@ class Tenant:
 
 
 _NOT_FOUND = re.compile(
-    r"(?i)\b(user|service principal)\b.{0,200}\bnot found|\bno (user|service principal)s?\b.{0,200}\bfound"
+    r"(?i)\b(user|service principal|application)\b.{0,200}\bnot found|"
+    r"\bno (user|service principal|application)s?\b.{0,200}\bfound"
 )
 """What the azuread provider says of something that the directory does not have; its own failures name a status besides."""
 

@@ -33,26 +33,26 @@ from tests.conftest import ROOT, Project
 SAMPLES = yaml.safe_load(Path(__file__).with_name("vocabulary.yaml").read_text("utf-8"))
 STACK = "vocabulary"
 SUBSCRIPTION = SAMPLES["environment"]["always"]["subscription"]
+PARTS = (
+    "certificates.*",
+    "federated[]",
+    "permissions[]",
+    "api.pre_authorized[]",
+    "roles[]",
+    "groups[]",
+    "directory_roles[]",
+)
 ELSEWHERE = {
     "adopt": "it needs ids of what exists: test_what_was_made_by_hand_is_taken_over_by_id_and_kept_on_removal",
     "change_adopted": "it goes with adopt: test_what_is_taken_over_is_not_changed_unless_the_app_says_so",
-    "apps.*.roles[].on_remove": "it goes with adopt",
     **dict.fromkeys(
         (
-            "kept_credentials",
-            "apps.*.groups[].group",
-            "apps.*.certificates.*.on_remove",
-            "apps.*.federated[].on_remove",
-            "apps.*.permissions[].on_remove",
-            "apps.*.api.pre_authorized[].on_remove",
-            "apps.*.groups[].on_remove",
-            "apps.*.directory_roles[].on_remove",
+            *(f"apps.*.{part}.on_remove" for part in PARTS),
             "role_definitions.*.on_remove",
-            "apps.*.permissions[].consent.application",
-            "apps.*.permissions[].consent.delegated",
         ),
-        "to come",
+        "it goes with adopt",
     ),
+    "kept_credentials": "no resource: what drift and expiry know",
     "cloud": "a stack stays in its cloud, and the local Azure is of one",
     "defaults": "the keys of an app, merged into each before anything is declared",
     "drift": "no resource: what `drift` leaves out",

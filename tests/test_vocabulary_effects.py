@@ -23,10 +23,6 @@ NOW = "2026-11-20T00:00:00Z"
 STATES = ("first", "second")
 
 EITHER = {
-    **dict.fromkeys(
-        ("adopt", "kept_credentials", "apps.*.groups[].group", "role_definitions.*.change_adopted"), "to come"
-    ),
-    **dict.fromkeys(("on_remove", "apps.*.permissions[].consent"), "to come"),
     "allow_privileged": "validate refuses what is privileged without it",
     "apps.*.federated[].github.pull_request": "one of several keys, and never there without a change of another",
     "apps.*.reason": "it is told with what is privileged",

@@ -62,7 +62,7 @@ DIFFERENT: dict[str, tuple[str | None, str | None]] = {
     "App.federated": ("[Federated]?", "{Federated}?"),
     "App.permissions": ("[Permission]?", "{Permission}?"),
     "App.roles": ("[RoleGrant]?", "{RoleGrant}?"),
-    "App.groups": ("[Membership or str]?", "{str}?"),
+    "App.groups": ("[Membership or str]?", "{Membership}?"),
     "App.directory_roles": ("[DirectoryRoleGrant]?", "{DirectoryRoleGrant}?"),
     "Federated.name": ("str?", None),
     "RoleGrant.unique": (None, "plain bool?"),
@@ -99,17 +99,20 @@ DIFFERENT: dict[str, tuple[str | None, str | None]] = {
     "Federated.kubernetes": ("Kubernetes?", None),
     "Federated.hcp_terraform": ("HcpTerraform?", None),
     "Federated.pulumi_cloud": ("PulumiCloud?", None),
-    # What is taken over or kept, of a file's entries alone.
-    "Adopt.known_clients": ("bool?", None),
+    "Adopt.known_clients": ("bool?", "plain bool?"),
+    "AdoptedConsent.application": ("{str}?", "{plain str}?"),
+    "AdoptedConsent.delegated": ("str?", "plain str?"),
+    "AdoptedConsent.api": (None, "plain str?"),
+    **{
+        f"{part}.{key}": ("str?", "plain str?")
+        for part in ("Certificate", "DirectoryRoleGrant", "Federated")
+        for key in ("adopt", "on_remove")
+    },
+    "Permission.on_remove": ("str?", "plain str?"),
+    "Membership.adopt": ("bool?", "plain bool?"),
+    "Membership.on_remove": ("str?", "plain str?"),
+    # What exists and is no resource, for drift and expiry.
     "App.kept_credentials": ("[KeptCredential]?", None),
-    "Certificate.adopt": ("str?", None),
-    "Certificate.on_remove": ("str?", None),
-    "DirectoryRoleGrant.adopt": ("str?", None),
-    "DirectoryRoleGrant.on_remove": ("str?", None),
-    "Federated.adopt": ("str?", None),
-    "Federated.on_remove": ("str?", None),
-    "Permission.adopt": ("AdoptedConsent?", None),
-    "Permission.on_remove": ("str?", None),
     # `ApiClients` declares them, after the API and its clients.
     "Api.known_clients": ("[Reference]?", None),
     "Api.pre_authorized": ("[PreAuthorized]?", None),

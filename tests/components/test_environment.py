@@ -56,6 +56,7 @@ def test_outputs_follow_the_contract(tmp_path: Path) -> None:
         "log_reader_client_secret",
         "idle_client_id",
         "identities",
+        "adopted",
     }
     assert (outputs["contract"], outputs["tenant_id"], outputs["cloud"]) == (1, TENANT, "public")
     assert made.result["log_reader_client_secret"].secret
