@@ -46,6 +46,8 @@ class App:
     """Path of a file with a federated token, read anew for each request."""
     grants: tuple[Grant, ...] = ()
     credentials: tuple[Mapping[str, Any], ...] = ()
+    kept_credentials: tuple[Mapping[str, Any], ...] = ()
+    """Credentials that exist, are no resource of the stack and stay until their end: `kind`, `key_id`, `name`, `ends`, `owner`."""
     permissions: tuple[Mapping[str, Any], ...] = ()
     owners: Mapping[str, Sequence[str]] | None = None
     """Object ids of the owners of the `registration` and of the `service_principal`; None where the outputs do not tell."""
@@ -133,6 +135,7 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
             previous_secret=_secret(outputs, output_name(name, "client_secret_previous")) if secrets else None,
             grants=grants,
             credentials=tuple(entry["credentials"]),
+            kept_credentials=tuple(entry.get("kept_credentials", ())),
             permissions=tuple(entry.get("permissions", ())),
             owners=entry.get("owners"),
             groups=entry.get("groups"),

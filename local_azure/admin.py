@@ -189,14 +189,11 @@ def ensure(world: World, body: Doc) -> list[str]:
     registration in this tenant, by display name: `ManagedIdentity`, or the tenant that their registration is in.
     """
     created = [*_reserve(world, body.get("reserved", [])), *_ensure_objects(world, body)]
-<<<<<<< HEAD
     created += _ensure_principals(world, body.get("service_principals", {}))
-=======
     for one in body.get("ids", []):
         if not isinstance(one, dict) or not all(isinstance(one.get(name), str) for name in ("kind", "of", "id")):
             _bad("'ids' must be a list of objects with 'kind', 'of' and 'id'.")
         world.reserve(one["kind"], one["of"], one["id"])
->>>>>>> f34e613 (Foresee in doctor and review what an up would fail on, have a stack forget an app, and make every kind that is taken over in a rehearsal)
     scopes, location = body.get("scopes", []), body.get("location", "westeurope")
     if not isinstance(scopes, list) or not isinstance(location, str) or len(scopes) > 10_000:
         _bad("'scopes' must be a list of resource ids.")

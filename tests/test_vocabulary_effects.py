@@ -34,6 +34,7 @@ NOT_DECLARED = EITHER | {
     "apps.*.certificates.*.renamed_from": "an alias alone, and only of what the state holds under the old name",
     "cloud": "a stack stays in its cloud",
     "drift": "no resource: what `drift` leaves out",
+    "kept_credentials": "no resource: what drift and expiry know",
     "limits": "no resource: what validate refuses",
     "policy": "no resource: what validate reports",
     "tenant": "no resource: a run signed in elsewhere stops",

@@ -57,7 +57,7 @@ def find(
     for app in outputs.apps.values():
         found = [
             _ending(stack, app, entry, _end(app, entry), now, strict)
-            for entry in app.credentials
+            for entry in (*app.credentials, *app.kept_credentials)
             if entry["kind"] in ("secret", "certificate") and _end(app, entry) <= now + within
         ]
         yield from sorted(found, key=lambda ending: ending.ends)
@@ -66,20 +66,34 @@ def find(
 def soonest(outputs: Outputs, *, after: dt.datetime) -> tuple[dt.datetime, str] | None:
     """The next end after a moment, and whose it is; None where nothing ends."""
     ends = [
-        (_moment(app, entry, "ends"), f'{entry["kind"]} "{entry["name"]}" of {app.name}')
+        (_moment(app, entry, "ends"), f'{entry["kind"]} "{_called(entry)}" of {app.name}')
         for app in outputs.apps.values()
-        for entry in app.credentials
+        for entry in (*app.credentials, *app.kept_credentials)
         if entry["kind"] in ("secret", "certificate")
     ]
     return min((end for end in ends if end[0] > after), default=None)
 
 
 def _ending(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime, strict: bool) -> Ending:
-    judge = _certificate if entry["kind"] == "certificate" else _secret
+    judge = _kept if entry in app.kept_credentials else _certificate if entry["kind"] == "certificate" else _secret
     expected, step = judge(stack, app, entry, ends, now)
     if strict and entry.get("current"):
         expected = None
-    return Ending(stack, app.name, entry["kind"], entry["name"], entry.get("key_id"), ends, ends <= now, expected, step)
+    name, key_id = _called(entry), entry.get("key_id")
+    return Ending(stack, app.name, entry["kind"], name, key_id, ends, ends <= now, expected, step)
+
+
+def _called(entry: Any) -> str:
+    return str(entry["name"] or entry.get("key_id"))
+
+
+def _kept(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime) -> tuple[None, str]:
+    """What exists, is no resource of the stack and is followed by nothing."""
+    owner = f" (ask {entry['owner']})" if entry.get("owner") else ""
+    if ends <= now:
+        return None, f"remove it from the registration, and its entry from `apps.{app.name}.kept_credentials`"
+    instead = "a certificate" if entry["kind"] == "certificate" else "`federated`, or a `secret`,"
+    return None, f"declare {instead} for {app.name}, deliver it to whoever uses this one{owner}, then remove this one"
 
 
 def _secret(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime) -> tuple[str | None, str]:

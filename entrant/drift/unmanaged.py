@@ -224,7 +224,8 @@ class _Seeing:
 
 
 def _keys(app: App, found: dict[str, Any], where: str) -> Iterator[Unmanaged]:
-    declared = {str(entry.get("key_id", "")).lower() for entry in app.credentials} - {""}
+    known = (*app.credentials, *app.kept_credentials)
+    declared = {str(entry.get("key_id", "")).lower() for entry in known} - {""}
     for kind, key in (("secret", "passwordCredentials"), ("certificate", "keyCredentials")):
         for entry in found.get(key) or ():
             if entry["keyId"].lower() not in declared:

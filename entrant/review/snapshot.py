@@ -157,6 +157,17 @@ def _declared_registration(environment: Environment, name: str, app: App) -> Reg
             credential.key: _shown(credential, "name", "renamed_from", *PRESETS, "issuer", "subject", "claims")
             for credential in app.federated
         },
+        "certificates": {key: _shown(each, "path", "pem", "renamed_from") for key, each in app.certificates.items()},
+        "permissions": {
+            each.api.name: _shown(each, "api", "application", "delegated", "consent") for each in app.permissions
+        },
+        "groups": {each.group: _shown(each, "group") for each in app.memberships},
+        "directory_roles": {
+            f"{each.role.name}{f' in {each.administrative_unit}' if each.administrative_unit else ''}": _shown(
+                each, "role", "administrative_unit"
+            )
+            for each in app.directory_roles
+        },
     }
     return Registration(
         name,
