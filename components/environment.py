@@ -1,7 +1,7 @@
 """From an environment's file to components: read it, check it against the login and the stack, declare what it says."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -134,6 +134,11 @@ def _role_definition(declared: Declared, key: str) -> authorization.RoleDefiniti
         change=definition.change_adopted,
         where=f"role_definitions.{key}",
     )
+
+    def allowed(operations: Sequence[str]) -> list[str] | None:
+        """The operations; an import leaves out a list that is empty."""
+        return None if definition.adopt and not operations else list(operations)
+
     return authorization.RoleDefinition(
         key,
         # An import reads the scope from the definition's id, where no slash leads it.
@@ -144,10 +149,10 @@ def _role_definition(declared: Declared, key: str) -> authorization.RoleDefiniti
         description=definition.description,
         permissions=[
             authorization.PermissionArgs(
-                actions=list(definition.actions),
-                not_actions=list(definition.not_actions),
-                data_actions=list(definition.data_actions),
-                not_data_actions=list(definition.not_data_actions),
+                actions=allowed(definition.actions),
+                not_actions=allowed(definition.not_actions),
+                data_actions=allowed(definition.data_actions),
+                not_data_actions=allowed(definition.not_data_actions),
             )
         ],
         assignable_scopes=scopes,

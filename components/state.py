@@ -174,6 +174,7 @@ def adopted(
 
     def refuse(args: pulumi.ResourceHookArgs) -> None:
         told = differences(args.old_inputs, args.new_inputs or {}) if args.old_inputs is not None else [_REPLACED]
+        told = told or [_ORDER]
         lines = "\n".join(f"  {line}" for line in told)
         raise pulumi.RunError(
             f"{where}: {args.name} exists ({_last(import_id)}) and differs from the file. It was not changed:\n{lines}\n"
@@ -188,6 +189,7 @@ def adopted(
     return {"import_": import_id, "hooks": pulumi.ResourceHookBinding(before_update=[hook], before_create=[hook])}
 
 
+_ORDER = "the order of a list, or how an id in it is spelled; the preview above says for which property"
 _REPLACED = "it would have to be deleted and made anew; the preview above says for which properties"
 
 
@@ -204,7 +206,7 @@ def differences(tenant: Mapping[str, Any], file: Mapping[str, Any]) -> list[str]
 def _flat(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     defaults = properties.get("__defaults") or ()
     for name, value in properties.items():
-        if name.startswith("__") or name in defaults:
+        if name.startswith("__") or name in defaults or name == "azureApiVersion":
             continue
         path = prefix + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
         if isinstance(value, Mapping):
