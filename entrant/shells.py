@@ -59,6 +59,12 @@ def has_settings_of(folder: Path, environ: Mapping[str, str]) -> bool:
     return any(environ.get(name, "").startswith(inside) for name in ("SSL_CERT_FILE", "PULUMI_HOME"))
 
 
+def local_azure(environ: Mapping[str, str]) -> Path | None:
+    """The state directory of the local Azure that a shell has the settings of; None where it has none, or that is gone."""
+    folder = Path(environ.get("SSL_CERT_FILE", "")).parent
+    return folder.resolve() if (folder / "state.db").is_file() else None
+
+
 def hint(command: str) -> str:
     """What to say to somebody whose shell has settings of what is no longer there; `command` prints the lines that end it."""
     return f'This shell still has its settings; take them back: eval "$({command})"'

@@ -26,12 +26,14 @@ class Limits:
         connections: how many there may be at once; one more takes the place of the one that has been idle longest, or is dropped.
         body: bytes of one request's body.
         bodies: bytes of all bodies that are being received.
+        discarded: bytes of a body that is too large that are read all the same: clients read an answer when they have sent all.
     """
 
     request_seconds: float = 30.0
     connections: int = 500
     body: int = 4 * 1024 * 1024
     bodies: int = 64 * 1024 * 1024
+    discarded: int = 256 * 1024 * 1024
 
 
 def bounded(limits: Limits) -> type[H11Protocol]:
@@ -103,25 +105,33 @@ class Bodies:
     def __init__(self, limits: Limits) -> None:
         self.limits, self.held = limits, 0
 
-    async def receive(self, size: str | None, stream: Any) -> bytes:
-        """One body, from its chunks and the size that was announced.
+    async def receive(self, size: str | None, stream: Any, *, waits: bool = False) -> bytes:
+        """One body, from its chunks and the size that was announced; `waits` when the client sends it on `100 Continue` only.
 
         Raises:
-            TooLarge: when it is larger than one, or all of them are larger than all, may be.
+            TooLarge: when it is larger than one, or all of them are larger than all, may be; the client has sent all of it then,
+                as far as that is bearable, and will read an answer.
         """
-        if size is not None and size.isdigit() and int(size) > self.limits.body:
+        announced = int(size) if size is not None and size.isdigit() and len(size) < 20 else 0
+        if announced > self.limits.discarded or (announced > self.limits.body and waits):
             raise TooLarge(whole=False)
-        body = bytearray()
+        body, seen, whole = bytearray(), 0, False
         try:
             async for chunk in stream:
-                body += chunk
-                self.held += len(chunk)
-                if len(body) > self.limits.body:
-                    raise TooLarge(whole=False)
-                if self.held > self.limits.bodies:
-                    raise TooLarge(whole=True)
+                seen += len(chunk)
+                if seen > self.limits.discarded:
+                    break
+                whole = whole or self.held + len(chunk) > self.limits.bodies
+                if whole or max(seen, announced) > self.limits.body:
+                    self.held -= len(body)
+                    body.clear()
+                else:
+                    body += chunk
+                    self.held += len(chunk)
         finally:
             self.held -= len(body)
+        if max(seen, announced) > self.limits.body or whole:
+            raise TooLarge(whole=seen <= self.limits.body and announced <= self.limits.body)
         return bytes(body)
 
 

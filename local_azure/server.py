@@ -88,7 +88,8 @@ class App:
         request = Request(scope, receive)
         began = time.perf_counter()
         try:
-            body = await self.bodies.receive(request.headers.get("content-length"), request.stream())
+            waits = request.headers.get("expect", "").lower() == "100-continue"
+            body = await self.bodies.receive(request.headers.get("content-length"), request.stream(), waits=waits)
         except TooLarge as error:
             await _response(_too_large(error), self.world.store.now())(scope, receive, send)
             return

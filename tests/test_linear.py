@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from entrant.facts import unsafe_text
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("entrant", "local_azure", "components", "policy")
 LENGTH = 60_000
@@ -184,7 +186,11 @@ def slow(pattern: str, flags: int, called: set[str]) -> list[str]:
     return found
 
 
-PATTERNS = patterns()
+PATTERNS = patterns() | {
+    f"entrant/facts/unsafe_text.py:{name}": (each.pattern, each.flags & ~re.UNICODE, {"sub"})
+    for name, each in vars(unsafe_text).items()
+    if isinstance(each, re.Pattern)  # they are put together from parts
+}
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="processor time cannot be limited here")

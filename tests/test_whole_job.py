@@ -327,3 +327,4 @@ def test_down_removes_the_rehearsal(project: Project) -> None:
         assert done.returncode == 0, done.stderr
     assert not rehearsal.folder.exists()
     assert not rehearsal.azure.exists()
+    assert not rehearsal.folder.with_name("killed.lock").exists()

@@ -25,6 +25,7 @@ from entrant.facts.roles import Permission, find_role, permits
 from entrant.facts.scopes import Scope, parse_scope
 from entrant.outputs import App
 from entrant.setup import bootstrap
+from entrant.words import counted
 
 State = Literal["ok", "problem", "unknown"]
 
@@ -515,10 +516,10 @@ def _lifetime(environment: config.Environment, deployer: Deployer) -> Iterator[F
         if rule["restrictionType"] == "passwordLifetime":
             limit = _duration(str(rule["maxLifetime"]))
             if longest[0] > limit:
-                said = f"{longest[1]} asks for {longest[0].days} days; the tenant allows {limit.days}"
+                said = f"{longest[1]} asks for {counted(longest[0].days, 'day')}; the tenant allows {limit.days}"
                 yield Finding("secret lifetime", "problem", said, "shorten `every` plus `overlap`")
                 return
-    yield Finding("secret lifetime", "ok", f"{longest[0].days} days at the longest ({longest[1]})")
+    yield Finding("secret lifetime", "ok", f"{counted(longest[0].days, 'day')} at the longest ({longest[1]})")
 
 
 def _duration(text: str) -> timedelta:
@@ -547,6 +548,8 @@ def _quotas(
         more = new[subscription]
         full = bool(more) and count + more > ASSIGNMENTS
         said = f"{count} of {ASSIGNMENTS}, {more} new"
+        if not full and count >= ASSIGNMENTS:
+            said = f"{count} where {ASSIGNMENTS} are allowed: the subscription is full, and nothing here is new"
         step = "assign to groups or at wider scopes, and remove orphans" if full else None
         yield Finding(f"assignments in {subscription}", "problem" if full else "ok", said, step)
     need = sum(_objects(app) for name, app in environment.apps.items() if name not in there)
@@ -559,6 +562,8 @@ def _quotas(
         full = bool(need) and int(quota["used"]) + need > int(quota["total"])
         step = "remove what is no longer used; deleted objects count for 30 days" if full else None
         said = f"{quota['used']} of {quota['total']} objects, {need} new"
+        if not full and int(quota["used"]) >= int(quota["total"]):
+            said = f"{quota['used']} objects where {quota['total']} are allowed: the directory is full, and nothing here is new"
         yield Finding("directory size", "problem" if full else "ok", said, step)
 
 

@@ -1,11 +1,12 @@
 """The calls of Azure Monitor that the tokens are for: query a Log Analytics workspace, read Application Insights, send a metric."""
 
 import datetime as dt
+import difflib
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from entrant.errors import ConfigurationError, PartialResultError, RefusedError
 from entrant.explain import next_step, told
 from entrant.facts.clouds import Cloud
 from entrant.facts.scopes import ScopeError, is_guid, parse_scope
+from entrant.words import counted
 
 OLDEST_METRIC = dt.timedelta(minutes=20)
 AHEAD = dt.timedelta(minutes=5)
@@ -198,7 +200,7 @@ def read_samples(text: str) -> dict[int, Sample]:
         ConfigurationError: with the numbers of the lines that are wrong, and why; or there is no sample.
     """
     samples: dict[int, Sample] = {}
-    faults: list[ConfigurationError] = []
+    faults: list[tuple[int, ConfigurationError]] = []
     for number, line in enumerate(text.split("\n"), 1):  # not splitlines: JSON may hold other line separators
         if not line.strip():
             continue
@@ -206,14 +208,11 @@ def read_samples(text: str) -> dict[int, Sample]:
             sample = _sample(line)
             metrics([sample])
         except ConfigurationError as error:
-            faults.append(ConfigurationError(f"line {number}: {error}", next_step=error.next_step))
+            faults.append((number, error))
         else:
             samples[number] = sample
     if faults:
-        said = [str(fault) for fault in faults[:_MOST_FAULTS]]
-        if len(faults) > _MOST_FAULTS:
-            said.append(f"and {len(faults) - _MOST_FAULTS} more lines are wrong")
-        raise ConfigurationError("\n".join(said), next_step=faults[0].next_step)
+        raise _of_lines(faults)
     if not samples:
         raise ConfigurationError("there is no sample", next_step=_EXAMPLE)
     return samples
@@ -222,14 +221,48 @@ def read_samples(text: str) -> dict[int, Sample]:
 _EXAMPLE = 'write one a line, such as {"name": "queue", "value": 7, "dimensions": {"q": "mail"}, "time": "2026-11-24T08:00:00Z"}'
 
 
+def _of_lines(faults: Sequence[tuple[int, ConfigurationError]]) -> ConfigurationError:
+    """One error for all lines: one remedy where it is the same for all, else each line with its own."""
+    shown = faults[:_MOST_FAULTS]
+    remedies = {error.next_step for _, error in faults}
+    one = len(remedies) == 1
+    said = [
+        f"line {number}: {error}{'' if one or not error.next_step else f'; {error.next_step}'}"
+        for number, error in shown
+    ]
+    if more := len(faults) - len(shown):
+        said.append(f"and {counted(more, 'more line')} {'is' if more == 1 else 'are'} wrong")
+    return ConfigurationError("\n".join(said), next_step=remedies.pop() if one else "correct these lines")
+
+
+_KEYS = tuple(each.name for each in fields(Sample))
+
+
 def _sample(line: str) -> Sample:
     try:
         given = json.loads(line, object_pairs_hook=_once)
-        if "time" in given:
+    except (ValueError, RecursionError):
+        raise ConfigurationError("not a sample: it is not JSON", next_step=_EXAMPLE) from None
+    if not isinstance(given, dict):
+        kind = "a list" if isinstance(given, list) else "a single value"
+        raise ConfigurationError(f"not a sample: it is {kind}, and a sample is an object", next_step=_EXAMPLE)
+    for key in given:
+        if key not in _KEYS:
+            shown = json.dumps(key[:40], ensure_ascii=False)
+            meant = difflib.get_close_matches(key.lower(), _KEYS, 1, 0.6)
+            known = f"did you mean {json.dumps(meant[0])}?" if meant else f"a sample has {', '.join(_KEYS)}"
+            raise ConfigurationError(f"not a sample: {shown} is no key of one", next_step=known)
+    for key in ("name", "value"):
+        if key not in given:
+            raise ConfigurationError(f'not a sample: "{key}" is missing', next_step=_EXAMPLE)
+    if "time" in given:
+        try:
             given["time"] = dt.datetime.fromisoformat(given["time"])
-        return Sample(**given)
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        raise ConfigurationError("not a sample", next_step=_EXAMPLE) from None
+        except (ValueError, TypeError):
+            shown = json.dumps(given["time"], ensure_ascii=False)[:60]
+            step = "write it so: 2026-11-24T08:00:00Z"
+            raise ConfigurationError(f"the time {shown} cannot be read", next_step=step) from None
+    return Sample(**given)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

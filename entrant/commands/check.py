@@ -4,7 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from xml.etree import ElementTree
 
 import click
@@ -13,7 +13,7 @@ from entrant import engine, markdown
 from entrant.access import deployer as deployers
 from entrant.access import trials
 from entrant.commands import options
-from entrant.commands.proofs import MARKS, apps_and_clouds, counted, probe_option
+from entrant.commands.proofs import MARKS, apps_and_clouds, counted, probe_option, records
 from entrant.errors import EntrantError, NotReadyError, RefusedError
 from entrant.facts.unsafe_text import harmless
 
@@ -76,13 +76,8 @@ def _text(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
 
 
 def _json(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
-    grants = [
-        {name: getattr(proof, name) for name in ("app", "layer", "target", "state", "evidence", "next_step")}
-        for proof in proofs
-    ]
     undeclared = [{name: getattr(item, name) for name in ("app", "kind", "what", "id")} for item in extra]
-    counts = {state: sum(proof.state == state for proof in proofs) for state in get_args(trials.State)}
-    return json.dumps({"stack": stack, "counts": counts, "grants": grants, "undeclared": undeclared})
+    return json.dumps({"stack": stack, **records(proofs), "undeclared": undeclared})
 
 
 def _junit(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:

@@ -12,6 +12,7 @@ from entrant import ci, engine, outputs, terminal
 from entrant.commands import options
 from entrant.drift import expiry as endings
 from entrant.errors import ConfigurationError
+from entrant.words import counted
 
 ENDING = 5
 """Exit code of `expiry` when something ends within the time asked about."""
@@ -87,7 +88,7 @@ def _outputs(stacks: tuple[str, ...], files: tuple[str, ...], cwd: Path | None) 
         return [(stack, engine.stack_outputs(stack, secrets=False, cwd=cwd)) for stack in stacks]
     if stacks and len(stacks) != len(files):
         raise ConfigurationError(
-            f"{len(stacks)} stacks and {len(files)} files of outputs",
+            f"{counted(len(stacks), 'stack')} and {counted(len(files), 'file')} of outputs",
             next_step="give one file for each stack, in order",
         )
     return [
@@ -113,7 +114,7 @@ def _rfc3339(moment: dt.datetime) -> str:
 def _tell(
     read: list[tuple[str, outputs.Outputs]], found: list[endings.Ending], now: dt.datetime, within: dt.timedelta
 ) -> None:
-    days = f"{within / dt.timedelta(days=1):g} days"
+    days = counted(within / dt.timedelta(days=1), "day")
     for stack, declared in read:
         mine = [ending for ending in found if ending.stack == stack]
         for ending in mine:

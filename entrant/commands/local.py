@@ -18,6 +18,7 @@ from entrant import explain, project, shells, terminal
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.tokens import formats
+from entrant.words import counted
 
 _R = TypeVar("_R")
 _FORMS = (*formats.SHELLS, "dotenv", "json", "github")
@@ -26,13 +27,11 @@ _FORMS = (*formats.SHELLS, "dotenv", "json", "github")
 def _where(command: Callable[..., _R]) -> Callable[..., _R]:
     """Add the options that say which local Azure is meant; the command gets its state directory first."""
 
-    @click.option(
-        "-s", "--stack", metavar="STACK", help="The one of this stack's rehearsal instead of the project's own."
-    )
+    @click.option("-s", "--stack", metavar="STACK", help="The one of this stack's rehearsal.")
     @click.option(
         "--state",
         type=click.Path(file_okay=False, path_type=Path),
-        help="The one of this directory; by default .entrant/local-azure.",
+        help="The one of this directory; by default the one that the shell has the settings of, else .entrant/local-azure.",
     )
     @wraps(command)
     def chosen(*, stack: str | None, state: Path | None, **more: Any) -> _R:
@@ -46,9 +45,29 @@ def _where(command: Callable[..., _R]) -> Callable[..., _R]:
                 raise ConfigurationError(
                     f"{stack} has no rehearsal", next_step=f"run `python3 -m entrant rehearse {stack}`"
                 )
+        if state is None and not more.get("unset"):  # what takes settings back needs no local Azure
+            state = _of_shell(forgets="purge" in more)
         return command(state or project.STATE / "local-azure", **more)
 
     return chosen
+
+
+def _of_shell(*, forgets: bool) -> Path | None:
+    """The state directory of the local Azure that this shell has the settings of, which is said; None without such settings.
+
+    Raises:
+        ConfigurationError: the command forgets what is there, so it is to be named.
+    """
+    found = shells.local_azure(os.environ)
+    if found is None or found == (project.STATE / "local-azure").resolve():
+        return None
+    of_rehearsal = found.parent.parent == (project.STATE / "rehearsal").resolve()
+    named = f"the rehearsal {found.parent.name}" if of_rehearsal else os.path.relpath(found)
+    if forgets:
+        step = f"name it: -s {found.parent.name}" if of_rehearsal else f"name it: --state {os.path.relpath(found)}"
+        raise ConfigurationError(f"which local Azure? This shell has the settings of that of {named}", next_step=step)
+    options.remark(f"the local Azure of {named}, as this shell has its settings; -s or --state names another")
+    return found
 
 
 def _running(state: Path) -> local_azure.LocalAzure:
@@ -62,7 +81,7 @@ def _beginning(state: Path) -> str:
     """What starts the local Azure of a directory."""
     if state == project.STATE / "local-azure":
         return "run `python3 -m entrant local start`, or name the one of a rehearsal with -s STACK"
-    if state.parent.parent == project.STATE / "rehearsal":
+    if state.parent.parent in (project.STATE / "rehearsal", (project.STATE / "rehearsal").resolve()):
         return f"run `python3 -m entrant rehearse {state.parent.name}`"
     return f"run `python3 -m entrant local start --state {state}`"
 
@@ -156,7 +175,7 @@ def status(state: Path, form: str) -> int:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(settings["clock"]["now"]))
         about["clock"] = f"{stamp}, {settings['clock']['speed']:g} seconds a second"
     if faults["rules"]:
-        about["faults"] = f"{len(faults['rules'])} rules, seed {faults['seed']}"
+        about["faults"] = f"{counted(len(faults['rules']), 'rule')}, seed {faults['seed']}"
     for name, value in about.items():
         click.echo(f"{name:<13}{value}")
     return 0

@@ -7,6 +7,7 @@ import click
 from entrant import project, terminal
 from entrant.commands import options
 from entrant.pipeline import matrix as matrices
+from entrant.words import counted
 
 
 @click.command()
@@ -49,5 +50,5 @@ def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
         click.echo(f"{name}: its environment is gone; `pulumi destroy -s {name}` takes away what it declared", err=True)
     if form == "github" and len(found.stacks) > matrices.MOST_JOBS:
         limit = f"GitHub runs {matrices.MOST_JOBS} jobs of a matrix at most"
-        click.echo(f"{len(found.stacks)} stacks: {limit}; divide them into stages with --order", err=True)
+        click.echo(f"{counted(len(found.stacks), 'stack')}: {limit}; divide them into stages with --order", err=True)
     return 0

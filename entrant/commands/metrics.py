@@ -8,6 +8,7 @@ from entrant.access import monitor
 from entrant.commands import options, source
 from entrant.commands.tables import only_grant
 from entrant.errors import ConfigurationError, EntrantError
+from entrant.words import counted
 
 
 @click.group()
@@ -101,8 +102,8 @@ def metrics_send(
             )
             click.echo(f"accepted for {where}: lines {_ranges(done)}; not accepted: lines {_ranges(rest)}", err=True)
         raise
-    values = f"{_count(len(lines), 'value')} in " if samples else ""
-    options.remark(f"accepted: {values}{_count(accepted, 'request')} for {where}")
+    values = f"{counted(len(lines), 'value')} in " if samples else ""
+    options.remark(f"accepted: {values}{counted(accepted, 'request')} for {where}")
 
 
 def _read(file: BinaryIO) -> tuple[list[int], list[monitor.MetricRequest]]:
@@ -115,10 +116,6 @@ def _read(file: BinaryIO) -> tuple[list[int], list[monitor.MetricRequest]]:
         raise ConfigurationError(f"{name} is not UTF-8; nothing was sent") from None
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: nothing was sent: {error}", next_step=error.next_step) from None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _ranges(numbers: list[int]) -> str:

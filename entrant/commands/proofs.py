@@ -1,7 +1,8 @@
 """What `wait`, `check`, `doctor`, `explain` share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 import click
 
@@ -28,6 +29,15 @@ def apps_and_clouds(
     chosen = [found.app(name) for name in apps] if apps else list(found.apps.values())
     cloud = clouds.resolve(found.cloud, os.environ)
     return chosen, lambda app: cloud
+
+
+def records(proofs: Sequence[trials.Proof]) -> dict[str, Any]:
+    """Proofs for JSON: `counts` by state, and `grants`."""
+    names = ("app", "layer", "target", "state", "evidence", "next_step")
+    return {
+        "counts": {state: sum(proof.state == state for proof in proofs) for state in get_args(trials.State)},
+        "grants": [{name: getattr(proof, name) for name in names} for proof in proofs],
+    }
 
 
 def counted(proofs: list[trials.Proof]) -> str:

@@ -9,6 +9,7 @@ import click
 from entrant import engine
 from entrant.commands import options
 from entrant.errors import ConfigurationError, EngineError
+from entrant.words import counted
 
 LEFT = 7
 """Exit code when something is, or stays, not as the state has it."""
@@ -89,7 +90,7 @@ def _mend(stack: str, cwd: Path | None, environ: dict[str, str], *, yes: bool, d
         if reason and good:
             click.echo(f"! the state of {stack} cannot be read: {reason}")
             click.echo(
-                f"+ put the state of {good[0].written:%Y-%m-%dT%H:%M:%SZ} in its place, {good[0].resources} resources "
+                f"+ put the state of {good[0].written:%Y-%m-%dT%H:%M:%SZ} in its place, {counted(good[0].resources, 'resource')} "
                 f"({good[0].file.relative_to(backend)})"
             )
             click.echo("  what was made after that is looked for in the cloud next; secrets made after it are replaced")

@@ -11,6 +11,7 @@ from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.progress import Steps, console
 from entrant.setup import bootstrap
+from entrant.words import counted
 
 
 @click.command()
@@ -56,7 +57,7 @@ def rehearse(
         terminal.say_exactly(shells.take_back("bash", os.environ) if unset else rehearsal.shell(job))
         return
     steps = Steps(out=console(quiet=options.quiet()))
-    with bootstrap.locked(job.folder.parent / f"{stack}.lock"):
+    with bootstrap.locked(job.folder.parent / f"{stack}.lock", remove=down):
         if down:
             rehearsal.down(job, steps)
             if shells.has_settings_of(job.folder, os.environ):
@@ -87,6 +88,6 @@ def _closing(job: rehearsal.Rehearsal, summary: dict[str, Any]) -> list[str]:
 def _refused(error: Any) -> ConfigurationError:
     count = len(error.problems)
     return ConfigurationError(
-        "\n".join([f"{count} problem{'s' if count != 1 else ''}, nothing was made:", *map(str, error.problems)]),
+        "\n".join([f"{counted(count, 'problem')}, nothing was made:", *map(str, error.problems)]),
         next_step="correct the file; `python3 -m entrant validate` checks it without any cloud",
     )

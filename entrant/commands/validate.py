@@ -6,6 +6,7 @@ from entrant import config, project, terminal
 from entrant.commands import options
 from entrant.config import render, unique
 from entrant.errors import ConfigurationError
+from entrant.words import counted
 
 BROKEN_RULES = 5
 """Exit code when rules of severity error are broken and nothing else is wrong; Pulumi's for policy."""
@@ -49,13 +50,9 @@ def validate(environments: tuple[str, ...], form: str) -> int:
     clashing = [report for report, problem in shared if problem.severity == "error"]
     wrong = sum(report.environment is None or report in clashing for report in reports)
     rules = len(dict.fromkeys(broken))
-    counts = _count(len(reports), "environment"), _count(len(problems), "problem")
+    counts = counted(len(reports), "environment"), counted(len(problems), "problem")
     summary = f"{counts[0]} checked, {wrong} with errors, {counts[1]}"
     options.remark(f"{summary}, {rules} of them of policy" if rules else summary)
     if wrong:
         return ConfigurationError.exit_code
     return BROKEN_RULES if any(problem.severity == "error" for problem in broken) else 0
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

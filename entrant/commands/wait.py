@@ -1,5 +1,6 @@
 """`entrant wait`: until every declared grant works."""
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -10,7 +11,7 @@ from entrant import engine
 from entrant.access import deployer as deployers
 from entrant.access import trials
 from entrant.commands import options
-from entrant.commands.proofs import MARKS, apps_and_clouds, counted, probe_option
+from entrant.commands.proofs import MARKS, apps_and_clouds, counted, probe_option, records
 from entrant.errors import NotReadyError
 
 
@@ -23,7 +24,10 @@ from entrant.errors import NotReadyError
 @click.option(
     "--successes", type=click.IntRange(1, 100), default=trials.SUCCESSES, show_default=True, help="Tokens in a row."
 )
-def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeout: float, successes: int) -> int:
+@options.form("text", "json", default="text", help="JSON is what `check` prints of grants, and whether all is ready.")
+def wait(
+    apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeout: float, successes: int, form: str
+) -> int:
     """Wait until every declared grant works, tried as the service principals themselves.
 
     What cannot be tried as the app (it has no credential here, a consent for users, an owner, a group) is looked for as whoever
@@ -54,9 +58,11 @@ def wait(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, timeou
         tell=tell,
     )
     missing = [proof for proof in proofs if proof.state not in ("granted", "seen")]
+    ready = all(proof.state == "granted" for proof in proofs)
+    if form == "json":
+        click.echo(json.dumps({"stack": stack, "ready": ready, **records(proofs)}))
     if missing:
         listed = "; ".join(f"{proof.app}: {proof.target} ({proof.said}: {proof.evidence})" for proof in missing)
         raise NotReadyError(f"still missing: {listed}", next_step=missing[0].next_step)
-    ready = all(proof.state == "granted" for proof in proofs)
     options.remark(f"{'ready' if ready else 'nothing is missing'}: {counted(proofs)}")
     return 0

@@ -466,6 +466,12 @@ def _located(tree: Node, fault: Mapping[str, Any]) -> tuple[Place, tuple[str | i
         return (key if taken and type(taken[-1]) is str else node.place), taken, f"`{name}` is missing; add it"
     if name == "[key]":
         return key, taken[:-1], _bad_key(str(taken[-1]), fault)
+    if what in ("model_type", "model_attributes_type") and (model := _model_at(path)):
+        needed = [field.alias or name for name, field in model.model_fields.items() if field.is_required()]
+        if needed:
+            return *_at(tree, path), expected(
+                f"a mapping such as {{{', '.join(f'{name}: …' for name in needed)}}}", node.value
+            )
     return *_at(tree, path), _message(what, node, fault)
 
 
@@ -519,13 +525,18 @@ def _breadcrumb(path: tuple[str | int, ...]) -> str:
 
 def _fields(path: tuple[str | int, ...]) -> tuple[str, ...]:
     """The keys a mapping at `path` may have."""
+    model = _model_at(path)
+    return tuple(field.alias or name for name, field in model.model_fields.items()) if model is not None else ()
+
+
+def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The model of what stands at `path`."""
     annotation: Any = Environment
     for step in path:
         model = next(_models(annotation), None)
         if model is not None and step in model.model_fields:
             annotation = model.model_fields[str(step)].annotation
-    model = next(_models(annotation), None)
-    return tuple(field.alias or name for name, field in model.model_fields.items()) if model is not None else ()
+    return next(_models(annotation), None)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

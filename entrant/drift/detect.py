@@ -23,6 +23,7 @@ from entrant.drift import manual_changes, unmanaged
 from entrant.drift.manual_changes import Finding, put_back
 from entrant.outputs import Outputs
 from entrant.tokens import clouds
+from entrant.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def as_json(report: Report) -> str:
 def as_markdown(report: Report) -> str:
     """For a pull request, an issue or a job's summary; whole differences only, as many as forges take."""
     count, general = len(report.findings), put_back(report.stack)
-    title = f"{count} difference{'' if count == 1 else 's'}" if count else "none"
+    title = counted(count, "difference") if count else "none"
     head = f"{markdown.marker('entrant-drift', report.stack)}\n### Drift of {markdown.code(report.stack)}: {title}\n"
     entries = [
         f"- {_marked(finding)}{'' if finding.next_step == general else f'<br>{_step(finding.next_step)}'}"

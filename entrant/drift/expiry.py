@@ -12,6 +12,7 @@ from typing import Any
 
 from entrant.errors import ContractError
 from entrant.outputs import App, Outputs
+from entrant.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Ending:
         left = self.ends - now
         hours = abs(left) // dt.timedelta(hours=1)
         count, unit = (hours // 24, "day") if hours >= 48 else (hours, "hour")
-        words = f"{count} {unit}{'' if count == 1 else 's'}" if hours else "less than an hour"
+        words = counted(count, unit) if hours else "less than an hour"
         return f"{words} ago" if self.ended else f"in {words}"
 
     def sentence(self, now: dt.datetime) -> str:

@@ -13,6 +13,7 @@ from entrant.facts import risks
 from entrant.facts.directory_roles import DirectoryRole
 from entrant.facts.roles import Permission
 from entrant.facts.scopes import Scope
+from entrant.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def secret_lifetime(secret: Secret) -> str | None:
     if secret.lifetime <= secret.allowed:
         return None
     days = -(-secret.lifetime // timedelta(days=1))
-    return f"a client secret lives {days} days; {secret.allowed.days} are allowed"
+    return f"a client secret lives {counted(days, 'day')}; {secret.allowed.days} are allowed"
 
 
 @_rule("name who answers for it under `owners`; `deployer` is whoever runs Pulumi")

@@ -33,6 +33,7 @@ from entrant.pipeline import locks
 from entrant.recovery import traces
 from entrant.recovery.traces import NotOurs, Search, Trace
 from entrant.tokens import clouds
+from entrant.words import counted
 
 RECOVERING = "ENTRANT_RECOVERING"
 """Set for the program, it declares registrations without the provider's check of their names, which those that are there fail."""
@@ -130,7 +131,7 @@ def pending(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] =
     deployment = export(stack, cwd=cwd, environ=environ)["deployment"]
     operations = deployment.get("pending_operations") or ()
     if operations:
-        return f"{len(operations)} operation{'s' if len(operations) > 1 else ''} of {stack} did not end"
+        return f"{counted(len(operations), 'operation')} of {stack} did not end"
     unread = any(_unread(entry) for entry in deployment.get("resources") or ())
     return f"a recovery of {stack} did not end" if unread else None
 

@@ -4,16 +4,19 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import local_azure
 from entrant import config, engine, shells
 from entrant.errors import ConfigurationError
+from entrant.outputs import App
 from entrant.progress import Steps
 from entrant.rehearsal import existing, providers, stack, trying
 from entrant.rehearsal.place import Rehearsal, environ
 from entrant.tokens import clouds
+from entrant.words import counted
 
 
 def run(
@@ -57,7 +60,7 @@ def run(
             summary = stack.change("up", rehearsal, env, step)
         with steps.step("Outputs") as step:
             declared = engine.stack_outputs(rehearsal.stack, cwd=rehearsal.root, environ=env)
-            step.note = f"client ids and secrets of {len(declared.apps)} apps"
+            step.note = handed_out(list(declared.apps.values()))
         results = []
         until = time.monotonic() + patience
         able = [trying.with_assertion(rehearsal, azure, app) for app in declared.apps.values()]
@@ -76,6 +79,14 @@ def run(
         "local_azure": {"url": azure.url, "state": str(rehearsal.azure)},
         "pulumi": {"path": str(engine.find(env)), "state": str(rehearsal.folder)},
     }
+
+
+def handed_out(apps: Sequence[App]) -> str:
+    """What the outputs hold, in words."""
+    secrets = sum(app.secret is not None for app in apps)
+    if secrets == len(apps):
+        return f"client ids and secrets of {counted(len(apps), 'app')}"
+    return f"client ids of {counted(len(apps), 'app')}, " + (f"secrets of {secrets}" if secrets else "no secret")
 
 
 def _checked(rehearsal: Rehearsal, steps: Steps) -> config.Environment:

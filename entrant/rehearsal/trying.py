@@ -15,6 +15,7 @@ from entrant.facts.clouds import Cloud
 from entrant.facts.scopes import Scope, parse_scope
 from entrant.rehearsal.place import Rehearsal, write_private
 from entrant.tokens import clouds, credentials
+from entrant.words import counted
 
 QUERY = "Heartbeat | take 5"
 
@@ -81,12 +82,12 @@ def trials_of(app: outputs.App, cloud: Cloud, rows: dict[str, int]) -> Iterator[
 
     def query(scope: Scope) -> str:
         rows[scope.id] = len(monitor.query_logs(cloud, token("logs"), scope.id, QUERY).rows)
-        return f"{rows[scope.id]} rows"
+        return counted(rows[scope.id], "row")
 
     def read(scope: Scope) -> str:
         known = monitor.application_id(cloud, token("arm"), scope.id)
         rows[scope.id] = len(monitor.query_insights(cloud, token("insights"), known, REQUESTS).rows)
-        return f"{rows[scope.id]} rows"
+        return counted(rows[scope.id], "row")
 
     def send(scope: Scope) -> str:
         monitor.send_metrics(cloud, token("metrics"), scope.id, [monitor.metric(METRIC, 1)], region=_LOCATION)

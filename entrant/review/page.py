@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from entrant.markdown import Comment, Section, Value, code, details, marker, plain, text
 from entrant.review.document import AccessChange, AppChange, Breakage, CredentialChange, Outside, Review, SettingChange
+from entrant.words import counted
 
 SUMMARY_LIMIT: Final = 340_000
 """Characters of what is written to a job's summary: GitHub takes 1 MiB a step, and a character has up to three bytes here."""
@@ -92,7 +93,7 @@ def counts(review: Review) -> str:
     if not review.changed and not review.errors:
         said.insert(0, "no changes" if not review.resources else "no change of access")
     elif not said:
-        said.append(_NOTHING if review.errors else f"{len(review.resources)} resources, no change of access")
+        said.append(_NOTHING if review.errors else f"{counted(len(review.resources), 'resource')}, no change of access")
     return " · ".join(said)
 
 
@@ -152,7 +153,7 @@ def _together(lines: Iterable[Line]) -> Iterator[Line]:
             verb, *rest = line[at + 1 :]
             names = [part for _, each in some for part in (", ", each[at])][1:]
             said = _PLURAL.get(verb, verb) if len(some) > 1 else verb
-            yield (*line[:at], f"{len(some)} apps" if len(some) > 1 else "1 app", said, *rest, ": ", *names)
+            yield (*line[:at], counted(len(some), "app"), said, *rest, ": ", *names)
 
 
 def _short(value: object) -> str:

@@ -18,6 +18,7 @@ from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import Permission as Block
 from entrant.facts.roles import find_role
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
+from entrant.words import counted
 
 Kind = Literal[
     "role", "directory role", "consent", "permission", "group", "owner", "secret", "certificate", "federated credential"
@@ -216,7 +217,7 @@ def _date(moment: datetime) -> str:
 
 def _days(span: Any) -> str:
     hours = round(span.total_seconds() / 3600)
-    return f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours"
+    return counted(hours // 24, "day") if hours % 24 == 0 else counted(hours, "hour")
 
 
 def _asked(name: str, permission: Permission) -> Iterator[Holding]:

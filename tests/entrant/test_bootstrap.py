@@ -9,6 +9,7 @@ import sys
 import tarfile
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -375,6 +376,23 @@ def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Pa
     assert not mark.exists()
     with bootstrap.locked(lock):
         assert mark.read_text() == "done\n"
+
+
+def test_a_lock_that_is_removed_at_its_end_excludes_all_the_same(project: Path) -> None:
+    """Who waits for the file that goes takes the lock of the one that is there next."""
+    lock, inside = project / "lock", list[int]()
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            with bootstrap.locked(lock, remove=True):
+                inside.append(number)
+                assert inside == [number]
+                time.sleep(0.001)
+                inside.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert not lock.exists()
 
 
 def test_nothing_listening_is_noticed_at_once() -> None:

@@ -325,6 +325,9 @@ def test_a_declared_grant_is_tried_seen_or_said_to_be_neither(
         assert one["next_step"]
     code, _, said = run("wait", app, as_whom, "--timeout", "0.2")
     assert code == (0 if worst in ("granted", "seen") else 9), said
+    told = json.loads(run("wait", app, as_whom, "--timeout", "0.2", "--format", "json")[1])
+    assert told["ready"] == all(grant["state"] == "granted" for grant in grants)
+    assert max((grant["state"] for grant in told["grants"]), key=rank.index) == worst
     assert ("\nready: " in said) == all(grant["state"] == "granted" for grant in grants), said
     if worst == "seen":
         assert "seen from outside, not tried as the app" in said and "nothing is missing: " in said

@@ -389,5 +389,7 @@ def test_what_is_there_already_takes_no_right_and_no_room(
             "directory size",
         }
         assert problems(doctor._quotas(environment, full, {"a": there})) == {}
+        said = [finding.evidence for finding in doctor._quotas(environment, full, {"a": there})]
+        assert said[-1].endswith("are allowed: the directory is full, and nothing here is new")
     finally:
         tenant.azure.admin("PATCH", "settings", {"directory_quota": before})

@@ -234,7 +234,7 @@ def test_nothing_soon_is_said_with_what_comes_next(tmp_path: Path) -> None:
 
 
 def test_several_stacks_have_a_file_each(tmp_path: Path) -> None:
-    with pytest.raises(entrant.ConfigurationError, match="2 stacks and 1 files of outputs"):
+    with pytest.raises(entrant.ConfigurationError, match="2 stacks and 1 file of outputs"):
         CliRunner().invoke(
             cli, ["expiry", "-s", "a", "-s", "b", "--outputs", "x"], standalone_mode=False, catch_exceptions=False
         )

@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from click.testing import CliRunner
 
 import local_azure
+from entrant.cli import cli
 from entrant.explain import explain, next_step, told
 from entrant.facts import errors
 from local_azure.faults import STATUSES
@@ -162,3 +164,14 @@ def test_the_next_step_is_the_innermost_cause_s() -> None:
     body = {"error": {"code": "Forbidden", "message": "No.", "innererror": {"code": "ForbiddenByRbac"}}}
     step = next_step(json.dumps(body))
     assert step is not None and step.startswith("no role with data actions") and "Key Vault Secrets User" in step
+
+
+def test_explanations_are_json_for_a_script() -> None:
+    """Each with its code, cause, whether to try again, and the next step; an empty list where nothing is known."""
+    done = CliRunner().invoke(
+        cli, ["explain", "--format", "json", "AADSTS7000215", "and", "AADSTS7000222", "-s", "dev"]
+    )
+    known = explain("AADSTS7000215 and AADSTS7000222", stack="dev")
+    assert json.loads(done.stdout) == [finding._asdict() for finding in known] and len(known) == 2
+    done = CliRunner().invoke(cli, ["explain", "--json", "nothing of the kind"], standalone_mode=False)
+    assert (json.loads(done.stdout), done.return_value) == ([], 1)

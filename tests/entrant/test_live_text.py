@@ -376,6 +376,48 @@ def test_a_secret_that_begins_with_a_number_is_masked_too(parameter: str) -> Non
     assert str(EntrantError(f"POST /x?{parameter}&y=1 failed")) == f"POST /x?{name}=***&y=1 failed"
 
 
+SECRET = "12-Qx8~def/456.ghi"
+WRITTEN = [
+    ("could not open postgres://u:1234/56@host/db", "could not open postgres://***@host/db"),
+    ("mongodb+srv://u:1/2@h/?x", "mongodb+srv://***@h/?x"),
+    ("https://h:8443/p/@x", "https://h:8443/p/@x"),
+    ("Authorization: Bearer ghs_16C7e42F292c6912E7710c838347Ae178B4a", "Authorization: Bearer ***"),
+    ("bad token ghp_16C7e42F292c6912E7710c838347Ae178B4a, github_pat_11AAAAAAA0123456789_a", "bad token ***, ***"),
+    ("Bearer authentication is off; Basic too", "Bearer authentication is off; Basic too"),
+    ("Authorization: Basic dXNlcjpodW50ZXIyCg==", "Authorization: Basic ***"),
+    ("Authorization: SharedKey acct:Zm9vYmFyMTIzNDU2", "Authorization: SharedKey ***"),
+    ('{"client_secret": "<S>", "x": 1}', '{"client_secret": "***", "x": 1}'),
+    ('{"secretText":"<S>","keyId":"1"}', '{"secretText":"***","keyId":"1"}'),
+    ("{'password': '<S>', 'user': 'me'}", "{'password': '***', 'user': 'me'}"),
+    ('body {\\"access_token\\":\\"<S>\\",\\"x\\":1}', 'body {\\"access_token\\":\\"***\\",\\"x\\":1}'),
+    ('{"password": "with \\"quotes\\" inside", "x": 1}', '{"password": "***", "x": 1}'),
+    (
+        '{"password": 1234, "token": null, "secret": {"every": "90d"}}',
+        '{"password": ***, "token": null, "secret": {"every": "90d"}}',
+    ),
+    ('cut off: {"client_secret": "12-Qx8~de', 'cut off: {"client_secret": "***"'),
+    ('password="two words" user=me', 'password="***" user=me'),
+    ("AccountName=a;AccountKey=<S>==;X=y", "AccountName=a;AccountKey=***;X=y"),
+    ("SharedAccessKeyName=n;SharedAccessKey=<S>", "SharedAccessKeyName=n;SharedAccessKey=***"),
+    ("?sv=2024&sp=r&sig=<S>%3D&se=1", "?sv=2024&sp=r&sig=***&se=1"),
+    ("client_assertion=<S>&client_assertion_type=urn", "client_assertion=***&client_assertion_type=urn"),
+    ("aws_secret_access_key = '<S>'", "aws_secret_access_key = '***'"),
+    ("x-functions-key: <S>", "x-functions-key: ***"),
+    ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nend", "***\nend"),
+    ("the secret value abc8Q~0123456789abcdefghijABCDEFGHIJ_-. is wrong", "the secret value *** is wrong"),
+    ("secret: {every: 90d}; password: expected text", "secret: {every: 90d}; password: expected text"),
+    (
+        'unknown key "client_secret": a secret never stands in a file',
+        'unknown key "client_secret": a secret never stands in a file',
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), WRITTEN)
+def test_a_secret_is_in_no_error_however_it_is_written(text: str, shown: str) -> None:
+    assert str(EntrantError(text.replace("<S>", SECRET))) == shown
+
+
 @pytest.mark.parametrize("form", ["text", "markdown", "json"])
 @pytest.mark.parametrize("command", ["review", "drift", "expiry", "check", "token"])
 def test_what_pulumi_says_of_its_backend_is_shown_without_the_password_and_without_a_command(

@@ -135,12 +135,12 @@ def test_many_series_go_in_requests_of_a_bounded_size(deployer: Client, machine:
         (lines({"name": "q", "value": 1, "dimensions": {"q": "x" * 256}}), "the dimension q of q is too long"),
         (lines({"name": "q" * 256, "value": 1}), "the name of a metric has at most 255 characters"),
         ('{"name": "q", "value": 1, "time": "2026-11-24T08:00:00"}', "the time of q, 2026-11-24T08:00:00, has no zone"),
-        ('{"name": "q", "value": 1, "time": 1764144000}', "not a sample"),
-        ('{"name": "q", "value": 1, "time": null}', "not a sample"),
+        ('{"name": "q", "value": 1, "time": 1764144000}', "the time 1764144000 cannot be read"),
+        ('{"name": "q", "value": 1, "time": null}', "the time null cannot be read"),
         ('{"name": "q", "value": NaN}', "the value of q is not a number"),
         ('{"name": "q", "value": -Infinity}', "the value of q is not a number"),
         ('{"name": "q", "value": 1' + "0" * 400 + "}", "the value of q is not a number"),
-        ('{"name": "q", "value": 1, "line": 3}', "not a sample"),
+        ('{"name": "q", "value": 1, "line": 3}', 'not a sample: "line" is no key of one'),
         ("[" * 100_000, "not a sample"),
         ("nothing of the kind", "not a sample"),
     ],
@@ -152,6 +152,22 @@ def test_a_wrong_line_keeps_everything_from_being_sent(
     assert done.returncode == 2
     assert f"standard input: nothing was sent: line 2: {says}" in done.stderr
     assert nothing_arrived(deployer, machine)
+
+
+def test_a_misspelt_key_is_named_and_each_line_has_its_own_remedy(send: Send) -> None:
+    done = send(
+        "--from", "-", text='{"name": "q", "valeu": 1}\n[1]\n{"name": "q", "value": 1, "colour": 2}\n{"value": 1}\n'
+    )
+    example = 'write one a line, such as {"name": "queue", "value": 7'
+    told = [line for line in done.stderr.splitlines() if "line " in line]
+    assert told[0].endswith('line 1: not a sample: "valeu" is no key of one; did you mean "value"?')
+    assert told[1].startswith(f"line 2: not a sample: it is a list, and a sample is an object; {example}")
+    keys = "a sample has name, value, namespace, dimensions, time"
+    assert told[2] == f'line 3: not a sample: "colour" is no key of one; {keys}'
+    assert told[3].startswith(f'line 4: not a sample: "name" is missing; {example}')
+    assert "What to do: correct these lines\n" in done.stderr
+    alike = send("--from", "-", text='{"name": "q", "valeu": 1}\n' * 2)
+    assert alike.stderr.count("did you mean") == 1 and 'What to do: did you mean "value"?' in alike.stderr
 
 
 def test_all_wrong_lines_are_named_and_no_more_than_one_can_read(send: Send) -> None:

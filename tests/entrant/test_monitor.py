@@ -112,11 +112,12 @@ def test_samples_of_one_metric_and_second_travel_together() -> None:
         ({"name": "q", "value": "7"}, "line 2: the value of q is not a number"),
         ({"name": "q", "value": True}, "line 2: the value of q is not a number"),
         ({"name": "", "value": 1}, "line 2: a metric needs a name and a namespace"),
-        ({"name": "q"}, "line 2: not a sample"),
-        ({"name": "q", "value": 1, "tyme": 2}, "line 2: not a sample"),
-        ({"name": "q", "value": 1, "time": "yesterday"}, "line 2: not a sample"),
+        ({"name": "q"}, 'line 2: not a sample: "value" is missing'),
+        ({"name": "q", "value": 1, "tyme": 2}, 'line 2: not a sample: "tyme" is no key of one'),
+        ({"name": "q", "value": 1, "time": "yesterday"}, 'line 2: the time "yesterday" cannot be read'),
+        ("q", "line 2: not a sample: it is a single value, and a sample is an object"),
         ({"name": "q", "value": 1, "dimensions": [1]}, "line 2: the dimensions of q are not names with values"),
-        ([1], "line 2: not a sample"),
+        ([1], "line 2: not a sample: it is a list, and a sample is an object"),
     ],
 )
 def test_a_wrong_line_is_named(line: Any, says: str) -> None:

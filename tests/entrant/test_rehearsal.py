@@ -9,7 +9,9 @@ import yaml
 
 from entrant import config, engine, rehearsal
 from entrant.errors import ConfigurationError
+from entrant.outputs import App
 from entrant.project import SOURCE
+from entrant.rehearsal import job
 from entrant.setup import bootstrap
 from local_azure import plugins
 
@@ -122,3 +124,13 @@ def test_a_command_names_the_file_as_a_shell_reads_it(tmp_path: Path) -> None:
     here = rehearsal.Rehearsal("my-env", tmp_path, "cases/my env.yaml")
     assert here.command("--down") == "python3 -m entrant rehearse 'cases/my env.yaml' --down"
     assert rehearsal.Rehearsal("x", tmp_path, "-x.yaml").command() == "python3 -m entrant rehearse ./-x.yaml"
+
+
+def test_what_outputs_hold_is_counted_as_it_is() -> None:
+    plain, secret = App("a", "t", "c"), App("b", "t", "c", secret="s3cret")
+    told = {1: job.handed_out([plain]), 2: job.handed_out([secret]), 3: job.handed_out([plain, plain, secret])}
+    assert told == {
+        1: "client ids of 1 app, no secret",
+        2: "client ids and secrets of 1 app",
+        3: "client ids of 3 apps, secrets of 1",
+    }

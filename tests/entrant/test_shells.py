@@ -205,3 +205,21 @@ def test_a_sourced_env_file_gives_values_and_runs_nothing(
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == value
     assert [path.name for path in tmp_path.iterdir()] == ["env"]
+
+
+def test_local_commands_are_about_the_local_azure_of_the_shell(azure: local_azure.LocalAzure) -> None:
+    """Without -s and --state, and it is said; `--state` and a shell without settings mean what they say."""
+    done = bash(
+        azure,
+        SET + "entrant local status --format json; entrant local faults slow --seconds 0; entrant local faults --clear",
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.partition("\nseed")[0])["state"] == str(azure.state)
+    assert done.stderr.count("the local Azure of ") == 3 and done.stderr.count("as this shell has its settings") == 3
+    other = bash(azure, SET + 'entrant local status --state "$STATE/none" || true')
+    assert (other.stdout, other.stderr) == ("not running\n", "")
+    forgotten = bash(azure, SET + "entrant local reset --yes")
+    assert (
+        forgotten.returncode == 2 and "which local Azure? This shell has the settings of that of " in forgotten.stderr
+    )
+    assert "as this shell" not in bash(azure, SET + UNSET + "entrant local status || true").stderr

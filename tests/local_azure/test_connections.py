@@ -12,8 +12,10 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 import local_azure
 from local_azure import LocalAzure
@@ -143,6 +145,19 @@ def test_resting_clients_make_room(narrow: LocalAzure) -> None:
         ask(resting[-1])
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1.0/applications", "/subscriptions/x?api-version=2022-12-01", "/common/oauth2/v2.0/token"]
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_that_sends_too_much_reads_why(azure: LocalAzure, path: str, chunked: bool) -> None:
+    """A client reads no answer before it has sent all, so all is received; a body so large that this is unbearable is not."""
+    part = b"x" * 1_000_000
+    body: Any = iter([part] * 30) if chunked else part * 30
+    answer = requests.post(azure.url + path, data=body, verify=str(azure.ca_bundle()), timeout=120)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "RequestEntityTooLarge")
+    assert Client(azure).token()
+
+
 class TestBodies:
     """What is held of bodies that are being received."""
 
@@ -165,5 +180,10 @@ class TestBodies:
             with pytest.raises(TooLarge) as refused:
                 await bodies.receive(None, self.chunks(5, 2))
             assert refused.value.whole and bodies.held == 9
+            for waits, left in ((False, []), (True, [b"x" * 6, b"x" * 6])):
+                sent = self.chunks(6, 6)
+                with pytest.raises(TooLarge):
+                    await bodies.receive("12", sent, waits=waits)
+                assert [chunk async for chunk in sent] == left, "what waits to be sent is not asked for"
 
         asyncio.run(run())
