@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from entrant import config
@@ -173,11 +173,8 @@ class Job:
         clients = {entry.key: entry.client_id for entry in sheet.apps}
         file, draft = self.target.shown, None
         if everything:
-            for entry in sheet.apps:
-                entry.data["change_adopted"] = True
-            draft = self.target.draft(self.target.written(sheet, self.today))
-            for entry in sheet.apps:
-                del entry.data["change_adopted"]
+            may = [replace(entry, data=_without_logo(entry.data) | {"change_adopted": True}) for entry in sheet.apps]
+            draft = self.target.draft(self.target.written(replace(sheet, apps=may), self.today))
             file = self.target.shown.removesuffix(self.target.path.name) + draft.name
         with self.steps.step("Preview") as step:
             try:
@@ -194,3 +191,8 @@ class Job:
             count = sum(map(len, outcome.others.values()))
             step.note = f"{outcome.imports} to import, {f'{count} differ' if count else 'nothing else'}"
         return wrong
+
+
+def _without_logo(data: Mapping[str, Any]) -> dict[str, Any]:
+    """An app without its logo, which a provider cannot read: with `change_adopted` it would be sent."""
+    return {name: value for name, value in data.items() if name != "logo"}

@@ -26,6 +26,7 @@ _OF_ONE: Final = frozenset(
         "logo",
         "certificates",
         "allow_privileged",
+        "change_adopted",
     }
 )
 """Keys that belong to one app."""
