@@ -36,6 +36,7 @@ TESTS = {
     "entrant.outputs": "tests/entrant/test_outputs.py",
     "entrant.pipeline.matrix": "tests/entrant/test_matrix.py",
     "entrant.policy.rules": "tests/policy/test_rules.py",
+    "entrant.review.comparison": "tests/entrant/test_review_commits.py",
     "entrant.times": "tests/entrant/test_times.py",
     "entrant.tokens.formats": "tests/entrant/test_formats.py",
 }

@@ -12,11 +12,12 @@ from pulumi_azure_native import authorization
 
 from entrant import config
 from entrant.config import Environment
-from entrant.config.checks import order
+from entrant.config.checks import covers, order
 from entrant.config.problems import Refused
 from entrant.config.values import parse_moment
 from entrant.facts.clouds import cloud_name
-from entrant.facts.pulumi_types import APPLICATION, ROLE_DEFINITION
+from entrant.facts.pulumi_types import APPLICATION, ROLE_ASSIGNMENT, ROLE_DEFINITION
+from entrant.facts.scopes import parse_scope
 from entrant.facts.unsafe_text import inert
 
 from .api_clients import ApiClients
@@ -71,6 +72,7 @@ def _declare(environment: Environment, now: str | None, before: Mapping[str, Any
         message = f"The environment belongs to tenant {environment.tenant}, but the login is for {declared.tenant.id}."
         raise pulumi.RunError(f"{message} Sign in to the former, or correct `tenant` in the file.")
     _renames(declared)
+    _narrowings(declared)
     for key in environment.role_definitions:
         declared.role_definitions[key] = _role_definition(declared, key)
     for name in order(environment.apps):
@@ -107,6 +109,28 @@ def _renames(declared: Declared) -> None:
                     f'{block}.{key} has the name of {block}.{before}, "{shown}", which is not in the file any more and which Azure '
                     f"would still hold when this one is made. If it is the same under another key, write `renamed_from: {before}`; "
                     "else give it another name, or take the old one away in an `up` of its own."
+                )
+    if refusals:
+        raise pulumi.RunError("\n".join(refusals))
+
+
+def _narrowings(declared: Declared) -> None:
+    """Refuse to narrow a custom role in the `up` that takes its assignments there away: Azure wants them gone before."""
+    refusals = []
+    for key, definition in declared.environment.role_definitions.items():
+        if not declared.state.get(ROLE_DEFINITION, (key, *definition.renamed_from)):
+            continue
+        for (type_, name), outputs in declared.state.resources.items():
+            if type_ != ROLE_ASSIGNMENT or not str(outputs.get("roleDefinitionId")).lower().endswith(
+                definition.guid(key)
+            ):
+                continue
+            scope = parse_scope(f"/{str(outputs['scope']).strip('/')}")
+            if not any(covers(assignable, scope) for assignable in definition.assignable_scopes):
+                refusals.append(
+                    f"role_definitions.{key}: {name.partition('/')[0]} has the role at {scope.id}, which is taken out of its "
+                    "`assignable_scopes`; Azure refuses that while the assignment is there, and an `up` deletes last. Leave the "
+                    "scope in, take the assignment away in an `up` of its own, then the scope."
                 )
     if refusals:
         raise pulumi.RunError("\n".join(refusals))

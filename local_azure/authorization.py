@@ -358,6 +358,8 @@ def _put_role(
     if not isinstance(scopes, list) or not scopes:
         refuse(400, "MissingRoleDefinitionScope", "The role definition must have at least one assignable scope.")
     _check_scopes(world, caller, scopes)
+    if held is not None:
+        _check_narrowing(world, held, scopes)
     permissions = _checked_blocks(blocks, scopes)
     clash = [
         doc
@@ -385,6 +387,27 @@ def _put_role(
     }
     world.resources.put_role(name, doc)
     return Reply(201, _custom_shown(doc, scope))
+
+
+def _check_narrowing(world: World, held: Doc, scopes: list[Any]) -> None:
+    """Refuse to take an assignable scope away below which the role is assigned, unless another one still contains the assignment.
+
+    Source: the error RoleScopeBeingRemovedContainsAssignments, as github.com/Azure/bicep/issues/17145 has it.
+    """
+    after = {"properties": {"assignableScopes": scopes}}
+    for assignment in world.resources.assignments_with(held["name"]):
+        scope = parse_scope(assignment.scope)
+        if _assignable(world, after, scope):
+            continue
+        keys = world.resources.enclosing(scope)
+        gone = next((text for text in held["properties"]["assignableScopes"] if key_of(text) in keys), scope.id)
+        text = f"Role assignments found under scope '{gone}' which is being removed."
+        text += " Removing this scope from the role will orphan these assignments."
+        refuse(
+            400,
+            "RoleScopeBeingRemovedContainsAssignments",
+            f"{text} Delete these assignments before removing the scope.",
+        )
 
 
 def _check_scopes(world: World, caller: Caller, scopes: list[Any]) -> None:

@@ -202,6 +202,10 @@ class Resources:
         """How many role assignments there are."""
         return int((self.store.row("SELECT count(*) FROM role_assignment") or (0,))[0])
 
+    def assignments_with(self, role: str) -> list[Assignment]:
+        """Role assignments of a role, anywhere."""
+        return list(self._assignments("role = ?", role.lower()))
+
     def has_assignments(self, role: str) -> bool:
         """Whether a role is assigned anywhere."""
         return self.store.row("SELECT 1 FROM role_assignment WHERE role = ?", role.lower()) is not None

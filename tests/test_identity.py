@@ -358,6 +358,26 @@ def test_what_federated_credentials_trust_goes_from_one_to_another_in_an_order_t
     assert there() == renamed
 
 
+NARROWED = f"""\
+scopes: {{one: {GROUP}, two: {GROUP}-two}}
+role_definitions: {{asker: {{name: Asker (narrowed), actions: ["*/read"], assignable_scopes: [SCOPES]}}}}
+apps: {{web: {{display_name: Web (narrowed), roles: [ROLES]}}}}
+"""
+
+
+def test_a_custom_role_is_narrowed_once_it_is_not_assigned_there_any_more(stack: Stack) -> None:
+    """Both in one `up` is refused by the preview: Azure wants the assignment gone, and Pulumi deletes last."""
+    stack.azure.ensure([f"{GROUP}-two"])
+    roles = "{role: asker, scope: one}, {role: asker, scope: two}"
+    stack.up(NARROWED.replace("SCOPES", "one, two").replace("ROLES", roles))
+    one = NARROWED.replace("ROLES", "{role: asker, scope: one}")
+    code, review = stack.review(one.replace("SCOPES", "one"))
+    assert code != 0
+    assert f"role_definitions.asker: web has the role at {GROUP}-two, which is taken out" in "".join(review["errors"])
+    assert stack.up(one.replace("SCOPES", "one, two"))["deleted"] == 1
+    assert stack.up(one.replace("SCOPES", "one"))["updated"] == 1
+
+
 MEETING = """\
 apps:
   web: {permissions: [{api: log-api, application: [Read], delegated: [Show], consent: true}], certificates: {b-c: CERTIFICATE}}

@@ -418,14 +418,14 @@ def _grant(path: tuple[Any, ...], grant: RoleGrant, environment: Environment) ->
     definition = environment.role_definitions.get(grant.role.declared, BROKEN)
     if grant.scope.kind == "management_group" and definition.data_actions:
         yield Finding((*path, "scope"), "a custom role with `data_actions` cannot be assigned at a management group")
-    if not any(_covers(scope, grant.scope) for scope in definition.assignable_scopes):
+    if not any(covers(scope, grant.scope) for scope in definition.assignable_scopes):
         message = (
             f"role_definitions.{grant.role.declared} is not assignable here; add the scope to its `assignable_scopes`"
         )
         yield Finding((*path, "scope"), message)
 
 
-def _covers(assignable: Scope, scope: Scope) -> bool:
+def covers(assignable: Scope, scope: Scope) -> bool:
     """Whether a role assignable at one scope can be assigned at another; a management group's members are not known here."""
     return assignable.contains(scope) or assignable.kind == "management_group"
 

@@ -278,6 +278,8 @@ UnmatchedPrincipalType (no) the principal is of another type than `principalType
   > set the type it has, or none
 RoleDefinitionHasAssignments (no) the custom role is still assigned
   > delete its assignments first, at every scope
+RoleScopeBeingRemovedContainsAssignments (no) the custom role is assigned at or below a scope that is taken from it
+  > delete these assignments first, in an `up` of its own, then take the scope out
 RoleAssignmentScopeNotAssignableToRoleDefinition (later) the custom role's assignable scopes do not contain this scope, or
   do so only since a moment ago
   > add the scope to the role's assignable scopes

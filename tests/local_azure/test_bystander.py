@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +25,19 @@ from tests.local_azure.conftest import METRICS_PUBLISHER, Client, Identity
 from tests.local_azure.test_assertions import ask, federate
 
 LONG = 60_000
-BOUND = 10.0
-"""Seconds within which a bystander is answered on a machine with much else to do; without the bounds it waited for minutes."""
+BOUND = 1.0
+"""Seconds within which a bystander is answered, of the server's processor time: what else the machine does makes them no longer."""
 ISSUER = "https://token.actions.githubusercontent.com"
 GLOB = {"value": f"claims['sub'] matches '{'*a' * 16}b'", "languageVersion": 1}
+
+
+def spent(process: int) -> float:
+    """The processor time that a process has used so far, seconds; where the system does not tell, the clock's."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def get(path: str, **query: str) -> Callable[[Client, Identity], Any]:
@@ -93,9 +103,9 @@ def test_a_bystander_is_answered(azure: LocalAzure, deployer: Client, app: Ident
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(HOSTILE[what], hostile, app)
         while True:
-            last, began = sent.done(), time.monotonic()
+            last, began = sent.done(), spent(azure.pid)
             bystander.graph("GET", "/organization")
-            longest = max(longest, time.monotonic() - began)
+            longest = max(longest, spent(azure.pid) - began)
             if last or longest > BOUND:
                 break
     assert longest < BOUND, what

@@ -299,6 +299,22 @@ class TestRoles:
         deployer.grant(guid, vault, target)
         deployer.grant(guid, own, target)
 
+    def test_a_scope_below_which_a_custom_role_is_assigned_stays(self, deployer: Client, azure: LocalAzure) -> None:
+        """Until the assignments are gone, or while a wider scope contains them."""
+        subscription = f"/subscriptions/{azure.subscription_id}"
+        one, two = (f"{subscription}/resourceGroups/rg-{uuid.uuid4().hex[:8]}" for _ in range(2))
+        azure.ensure([one, two])
+        guid, target = str(uuid.uuid4()), deployer.new_identity().object_id
+        path = f"{one}/{AUTHORIZATION}/roleDefinitions/{guid}"
+        deployer.arm("PUT", path, self.custom(one, two), 201)
+        assignment = deployer.grant(guid, two, target)
+        error = deployer.arm("PUT", path, self.custom(one), 400)["error"]
+        assert error["code"] == "RoleScopeBeingRemovedContainsAssignments" and f"'{two}'" in error["message"]
+        deployer.arm("PUT", path, self.custom(subscription), 201)
+        deployer.arm("PUT", path, self.custom(one, two), 201)
+        deployer.arm("DELETE", assignment["id"])
+        deployer.arm("PUT", path, self.custom(one), 201)
+
     def test_scopes_that_a_custom_role_cannot_have(self, deployer: Client, azure: LocalAzure) -> None:
         """The root, a resource, two management groups, and one with data actions."""
         names = [f"g{uuid.uuid4().hex[:8]}" for _ in range(2)]
