@@ -16,12 +16,13 @@ from entrant.config.values import parse_moment
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 
 from .access import Access, read_role
-from .arguments import AdoptArgs, AppIdentityArgs, ServicePrincipalArgs
+from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs
 from .credentials import Credentials
 from .parts import Parts
 from .registration import application_inputs, principal_inputs
 from .rotation import Due, HandedOut, due
 from .state import State
+from .vaults import declare_vaults
 
 _UNSAID = ["deviceOnlyAuthEnabled", "oauth2PostResponseRequired", "templateId"]
 _UNSAID_OF_PRINCIPAL = ["alternativeNames", "preferredSingleSignOnMode", "samlSingleSignOn"]
@@ -167,6 +168,9 @@ class AppIdentity(pulumi.ComponentResource):
     def _declare_credentials(self, args: AppIdentityArgs, secrets: Sequence[Due]) -> None:
         credentials = Credentials(self.parts, self.application)
         credentials.declare_secrets(secrets)
+        places = (args.get("secret") or SecretArgs()).get("deliver") or ()
+        vaults = [vault for place in places if (vault := place.get("key_vault"))]
+        declare_vaults(self.parts, self.client_id, vaults, credentials.secrets)
         credentials.declare_certificates(args.get("certificates") or {})
         credentials.declare_federated(args.get("federated") or {})
         values = [pulumi.Output.secret(password.value) for _, password in credentials.secrets]

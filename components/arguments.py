@@ -170,6 +170,24 @@ class ServicePrincipalArgs(TypedDict):
     """Take the one that exists already, and leave it on removal."""
 
 
+class KeyVaultDeliveryArgs(TypedDict):
+    """A secret in Azure Key Vault, with a new version for each client secret."""
+
+    vault: str
+    """The vault's full id."""
+    name: str
+    """The secret's name in the vault."""
+    adopt: NotRequired[bool | None]
+    """Whether the vault has a secret of this name already. Default false: that is refused."""
+
+
+class DeliveryArgs(TypedDict):
+    """A place that the newest client secret is delivered to by the program."""
+
+    key_vault: NotRequired[KeyVaultDeliveryArgs | None]
+    """Azure Key Vault."""
+
+
 class SecretArgs(TypedDict):
     """A client secret that rotates by a calendar, known when the program runs."""
 
@@ -181,6 +199,8 @@ class SecretArgs(TypedDict):
     """The calendar's anchor: a date or a time with zone. Default `2026-01-01`."""
     generation: NotRequired[int | None]
     """Raise it for a fresh secret at once. Default 1."""
+    deliver: NotRequired[list[DeliveryArgs] | None]
+    """Where each new secret is delivered to."""
 
 
 class HandedOutArgs(TypedDict):
@@ -192,6 +212,10 @@ class HandedOutArgs(TypedDict):
     """When the program first declared it, RFC 3339."""
     ends: str
     """Its end, RFC 3339."""
+    delivered: NotRequired[bool | None]
+    """Whether it was proved by tokens and seen in every place that it is delivered to. Default false."""
+    revoked: NotRequired[str | None]
+    """Why it is to go as soon as its successor is delivered."""
 
 
 class CertificateArgs(TypedDict):

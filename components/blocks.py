@@ -8,6 +8,7 @@ from entrant.config.registration import Api, FeatureTags, Links, OptionalClaim, 
 from .arguments import (
     ApiArgs,
     AppIdentityArgs,
+    DeliveryArgs,
     FeatureTagsArgs,
     LinksArgs,
     OptionalClaimArgs,
@@ -56,6 +57,12 @@ def registration(name: str, app: App) -> AppIdentityArgs:
         "change_adopted": app.change_adopted,
         "renamed_from": list(app.renamed_from),
     }
+
+
+def key_vaults(app: App) -> list[DeliveryArgs]:
+    """The Key Vaults that its client secret is delivered to."""
+    places = [delivery.key_vault for delivery in app.deliveries if delivery.key_vault is not None]
+    return [{"key_vault": {"vault": place.vault.id, "name": place.name, "adopt": place.adopt}} for place in places]
 
 
 def feature_tags(tags: FeatureTags | None) -> FeatureTagsArgs | None:

@@ -169,6 +169,8 @@ class Credentials:
                 "successor_starts": moment_text(due.successor),
                 "kept_until": moment_text(due.kept_until),
                 "current": index == 0,
+                **({"delivered": True} if due.delivered else {}),
+                **({"revoked": due.revoked} if due.revoked is not None else {}),
             }
             for index, (due, secret) in enumerate(self.secrets)
         ]

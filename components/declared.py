@@ -1,6 +1,8 @@
 """What a program has declared so far, and an app of its file as the component's arguments, which name all else by id."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +16,7 @@ from entrant.config.models import Part
 from entrant.config.registration import Api as ExposedApi
 from entrant.config.registration import ServicePrincipal
 from entrant.config.values import Api, OnRemove, Owner, Reference, moment_text
-from entrant.facts.contract import SECRET_NAMES
+from entrant.facts.contract import ROTATION, SECRET_NAMES
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 from entrant.facts.scopes import role_definition_id
 
@@ -57,6 +59,7 @@ class Declared:
             "owners": self._owners(app),
             "first_owners": [self.tenant.deployer],
             "service_principal": self._service_principal(app.service_principal) if app.service_principal else None,
+            "secret": {"deliver": blocks.key_vaults(app)},
             "certificates": {
                 key: {
                     "pem": certificate.public.pem,
@@ -106,6 +109,7 @@ class Declared:
             starts=app.secret.starts,
             generation=app.secret.generation,
             handed_out=None if self.before is None else handed_out(self.before, (name, *app.renamed_from)),
+            pushed=any(delivery.pushed for delivery in app.deliveries),
         )
 
     def clients(self, name: str, api: ExposedApi) -> ApiClientsArgs:
@@ -286,14 +290,23 @@ class Declared:
         }
 
 
-def handed_out(before: Mapping[str, Any], names: Iterable[str]) -> list[HandedOut]:
-    """The secrets of an app in the stack's outputs, under its name or one that it had. Those of an earlier version do not tell
-    when they were issued.
+def handed_out(before: Mapping[str, Any], names: Sequence[str]) -> list[HandedOut]:
+    """The secrets of an app in the stack's outputs, under its name (the first) or one that it had, with what `rotate` or `revoke`
+    say about them now. Those of an earlier version do not tell when they were issued.
     """
     identities: Mapping[str, Any] = before.get("identities", {})
     app: Mapping[str, Any] = next((identities[name] for name in names if name in identities), {})
+    news: Mapping[str, Any] = json.loads(os.environ.get(ROTATION) or "{}")
+    delivered = news.get("delivered", {}).get(names[0], ())
+    revoked = news.get("revoked", {}).get(names[0], {})
     return [
-        HandedOut.read(entry["name"].removeprefix(SECRET_NAMES), entry.get("issued") or entry["starts"], entry["ends"])
+        HandedOut.read(
+            slot := entry["name"].removeprefix(SECRET_NAMES),
+            entry.get("issued") or entry["starts"],
+            entry["ends"],
+            delivered=entry.get("delivered", False) or slot in delivered,
+            revoked=revoked.get(slot) or entry.get("revoked"),
+        )
         for entry in app.get("credentials", ())
         if entry["kind"] == "secret"
     ]

@@ -84,6 +84,7 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
         "directory_roles": [
             {"role_id": role.role.id, "administrative_unit": role.administrative_unit} for role in app.directory_roles
         ],
+        **({"deliver": [delivery.where for delivery in app.deliveries]} if app.deliveries else {}),
         "credentials": [{**entry, **_read_from(app, entry)} for entry in identity.credentials],
         **({"kept_credentials": [_kept(entry) for entry in app.kept_credentials]} if app.kept_credentials else {}),
         **({"as_is": identity.parts.as_is} if identity.parts.as_is else {}),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from entrant.config.values import parse_moment
@@ -39,11 +39,17 @@ class HandedOut:
     name: str
     issued: datetime
     ends: datetime
+    delivered: bool = field(default=False, kw_only=True)
+    """Whether it was proved by tokens and seen in every place that it is delivered to."""
+    revoked: str | None = field(default=None, kw_only=True)
+    """Why it is to go as soon as its successor is delivered; None: it is not revoked."""
 
     @classmethod
-    def read(cls, name: str, issued: str, ends: str) -> "HandedOut":
+    def read(
+        cls, name: str, issued: str, ends: str, *, delivered: bool | None = None, revoked: str | None = None
+    ) -> "HandedOut":
         """From texts; raises `config.problems.Refused` for a malformed time."""
-        return HandedOut(name, parse_moment(issued), parse_moment(ends))
+        return HandedOut(name, parse_moment(issued), parse_moment(ends), delivered=bool(delivered), revoked=revoked)
 
     @property
     def generation(self) -> int:
@@ -89,6 +95,7 @@ def due(
     starts: datetime,
     generation: int = 1,
     handed_out: Sequence[HandedOut] | None = None,
+    pushed: bool = False,
 ) -> tuple[Due, ...]:
     """The secrets that are to exist at `now`, newest first: the one in use, and the one before while it may still be.
 
@@ -96,6 +103,10 @@ def due(
     live, or `generation` is higher than its own. Then a new one comes beside it, and it stays for `overlap`, or until its
     own end. That holds whatever the calendar was before, and there are never more than two: while two are in their overlap
     nothing new is made, unless `generation` is raised, or half of the newer one's life is over; then the older one goes.
+
+    With `pushed` secrets have to be delivered after an `up`, and until the newest is `delivered` its predecessor may be what is in
+    use: it stays until its own end, and meanwhile nothing new is made, whatever `generation` says. A `revoked` secret is succeeded
+    at once, and goes as soon as its successor is `delivered`.
 
     Without `handed_out` (None) the calendar is taken to have always been this one.
     """
@@ -108,22 +119,15 @@ def due(
     newest = living[0] if living else None
     before = living[1] if len(living) > 1 else None
 
-    def with_successor(secret: HandedOut, predecessor: HandedOut | None) -> Due:
-        serves = _serves(secret, slot)
-        following = min(slot.successor if serves else now, secret.ends - overlap)
-        if predecessor is not None:
-            following = max(following, _overlap_ends(secret, predecessor, overlap))
-        return Due(secret.name, secret.issued, secret.ends, following, secret.ends)
-
-    def succeeded(secret: HandedOut, by: Due) -> Due:
-        return Due(secret.name, secret.issued, secret.ends, by.issued, min(secret.ends, by.issued + overlap))
-
-    if newest is not None and newest.generation >= generation:
-        if before is not None and now >= min(before.ends, newest.issued + overlap):
+    rules = _Succession(now, slot, overlap, pushed)
+    if newest is not None and (
+        (newest.generation >= generation and newest.revoked is None) or (before is not None and rules.waits(newest))
+    ):
+        if before is not None and rules.goes(before, newest):
             before = None
-        current = with_successor(newest, before)
+        current = rules.with_successor(newest, before)
         if now < current.successor:
-            return (current,) if before is None else (current, succeeded(before, current))
+            return (current,) if before is None else (current, rules.succeeded(before, newest))
     names = {each.name for each in handed_out}
     name, count = slot.name, 1
     while name in names:
@@ -133,9 +137,57 @@ def due(
     if newest is not None and slot.successor - now < overlap:
         # The one after it waits for the end of this overlap and needs an overlap of its own.
         ends = slot.successor + min(2 * overlap, every)
-    newest = newest if overlap else None
-    fresh = with_successor(HandedOut(name, now, ends), newest)
-    return (fresh,) if newest is None else (fresh, succeeded(newest, fresh))
+    if newest is not None and not overlap and not pushed and newest.revoked is None:
+        newest = None
+    fresh = HandedOut(name, now, ends)
+    current = rules.with_successor(fresh, newest)
+    return (current,) if newest is None else (current, rules.succeeded(newest, fresh))
+
+
+@dataclass(frozen=True, slots=True)
+class _Succession:
+    """Which of two secrets is in use, and for how long."""
+
+    now: datetime
+    slot: Slot
+    overlap: timedelta
+    pushed: bool
+
+    def waits(self, secret: HandedOut) -> bool:
+        """Whether a secret may be in no use yet, and its predecessor has to stay."""
+        return self.pushed and not secret.delivered
+
+    def with_successor(self, secret: HandedOut, predecessor: HandedOut | None) -> Due:
+        """A newest secret, with the moment from which the next one is made."""
+        serves = _serves(secret, self.slot) and secret.revoked is None
+        following = min(self.slot.successor if serves else self.now, secret.ends - self.overlap)
+        if predecessor is not None:
+            stays = predecessor.ends if self.waits(secret) else _overlap_ends(secret, predecessor, self.overlap)
+            following = max(following, stays)
+        return _due(secret, following, secret.ends)
+
+    def succeeded(self, secret: HandedOut, by: HandedOut) -> Due:
+        """A secret that has a successor, with the moment until which it stays."""
+        kept = self.waits(by) or (secret.revoked is not None and not by.delivered)
+        return _due(secret, by.issued, secret.ends if kept else min(secret.ends, by.issued + self.overlap))
+
+    def goes(self, secret: HandedOut, successor: HandedOut) -> bool:
+        """Whether a secret that has a successor is taken away now."""
+        if secret.revoked is not None:
+            return successor.delivered
+        return self.now >= min(secret.ends, successor.issued + self.overlap) and not self.waits(successor)
+
+
+def _due(secret: HandedOut, successor: datetime, kept_until: datetime) -> Due:
+    return Due(
+        secret.name,
+        secret.issued,
+        secret.ends,
+        successor,
+        kept_until,
+        delivered=secret.delivered,
+        revoked=secret.revoked,
+    )
 
 
 def _serves(secret: HandedOut, slot: Slot) -> bool:

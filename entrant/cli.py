@@ -37,6 +37,7 @@ COMMANDS = {
     "review": Row("before `pulumi up`: who gains what, and what breaks", ("pulumi",)),
     "wait": Row("after it: until every declared grant works"),
     "check": Row("the same once, with evidence"),
+    "deliver": Row("client secrets, to the places that use them", ("pulumi",)),
     "drift": Row("what differs in the cloud from the last deployment", ("pulumi",)),
     "expiry": Row("secrets and certificates that end soon"),
     "token": Row("a bearer token and nothing else"),

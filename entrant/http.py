@@ -71,12 +71,13 @@ def call(
     url: str,
     *,
     token: str | None = None,
+    scheme: str = "Bearer",
     json: Any = None,
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     repeat: bool | None = None,
 ) -> dict[str, Any]:
-    """Make one request; the JSON object of a 2xx answer, or an empty one where it has no body.
+    """Make one request; the JSON object of a 2xx answer, or an empty one where it has no body. `scheme` is the kind of the token.
 
     What a service says it did not do (429, 503) is asked again, at most `TRIES` times in all, as is a connection that was not
     made. With `repeat` (unless said otherwise, all but POST and PATCH) so are other passing failures: 408, 500, 502, 504 and a
@@ -89,7 +90,7 @@ def call(
 
     again = method not in ("POST", "PATCH") if repeat is None else repeat
     where = f"{method} {url}"
-    answer = _request(method, url, token=token, repeat=again, json=json, params=params, headers=headers)
+    answer = _request(method, url, token=token, scheme=scheme, repeat=again, json=json, params=params, headers=headers)
     if not answer.ok:
         raise refusal(where, answer)
     if not answer.content:
@@ -115,11 +116,13 @@ def content(url: str, most: int, *, token: str | None = None) -> bytes:
     return answer.content
 
 
-def _request(method: str, url: str, *, token: str | None, repeat: bool, **options: Any) -> requests.Response:
+def _request(
+    method: str, url: str, *, token: str | None, scheme: str = "Bearer", repeat: bool, **options: Any
+) -> requests.Response:
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         # An auth callable, not a header: requests lets ~/.netrc overwrite a header.
         if token is not None:
-            request.headers["Authorization"] = f"Bearer {token}"
+            request.headers["Authorization"] = f"{scheme} {token}"
         return request
 
     where = f"{method} {url}"

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "entrant.tokens": {"entrant.facts", "entrant"},
     "entrant.access": {"entrant.config", "entrant.facts", "entrant.setup", "entrant.tokens", "entrant"},
     "entrant.importing": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
+    "entrant.delivery": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
     "entrant.drift": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
     "entrant.recovery": {
         "entrant.config",

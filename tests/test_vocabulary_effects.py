@@ -31,6 +31,11 @@ EITHER = {
     "extends": "another file that is merged",
 }
 NOT_DECLARED = EITHER | {
+    **dict.fromkeys(
+        (f"apps.*.secret.deliver[].{place}" for place in ("github", "azure_devops", "gitlab", "kubernetes", "exec")),
+        "no resource: `entrant deliver` reads it",
+    ),
+    "apps.*.secret.deliver[].key_vault.adopt": "only of what the vault holds",
     "apps.*.certificates.*.renamed_from": "an alias alone, and only of what the state holds under the old name",
     "cloud": "a stack stays in its cloud",
     "drift": "no resource: what `drift` leaves out",

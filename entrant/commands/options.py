@@ -165,6 +165,17 @@ settle = click.option(
 """`--settle`, for commands that recover."""
 
 
+patience = click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the directory may not know a new secret.",
+)
+"""`--patience`, for commands that prove secrets."""
+
+
 now = click.option("--now", type=Moment(), metavar="TIME", help="Look as if it were this time, such as 2027-01-31.")
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -21,6 +21,7 @@ from pydantic import (
 
 from entrant.facts import limits
 
+from .delivery import Delivery
 from .problems import Refused, shorten
 from .source import expected
 from .values import (
@@ -65,6 +66,10 @@ class Secret(Model):
     generation: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
     """Raise it to have a fresh secret at once, whatever the calendar says; the one before stays for `overlap`. After a leak,
     set `overlap: 0h` with it. Default 1."""
+    deliver: tuple[Delivery, ...] = ()
+    """Where each new secret is delivered to: Key Vault by the deployment itself, other places by `entrant deliver` or
+    `entrant rotate` after it. A secret in other places stays until its own end, unless `rotate` saw its successor work and arrive
+    in all of them."""
 
     def together(self) -> Iterator[Refused]:
         """The calendar has at most two valid secrets, which live as long as Microsoft Entra allows."""

@@ -17,7 +17,8 @@ from entrant.facts.scopes import Scope
 
 from .access import DirectoryRoleGrant, GroupOrMembership, Membership, Permission, RoleDefinition, RoleGrant
 from .broken import BROKEN, intact
-from .credentials import Certificate, Federated, KeptCredential, SecretOrNot
+from .credentials import Certificate, Federated, KeptCredential, Secret, SecretOrNot
+from .delivery import Delivery
 from .drift import Drift
 from .policy import Policy
 from .problems import Refused
@@ -220,6 +221,18 @@ class App(Model):
         return self.needs | {client.app for client in clients if client.app}
 
     @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Where its client secret is delivered to."""
+        return self.secret.deliver if isinstance(self.secret, Secret) else ()
+
+    def vaults(self) -> Iterator[tuple[int, Scope]]:
+        """The Key Vaults among `deliveries`, each with its index."""
+        for index, delivery in intact(self.deliveries):
+            place = delivery.key_vault
+            if place is not None and place is not BROKEN and place.vault is not BROKEN:
+                yield index, place.vault
+
+    @property
     def all_owners(self) -> tuple[Owner, ...]:
         """Owners of the registration and of the service principal."""
         principal = self.service_principal
@@ -304,6 +317,7 @@ class Environment(Model):
             for app in self.apps.values():
                 for grant in app.roles:
                     yield grant.scope
+                yield from (vault for _, vault in app.vaults())
 
         return tuple(sorted({scope.id.lower(): scope for scope in everything()}.values(), key=lambda scope: scope.id))
 
@@ -321,6 +335,9 @@ class Environment(Model):
             for index, grant in intact(app.roles):
                 if grant.scope is not BROKEN and grant.scope.id.lower() not in named:
                     yield ("apps", name, "roles", index, "scope"), grant.scope
+            for index, vault in app.vaults():
+                if vault.id.lower() not in named:
+                    yield ("apps", name, "secret", "deliver", index, "key_vault", "vault"), vault
 
     def all_users(self) -> tuple[str, ...]:
         """User principal names of owners."""

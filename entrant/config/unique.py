@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant
 from .broken import BROKEN, attempt, intact
 from .credentials import Certificate, Federated
+from .delivery import KeyVaultDelivery
 from .models import App, Environment, Part
 from .problems import Finding, Problem, shorten
 from .values import KEY, NAME, first_name
@@ -71,7 +72,7 @@ def in_apps(environment: Environment) -> Iterator[Held]:
 def in_tenant(environment: Environment) -> Iterator[Held]:
     """What a tenant holds once."""
     for name, app in intact(environment.apps):
-        for part in (_display_name, _identifier_uris, _adopted):
+        for part in (_display_name, _identifier_uris, _adopted, _deliveries):
             yield from attempt(part(name, app, environment))
     for key, definition in intact(environment.role_definitions):
         yield from attempt(_role_definition(key, definition))
@@ -236,6 +237,20 @@ _KINDS: dict[type[Any], str] = {
     RoleGrant: "assignment",
     DirectoryRoleGrant: "directory role assignment",
 }
+
+
+def _deliveries(name: str, app: App, environment: Environment) -> Iterator[Held]:
+    remedy = "a place holds one secret, give this one another name"
+    for index, delivery in intact(app.deliveries):
+        if delivery.exec is not None:  # it is told which app's secret it gets
+            continue
+        place = delivery.place
+        if place is BROKEN:
+            continue
+        where = delivery.where
+        key = f"{place.vault.id}/{place.name}" if isinstance(place, KeyVaultDelivery) else where
+        at, holder = ("apps", name, "secret", "deliver", index), f"apps.{name}.secret.deliver[{index}]"
+        yield Held(("delivery", key.lower()), holder, at, f"the place {shorten(where)}", remedy)
 
 
 def _role_definition(key: str, definition: RoleDefinition) -> Iterator[Held]:

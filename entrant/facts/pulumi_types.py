@@ -24,3 +24,4 @@ GROUP_MEMBER: Final = _azuread("GroupMember")
 DIRECTORY_ROLE_ASSIGNMENT: Final = _azuread("DirectoryRoleAssignment")
 ROLE_ASSIGNMENT: Final = "azure-native:authorization:RoleAssignment"
 ROLE_DEFINITION: Final = "azure-native:authorization:RoleDefinition"
+VAULT_SECRET: Final = "azure-native:keyvault:Secret"

@@ -169,6 +169,7 @@ def _declared_registration(environment: Environment, name: str, app: App) -> Reg
             )
             for each in app.directory_roles
         },
+        "secret": {f"deliver[{delivery.where}]": delivery.how for delivery in app.deliveries},
     }
     return Registration(
         name,

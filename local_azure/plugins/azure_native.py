@@ -48,6 +48,7 @@ class AzureNative:
             "azure-native:authorization:getClientToken": self._client_token,
             "azure-native:authorization:getRoleAssignment": self._getter("azure-native:authorization:RoleAssignment"),
             "azure-native:authorization:getRoleDefinition": self._getter("azure-native:authorization:RoleDefinition"),
+            "azure-native:keyvault:getSecret": self._getter("azure-native:keyvault:Secret"),
             "azure-native:resources:getResourceGroup": self._getter("azure-native:resources:ResourceGroup"),
         }
 
@@ -150,6 +151,11 @@ class AzureNative:
 
     def delete(self, resource: Resource) -> None:
         """Remove it; it being gone already is fine."""
+        if resource.rtype.token == "azure-native:keyvault:Secret":
+            # The real plugin asks NAME.vault.azure.net, whatever the metadata host says of the cloud.
+            raise PluginError(
+                f"{resource.id}: secrets of a vault are deleted by its data plane, which is not this one's"
+            )
         try:
             response = self._call("DELETE", resource.rtype, resource.id, accept=(200, 202, 204))
         except ApiError as error:
@@ -291,7 +297,7 @@ class AzureNative:
             path = self._path(rtype, arguments)
             body = self._get(rtype, path)
             if body is None:
-                raise PluginError(f"request failed {path}: there is no such resource")
+                raise PluginError(f"request failed {path}: 404: there is no such resource")
             return {**self._outputs(rtype, body), "id": str(body.get("id") or path)}
 
         return get

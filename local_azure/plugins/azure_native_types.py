@@ -106,6 +106,46 @@ _ROWS: dict[str, tuple[Arm, dict[str, Prop]]] = {
             **_NAMED,
         },
     ),
+    "azure-native:keyvault:Secret": (
+        Arm(
+            path="/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.KeyVault"
+            "/vaults/{vaultName}/secrets/{secretName}",
+            api_version="2024-11-01",
+            name_input="secretName",
+            naming="random",
+            path_inputs=("resourceGroupName", "vaultName", "secretName"),
+        ),
+        {
+            "properties": Prop(
+                kind="object",
+                wire="properties",
+                required=True,
+                fields={
+                    "attributes": Prop(
+                        kind="object",
+                        wire="attributes",
+                        fields={
+                            "enabled": Prop(kind="bool", wire="enabled"),
+                            "expires": Prop(kind="int", wire="exp"),
+                            "notBefore": Prop(kind="int", wire="nbf"),
+                            "created": _out("created", "int"),
+                            "updated": _out("updated", "int"),
+                        },
+                    ),
+                    "contentType": _string("contentType"),
+                    "value": _string("value"),
+                    "secretUri": _out("secretUri"),
+                    "secretUriWithVersion": _out("secretUriWithVersion"),
+                },
+            ),
+            "resourceGroupName": _string(required=True, force_new=True),
+            "secretName": _string(required=True, force_new=True, checks=(_matches(r"^[a-zA-Z0-9-]{1,127}$"),)),
+            "tags": Prop(kind="map", wire="tags"),
+            "vaultName": _string(required=True, force_new=True),
+            "location": _out("location"),
+            **_NAMED,
+        },
+    ),
     "azure-native:resources:ResourceGroup": (
         Arm(
             path="/subscriptions/{subscriptionId}/resourcegroups/{resourceGroupName}",

@@ -11,6 +11,7 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mo
 from pulumi.runtime.rpc import deserialize_properties
 
 TENANT = "11111111-1111-1111-1111-111111111111"
+SUBSCRIPTION = "7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
 
 APPLICATION = "azuread:index/application:Application"
 PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
@@ -57,7 +58,10 @@ class _Cloud(Mocks):
     anew.
     """
 
-    def __init__(self, generation: int, preview: bool, state: dict[str, Any]) -> None:
+    def __init__(
+        self, generation: int, preview: bool, state: dict[str, Any], vault_secrets: dict[str, dict[str, str]]
+    ) -> None:
+        self.vault_secrets = vault_secrets
         self.generation = generation
         self.preview = preview
         self.state = state
@@ -92,6 +96,12 @@ class _Cloud(Mocks):
             return {"name": args.args["stackName"], "outputs": self.state}, []
         if args.token == "azuread:index/getClientConfig:getClientConfig":
             return {"tenantId": TENANT, "clientId": TENANT, "objectId": TENANT, "id": "x"}, []
+        if args.token == "azure-native:authorization:getClientConfig":
+            own = {"clientId": TENANT, "objectId": TENANT, "subscriptionId": SUBSCRIPTION, "tenantId": TENANT}
+            return own, []
+        if args.token == "azure-native:keyvault:getSecret":
+            found = self.vault_secrets.get(args.args["secretName"])
+            return ({"tags": found}, []) if found is not None else ({}, [("secretName", "404: SecretNotFound")])
         if args.token == "azuread:index/getUser:getUser":
             return {"objectId": f"user-{args.args['userPrincipalName']}"}, []
         if args.token == "azuread:index/getServicePrincipal:getServicePrincipal":
@@ -124,14 +134,20 @@ class _Monitor(MockMonitor):
 
 
 def deploy(
-    program: Callable[[], Any], *, preview: bool = False, generation: int = 0, state: dict[str, Any] | None = None
+    program: Callable[[], Any],
+    *,
+    preview: bool = False,
+    generation: int = 0,
+    state: dict[str, Any] | None = None,
+    vault_secrets: dict[str, dict[str, str]] | None = None,
 ) -> Deployment:
-    """Run `program` and wait for everything it registered; `state` is what the stack holds before, by URN.
+    """Run `program` and wait for everything it registered; `state` is what the stack holds before, by URN, and `vault_secrets` what
+    every vault holds, tags by name.
 
     `result` is what it returned, each Output in it as `Seen`.
     """
     deployment = Deployment()
-    cloud = _Cloud(generation, preview, state or {})
+    cloud = _Cloud(generation, preview, state or {}, vault_secrets or {})
     asyncio.set_event_loop(_LOOP)
     pulumi.runtime.set_mocks(
         cloud, project="entrant", stack="dev", preview=preview, monitor=_Monitor(cloud, deployment)

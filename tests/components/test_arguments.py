@@ -113,6 +113,15 @@ DIFFERENT: dict[str, tuple[str | None, str | None]] = {
     "Membership.on_remove": ("str?", "plain str?"),
     # What exists and is no resource, for drift and expiry.
     "App.kept_credentials": ("[KeptCredential]?", None),
+    "KeyVaultDelivery.vault": ("Scope", "plain str"),
+    "KeyVaultDelivery.name": ("str", "plain str"),
+    "KeyVaultDelivery.adopt": ("bool?", "plain bool?"),
+    # `entrant deliver` brings secrets there.
+    "Delivery.github": ("GitHubDelivery?", None),
+    "Delivery.azure_devops": ("AzureDevOpsDelivery?", None),
+    "Delivery.gitlab": ("GitLabDelivery?", None),
+    "Delivery.kubernetes": ("KubernetesDelivery?", None),
+    "Delivery.exec": ("CommandDelivery?", None),
     # `ApiClients` declares them, after the API and its clients.
     "Api.known_clients": ("[Reference]?", None),
     "Api.pre_authorized": ("[PreAuthorized]?", None),

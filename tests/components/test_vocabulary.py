@@ -443,7 +443,7 @@ def test_the_whole_example_is_declared(tmp_path: Path) -> None:
     environment = config.load(ROOT / "examples" / "everything.yaml")
     made = deploy(lambda: stack_outputs(environment, declare(environment, now="2026-11-20")))
     assert len(made.all(COMPONENT)) == 3
-    assert len(made.resources) == 48
+    assert len(made.resources) == 49
     names = [(resource.type, resource.name) for resource in made.resources]
     assert len(names) == len(set(names))
 

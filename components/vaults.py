@@ -1,0 +1,135 @@
+"""Client secrets in Azure Key Vault: one secret there, with a version for each client secret."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_azure_native as azure_native
+import pulumi_azuread as azuread
+from pulumi_azure_native import authorization, keyvault
+
+from entrant.facts.marks import of_stack
+from entrant.facts.pulumi_types import VAULT_SECRET
+from entrant.facts.scopes import Scope, parse_scope
+
+from .arguments import KeyVaultDeliveryArgs
+from .parts import Parts
+from .rotation import Due
+
+CONTENT_TYPE = "client secret of Microsoft Entra ID"
+_SETTINGS = (
+    "auxiliary_tenant_ids",
+    "client_certificate_password",
+    "client_certificate_path",
+    "client_id",
+    "client_secret",
+    "disable_instance_discovery",
+    "environment",
+    "metadata_host",
+    "msi_endpoint",
+    "oidc_request_token",
+    "oidc_request_url",
+    "oidc_token",
+    "oidc_token_file_path",
+    "tenant_id",
+    "use_msi",
+    "use_oidc",
+)
+"""Settings of azure-native in the stack's configuration, which a provider of one's own does not get by itself."""
+
+
+def declare_vaults(
+    parts: Parts,
+    client_id: pulumi.Output[str],
+    vaults: Sequence[KeyVaultDeliveryArgs],
+    secrets: Sequence[tuple[Due, azuread.ApplicationPassword]],
+) -> None:
+    """The newest client secret of an app, `secrets[0]`, in each of its vaults.
+
+    Raises:
+        pulumi.RunError: a vault has such a secret, and it is not this stack's.
+    """
+    providers: dict[str, azure_native.Provider | None] = {}
+    for vault in vaults if secrets else ():
+        subscription = (parse_scope(vault["vault"]).subscription or "").lower()
+        if subscription not in providers:
+            providers[subscription] = _provider(parts, subscription)
+        _vault_secret(parts, client_id, vault, providers[subscription], *secrets[0])
+
+
+def _vault_secret(
+    parts: Parts,
+    client_id: pulumi.Output[str],
+    args: KeyVaultDeliveryArgs,
+    provider: azure_native.Provider | None,
+    about: Due,
+    secret: azuread.ApplicationPassword,
+) -> keyvault.Secret:
+    """A client secret as the newest version of a secret in a vault.
+
+    It stays there when it is no longer declared: only the data plane of a vault deletes secrets, and their names are taken until
+    they are purged. What this stack left there for the app gets the next version; what is not its own, only with `adopt`.
+    """
+    vault = parse_scope(args["vault"])
+    key = f"key-vault-{vault.name}-{args['name']}".lower()
+    names = [f"{app}/{key}" for app in parts.names]
+    there = None if parts.state.get(VAULT_SECRET, names) else _existing(vault, args["name"], provider)
+    mark = of_stack(pulumi.get_project(), pulumi.get_stack())
+    if there is not None and there.get("stack") != mark and not args.get("adopt"):
+        raise pulumi.RunError(
+            f"apps.{parts.name}.secret.deliver: the vault {vault.name} has a secret {args['name']} that this stack did not "
+            "make. To give it a new version, write `adopt: true` beside its name; else deliver under another name."
+        )
+    return keyvault.Secret(
+        names[0],
+        resource_group_name=vault.resource_group,
+        vault_name=vault.name,
+        secret_name=args["name"],
+        properties=keyvault.SecretPropertiesArgs(
+            value=pulumi.Output.secret(secret.value),
+            content_type=CONTENT_TYPE,
+            attributes=keyvault.SecretAttributesArgs(enabled=True, expires=int(about.ends.timestamp())),
+        ),
+        tags={
+            "app": parts.name,
+            "client_id": client_id,
+            "key_id": secret.key_id,
+            "secret": about.name,
+            "stack": mark,
+        },
+        opts=pulumi.ResourceOptions(
+            parent=parts.app,
+            aliases=[pulumi.Alias(name=name) for name in names[1:]],
+            retain_on_delete=True,
+            provider=provider,
+            import_=None if there is None else f"{vault.id}/secrets/{args['name']}",
+        ),
+    )
+
+
+def _existing(vault: Scope, name: str, provider: azure_native.Provider | None) -> Mapping[str, str] | None:
+    """The tags of a secret in a vault; None when there is none."""
+    try:
+        found = keyvault.get_secret(
+            resource_group_name=vault.resource_group,
+            vault_name=vault.name,
+            secret_name=name,
+            opts=pulumi.InvokeOptions(provider=provider),
+        )
+    except Exception as error:  # the SDK raises a bare Exception with the provider's words
+        if re.search(r"\b404\b|NotFound", str(error)):
+            return None
+        raise
+    return found.tags or {}
+
+
+def _provider(parts: Parts, subscription: str) -> azure_native.Provider | None:
+    """A provider for a subscription that is not the one azure-native is set to."""
+    if subscription == authorization.get_client_config().subscription_id.lower():
+        return None
+    settings = {name: value for name in _SETTINGS if (value := getattr(azure_native.config, name)) is not None}
+    first, *former = parts.names
+    opts = pulumi.ResourceOptions(
+        parent=parts.app, aliases=[pulumi.Alias(name=f"{name}/{subscription}") for name in former]
+    )
+    return azure_native.Provider(f"{first}/{subscription}", subscription_id=subscription, **settings, opts=opts)

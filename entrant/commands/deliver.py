@@ -1,0 +1,96 @@
+"""`entrant deliver`: client secrets, to the places that use them."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from entrant import config, engine, project
+from entrant.commands import options
+from entrant.delivery import deliver as delivery
+from entrant.errors import ConfigurationError
+from entrant.tokens import clouds
+
+MISSING = 7
+"""Exit code of `--check` when a place does not hold the newest secret."""
+MARKS = {"held": "✓", "delivered": "✓", "missing": "!", "failed": "✗"}
+
+
+@click.command()
+@click.argument("apps", nargs=-1, shell_complete=options.complete_apps)
+@options.stack
+@options.cwd
+@click.option(
+    "--check", is_flag=True, help="Only say what each place holds; exit code 7 if one lacks the newest secret."
+)
+@options.patience
+@options.form("text", "json", default="text")
+def deliver(apps: tuple[str, ...], stack: str, cwd: Path | None, check: bool, patience: float, form: str) -> int:
+    """Deliver the newest client secret of each app to the places under `deliver` in its file, after an `up`.
+
+    A place that holds it already is left alone: beside the secret it keeps the id of the key, which is compared. A secret goes
+    nowhere before it has proved itself by tokens. Each place is tried, and what failed is said; the exit code is then that of the
+    first failure. Each place's own tools say who signs in: GH_TOKEN, AZURE_DEVOPS_EXT_PAT, GITLAB_TOKEN, kubectl.
+
+    \b
+    pulumi up -s dev && python3 -m entrant deliver -s dev
+    python3 -m entrant deliver -s dev log-reader --check
+    """
+    root = project.find(cwd)
+    environment = declared(stack, cwd)
+    for app in apps:
+        if app not in environment.apps:
+            raise ConfigurationError(
+                f"{stack} declares no app {app}", next_step=f"name one of: {', '.join(environment.apps)}"
+            )
+    outputs = engine.stack_outputs(stack, cwd=cwd)
+
+    def tell(result: delivery.Result) -> None:
+        if form == "text":
+            show(result)
+
+    results = delivery.deliver(
+        outputs,
+        environment,
+        clouds.resolve(outputs.cloud, os.environ),
+        root,
+        check=check,
+        apps=apps or None,
+        patience=patience,
+        tell=tell,
+    )
+    if form == "json":
+        fields = ("app", "secret", "where", "state", "said", "next_step")
+        click.echo(json.dumps([{name: getattr(result, name) for name in fields} for result in results], indent=2))
+    elif not results:
+        click.echo(f"✓ {stack}: nothing is to be delivered: no app has `deliver` under its `secret`")
+    return exit_code(results)
+
+
+def declared(stack: str, cwd: Path | None) -> config.Environment:
+    """The environment of a stack, as its file has it.
+
+    Raises:
+        ConfigurationError: it has errors, or there is none.
+    """
+    try:
+        setting = engine.setting(stack, "entrant:environment", cwd=cwd)
+        return config.load(setting or stack.rsplit("/", 1)[-1], root=project.find(cwd))
+    except config.ConfigError as error:
+        raise ConfigurationError(
+            str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
+        ) from None
+
+
+def show(result: delivery.Result) -> None:
+    """A result, for people."""
+    click.echo(f"{MARKS[result.state]} {result.app}: {result.where}: {result.said}")
+    if result.next_step:
+        click.echo(f"    {result.next_step}")
+
+
+def exit_code(results: list[delivery.Result]) -> int:
+    """The first failure's, else 7 where something is missing, else 0."""
+    failed = next((result.exit_code for result in results if result.state == "failed"), 0)
+    return failed or (MISSING if any(result.state == "missing" for result in results) else 0)

@@ -1,0 +1,152 @@
+"""Places that are reached through a program: Kubernetes by kubectl, and anything by a program of one's own.
+
+The secret is on a program's standard input, never in its arguments, and is masked in what it says.
+
+Sources: Kubernetes, "Server-Side Apply" (an apply owns the fields it sets, and conflicts with another owner of one).
+"""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from entrant.config.delivery import CommandDelivery, KubernetesDelivery
+from entrant.delivery.sinks import Item, Sink
+from entrant.errors import ConfigurationError, EntrantError
+from entrant.tokens.runner import Masker
+
+PATIENCE = 300.0
+"""Seconds that a program may take."""
+ANNOTATION = "entrant/key-id"
+MANAGER = "entrant"
+_KEY = "AZURE_CLIENT_SECRET"
+
+
+def run(command: Sequence[str], *, given: str = "", cwd: Path, environ: Mapping[str, str], secret: str = "") -> str:
+    """Run a program with a text on its standard input; what it says on standard output.
+
+    Raises:
+        ConfigurationError: it is not there. EntrantError: it failed; with the end of what it said, without the secret.
+    """
+    at = cwd / command[0] if os.sep in command[0] else shutil.which(command[0], path=environ.get("PATH"))
+    if at is None or not Path(at).exists():
+        raise ConfigurationError(f"there is no program {command[0]}", next_step="install it, or correct its name")
+    try:
+        done = subprocess.run(
+            [str(at), *command[1:]],
+            input=given.encode(),
+            cwd=cwd,
+            env=dict(environ),
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        raise EntrantError(f"{command[0]} did not end within {PATIENCE:.0f} s") from None
+    except OSError as error:
+        raise ConfigurationError(f"{command[0]} cannot be run: {error.strerror}") from None
+    if done.returncode:
+        said = _masked(done.stderr or done.stdout, secret).strip()[-800:]
+        raise EntrantError(f"{command[0]} ended with exit code {done.returncode}: {said}".removesuffix(": "))
+    return _masked(done.stdout, secret)
+
+
+def _masked(data: bytes, secret: str) -> str:
+    masker = Masker([secret] if secret else [])
+    return (masker.feed(data) + masker.end()).decode("utf-8", "replace")
+
+
+class Kubernetes(Sink):
+    """A Secret that kubectl applies on the server; an annotation has the key id."""
+
+    def __init__(self, place: KubernetesDelivery, root: Path, environ: Mapping[str, str] = os.environ) -> None:
+        super().__init__(environ)
+        self._place, self._root = place, root
+        context = ["--context", place.context] if place.context else []
+        self._kubectl = ["kubectl", *context, "--namespace", place.namespace]
+
+    def holds(self) -> str | None:
+        """The annotation, while no other manager has written the secret's field; the secret itself is not asked for."""
+        shown = "{.metadata.annotations}{'\\n'}{.metadata.managedFields}"
+        asked = [
+            "get",
+            "secret",
+            self._place.name,
+            "--ignore-not-found",
+            "--show-managed-fields",
+            "-o",
+            f"jsonpath={shown}",
+        ]
+        said = run([*self._kubectl, *asked], cwd=self._root, environ=self.environ)
+        annotations, _, managers = said.strip().partition("\n")
+        try:
+            noted = json.loads(annotations or "{}").get(ANNOTATION)
+            owned = any(
+                entry.get("manager") == MANAGER
+                and entry.get("operation") == "Apply"
+                and f"f:{_KEY}" in (entry.get("fieldsV1", {}).get("f:data") or {})
+                for entry in json.loads(managers or "[]")
+            )
+        except (ValueError, AttributeError):
+            raise EntrantError(f"kubectl did not say what annotations the Secret {self._place.name} has") from None
+        return noted if owned else None
+
+    def put(self, item: Item) -> None:
+        """Apply the Secret."""
+        values = {"AZURE_CLIENT_ID": item.client_id, "AZURE_TENANT_ID": item.tenant_id, _KEY: item.value}
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": self._place.name,
+                "namespace": self._place.namespace,
+                "annotations": {ANNOTATION: item.key_id, "entrant/ends": f"{item.ends:%Y-%m-%dT%H:%M:%SZ}"},
+            },
+            "data": {name: base64.b64encode(value.encode()).decode() for name, value in values.items()},
+        }
+        asked = ["apply", "--server-side", "--field-manager", MANAGER, "--validate=ignore", "--filename", "-"]
+        try:
+            run(
+                [*self._kubectl, *asked],
+                given=json.dumps(manifest),
+                cwd=self._root,
+                environ=self.environ,
+                secret=item.value,
+            )
+        except EntrantError as error:
+            if "conflict" in str(error):
+                error.next_step = (
+                    f"something else writes this Secret too; let it stop, then let `{MANAGER}` have the fields: delete the Secret, "
+                    "and deliver again"
+                )
+            raise
+
+
+class Command(Sink):
+    """A program of one's own."""
+
+    def __init__(self, place: CommandDelivery, app: str, root: Path, environ: Mapping[str, str] = os.environ) -> None:
+        super().__init__(environ)
+        self._place, self._app, self._root = place, app, root
+        self.readable = place.holds is not None
+
+    def holds(self) -> str | None:
+        """What the program for it prints."""
+        if self._place.holds is None:
+            return None
+        environ = {**self.environ, "ENTRANT_APP": self._app}
+        return run(self._place.holds, cwd=self._root, environ=environ).strip() or None
+
+    def put(self, item: Item) -> None:
+        """Run it with the secret on standard input."""
+        told = {
+            "ENTRANT_APP": item.app,
+            "ENTRANT_TENANT_ID": item.tenant_id,
+            "ENTRANT_CLIENT_ID": item.client_id,
+            "ENTRANT_KEY_ID": item.key_id,
+            "ENTRANT_ENDS": f"{item.ends:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        environ = {**self.environ, **told}
+        run(self._place.command, given=item.value, cwd=self._root, environ=environ, secret=item.value)

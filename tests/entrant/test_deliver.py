@@ -1,0 +1,392 @@
+"""Client secrets on their way: what arrives at each place, in its own protocol, and what becomes of a place that fails."""
+
+import base64
+import datetime as dt
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from entrant import config
+from entrant import outputs as stack_outputs
+from entrant.delivery import deliver as delivery
+from entrant.errors import AuthenticationError, EntrantError
+from entrant.facts.clouds import CLOUDS
+from tests.entrant import places as recording
+
+VALUES = {"k1": "a8Q~first.Value-of_the~secret123456789012", "k2": "b8Q~second.Value-of_the~secret12345678901"}
+NAMES = ("github", "github-environment", "devops", "gitlab", "kubernetes", "exec")
+TAKES = """\
+import json, os, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+if sys.argv[2:] == ["which"]:
+    held = folder / "held.json"
+    print(json.loads(held.read_text())["key_id"] if held.exists() else "")
+    sys.exit()
+value = sys.stdin.read()
+(folder / "calls").open("a").write("x")
+if (folder / "broken").exists():
+    print(f"cannot store {value}", file=sys.stderr)
+    sys.exit(3)
+told = {name: os.environ[f"ENTRANT_{name.upper()}"] for name in ("app", "client_id", "tenant_id", "key_id", "ends")}
+(folder / "held.json").write_text(json.dumps(told | {"value": value, "argv": sys.argv}))
+"""
+
+
+@dataclass
+class World:
+    """Places, a project that delivers to some of them, and the stack's outputs."""
+
+    places: recording.Places
+    root: Path
+    environ: dict[str, str]
+    told: list[delivery.Result] = field(default_factory=list)
+    proved: list[str] = field(default_factory=list)
+
+    def forms(self) -> dict[str, dict[str, Any]]:
+        """A delivery of each kind, as a file has it."""
+        takes = [sys.executable, str(self.root / "takes.py"), str(self.root)]
+        devops = {
+            "organization": f"{self.places.url}/devops/contoso",
+            "project": "Obs",
+            "group": "obs",
+            "name": "LOG_READER",
+        }
+        return {
+            "github": {"github": {"repository": "contoso/obs", "name": "LOG_READER"}},
+            "github-environment": {
+                "github": {"repository": "contoso/obs", "environment": "prod eu", "name": "LOG_READER"}
+            },
+            "devops": {"azure_devops": devops},
+            "gitlab": {"gitlab": {"project": "contoso/obs", "environment": "prod", "name": "LOG_READER"}},
+            "kubernetes": {"kubernetes": {"context": "obs", "namespace": "obs", "name": "log-reader"}},
+            "exec": {"exec": {"command": takes, "holds": [*takes, "which"]}},
+        }
+
+    def write(self, *forms: Mapping[str, Any]) -> None:
+        """The environment's file."""
+        file = {"apps": {"log-reader": {"owners": ["deployer"], "secret": {"deliver": list(forms)}}}}
+        (self.root / "config" / "dev.yaml").write_text(yaml.safe_dump(file))
+
+    def deliver(self, key: str = "k1", *, check: bool = False, noted: bool = False) -> list[delivery.Result]:
+        """Deliver the secret with this key id."""
+        return delivery.deliver(
+            self.outputs(key, noted),
+            config.load("dev", root=self.root),
+            CLOUDS["public"],
+            self.root,
+            check=check,
+            environ=self.environ,
+            tell=self.told.append,
+            sleep=lambda seconds: None,
+            now=dt.datetime(2026, 11, 26, tzinfo=dt.UTC),
+        )
+
+    @staticmethod
+    def outputs(key: str, noted: bool = False) -> stack_outputs.Outputs:
+        """The stack's outputs, with the secret of this key id."""
+        entry = {"kind": "secret", "name": f"entrant 2026-11-0{key[1]}", "key_id": key, "current": True}
+        entry |= {"ends": f"2027-02-0{key[1]}T00:00:00Z", "delivered": noted}
+        app = {"grants": [], "object_id": "o", "service_principal_id": "s", "display_name": "d", "credentials": [entry]}
+        return stack_outputs.parse(
+            {
+                "contract": 1,
+                "tenant_id": "t",
+                "cloud": "public",
+                "log_reader_client_id": "c",
+                "log_reader_client_secret": VALUES[key],
+                "identities": {"log-reader": app},
+            }
+        )
+
+    def values(self) -> dict[str, str | None]:
+        """What each place holds."""
+        secret = self.places.kubernetes.get("obs/log-reader", {"data": {}})["data"].get("AZURE_CLIENT_SECRET", "")
+        held = self.root / "held.json"
+        paths = {
+            "github": "repos/contoso/obs/actions/secrets/LOG_READER",
+            "github-environment": "repos/contoso/obs/environments/prod eu/secrets/LOG_READER",
+        }
+        return {
+            **{name: self.places.secrets.get(path, {}).get("value") for name, path in paths.items()},
+            "devops": self.places.group["variables"].get("LOG_READER", {}).get("value"),
+            "gitlab": self.places.variables.get(("LOG_READER", "prod"), {}).get("value"),
+            "kubernetes": base64.b64decode(secret).decode() or None,
+            "exec": json.loads(held.read_text())["value"] if held.exists() else None,
+        }
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world where secrets prove themselves."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "takes.py").write_text(TAKES)
+    with recording.places() as places:
+        kubeconfig = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {"name": "c", "cluster": {"server": places.kubernetes_url, "certificate-authority-data": places.ca}}
+            ],
+            "users": [{"name": "u", "user": {"token": recording.TOKEN}}],
+            "contexts": [{"name": "obs", "context": {"cluster": "c", "user": "u"}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+        environ = {
+            "PATH": __import__("os").environ["PATH"],
+            "HOME": str(tmp_path),
+            "GH_TOKEN": recording.TOKEN,
+            "GITHUB_API_URL": f"{places.url}/github",
+            "AZURE_DEVOPS_EXT_PAT": recording.TOKEN,
+            "GITLAB_TOKEN": recording.TOKEN,
+            "GITLAB_HOST": f"{places.url}/gitlab",
+            "KUBECONFIG": str(tmp_path / "kubeconfig"),
+        }
+        made = World(places, tmp_path, environ)
+
+        def prove(app: stack_outputs.App, *_: Any, **__: Any) -> None:
+            made.proved.append(str(app.secret))
+
+        monkeypatch.setattr(delivery, "prove", prove)
+        yield made
+
+
+def kinds() -> list[Any]:
+    """The places, but for Kubernetes where there is no kubectl."""
+    skip = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+    return [pytest.param(name, marks=[skip] if name == "kubernetes" else []) for name in NAMES]
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_a_secret_arrives_once_and_its_successor_takes_its_place(name: str, world: World) -> None:
+    world.write(world.forms()[name])
+    [missing] = world.deliver(check=True)
+    assert (missing.state, world.values()[name], world.proved) == ("missing", None, [])
+    [delivered] = world.deliver()
+    assert (delivered.state, delivered.said) == ("delivered", "holds 2026-11-01 now")
+    assert world.values()[name] == VALUES["k1"]
+    assert world.proved == [VALUES["k1"]]
+    done = len(world.places.writes(name)), (world.root / "calls").exists()
+    assert [result.state for result in (*world.deliver(), *world.deliver(check=True))] == ["held", "held"]
+    assert (len(world.places.writes(name)), (world.root / "calls").exists()) == done, "nothing is written twice"
+    assert world.proved == [VALUES["k1"]], "and nothing is proved for nothing"
+    [other] = world.deliver("k2", check=True)
+    assert (other.state, other.said) == ("missing", "does not hold 2026-11-02, but another secret")
+    assert [result.state for result in world.deliver("k2")] == ["delivered"]
+    assert world.values()[name] == VALUES["k2"]
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_the_value_is_where_it_belongs_and_nowhere_else(name: str, world: World) -> None:
+    """In no address, in no file but the receiving program's, and at GitHub not even in a body."""
+    world.write(world.forms()[name])
+    world.deliver()
+    value = VALUES["k1"]
+    in_clear = [body for _, path, body in world.places.requests if value in body or value in path]
+    expected = {"github": 0, "github-environment": 0, "exec": 0, "kubernetes": 0}.get(name, 1)
+    assert len(in_clear) == expected
+    assert not any(value in path for _, path, _ in world.places.requests)
+    shown = " ".join(f"{result.said} {result.next_step} {result}" for result in world.told)
+    assert value not in shown
+    files = [file for file in world.root.rglob("*") if file.is_file() and value in file.read_text(errors="replace")]
+    assert files == ([world.root / "held.json"] if name == "exec" else [])
+    if name == "exec":
+        held = json.loads((world.root / "held.json").read_text())
+        assert value not in held["argv"]
+        assert {key: held[key] for key in ("app", "client_id", "tenant_id", "key_id", "ends")} == {
+            "app": "log-reader",
+            "client_id": "c",
+            "tenant_id": "t",
+            "key_id": "k1",
+            "ends": "2027-02-01T00:00:00Z",
+        }
+
+
+def test_a_failed_place_is_told_and_the_others_go_on(world: World) -> None:
+    forms = world.forms()
+    world.write(forms["github"], forms["devops"], forms["gitlab"], forms["exec"])
+    (world.root / "broken").write_text("")
+    world.places.refusals = {"devops": [403] * 9, "gitlab": [400] * 9}
+    results = {result.where.split()[0]: result for result in world.deliver()}
+    assert {where: result.state for where, result in results.items()} == {
+        "github": "delivered",
+        "azure_devops": "failed",
+        "gitlab": "failed",
+        "exec": "failed",
+    }
+    assert "Variable Groups" in str(results["azure_devops"].next_step)
+    assert results["azure_devops"].exit_code == 4
+    assert "cannot store ***" in results["exec"].said
+    assert (world.root / "calls").read_text() == "xxx", "a program that failed is run again, twice"
+    assert VALUES["k1"] not in repr(results), "even where a place says back what it was sent"
+    world.places.refusals.clear()
+    (world.root / "broken").unlink()
+    assert [result.state for result in world.deliver()] == ["held", "delivered", "delivered", "delivered"]
+
+
+@pytest.mark.parametrize("name", ["github", "devops", "gitlab"])
+def test_what_passes_is_tried_again(name: str, world: World) -> None:
+    world.write(world.forms()[name])
+    world.places.refusals = {name: [503, 502, 500]}
+    assert [result.state for result in world.deliver()] == ["delivered"]
+    assert world.values()[name] == VALUES["k1"]
+
+
+@pytest.mark.parametrize("status", [500, 403])
+def test_github_killed_between_secret_and_note_is_delivered_again(status: int, world: World) -> None:
+    world.write(world.forms()["github"])
+    world.deliver()
+    world.places.notes["repos/contoso/obs/actions/variables/LOG_READER_KEY_ID"]["value"] = "k0 2026-01-01T00:00:00Z"
+    assert [result.state for result in world.deliver(check=True)] == ["missing"]
+    assert [result.state for result in world.deliver()] == ["delivered"]
+
+
+def test_a_secret_that_somebody_changed_after_the_delivery_is_delivered_again(world: World) -> None:
+    """At GitHub by the time of the change, in Kubernetes by who owns the field."""
+    world.write(world.forms()["github"])
+    world.deliver()
+    secret = world.places.secrets["repos/contoso/obs/actions/secrets/LOG_READER"]
+    secret |= {"value": "by hand", "at": world.places.now()}
+    assert [result.state for result in world.deliver(check=True)] == ["missing"]
+    assert [result.state for result in world.deliver()] == ["delivered"]
+    assert secret["value"] == "by hand" and world.values()["github"] == VALUES["k1"]
+    assert [result.state for result in world.deliver()] == ["held"]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+def test_a_kubernetes_secret_keeps_what_is_not_ours_and_a_conflict_is_told(world: World) -> None:
+    world.write(world.forms()["kubernetes"])
+    world.deliver()
+    held = world.places.kubernetes["obs/log-reader"]
+    assert {key: base64.b64decode(value).decode() for key, value in held["data"].items()} == {
+        "AZURE_CLIENT_ID": "c",
+        "AZURE_TENANT_ID": "t",
+        "AZURE_CLIENT_SECRET": VALUES["k1"],
+    }
+    held["data"]["OTHER"] = "b3RoZXI="
+    world.deliver("k2")
+    assert held["data"]["OTHER"] == "b3RoZXI="
+    assert all(manager == "entrant" for manager in [entry["manager"] for entry in held["metadata"]["managedFields"]])
+    world.places.edit("obs/log-reader", "by hand")
+    [failed] = world.deliver("k2")
+    assert failed.state == "failed" and 'conflict with "kubectl-edit"' in failed.said
+    assert "something else writes this Secret" in str(failed.next_step)
+    assert VALUES["k2"] not in repr(failed) and base64.b64encode(VALUES["k2"].encode()).decode() not in repr(failed)
+
+
+def test_other_variables_of_a_group_stay_secrets_included(world: World) -> None:
+    world.write(world.forms()["devops"])
+    world.deliver()
+    assert world.places.group["variables"] == {
+        "OTHER": {"value": "of somebody else", "isSecret": True},
+        "REGION": {"value": "westeurope"},
+        "LOG_READER": {"value": VALUES["k1"], "isSecret": True},
+        "LOG_READER_KEY_ID": {"value": "k1"},
+    }
+    assert world.places.group["description"] == "for the observers"
+    world.places.group["type"] = "AzureKeyVault"
+    [failed] = world.deliver("k2")
+    assert failed.state == "failed" and "linked to a Key Vault" in failed.said
+
+
+def test_a_gitlab_variable_is_masked_and_protected(world: World) -> None:
+    world.write(world.forms()["gitlab"])
+    world.deliver()
+    variable = world.places.variables["LOG_READER", "prod"]
+    assert {key: variable[key] for key in ("masked", "protected", "raw", "environment_scope")} == {
+        "masked": True,
+        "protected": True,
+        "raw": True,
+        "environment_scope": "prod",
+    }
+    variable["masked"] = False
+    assert [result.state for result in world.deliver(check=True)] == ["missing"], "one that shows in logs is not right"
+    assert [result.state for result in world.deliver()] == ["delivered"]
+    assert variable["masked"] is True
+
+
+def test_a_secret_that_does_not_prove_itself_goes_nowhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    forms = world.forms()
+    world.write(forms["github"], forms["devops"])
+    refusal = AuthenticationError("AADSTS7000215: unknown", code="AADSTS7000215")
+    asked: list[EntrantError] = []
+
+    def prove(*_: Any, **__: Any) -> EntrantError:
+        asked.append(refusal)
+        return refusal
+
+    monkeypatch.setattr(delivery, "prove", prove)
+    results = world.deliver()
+    assert [(result.state, result.exit_code) for result in results] == [("failed", 3), ("failed", 3)]
+    assert len(asked) == 1, "it is proved once for all places"
+    assert world.places.writes("") == []
+
+
+def test_a_secret_that_has_ended_goes_nowhere(world: World) -> None:
+    world.write(world.forms()["devops"])
+    entry = {**world.outputs("k1").apps["log-reader"].credentials[0], "ends": "2026-11-25T00:00:00Z"}
+    found = world.outputs("k1")
+    app = found.apps["log-reader"]
+    import dataclasses
+
+    stale = dataclasses.replace(found, apps={"log-reader": dataclasses.replace(app, credentials=(entry,))})
+    [result] = delivery.deliver(
+        stale,
+        config.load("dev", root=world.root),
+        CLOUDS["public"],
+        world.root,
+        environ=world.environ,
+        now=dt.datetime(2026, 11, 26, tzinfo=dt.UTC),
+    )
+    assert (result.state, result.said) == ("failed", "the newest secret of log-reader ended on 2026-11-25")
+    assert world.places.writes("") == []
+
+
+def test_a_program_that_cannot_tell_is_run_until_rotate_has_noted_it(world: World) -> None:
+    form = world.forms()["exec"]
+    del form["exec"]["holds"]
+    world.write(form)
+    for _ in range(2):
+        [result] = world.deliver()
+        assert (result.state, result.said) == ("delivered", "took 2026-11-01; it cannot be read back")
+    assert [result.state for result in (*world.deliver(noted=True), *world.deliver(check=True))] == ["held", "missing"]
+    assert (world.root / "calls").read_text() == "xx"
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("github", "GH_TOKEN"), ("devops", "AZURE_DEVOPS_EXT_PAT"), ("gitlab", "GITLAB_TOKEN")]
+)
+def test_a_missing_or_wrong_token_says_which_and_what_it_needs(name: str, variable: str, world: World) -> None:
+    world.write(world.forms()[name])
+    world.environ[variable] = "wrong"
+    [refused] = world.deliver()
+    assert (refused.state, refused.exit_code) == ("failed", 4)
+    del world.environ[variable]
+    [missing] = world.deliver()
+    assert (missing.state, missing.exit_code) == ("failed", 2)
+    assert variable in missing.said
+    assert missing.next_step and refused.next_step
+
+
+@pytest.mark.parametrize("name", ["github", "devops", "gitlab", "exec"])
+def test_offline_or_without_the_program_it_fails_with_a_reason(name: str, world: World) -> None:
+    forms = world.forms()
+    world.write(forms[name])
+    gone = "http://127.0.0.1:9"
+    if name == "devops":
+        forms[name]["azure_devops"]["organization"] = f"{gone}/devops/contoso"
+        world.write(forms[name])
+    if name == "exec":
+        forms[name]["exec"]["command"] = forms[name]["exec"]["holds"] = ["./no-such-program"]
+        world.write(forms[name])
+    world.environ |= {"GITHUB_API_URL": gone, "GITLAB_HOST": gone}
+    [failed] = world.deliver()
+    assert failed.state == "failed"
+    assert ("no answer" in failed.said) != (name == "exec")
+    assert failed.next_step
