@@ -293,7 +293,7 @@ def _undeclared(outputs: Outputs, notes: list[str]) -> tuple[unmanaged.Unmanaged
 
 def _shown(made: Review, form: str, summary: Path | None) -> str:
     if form == "json":
-        return made.model_dump_json(indent=2)
+        return made.as_json()
     if form == "text":
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         return page.terminal(made, colour=options.coloured(sys.stdout), width=width)

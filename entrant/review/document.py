@@ -3,6 +3,7 @@
 `reviewer` makes it, `review_page` shows it to people.
 """
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -161,6 +162,10 @@ class Review(Part):
         """Whether anything would change."""
         parts = (self.breaks, self.apps, self.access, self.settings, self.resources)
         return any(parts) or any(entry.change != "ending" for entry in self.credentials)
+
+    def as_json(self) -> str:
+        """The document; half of a pair of surrogates, which a file's name may hold, as an escape (pydantic writes none)."""
+        return json.dumps(self.model_dump(mode="json"), indent=2)
 
     def count(self, change: str) -> int:
         """How much access is `gained`, `lost` or `changed`; what is taken over was there before, and what is left stays there."""

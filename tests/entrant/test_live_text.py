@@ -1,5 +1,6 @@
 """Text of files, clouds and errors commands nobody: no CI system, no terminal, no Markdown, no XML, whatever command prints it."""
 
+import csv
 import datetime as dt
 import io
 import json
@@ -11,7 +12,8 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 from xml.etree import ElementTree
 
 import click
@@ -19,20 +21,23 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from entrant import cli as command_line
 from entrant import config, progress, terminal
+from entrant.access import monitor
 from entrant.access.trials import Proof
-from entrant.commands import check
+from entrant.commands import check, expiry, tables
 from entrant.config import render
 from entrant.drift import detect
+from entrant.drift.expiry import Ending
 from entrant.drift.manual_changes import Finding
 from entrant.drift.unmanaged import Unmanaged
 from entrant.errors import ConfigurationError, EntrantError
 from entrant.facts.unsafe_text import inert
 from entrant.markdown import Value
 from entrant.policy import evaluate
-from entrant.review import page, reviewer
+from entrant.review import document, page, reviewer
 
 ROOT = Path(__file__).resolve().parents[2]
 LIVE = (
@@ -74,7 +79,7 @@ def live_markdown(text: str) -> list[str]:
     """What in Markdown is a tag of somebody else's, a mention, a link or a picture, outside code."""
     prose = re.sub(r"(?ms)^(`{3,}|~{3,}).*?^\1", "", text)
     prose = re.sub(r"(?s)(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", re.sub(r"\\[`]", "", prose))
-    ours = ("<details>", "</details>", "<summary>", "</summary>", "<br>", "<!--")
+    ours = ("<details open>", "<details>", "</details>", "<summary>", "</summary>", "<br>", "<!--")
     for each in ours:
         prose = prose.replace(each, "")
     return re.findall(r"(?<!\\)<\w+|</\w+|(?<![\w\\])@\w+|(?<!\\)\]\(|https?://evil|www\.evil|(?<![\\\w#&])#1", prose)
@@ -266,7 +271,7 @@ def shown_to_people(report: config.Report) -> None:
     assert not live_markdown(text), text
     click.echo(text)
     print(page.terminal(made, colour=False, width=None), file=terminal.coloured(sys.stdout))
-    click.echo(made.model_dump_json(indent=2))
+    click.echo(made.as_json())
 
 
 @pytest.mark.parametrize("part", range(6))
@@ -447,3 +452,74 @@ def test_what_pulumi_says_of_its_backend_is_shown_without_the_password_and_witho
     assert "postgres://" in said_, said_
     assert "hunter2" not in said_ and "c2lnbmF0" not in said_
     assert not live(done.stdout) and not live(done.stderr)
+
+
+OURS = {"ends": "2026-12-24T00:00:00Z", "operation": "create", "digest": "0" * 32, "stack": "dev"}
+"""Texts of a review that are never somebody else's: moments, words of the engine, names that Pulumi takes."""
+
+
+def hostile(kind: Any, text: str) -> Any:
+    """A value of a type with a text in every place where one fits; of a model every variant of its literals."""
+    if kind in (str, Any):
+        return text
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is tuple:
+        return tuple(hostile_variants(inner[0], text))
+    if origin in (Union, UnionType):
+        return hostile(inner[0], text)
+    if origin is Literal:
+        return inner[0]
+    return True if kind is bool else kind
+
+
+def hostile_variants(kind: Any, text: str) -> Iterator[Any]:
+    """One of a model for each value of each literal that it has, with the text in all its texts."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        yield hostile(kind, text)
+        return
+    fields = {name: hostile(field.annotation, text) for name, field in kind.model_fields.items()}
+    ours = {name: word for name, word in OURS.items() if name in fields}
+    yield kind(**fields | ours)
+    for name, field in kind.model_fields.items():
+        for choice in get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
+            of_permission = kind is document.AccessChange and choice in ("consent", "permission")
+            yield kind(**fields | ours | {name: choice} | ({"detail": "application"} if of_permission else {}))
+
+
+@pytest.mark.parametrize("value", [EVIL, *(f"{each} {MARKUP}" for each in LIVE)])
+def test_a_review_shows_the_clouds_words_as_words_in_every_field(value: str, begin: Begin) -> None:
+    """Whatever kind of change it is of, with the cloud and without, whole and cut to fit."""
+    written = begin()
+    for made in hostile_variants(document.Review, value):
+        for cloud in (True, False):
+            shown = made.model_copy(update={"saw_cloud": cloud})
+            whole = page.markdown(shown)
+            for text in (whole.complete(), whole.render()[0], whole.render(3000)[0]):
+                assert not live_markdown(text), live_markdown(text)
+                click.echo(text)
+            print(page.terminal(shown, colour=False, width=None), file=terminal.coloured(sys.stdout))
+            click.echo(shown.as_json())
+    assert not live(said(written["stdout"]))
+
+
+@pytest.mark.parametrize("form", ["github", "azure-devops"])
+def test_an_annotation_of_what_ends_is_one_command_of_its_own(form: str) -> None:
+    """It is written as it is, so nothing of its words may end it or begin another."""
+    ends = dt.datetime(2026, 12, 24, tzinfo=dt.UTC)
+    for value in (EVIL, *LIVE):
+        ending = Ending(value, value, "secret", value, value, ends, False, None, value)
+        (line,) = expiry._ANNOTATIONS[form](ending, dt.datetime(2026, 11, 26, tzinfo=dt.UTC)).splitlines()
+        _, mark, rest = line.partition("::error ")[::1] if form == "github" else line.partition("##vso[task.logissue ")
+        command, mark, message = (rest or line).partition("::" if form == "github" else "]")
+        assert mark and not live(command) and not live(message), line
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_rows_of_a_query_are_words(form: str, begin: Begin) -> None:
+    written = begin()
+    tables.show_table(lambda: monitor.Table((EVIL, "n"), ((EVIL, 1), (f"=cmd|{EVIL}", None))), form)
+    text = said(written["stdout"])
+    assert not live(text)
+    if form == "csv":
+        rows = list(csv.reader(io.StringIO(text)))
+        assert len(rows) == 3 and not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row)
