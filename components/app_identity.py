@@ -30,7 +30,7 @@ _UNSAID_OF_PRINCIPAL = ["alternativeNames", "preferredSingleSignOnMode", "samlSi
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FromFile:
     """What `declare` knows of an app when it makes the component, whose scopes and roles it has read; else it is found out here."""
 
     state: State
@@ -72,7 +72,7 @@ class AppIdentity(pulumi.ComponentResource):
         args: AppIdentityArgs,
         opts: pulumi.ResourceOptions | None = None,
         *,
-        known: Known | None = None,
+        known: FromFile | None = None,
     ) -> None:
         """Declare the identity `name`.
 
@@ -85,7 +85,7 @@ class AppIdentity(pulumi.ComponentResource):
         super().__init__("entrant:index:AppIdentity", name, {}, pulumi.ResourceOptions.merge(aliases, opts))
         roles = args.get("roles") or {}
         if known is None:
-            known = Known(State.read(), _secrets(args))
+            known = FromFile(State.read(), _secrets(args))
             roles = {key: read_role(role) for key, role in roles.items()}
         self.parts = Parts(self, (name, *former), known.state, args.get("adopt"), args.get("change_adopted") or False)
         self._declare_registration(args)

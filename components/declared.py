@@ -13,9 +13,8 @@ from pulumi_azure_native import authorization
 from entrant.config import App, Environment, RoleGrant
 from entrant.config.access import AdoptedConsent, Kind, Permission, offered_permissions
 from entrant.config.models import Part
-from entrant.config.registration import Api as ExposedApi
-from entrant.config.registration import ServicePrincipal
-from entrant.config.values import Api, OnRemove, Owner, Reference, moment_text
+from entrant.config.registration import Api, ServicePrincipal
+from entrant.config.values import ApiReference, OnRemove, Owner, Reference, moment_text
 from entrant.facts.contract import ROTATION, SECRET_NAMES
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 from entrant.facts.scopes import role_definition_id
@@ -112,7 +111,7 @@ class Declared:
             pushed=any(delivery.pushed for delivery in app.deliveries),
         )
 
-    def clients(self, name: str, api: ExposedApi) -> ApiClientsArgs:
+    def clients(self, name: str, api: Api) -> ApiClientsArgs:
         """The arguments of the component for the clients of an app that is an API."""
         app = self.environment.apps[name]
         pre_authorized: dict[str, PreAuthorizedArgs] = {}
@@ -176,7 +175,7 @@ class Declared:
                 return name
         return None
 
-    def _client_id(self, of: Reference | Api) -> pulumi.Input[str]:
+    def _client_id(self, of: Reference | ApiReference) -> pulumi.Input[str]:
         """The client id of another registration."""
         return self.identities[of.app].client_id if of.app else of.client_id or ""
 
@@ -216,13 +215,13 @@ class Declared:
         for permission in app.permissions:
             api = permission.api
             own = api.app or self._app_of(api.client_id)
-            key = (Api(own, app=own) if own else api).key
+            key = (ApiReference(own, app=own) if own else api).key
             if key in found:
                 raise pulumi.RunError(
                     f"apps.{name}.permissions asks for permissions of {own or api.name} twice, by its name and by its "
                     "client id; write them as one entry."
                 )
-            former = [Api(old, app=old).key for old in self.environment.apps[own].renamed_from] if own else []
+            former = [ApiReference(old, app=old).key for old in self.environment.apps[own].renamed_from] if own else []
             ids, consented = self._permission_ids(permission), permission.consented()
             consents = any(consented.values())
             found[key] = {
@@ -249,7 +248,7 @@ class Declared:
             principal = self.identities[api.app].parts.id_of(PRINCIPAL, f"the consents of {name}")
         return {"application": dict(adopt.application), "delegated": adopt.delegated, "api": principal}
 
-    def _principal_of(self, api: Api) -> pulumi.Input[str]:
+    def _principal_of(self, api: ApiReference) -> pulumi.Input[str]:
         """The object id of an API's service principal."""
         return (
             self.identities[api.app].service_principal_id if api.app else self.tenant.api(api.client_id or "").object_id

@@ -21,7 +21,7 @@ from entrant.facts.scopes import parse_scope
 from entrant.facts.unsafe_text import inert
 
 from .api_clients import ApiClients
-from .app_identity import AppIdentity, Known
+from .app_identity import AppIdentity, FromFile
 from .declared import Declared
 from .state import State, adopted
 
@@ -76,7 +76,7 @@ def _declare(environment: Environment, now: str | None, before: Mapping[str, Any
     for key in environment.role_definitions:
         declared.role_definitions[key] = _role_definition(declared, key)
     for name in order(environment.apps):
-        known = Known(declared.state, declared.secrets(name))
+        known = FromFile(declared.state, declared.secrets(name))
         declared.identities[name] = AppIdentity(name, declared.arguments(name), known=known)
     for name, app in environment.apps.items():
         if app.api and (app.api.known_clients or app.api.pre_authorized):

@@ -11,7 +11,7 @@ _DEEPEST = 30
 """Levels of a body that are looked at."""
 
 
-class Finding(NamedTuple):
+class Explained(NamedTuple):
     """An explained error: its code, the cause, whether to try again (`no`, `later`, `once`) and the next step."""
 
     code: str
@@ -20,7 +20,7 @@ class Finding(NamedTuple):
     next_step: str
 
 
-def explain(text: str, *, stack: str = "STACK", app: str = "APP") -> list[Finding]:
+def explain(text: str, *, stack: str = "STACK", app: str = "APP") -> list[Explained]:
     """Everything in `text` that is known, outer before inner, each code once; empty when nothing is.
 
     `text` may hold JSON, JSON inside JSON, or be URL-encoded; case makes no difference. `stack` and `app` are put into the next
@@ -31,7 +31,7 @@ def explain(text: str, *, stack: str = "STACK", app: str = "APP") -> list[Findin
         if (known := errors.find(name)) and known[0] not in findings:
             code, found = known
             step = found.remedy.replace("{stack}", stack).replace("{app}", app)
-            findings[code] = Finding(code, found.cause, found.retry, step)
+            findings[code] = Explained(code, found.cause, found.retry, step)
     return list(findings.values())
 
 

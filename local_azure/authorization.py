@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from entrant.facts.conditions import ConditionError, parse
-from entrant.facts.roles import BuiltInRole, Permission, builtin_roles
+from entrant.facts.roles import BuiltInRole, RolePermission, builtin_roles
 from entrant.facts.scopes import Scope, ScopeError, parse_scope, role_definition_id
 from local_azure.access import Caller, demand
 from local_azure.resources import Assignment, Doc, key_of
@@ -266,7 +266,7 @@ def builtin_shown(role: BuiltInRole, scope: Scope) -> Doc:
     }
 
 
-def _block(block: Permission) -> Doc:
+def _block(block: RolePermission) -> Doc:
     return {
         "actions": list(block.actions),
         "notActions": list(block.not_actions),

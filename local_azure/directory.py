@@ -53,7 +53,7 @@ RETENTION = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
+class StoredSecret:
     """A stored client secret: never its value. Times are seconds since 1970."""
 
     key_id: str
@@ -278,14 +278,16 @@ class Directory:
             when,
         )
 
-    def secrets_of(self, owners: Iterable[str], value: str) -> list[Secret]:
+    def secrets_of(self, owners: Iterable[str], value: str) -> list[StoredSecret]:
         """Every client secret of the owners, each marked with whether `value` is it."""
         found = []
         for owner in owners:
             for key_id, digest, salt, starts, ends, created in self.store.rows(
                 "SELECT key_id, hash, salt, starts, ends, created FROM secret WHERE owner = ?", owner.lower()
             ):
-                found.append(Secret(key_id, starts, ends, created, hmac.compare_digest(digest, _hash(salt, value))))
+                found.append(
+                    StoredSecret(key_id, starts, ends, created, hmac.compare_digest(digest, _hash(salt, value)))
+                )
         return found
 
     def secret_times(self, owner: str) -> dict[str, float]:

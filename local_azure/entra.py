@@ -27,7 +27,7 @@ SHARED_TENANTS = frozenset({"common", "organizations", "consumers"})
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class Requested:
     """What a token is asked for: its service principal, and the audience as the token will carry it."""
 
     service_principal: Doc | None
@@ -283,15 +283,15 @@ def _check_secret(world: World, owners: list[str], client_id: str, value: str, n
     no(401, "invalid_client", 7000215, text)
 
 
-def _resource(world: World, asked: str) -> Resource | None:
+def _resource(world: World, asked: str) -> Requested | None:
     """The API that a resource identifier names: a first-party audience, this server, an application id or identifier URI."""
     directory, plain = world.directory, asked.rstrip("/")
     if plain.lower() == world.url:
-        return Resource(next(iter(directory.find("servicePrincipal", "appId", GRAPH)), None), asked)
+        return Requested(next(iter(directory.find("servicePrincipal", "appId", GRAPH)), None), asked)
     vaults = plain.lower() == keyvault.resource(world)
     api = first_party.by_app_id()[KEY_VAULT] if vaults else first_party.by_audience().get(plain.lower())
     if api is not None:
-        return Resource(next(iter(directory.find("servicePrincipal", "appId", api.app_id)), None), asked)
+        return Requested(next(iter(directory.find("servicePrincipal", "appId", api.app_id)), None), asked)
     guid = plain.lower().removeprefix("api://")
     found = directory.find("servicePrincipal", "appId", guid) if is_guid(guid) else []
     if not found:
@@ -300,10 +300,10 @@ def _resource(world: World, asked: str) -> Resource | None:
         return None
     application = next(iter(directory.find("application", "appId", found[0]["appId"])), {})
     version = (application.get("api") or {}).get("requestedAccessTokenVersion") or 1
-    return Resource(found[0], found[0]["appId"] if version == 2 else asked, version)
+    return Requested(found[0], found[0]["appId"] if version == 2 else asked, version)
 
 
-def _claims(world: World, principal: Doc, resource: Resource, how: str, asked_claims: str | None) -> dict[str, Any]:
+def _claims(world: World, principal: Doc, resource: Requested, how: str, asked_claims: str | None) -> dict[str, Any]:
     now = int(world.store.now())
     roles: list[str] = []
     if resource.service_principal is not None:

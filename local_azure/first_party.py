@@ -18,7 +18,7 @@ MICROSOFT_TENANT = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
+class FirstPartyApi:
     """One first-party API: its audiences, compared without regard to case and a trailing slash, each with its name here."""
 
     app_id: str
@@ -53,28 +53,30 @@ NAMES = {
 
 
 @cache
-def all_apis() -> tuple[Api, ...]:
+def all_apis() -> tuple[FirstPartyApi, ...]:
     """Every first-party API."""
-    found: dict[str, Api] = {}
+    found: dict[str, FirstPartyApi] = {}
     for short, row in AUDIENCES.items():
         urls = [audience for audience in (row.public, row.usgovernment, row.china) if audience and "://" in audience]
         taken = {text.rstrip("/"): short for text in (*urls, *ALSO.get(short, ()))}
         known = found.get(row.app_id)
         name = known.name if known else NAMES.get(row.app_id, row.what)
         # PostgreSQL and MySQL are one API with one audience under two names.
-        found[row.app_id] = Api(row.app_id, name, taken | (dict(known.audiences) if known else {}))
-    old = Api(apis.AZURE_AD_GRAPH, "Windows Azure Active Directory", {"https://graph.windows.net": "aad-graph"})
+        found[row.app_id] = FirstPartyApi(row.app_id, name, taken | (dict(known.audiences) if known else {}))
+    old = FirstPartyApi(
+        apis.AZURE_AD_GRAPH, "Windows Azure Active Directory", {"https://graph.windows.net": "aad-graph"}
+    )
     return (*found.values(), old)
 
 
 @cache
-def by_app_id() -> Mapping[str, Api]:
+def by_app_id() -> Mapping[str, FirstPartyApi]:
     """Every first-party API by its application id."""
     return {api.app_id: api for api in all_apis()}
 
 
 @cache
-def by_audience() -> Mapping[str, Api]:
+def by_audience() -> Mapping[str, FirstPartyApi]:
     """Every first-party API by audience, lower-case and without a trailing slash."""
     return {audience.lower(): api for api in all_apis() for audience in api.audiences}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from entrant.facts.conditions import Facts, fulfilled
-from entrant.facts.roles import BuiltInRole, Permission, find_role, permits
+from entrant.facts.roles import BuiltInRole, RolePermission, find_role, permits
 from entrant.facts.scopes import Scope
 from local_azure.store import Store
 
@@ -241,7 +241,7 @@ class Resources:
 
     # Access
 
-    def effective(self, principals: Iterable[str], scope: Scope, *, delay: float) -> list[tuple[Permission, ...]]:
+    def effective(self, principals: Iterable[str], scope: Scope, *, delay: float) -> list[tuple[RolePermission, ...]]:
         """What principals may do at a scope through assignments, there and above, that are older than `delay` seconds."""
         return [self._permissions(held.role) for held in self.in_effect(principals, scope, delay=delay)]
 
@@ -280,7 +280,7 @@ class Resources:
                 found = "conditional"
         return found
 
-    def _permissions(self, role: str) -> tuple[Permission, ...]:
+    def _permissions(self, role: str) -> tuple[RolePermission, ...]:
         found = self.role(role)
         if isinstance(found, BuiltInRole):
             return found.permissions
@@ -289,10 +289,10 @@ class Resources:
         return permissions_of(found["properties"]["permissions"])
 
 
-def permissions_of(blocks: list[Doc]) -> tuple[Permission, ...]:
+def permissions_of(blocks: list[Doc]) -> tuple[RolePermission, ...]:
     """The permission blocks of a role definition's wire form."""
     return tuple(
-        Permission(
+        RolePermission(
             *(tuple(block.get(name) or ()) for name in ("actions", "notActions", "dataActions", "notDataActions"))
         )
         for block in blocks

@@ -209,7 +209,7 @@ def _first_parties(world: World) -> None:
             world.directory.create("servicePrincipal", _first_party(api, world.store.now()))
 
 
-def _first_party(api: first_party.Api, now: float) -> dict[str, Any]:
+def _first_party(api: first_party.FirstPartyApi, now: float) -> dict[str, Any]:
     return {
         **schema.defaults({**schema.SERVICE_PRINCIPAL, **schema.SERVICE_PRINCIPAL_BETA}),
         "id": new_guid(),

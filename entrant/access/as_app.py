@@ -6,7 +6,7 @@ from entrant import http
 from entrant.access import monitor
 from entrant.errors import RefusedError
 from entrant.facts.clouds import Cloud
-from entrant.facts.roles import Permission, find_role
+from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import Scope
 from entrant.outputs import Grant
 from entrant.tokens import credentials
@@ -32,7 +32,7 @@ def role(cloud: Cloud, token: Callable[[str], credentials.Token], grant: Grant, 
         query, bearer = {"api-version": _PERMISSIONS_VERSION}, token("arm").access_token
         role = find_role(grant.role_definition_id)
         if role is not None:
-            wanted: Sequence[Permission] = role.permissions
+            wanted: Sequence[RolePermission] = role.permissions
         else:
             try:
                 custom = http.get_json(f"{url}/roleDefinitions/{grant.role_definition_id}", token=bearer, params=query)
@@ -40,9 +40,9 @@ def role(cloud: Cloud, token: Callable[[str], credentials.Token], grant: Grant, 
                 if error.status != 403:
                     raise
                 raise Unknowable("a custom role, whose definition the app may not read") from error
-            wanted = [Permission.of(entry) for entry in custom["properties"]["permissions"]]
+            wanted = [RolePermission.of(entry) for entry in custom["properties"]["permissions"]]
         answer = http.get_json(f"{url}/permissions", token=bearer, params=query)
-        held = {_key(Permission.of(entry)) for entry in answer.get("value", ())}
+        held = {_key(RolePermission.of(entry)) for entry in answer.get("value", ())}
         if any(_key(block) not in held for block in wanted):
             raise RefusedError(
                 f"Resource Manager does not list the permissions of {grant.role} at {scope.id}",
@@ -54,7 +54,7 @@ def role(cloud: Cloud, token: Callable[[str], credentials.Token], grant: Grant, 
     return attempt
 
 
-def _key(block: Permission) -> tuple[frozenset[str], ...]:
+def _key(block: RolePermission) -> tuple[frozenset[str], ...]:
     parts = (block.actions, block.not_actions, block.data_actions, block.not_data_actions)
     return tuple(frozenset(pattern.lower() for pattern in part) for part in parts)
 

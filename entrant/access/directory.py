@@ -12,7 +12,7 @@ from entrant.outputs import App, Outputs
 _T = TypeVar("_T")
 
 
-class Permission(NamedTuple):
+class Granted(NamedTuple):
     """A permission that an app holds: the API's client id and name, the permission's name, and the id of the grant."""
 
     api: str
@@ -69,7 +69,7 @@ class Directory:
         mine = f"principalId eq '{app.service_principal_id}'"
         return self._list("directory roles", app, "/roleManagement/directory/roleAssignments", filter=mine)
 
-    def permissions(self, app: App) -> list[Permission]:
+    def permissions(self, app: App) -> list[Granted]:
         """The application permissions that somebody consented to."""
         path = f"/servicePrincipals/{app.service_principal_id}/appRoleAssignments"
         found = []
@@ -77,10 +77,10 @@ class Directory:
             api = self._api(entry["resourceId"], entry.get("resourceDisplayName"))
             names = {role["id"]: role["value"] for role in api.get("appRoles") or ()}
             name = names.get(entry["appRoleId"], entry["appRoleId"])
-            found.append(Permission(api["appId"].lower(), api["displayName"], name, entry["id"]))
+            found.append(Granted(api["appId"].lower(), api["displayName"], name, entry["id"]))
         return found
 
-    def delegated(self, app: App) -> list[Permission]:
+    def delegated(self, app: App) -> list[Granted]:
         """The delegated permissions that are consented to for every user."""
         path = f"/servicePrincipals/{app.service_principal_id}/oauth2PermissionGrants"
         found = []
@@ -88,7 +88,7 @@ class Directory:
             if entry["consentType"] == "AllPrincipals":
                 api = self._api(entry["resourceId"], None)
                 for name in str(entry.get("scope") or "").split():
-                    found.append(Permission(api["appId"].lower(), api["displayName"], name, entry["id"]))
+                    found.append(Granted(api["appId"].lower(), api["displayName"], name, entry["id"]))
         return found
 
     def _api(self, principal: str, name: str | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from entrant.config.access import offered_permissions
 from entrant.config.values import Owner
 from entrant.errors import EntrantError, RefusedError, StackNotFoundError
 from entrant.facts.directory_roles import find_directory_role
-from entrant.facts.roles import Permission, find_role, permits
+from entrant.facts.roles import RolePermission, find_role, permits
 from entrant.facts.scopes import Scope, parse_scope
 from entrant.outputs import App
 from entrant.setup import bootstrap
@@ -444,7 +444,7 @@ def _permitted(deployer: Deployer, scope: Scope, what: str, action: str, step: s
     """Whether the deployer's roles at a scope allow an action there."""
     path = f"{scope.id.rstrip('/')}/providers/Microsoft.Authorization/permissions"
     try:
-        blocks = [Permission.of(entry) for entry in deployer.listed(deployer.arm(path), "arm")]
+        blocks = [RolePermission.of(entry) for entry in deployer.listed(deployer.arm(path), "arm")]
     except EntrantError as error:
         if not isinstance(error, RefusedError) or error.status not in (403, 404):
             return _not_seen(error, what, step)

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, PlainValidator, StringConstraints, Tag, WithJsonSchema
 
 from entrant.facts import apis, conditions, limits
-from entrant.facts.roles import Permission as RolePermission
-from entrant.facts.roles import find_role
+from entrant.facts.roles import RolePermission, find_role
 
 from .broken import BROKEN, intact
 from .problems import Refused, did_you_mean, shorten

@@ -18,12 +18,12 @@ from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant, u
 from .broken import BROKEN, Unknown, attempt, intact, whole
 from .credentials import Certificate, Federated
 from .models import App, Environment, Limits
-from .problems import Finding, did_you_mean, shorten
+from .problems import Fault, did_you_mean, shorten
 from .registration import PERSONAL
 from .values import KEY
 
 
-def findings(environment: Environment, names: Iterable[str]) -> Iterator[Finding]:
+def findings(environment: Environment, names: Iterable[str]) -> Iterator[Fault]:
     """Every finding about an environment, warnings included.
 
     Args:
@@ -46,25 +46,25 @@ def findings(environment: Environment, names: Iterable[str]) -> Iterator[Finding
             yield replace(finding, path=("apps", name, *finding.path))
 
 
-def _resource_type(path: tuple[Any, ...], scope: Scope) -> Iterator[Finding]:
+def _resource_type(path: tuple[Any, ...], scope: Scope) -> Iterator[Fault]:
     """A resource provider or type that is not known: an error when it is misspelt, else a warning."""
     unknown = resource_types.unknown(scope.provider, scope.types[0]) if scope.provider else None
     if unknown is not None:
         what, meant = unknown
         if meant is not None:
-            yield Finding(path, f'there is no resource provider or type "{what}"; did you mean "{meant}"?')
+            yield Fault(path, f'there is no resource provider or type "{what}"; did you mean "{meant}"?')
         else:
             message = f'the resource provider or type "{shorten(what)}" is not known here'
-            yield Finding(
+            yield Fault(
                 path, f"{message}; a role at what does not exist is refused: see that it is spelt right", "warning"
             )
 
 
-def _ignored(environment: Environment, names: tuple[str, ...]) -> Iterator[Finding]:
+def _ignored(environment: Environment, names: tuple[str, ...]) -> Iterator[Fault]:
     for index, ignored in intact(environment.drift.ignore):
         if ignored.app is not None and ignored.app is not BROKEN and ignored.app not in names:
             hint = did_you_mean(ignored.app, names) or "; take the entry out when the app is gone"
-            yield Finding(("drift", "ignore", index, "app"), f'no app is called "{shorten(ignored.app)}"{hint}')
+            yield Fault(("drift", "ignore", index, "app"), f'no app is called "{shorten(ignored.app)}"{hint}')
 
 
 def order(apps: Mapping[str, App]) -> tuple[str, ...]:
@@ -73,17 +73,17 @@ def order(apps: Mapping[str, App]) -> tuple[str, ...]:
     return tuple(TopologicalSorter(graph).static_order())
 
 
-def _names(names: Iterable[str]) -> Iterator[Finding]:
+def _names(names: Iterable[str]) -> Iterator[Fault]:
     seen: dict[str, str] = {}
     for name in names:
         output = output_name(name, "client_id")
         first = seen.setdefault(output, name)
         if first != name:
             message = f'"{name}" and "{first}" make the same output names ({output}); rename one'
-            yield Finding(("apps", name, KEY), message)
+            yield Fault(("apps", name, KEY), message)
 
 
-def _cycles(apps: Mapping[str, App]) -> Iterator[Finding]:
+def _cycles(apps: Mapping[str, App]) -> Iterator[Fault]:
     try:
         order(apps)
     except CycleError as error:
@@ -96,53 +96,51 @@ def _cycles(apps: Mapping[str, App]) -> Iterator[Finding]:
         else:
             round_trip = " needs ".join((*circle, circle[0]))
             message = f"permissions or owners go in a circle: {round_trip}; {remedy}"
-        yield Finding(("apps", circle[0], KEY), message)
+        yield Fault(("apps", circle[0], KEY), message)
         yield from _cycles({name: app for name, app in apps.items() if name not in circle})
 
 
 # ---------------------------------------------------------------------------------------------------------- custom roles
 
 
-def _role_name(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Finding]:
+def _role_name(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Fault]:
     name = key if definition.name is None else definition.name
     if built_in := find_role(name):
         at = (*path, KEY) if definition.name is None else (*path, "name")
-        yield Finding(at, f'there is a built-in role "{built_in.name}" already; give this one another name')
+        yield Fault(at, f'there is a built-in role "{built_in.name}" already; give this one another name')
 
 
-def _role_actions(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Finding]:
+def _role_actions(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Fault]:
     for field in ("actions", "not_actions", "data_actions", "not_data_actions"):
         for index, action in intact(getattr(definition, field)):
             if action != "*" and ("/" not in action or " " in action):
                 example = "such as Microsoft.Insights/metrics/read"
                 message = f'"{shorten(action)}" is no operation; expected <provider>/<type>/<operation>, {example}'
-                yield Finding((*path, field, index), message)
+                yield Fault((*path, field, index), message)
     if not definition.actions and not definition.data_actions:
-        yield Finding(path, "the role allows nothing; list `actions` or `data_actions`")
+        yield Fault(path, "the role allows nothing; list `actions` or `data_actions`")
 
 
-def _assignable_scopes(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Finding]:
+def _assignable_scopes(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Fault]:
     groups = [scope for _, scope in intact(definition.assignable_scopes) if scope.kind == "management_group"]
     for index, scope in intact(definition.assignable_scopes):
         at = (*path, "assignable_scopes", index)
         if scope.kind == "root":
-            yield Finding(at, "a custom role cannot be assignable at /; name management groups or subscriptions")
+            yield Fault(at, "a custom role cannot be assignable at /; name management groups or subscriptions")
         if scope.kind == "resource":
-            yield Finding(
+            yield Fault(
                 at, "a custom role is assignable at resource groups or wider, not at a resource; name its group"
             )
         if scope.kind == "management_group" and definition.data_actions:
-            yield Finding(
-                at, "a role with `data_actions` cannot be assignable at a management group; name subscriptions"
-            )
+            yield Fault(at, "a role with `data_actions` cannot be assignable at a management group; name subscriptions")
         if scope.kind == "management_group" and scope is not groups[0]:
-            yield Finding(at, "a custom role has at most one management group among its assignable scopes")
+            yield Fault(at, "a custom role has at most one management group among its assignable scopes")
 
 
 # ------------------------------------------------------------------------------------------------------------------- apps
 
 
-def _app(app: App, environment: Environment) -> Iterator[Finding]:
+def _app(app: App, environment: Environment) -> Iterator[Fault]:
     for part in (
         _owners,
         _display_name,
@@ -165,87 +163,85 @@ def _app(app: App, environment: Environment) -> Iterator[Finding]:
     yield from attempt(_privileges(app, environment))
 
 
-def _removal(app: App, environment: Environment) -> Iterator[Finding]:
+def _removal(app: App, environment: Environment) -> Iterator[Fault]:
     parts = tuple(app.adopted_parts())
     if app.change_adopted and app.adopt is None and not parts:
-        yield Finding(("change_adopted",), "nothing here is adopted; take `change_adopted` away")
+        yield Fault(("change_adopted",), "nothing here is adopted; take `change_adopted` away")
     if app.on_remove is not None or "on_remove" in environment.model_fields_set:
         return
     said = "say what becomes of what is adopted: add `on_remove: keep` or `on_remove: delete`"
     if app.adopt is not None:
-        yield Finding(("adopt",), said)
+        yield Fault(("adopt",), said)
     else:
-        yield from (Finding((*path, "adopt"), said) for path, part in parts if part.on_remove is None)
+        yield from (Fault((*path, "adopt"), said) for path, part in parts if part.on_remove is None)
 
 
 _OF_PRINCIPAL = ("permissions", "roles", "groups", "directory_roles")
 
 
-def _adopted(app: App, environment: Environment) -> Iterator[Finding]:
+def _adopted(app: App, environment: Environment) -> Iterator[Fault]:
     """What an adoption needs: the object that what is taken over belongs to."""
     if app.adopt is None:
         return
     if app.adopt.known_clients and not (app.api is not None and app.api.known_clients):
         message = "the file names no known clients; list those of the registration under `api.known_clients`"
-        yield Finding(("adopt", "known_clients"), message)
+        yield Fault(("adopt", "known_clients"), message)
     use_existing = app.service_principal is not None and app.service_principal.use_existing
     if app.adopt.service_principal is None and not use_existing:
         for path, _ in app.adopted_parts():
             if path[0] in _OF_PRINCIPAL:
                 message = "it is the service principal's, which is not taken over; add `service_principal` to the app's `adopt`"
-                yield Finding((*path, "adopt"), message)
+                yield Fault((*path, "adopt"), message)
 
 
-def _kept_credentials(app: App, environment: Environment) -> Iterator[Finding]:
+def _kept_credentials(app: App, environment: Environment) -> Iterator[Fault]:
     now = datetime.now(UTC)
     adopted = {certificate.adopt: key for key, certificate in intact(app.certificates) if certificate.adopt}
     for index, kept in intact(app.kept_credentials):
         if kept.key_id is not BROKEN and kept.key_id in adopted:
             message = f"certificates.{adopted[kept.key_id]} takes this one over; keep one of the two"
-            yield Finding(("kept_credentials", index, "key_id"), message)
+            yield Fault(("kept_credentials", index, "key_id"), message)
         if kept.ends is not BROKEN and kept.ends <= now:
             message = f"it ended on {kept.ends.date()}; remove it from the registration, and take this entry out"
-            yield Finding(("kept_credentials", index, "ends"), message, "warning")
+            yield Fault(("kept_credentials", index, "ends"), message, "warning")
 
 
-def _owners(app: App, environment: Environment) -> Iterator[Finding]:
+def _owners(app: App, environment: Environment) -> Iterator[Fault]:
     for owner, path in ((app, ()), (app.service_principal, ("service_principal",))):
         if owner is not None and owner is not BROKEN and len(owner.owners) > limits.OWNERS:
-            yield Finding(
-                (*path, "owners"), f"{len(owner.owners)} owners; Microsoft Entra takes at most {limits.OWNERS}"
-            )
+            yield Fault((*path, "owners"), f"{len(owner.owners)} owners; Microsoft Entra takes at most {limits.OWNERS}")
 
 
-def _identifier_uris(app: App, environment: Environment) -> Iterator[Finding]:
+def _identifier_uris(app: App, environment: Environment) -> Iterator[Fault]:
     for index, uri in intact(app.identifier_uris):
         if uri.startswith("api://") and not _names_owner(uri):
             message = f"\"{shorten(uri)}\" must hold the app's or the tenant's id, or a verified domain"
             message += "; write api://{tenant_id}/<name>"
             # A registration of before the rule keeps what it has.
-            yield Finding(("identifier_uris", index), message, "error" if app.adopt is None else "warning")
+            yield Fault(("identifier_uris", index), message, "error" if app.adopt is None else "warning")
 
 
-def _redirect_uris(app: App, environment: Environment) -> Iterator[Finding]:
+def _redirect_uris(app: App, environment: Environment) -> Iterator[Fault]:
     for platform, values in redirect_uris(app).items():
         if len(values) > limits.REDIRECT_URIS:
             message = f"{len(values)} redirect URIs; Microsoft Entra takes at most {limits.REDIRECT_URIS}"
-            yield Finding((platform, "redirect_uris"), message)
+            yield Fault((platform, "redirect_uris"), message)
         for index, uri in intact(values):
             if risks.is_unencrypted(uri):
                 message = f'"{shorten(uri)}" is not encrypted; use https, or http for localhost alone'
                 # A registration of before the rule keeps what it has.
-                yield Finding((platform, "redirect_uris", index), message, "error" if app.adopt is None else "warning")
+                yield Fault((platform, "redirect_uris", index), message, "error" if app.adopt is None else "warning")
 
 
-def _display_name(app: App, environment: Environment) -> Iterator[Finding]:
+def _display_name(app: App, environment: Environment) -> Iterator[Fault]:
     if app.display_name is not None and len(app.display_name) > limits.DISPLAY_NAME and app.adopt is None:
         message = f"is {len(app.display_name):,} characters long; at most {limits.DISPLAY_NAME} are allowed"
-        yield Finding(("display_name",), message)
+        yield Fault(("display_name",), message)
 
 
-def _group_claims(app: App, environment: Environment) -> Iterator[Finding]:
+def _group_claims(app: App, environment: Environment) -> Iterator[Fault]:
     if len(app.group_claims) > 1 and {"None", "All"} & set(app.group_claims):
-        yield Finding(("group_claims",), "`None` and `All` stand alone; list the kinds you want instead")
+        yield Fault(("group_claims",), "`None` and `All` stand alone; list the kinds you want instead")
 
 
 def _names_owner(uri: str) -> bool:
@@ -254,7 +250,7 @@ def _names_owner(uri: str) -> bool:
     return "." in host or any(part == "{tenant_id}" or is_guid(part) for part in (host, *path))
 
 
-def _personal_accounts(app: App, environment: Environment) -> Iterator[Finding]:
+def _personal_accounts(app: App, environment: Environment) -> Iterator[Fault]:
     """Microsoft's "Supported accounts validation differences"."""
     if app.sign_in_audience not in PERSONAL:
         return
@@ -262,43 +258,39 @@ def _personal_accounts(app: App, environment: Environment) -> Iterator[Finding]:
         yield from attempt(check(app, f"`sign_in_audience: {app.sign_in_audience}`"))
 
 
-def _personal_tokens(app: App, audience: str) -> Iterator[Finding]:
+def _personal_tokens(app: App, audience: str) -> Iterator[Fault]:
     if app.api is None or app.api.token_version is None or app.api.token_version != 2:
         at = ("sign_in_audience",) if app.api is None else ("api", "token_version")
-        yield Finding(at, f"{audience} needs tokens of version 2; write `api: {{token_version: 2}}`")
+        yield Fault(at, f"{audience} needs tokens of version 2; write `api: {{token_version: 2}}`")
 
 
-def _personal_uris(app: App, audience: str) -> Iterator[Finding]:
+def _personal_uris(app: App, audience: str) -> Iterator[Fault]:
     for platform, values in redirect_uris(app).items():
         if len(values) > limits.REDIRECT_URIS_PERSONAL:
             most = limits.REDIRECT_URIS_PERSONAL
-            yield Finding(
+            yield Fault(
                 (platform, "redirect_uris"), f"{audience} takes at most {most} redirect URIs; found {len(values)}"
             )
         for index, uri in intact(values):
             if "*" in uri.split("/")[2 if "//" in uri else 0]:
-                yield Finding(
+                yield Fault(
                     (platform, "redirect_uris", index), f"{audience} takes no wildcard in a redirect URI's host"
                 )
     if len(app.identifier_uris) > limits.IDENTIFIER_URIS_PERSONAL:
-        yield Finding(
-            ("identifier_uris",), f"{audience} takes at most {limits.IDENTIFIER_URIS_PERSONAL} identifier URIs"
-        )
+        yield Fault(("identifier_uris",), f"{audience} takes at most {limits.IDENTIFIER_URIS_PERSONAL} identifier URIs")
     for index, uri in intact(app.identifier_uris):
         if uri.startswith("urn:"):
-            yield Finding(
-                ("identifier_uris", index), f"{audience} takes no urn: identifier URI; use api:// or https://"
-            )
+            yield Fault(("identifier_uris", index), f"{audience} takes no urn: identifier URI; use api:// or https://")
 
 
-def _personal_scopes(app: App, audience: str) -> Iterator[Finding]:
+def _personal_scopes(app: App, audience: str) -> Iterator[Fault]:
     scopes = {} if app.api is None else app.api.scopes
     if len(scopes) > limits.EXPOSED_SCOPES_PERSONAL:
-        yield Finding(("api", "scopes"), f"{audience} takes at most {limits.EXPOSED_SCOPES_PERSONAL} exposed scopes")
+        yield Fault(("api", "scopes"), f"{audience} takes at most {limits.EXPOSED_SCOPES_PERSONAL} exposed scopes")
     for value in scopes:
         if len(value) > limits.EXPOSED_SCOPE_LENGTH_PERSONAL:
             most = limits.EXPOSED_SCOPE_LENGTH_PERSONAL
-            yield Finding(("api", "scopes", value, KEY), f"{audience} takes scope names of at most {most} characters")
+            yield Fault(("api", "scopes", value, KEY), f"{audience} takes scope names of at most {most} characters")
 
 
 def redirect_uris(app: App) -> dict[str, tuple[str, ...]]:
@@ -311,7 +303,7 @@ def redirect_uris(app: App) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _api(app: App, environment: Environment) -> Iterator[Finding]:
+def _api(app: App, environment: Environment) -> Iterator[Fault]:
     if app.api is None:
         return
     for index, client in intact(app.api.pre_authorized):
@@ -319,34 +311,34 @@ def _api(app: App, environment: Environment) -> Iterator[Finding]:
             if value not in app.api.scopes:
                 hint = did_you_mean(value, app.api.scopes) or "; declare it there"
                 message = f'the app exposes no scope "{shorten(value)}" under api.scopes{hint}'
-                yield Finding(("api", "pre_authorized", index, "scopes", position), message)
+                yield Fault(("api", "pre_authorized", index, "scopes", position), message)
 
 
-def _lifetimes(app: App, environment: Environment) -> Iterator[Finding]:
+def _lifetimes(app: App, environment: Environment) -> Iterator[Fault]:
     allowed = environment.limits
     for key, certificate in intact(app.certificates):
         yield from attempt(_certificate_lifetime(key, certificate, allowed))
     if len(app.federated) > limits.FEDERATED_CREDENTIALS:
         message = f"{len(app.federated)} federated credentials; an app takes at most {limits.FEDERATED_CREDENTIALS}"
-        yield Finding(("federated",), f"{message}: match several subjects with `claims`, or divide the app")
+        yield Fault(("federated",), f"{message}: match several subjects with `claims`, or divide the app")
     if app.secret is not None and app.secret is not False:
         lifetime, most = app.secret.every + app.secret.overlap, allowed.secret_lifetime
         if lifetime > most:
             message = f"secrets would live {lifetime.days} days; limits.secret_lifetime allows {most.days}"
-            yield Finding(("secret",), f"{message}: shorten `every` or `overlap`")
+            yield Fault(("secret",), f"{message}: shorten `every` or `overlap`")
 
 
-def _certificate_lifetime(key: str, certificate: Certificate, allowed: Limits) -> Iterator[Finding]:
+def _certificate_lifetime(key: str, certificate: Certificate, allowed: Limits) -> Iterator[Fault]:
     lifetime, most = certificate.public.ends - certificate.public.starts, allowed.certificate_lifetime
     if lifetime > most:
         message = f"the certificate lives {lifetime.days} days; limits.certificate_lifetime allows {most.days}"
-        yield Finding(("certificates", key), message)
+        yield Fault(("certificates", key), message)
 
 
 _CLAIMS_ISSUERS = ("https://token.actions.githubusercontent.com", "https://gitlab.com", "https://app.terraform.io")
 
 
-def _issuer(path: tuple[Any, ...], credential: Federated) -> Iterator[Finding]:
+def _issuer(path: tuple[Any, ...], credential: Federated) -> Iterator[Fault]:
     """Issuers and subjects that tokens of well-known platforms do not have."""
     holder = getattr(credential, credential.preset) if credential.preset else credential
     at = (*path, credential.preset) if credential.preset else path
@@ -355,7 +347,7 @@ def _issuer(path: tuple[Any, ...], credential: Federated) -> Iterator[Finding]:
         return
     if issuer is not None and (issued := as_issued(issuer)) != issuer:
         message = f'tokens of this platform have the issuer "{issued}", and Microsoft Entra compares every character'
-        yield Finding((*at, "issuer"), f"{message}: no token matches this one; write it so", "warning")
+        yield Fault((*at, "issuer"), f"{message}: no token matches this one; write it so", "warning")
     subject = getattr(holder, "subject", None)
     if subject is None or subject is BROKEN or issuer is None:
         return
@@ -363,66 +355,64 @@ def _issuer(path: tuple[Any, ...], credential: Federated) -> Iterator[Finding]:
         message = (
             f'GitHub writes refs in full, such as ":ref:refs/heads/{shorten(found[1])}"; no token matches this subject'
         )
-        yield Finding((*at, "subject"), message, "warning")
+        yield Fault((*at, "subject"), message, "warning")
     if re.search(r"refs/(heads|tags)/refs/", subject):
-        yield Finding((*at, "subject"), "refs/ stands twice in it; no token matches this subject", "warning")
+        yield Fault((*at, "subject"), "refs/ stands twice in it; no token matches this subject", "warning")
 
 
-def _federated(path: tuple[Any, ...], credential: Federated) -> Iterator[Finding]:
+def _federated(path: tuple[Any, ...], credential: Federated) -> Iterator[Fault]:
     if credential.azure_devops and credential.azure_devops.retiring:
         message = "the Azure DevOps issuer is retired on 1 July 2027 in public clouds; convert the service connection"
-        yield Finding((*path, "azure_devops"), f"{message} and give its new `issuer` and `subject`", "warning")
+        yield Fault((*path, "azure_devops"), f"{message} and give its new `issuer` and `subject`", "warning")
     if credential.claims and credential.issuer and not credential.issuer.startswith(_CLAIMS_ISSUERS):
         message = "Microsoft Entra matches claims for GitHub, GitLab and HCP Terraform issuers only"
-        yield Finding((*path, "claims"), f"{message}; give an exact `subject` if it refuses this one", "warning")
+        yield Fault((*path, "claims"), f"{message}; give an exact `subject` if it refuses this one", "warning")
 
 
-def _permissions(app: App, environment: Environment) -> Iterator[Finding]:
+def _permissions(app: App, environment: Environment) -> Iterator[Fault]:
     for index, permission in intact(app.permissions):
         yield from attempt(_permission(("permissions", index), permission, app, environment.apps))
     if len(app.permissions) > limits.APIS:
-        yield Finding(
-            ("permissions",), f"permissions of {len(app.permissions)} APIs; at most {limits.APIS} are allowed"
-        )
+        yield Fault(("permissions",), f"permissions of {len(app.permissions)} APIs; at most {limits.APIS} are allowed")
     asked = sum(len(permission.application) + len(permission.delegated) for permission in app.permissions)
     most = limits.PERMISSIONS_PERSONAL if app.sign_in_audience in PERSONAL else limits.PERMISSIONS
     if asked > most:
-        yield Finding(("permissions",), f"{asked} permissions in all; at most {most} are allowed")
+        yield Fault(("permissions",), f"{asked} permissions in all; at most {most} are allowed")
 
 
-def _permission(path: tuple[Any, ...], permission: Permission, app: App, apps: Mapping[str, App]) -> Iterator[Finding]:
+def _permission(path: tuple[Any, ...], permission: Permission, app: App, apps: Mapping[str, App]) -> Iterator[Fault]:
     if permission.api.client_id is not None and permission.api.client_id == apis.AZURE_AD_GRAPH:
         message = "Azure AD Graph is retired; ask Microsoft Graph for the permission instead"
-        yield Finding((*path, "api"), message, "error" if app.adopt is None else "warning")
+        yield Fault((*path, "api"), message, "error" if app.adopt is None else "warning")
     if permission.api.app is not None and permission.api.app in apps:
         yield from attempt(_offered(path, permission, apps[permission.api.app]))
     count = len(permission.application) + len(permission.delegated)
     if app.sign_in_audience in PERSONAL and count > limits.PERMISSIONS_AN_API_PERSONAL:
         most = limits.PERMISSIONS_AN_API_PERSONAL
-        yield Finding(path, f"{count} permissions of one API; with personal accounts it is at most {most}")
+        yield Fault(path, f"{count} permissions of one API; with personal accounts it is at most {most}")
 
 
-def _offered(path: tuple[Any, ...], permission: Permission, other: App) -> Iterator[Finding]:
+def _offered(path: tuple[Any, ...], permission: Permission, other: App) -> Iterator[Fault]:
     roles = {value: "" for value, role in other.app_roles.items() if role is BROKEN or "Application" in role.allowed}
     scopes = {} if other.api is None else dict.fromkeys(other.api.scopes, "")
     offered = {"application": roles, "delegated": scopes}
     for place, kind, value in permission.named():
         if value not in offered[kind]:
             message = unknown_permission(permission.api.name, kind, value, offered)
-            yield Finding((*path, *place), message.replace("look its name up in", "declare it in"))
+            yield Fault((*path, *place), message.replace("look its name up in", "declare it in"))
 
 
-def _grant(path: tuple[Any, ...], grant: RoleGrant, environment: Environment) -> Iterator[Finding]:
+def _grant(path: tuple[Any, ...], grant: RoleGrant, environment: Environment) -> Iterator[Fault]:
     if grant.role.declared is None:
         return
     definition = environment.role_definitions.get(grant.role.declared, BROKEN)
     if grant.scope.kind == "management_group" and definition.data_actions:
-        yield Finding((*path, "scope"), "a custom role with `data_actions` cannot be assigned at a management group")
+        yield Fault((*path, "scope"), "a custom role with `data_actions` cannot be assigned at a management group")
     if not any(covers(scope, grant.scope) for scope in definition.assignable_scopes):
         message = (
             f"role_definitions.{grant.role.declared} is not assignable here; add the scope to its `assignable_scopes`"
         )
-        yield Finding((*path, "scope"), message)
+        yield Fault((*path, "scope"), message)
 
 
 def covers(assignable: Scope, scope: Scope) -> bool:
@@ -433,14 +423,12 @@ def covers(assignable: Scope, scope: Scope) -> bool:
 # -------------------------------------------------------------------------------------------------------------- privileges
 
 
-def _privileges(app: App, environment: Environment) -> Iterator[Finding]:
+def _privileges(app: App, environment: Environment) -> Iterator[Fault]:
     """What is dangerous is refused, unless the app says that it is meant and why; policy judges it then."""
     if app.allow_privileged and app.reason is None:
-        yield Finding(("allow_privileged",), "`allow_privileged` needs a `reason` beside it, for those who review it")
+        yield Fault(("allow_privileged",), "`allow_privileged` needs a `reason` beside it, for those who review it")
     if app.reason is not None and not app.allow_privileged:
-        yield Finding(
-            ("reason",), "`reason` goes with `allow_privileged: true`; without it there is nothing to explain"
-        )
+        yield Fault(("reason",), "`reason` goes with `allow_privileged: true`; without it there is nothing to explain")
     found: list[tuple[tuple[Any, ...], str]] = []
     complete = all(map(whole, (app.roles, app.permissions, app.directory_roles)))
     for part in _dangers(app, environment):
@@ -449,10 +437,10 @@ def _privileges(app: App, environment: Environment) -> Iterator[Finding]:
         except Unknown:
             complete = False
     if app.allow_privileged and not found and complete:
-        yield Finding(("allow_privileged",), "nothing here needs `allow_privileged`; take it away", "warning")
+        yield Fault(("allow_privileged",), "nothing here needs `allow_privileged`; take it away", "warning")
     if not app.allow_privileged:
         for path, what in found:
-            yield Finding(path, f"{what}; narrow it, or say `allow_privileged: true` with a `reason`")
+            yield Fault(path, f"{what}; narrow it, or say `allow_privileged: true` with a `reason`")
 
 
 def _dangers(app: App, environment: Environment) -> Iterator[Iterator[tuple[tuple[Any, ...], str]]]:

@@ -34,7 +34,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Fault:
     """A fault in values that are sound by themselves: the path of the value it is about, the message, how much it matters.
 
     `first` is the path of the other value, where one value is there twice.

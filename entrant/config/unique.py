@@ -15,7 +15,7 @@ from .broken import BROKEN, attempt, intact
 from .credentials import Certificate, Federated
 from .delivery import KeyVaultDelivery
 from .models import App, Environment, Part
-from .problems import Finding, Problem, shorten
+from .problems import Fault, Problem, shorten
 from .values import KEY, NAME, first_name
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Held:
         return f"{other.holder}{of} has {self.what} already; {self.remedy}"
 
 
-def within(environment: Environment) -> Iterator[Finding]:
+def within(environment: Environment) -> Iterator[Fault]:
     """What is there twice in an environment."""
     seen: dict[tuple[str, ...], list[Held]] = {}
     yield from _renamed(environment)
@@ -53,7 +53,7 @@ def within(environment: Environment) -> Iterator[Finding]:
         others = seen.setdefault(held.key, [])
         first = next((other for other in others if held.meets(other)), None)
         if first is not None:
-            yield Finding(held.path, held.refusal(first), first=first.path)
+            yield Fault(held.path, held.refusal(first), first=first.path)
         others.append(held)
 
 
@@ -78,7 +78,7 @@ def in_tenant(environment: Environment) -> Iterator[Held]:
         yield from attempt(_role_definition(key, definition))
 
 
-def _renamed(environment: Environment) -> Iterator[Finding]:
+def _renamed(environment: Environment) -> Iterator[Fault]:
     """What `renamed_from` says of names that are in use: each stands for one thing."""
     yield from attempt(_former(("apps",), environment.apps))
     yield from attempt(_former(("role_definitions",), environment.role_definitions))
@@ -95,7 +95,7 @@ def _renamed(environment: Environment) -> Iterator[Finding]:
             yield from attempt(_former((*at, *path), entries))
 
 
-def _alike(environment: Environment) -> Iterator[Finding]:
+def _alike(environment: Environment) -> Iterator[Fault]:
     """Display names that differ in case or spaces alone: Azure takes both."""
     seen: dict[str, tuple[str, tuple[Any, ...]]] = {}
     for name, app in intact(environment.apps):
@@ -108,10 +108,10 @@ def _alike(environment: Environment) -> Iterator[Finding]:
             message = (
                 f'"{shorten(first)}", the display name of apps.{at[1]}, differs from this one in case or spaces alone'
             )
-            yield Finding(path, f"{message}: nobody tells the two apart; give one of them another", "warning", first=at)
+            yield Fault(path, f"{message}: nobody tells the two apart; give one of them another", "warning", first=at)
 
 
-def _former(path: tuple[Any, ...], entries: Any) -> Iterator[Finding]:
+def _former(path: tuple[Any, ...], entries: Any) -> Iterator[Fault]:
     within = ".".join(map(str, path))
     named = {entry.key if isinstance(entry, Federated) else step: step for step, entry in intact(entries)}
     had: dict[str, Any] = {}
@@ -120,18 +120,16 @@ def _former(path: tuple[Any, ...], entries: Any) -> Iterator[Finding]:
         for old in former if former is not BROKEN else ():
             at, first = (*path, step, "renamed_from"), had.setdefault(old, step)
             if old == key:
-                yield Finding(
-                    at, f'"{shorten(old)}" is the name that it has now; give the one before, or take this out'
-                )
+                yield Fault(at, f'"{shorten(old)}" is the name that it has now; give the one before, or take this out')
             elif isinstance(entries[step], Federated) and old == former[0]:
                 continue  # its name in Azure, which is compared as such
             elif old in named:
                 other = f"{within}[{named[old]}]" if isinstance(named[old], int) else f"{within}.{named[old]}"
                 message = f'"{shorten(old)}" is still there, as {other}, so this one was not renamed from it'
-                yield Finding(at, f"{message}; take one of the two out")
+                yield Fault(at, f"{message}; take one of the two out")
             elif first != step:
                 message = f'{within}.{first} was renamed from "{shorten(old)}" already, and one thing becomes one'
-                yield Finding(at, f"{message}; take one of the two out", first=(*path, first, "renamed_from"))
+                yield Fault(at, f"{message}; take one of the two out", first=(*path, first, "renamed_from"))
 
 
 def _redirect_uris(name: str, app: App) -> Iterator[Held]:

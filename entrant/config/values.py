@@ -175,7 +175,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
+class ApiReference:
     """An API whose permissions are asked for: by `client_id`, or an app of this environment."""
 
     name: str
@@ -479,20 +479,20 @@ def parse_owner(value: Any, known: Known) -> Owner:
     raise Refused(f'"{shorten(text)}" is not a known owner{hint}')
 
 
-def parse_api(value: Any, known: Known) -> Api:
+def parse_api(value: Any, known: Known) -> ApiReference:
     """An API by name, client id or app name; raises `Refused`."""
     text = text_of(value)
     names = {name.lower(): name for name in apis.FIRST_PARTY}
     if text.lower() in names:
         name = names[text.lower()]
-        return Api(name, client_id=apis.FIRST_PARTY[name])
+        return ApiReference(name, client_id=apis.FIRST_PARTY[name])
     if is_guid(text):
         name = next((name for name, guid in apis.FIRST_PARTY.items() if guid == text.lower()), text.lower())
-        return Api(name, client_id=text.lower())
+        return ApiReference(name, client_id=text.lower())
     if text in known.apps:
-        return Api(text, app=text)
+        return ApiReference(text, app=text)
     if not known.all_read:
-        return cast(Api, BROKEN)
+        return cast(ApiReference, BROKEN)
     hint = did_you_mean(text, (*apis.FIRST_PARTY, *known.apps))
     raise Refused(f'no API is called "{shorten(text)}"{hint or "; give the client id of any other API, a GUID"}')
 
@@ -674,7 +674,7 @@ OwnerRef = Annotated[
     _text_schema(),
 ]
 ApiRef = Annotated[
-    Api,
+    ApiReference,
     PlainValidator(lambda value, info: parse_api(value, known_of(info))),
     _Suggested(lambda: apis.FIRST_PARTY),
 ]

@@ -20,7 +20,7 @@ from entrant.access import deployer as deployers
 from entrant.access.deployer import Deployer
 from entrant.config import Ignored
 from entrant.drift import manual_changes, unmanaged
-from entrant.drift.manual_changes import Finding, put_back
+from entrant.drift.manual_changes import ManualChange, put_back
 from entrant.outputs import Outputs
 from entrant.tokens import clouds
 from entrant.words import counted
@@ -31,8 +31,8 @@ class Report:
     """What was found, what of it is known, and what there is to say about the looking itself."""
 
     stack: str
-    findings: tuple[Finding, ...]
-    ignored: tuple[tuple[Finding, Ignored], ...]
+    findings: tuple[ManualChange, ...]
+    ignored: tuple[tuple[ManualChange, Ignored], ...]
     notes: tuple[str, ...]
 
 
@@ -74,7 +74,7 @@ def look(
 
 def _once(
     stack: str, outputs: Outputs, who: Deployer | None, now: dt.datetime, cwd: Path | None, environ: Mapping[str, str]
-) -> tuple[list[Finding], tuple[str, ...]]:
+) -> tuple[list[ManualChange], tuple[str, ...]]:
     reading = changes.Reading()
     with ThreadPoolExecutor(1) as pool:
         beside = pool.submit(unmanaged.look, outputs, who) if who else None
@@ -93,7 +93,7 @@ def _once(
 # ------------------------------------------------------------------------------------------------------------ what is known
 
 
-def fits(ignored: Ignored, finding: Finding) -> bool:
+def fits(ignored: Ignored, finding: ManualChange) -> bool:
     """Whether a difference is one that the entry is about."""
     if ignored.app is not None and ignored.app != finding.app:
         return False
@@ -106,10 +106,10 @@ def fits(ignored: Ignored, finding: Finding) -> bool:
 
 
 def _sorted_out(
-    stack: str, found: Iterable[Finding], ignore: Sequence[Ignored], now: dt.datetime, notes: list[str]
+    stack: str, found: Iterable[ManualChange], ignore: Sequence[Ignored], now: dt.datetime, notes: list[str]
 ) -> Report:
-    counted: list[Finding] = []
-    known: list[tuple[Finding, Ignored]] = []
+    counted: list[ManualChange] = []
+    known: list[tuple[ManualChange, Ignored]] = []
     used: set[int] = set()
     for finding in found:
         fitting = [index for index, ignored in enumerate(ignore) if fits(ignored, finding)]
@@ -154,7 +154,7 @@ def text(report: Report) -> str:
 def as_json(report: Report) -> str:
     """A document of `entrant/drift/drift.schema.json`."""
 
-    def record(finding: Finding) -> dict[str, Any]:
+    def record(finding: ManualChange) -> dict[str, Any]:
         names = ("app", "kind", "what", "state", "id", "old", "new", "next_step")
         return {name: getattr(finding, name) for name in names} | {"sentence": finding.sentence()}
 
@@ -195,7 +195,7 @@ def as_markdown(report: Report) -> str:
     return comment.render(rest="More is left out here; `--format json` lists it all.\n")[0]
 
 
-def _marked(finding: Finding) -> str:
+def _marked(finding: ManualChange) -> str:
     words = (markdown.code(part) if isinstance(part, markdown.Value) else part for part in finding.words)
     return f"**{markdown.text(finding.app or 'the environment')}**: {''.join(words)}"
 

@@ -48,7 +48,7 @@ _LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ManualChange:
     """One difference."""
 
     app: str | None
@@ -76,7 +76,7 @@ class Finding:
 
 def tell(
     stack: str, found: Iterable[Change], undeclared: Sequence[Unmanaged], apps: Mapping[str, App], now: dt.datetime
-) -> list[Finding]:
+) -> list[ManualChange]:
     """All manual changes.
 
     Args:
@@ -97,14 +97,16 @@ def tell(
     return findings + [_undeclared(stack, item, apps[item.app]) for item in undeclared]
 
 
-def _doubled(finding: Finding) -> str:
+def _doubled(finding: ManualChange) -> str:
     return "owner" if finding.what.startswith("owner ") else finding.kind
 
 
 # ------------------------------------------------------------------------------------------------- what a refresh tells
 
 
-def _of_refresh(stack: str, found: Iterable[Change], apps: Mapping[str, App], now: dt.datetime) -> Iterator[Finding]:
+def _of_refresh(
+    stack: str, found: Iterable[Change], apps: Mapping[str, App], now: dt.datetime
+) -> Iterator[ManualChange]:
     gone = [change for change in found if change.operation == "delete"]
     lost = {(change.app, _kind(change)) for change in gone}
     for change in found:
@@ -119,7 +121,7 @@ def _of_refresh(stack: str, found: Iterable[Change], apps: Mapping[str, App], no
                 continue  # its calendar takes it away anyway
             what = _name(change, kind, app)
             words = (f"{_CALLED.get(kind, kind)} ", Value(what), " is gone")
-            yield Finding(change.app, kind, what, "gone", words, _id(change), put_back(stack))
+            yield ManualChange(change.app, kind, what, "gone", words, _id(change), put_back(stack))
 
 
 def _kind(change: Change) -> str:
@@ -142,7 +144,7 @@ def put_back(stack: str) -> str:
     return f"`pulumi up -s {stack} --refresh` puts back what changed or went; or let the environment's file say what is there"
 
 
-def _registration_gone(stack: str, change: Change, app: App | None) -> Finding:
+def _registration_gone(stack: str, change: Change, app: App | None) -> ManualChange:
     """Graph keeps a deleted registration for 30 days ("directory deletedItems")."""
     what = _name(change, "app registration", app)
     graph = CLOUDS[app.cloud if app else "public"].graph
@@ -152,7 +154,7 @@ def _registration_gone(stack: str, change: Change, app: App | None) -> Finding:
         f"`pulumi up -s {stack} --refresh` makes another one"
     )
     words = ("app registration ", Value(what), " is gone, and with it all that it had")
-    return Finding(change.app, "app registration", what, "gone", words, _id(change), step)
+    return ManualChange(change.app, "app registration", what, "gone", words, _id(change), step)
 
 
 def _last(path: str) -> str:
@@ -250,7 +252,7 @@ class _Edit:
     new: Any = None
 
 
-def _changed(stack: str, change: Change, kind: str, app: App | None) -> Iterator[Finding]:
+def _changed(stack: str, change: Change, kind: str, app: App | None) -> Iterator[ManualChange]:
     """What was edited of one resource. A part of an app is named; of the registration itself it goes without saying."""
     name = "" if kind in ("app registration", "service principal") else _name(change, kind, app)
     before: tuple[str, ...] = ()
@@ -261,7 +263,7 @@ def _changed(stack: str, change: Change, kind: str, app: App | None) -> Iterator
     for edit in edits or [_unlike(next(iter(paths), ""))]:
         what = f"{name}: {edit.what}" if name else edit.what
         words = (*before, *edit.words)
-        yield Finding(change.app, kind, what, edit.state, words, _id(change), put_back(stack), edit.old, edit.new)
+        yield ManualChange(change.app, kind, what, edit.state, words, _id(change), put_back(stack), edit.old, edit.new)
 
 
 def _told(change: Change, path: str) -> list[_Edit]:
@@ -366,12 +368,12 @@ def _shown(value: Any) -> str:
 # ---------------------------------------------------------------------------------------------------- what came manually
 
 
-def _undeclared(stack: str, item: Unmanaged, app: App) -> Finding:
+def _undeclared(stack: str, item: Unmanaged, app: App) -> ManualChange:
     words = (f"{_CALLED.get(item.kind, item.kind)} ", Value(item.what), " was added manually")
     if item.kind == "orphan":
         words = ("orphaned role assignment: ", Value(item.what), "")
     step = f"{_removal(stack, item, app)}; or declare it"
-    return Finding(item.app, item.kind, item.what, "undeclared", words, item.id, step)
+    return ManualChange(item.app, item.kind, item.what, "undeclared", words, item.id, step)
 
 
 def _removal(stack: str, item: Unmanaged, app: App) -> str:

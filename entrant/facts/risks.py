@@ -11,7 +11,7 @@ from typing import Final
 
 from .directory_roles import DirectoryRole
 from .limits import PRIVILEGED_PERMISSIONS, PRIVILEGED_ROLES
-from .roles import Permission, permits
+from .roles import RolePermission, permits
 from .scopes import Scope
 
 SECRET_LIFETIME: Final = timedelta(days=180)
@@ -25,7 +25,7 @@ _WIDE: Final = {
 _LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/|$)")
 
 
-def of_role(name: str, guid: str, permissions: Iterable[Permission] = ()) -> str | None:
+def of_role(name: str, guid: str, permissions: Iterable[RolePermission] = ()) -> str | None:
     """Why a role is privileged: it can hand out roles, its own included. `permissions` are those of a custom one."""
     if guid.lower() in PRIVILEGED_ROLES:
         return f"{name} can give itself any role"

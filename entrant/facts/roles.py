@@ -14,7 +14,7 @@ from importlib.resources import files
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class RolePermission:
     """One permission block of a role definition; patterns may hold `*` and are compared without regard to case."""
 
     actions: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class Permission:
     not_data_actions: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, entry: Mapping[str, Sequence[str]]) -> "Permission":
+    def of(cls, entry: Mapping[str, Sequence[str]]) -> "RolePermission":
         """From the JSON that Resource Manager writes: `actions`, `notActions`, `dataActions`, `notDataActions`."""
         return cls(
             *(tuple(entry.get(part) or ()) for part in ("actions", "notActions", "dataActions", "notDataActions"))
@@ -43,7 +43,7 @@ class BuiltInRole:
 
     name: str
     id: str
-    permissions: tuple[Permission, ...]
+    permissions: tuple[RolePermission, ...]
 
 
 @lru_cache(8192)
@@ -60,7 +60,7 @@ def matches(pattern: str, action: str) -> bool:
     return pattern == "*" or _pattern(pattern).match(action.lower()) is not None
 
 
-def permits(permissions: Iterable[Permission], action: str, *, data: bool = False) -> bool:
+def permits(permissions: Iterable[RolePermission], action: str, *, data: bool = False) -> bool:
     """Whether any of a role's permission blocks grants `action`; a notAction takes away only from its own block."""
     return any(block.permits(action, data=data) for block in permissions)
 
@@ -70,7 +70,7 @@ def builtin_roles() -> tuple[BuiltInRole, ...]:
     """Every built-in role, sorted by name."""
     table = json.loads((files(__package__) / "builtin_roles.json").read_text("utf-8"))
     return tuple(
-        BuiltInRole(name, guid, tuple(Permission(*(tuple(patterns) for patterns in block)) for block in blocks))
+        BuiltInRole(name, guid, tuple(RolePermission(*(tuple(patterns) for patterns in block)) for block in blocks))
         for name, guid, blocks in table
     )
 
@@ -146,7 +146,7 @@ _KEYS = re.compile(
 )
 
 
-def describe(permissions: Iterable[Permission]) -> str:
+def describe(permissions: Iterable[RolePermission]) -> str:
     """What a role lets its holder do at its scope, in words, such as `reads everything in it`.
 
     Made from the permission blocks: `…/read` reads, `…/write` changes, `…/delete` deletes, `…/action` is an operation of its own
@@ -190,7 +190,7 @@ def describe(permissions: Iterable[Permission]) -> str:
     return "; ".join(said)
 
 
-def _missing(block: Permission) -> Iterator[str]:
+def _missing(block: RolePermission) -> Iterator[str]:
     """What a block's wildcards would allow and its notActions take away."""
     contributor = find_role("Contributor")
     usual = {denied.lower() for own in (contributor.permissions if contributor else ()) for denied in own.not_actions}

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from entrant.config.values import NAME
 from entrant.facts import risks
-from entrant.facts.roles import Permission as Block
-from entrant.facts.roles import find_role
+from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
 
 from .entries import Entry, There, slug, words
@@ -89,7 +88,9 @@ class Roles:
                 entry.unsaid.append(f"role assignment {assignment['name']}: {words(name)} at {found['scope']}")
                 continue
             parsed = parse_scope(found["scope"])
-            blocks = [Block.of(block) for block in (definition or {}).get("properties", {}).get("permissions") or ()]
+            blocks = [
+                RolePermission.of(block) for block in (definition or {}).get("properties", {}).get("permissions") or ()
+            ]
             why = risks.of_role(name, guid, blocks) if not found.get("condition") else None
             entry.privileged += [reason for reason in (why, risks.of_scope(name, parsed)) if reason]
             role = known.name if known else self._keys.get(guid, guid)

@@ -18,7 +18,7 @@ __all__ = ["EXCUSABLE", "RULES", "Finding", "Rule", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Violation:
     """A rule that an app breaks.
 
     `message` says what is wrong, `remediation` what to do; `reason` is what the file says in its defence (`allow_privileged`).
@@ -36,7 +36,7 @@ class Finding:
     problem: Problem | None = None
 
 
-def evaluate(environment: Environment, report: Report | None = None) -> list[Finding]:
+def evaluate(environment: Environment, report: Report | None = None) -> list[Violation]:
     """Every rule that the environment breaks and does not turn off, in the order of its file.
 
     Args:
@@ -57,7 +57,7 @@ def evaluate(environment: Environment, report: Report | None = None) -> list[Fin
                 excuse = f' (reason given: "{reason}")' if reason else ""
                 text = f"{message}{excuse}; {rule.remediation}"
                 problem = report.problem(at, text, level, rule.name)
-            found.append(Finding(app, rule.name, level, message, rule.remediation, at, reason, problem))
+            found.append(Violation(app, rule.name, level, message, rule.remediation, at, reason, problem))
     return found
 
 

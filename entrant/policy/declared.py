@@ -19,7 +19,7 @@ from .rules import (
     Owners,
     RedirectUri,
     RoleAssignment,
-    Secret,
+    SecretLifetime,
     Thing,
 )
 
@@ -39,11 +39,11 @@ def allowed_secret_lifetime(environment: Environment) -> timedelta:
     return environment.limits.secret_lifetime if own else risks.SECRET_LIFETIME
 
 
-def secret_of(app: App, environment: Environment) -> Secret | None:
+def secret_of(app: App, environment: Environment) -> SecretLifetime | None:
     """The secrets that an app's calendar makes: each lives from its slot's start to the end of the overlap."""
     if app.secret is None or app.secret is False:
         return None
-    return Secret(app.secret.every + app.secret.overlap, allowed_secret_lifetime(environment))
+    return SecretLifetime(app.secret.every + app.secret.overlap, allowed_secret_lifetime(environment))
 
 
 def _app(app: App, environment: Environment) -> Iterator[tuple[Path, Thing]]:

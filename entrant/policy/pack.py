@@ -23,8 +23,8 @@ from entrant.project import find
 
 from . import EXCUSABLE
 from .declared import allowed_secret_lifetime, secret_of
-from .resources import UNKNOWN, Resource, estates, things
-from .rules import RULES, Credentials, Owners, Rule, Secret, Thing, broken
+from .resources import UNKNOWN, StackResource, estates, things
+from .rules import RULES, Credentials, Owners, Rule, SecretLifetime, Thing, broken
 
 ROOT: Final = find()
 _ENFORCEMENT: Final[Mapping[Level, EnforcementLevel]] = {
@@ -48,13 +48,17 @@ class Stack:
         file = settings.get("entrant:environment") or stack
         return cls(config.check(file, root=ROOT).environment)  # the program says what is wrong with it
 
-    def things(self, resource: Resource) -> Iterator[Thing]:
+    def things(self, resource: StackResource) -> Iterator[Thing]:
         """What there is to judge in a resource by itself; what the file says of secrets holds for each that it makes."""
         environment = self.environment
         declared = environment.apps.get(resource.app) if environment else None
         allowed = allowed_secret_lifetime(environment) if environment else risks.SECRET_LIFETIME
         for thing in things(resource, allowed=allowed, now=datetime.now(UTC)):
-            whole = secret_of(declared, environment) if environment and declared and isinstance(thing, Secret) else None
+            whole = (
+                secret_of(declared, environment)
+                if environment and declared and isinstance(thing, SecretLifetime)
+                else None
+            )
             yield whole or thing
 
     def say(self, app: str, rule: Rule, message: str) -> str:
@@ -64,7 +68,7 @@ class Stack:
         excuse = f' (reason given: "{reason}")' if reason else ""
         return f"{app}: {message}{excuse}; {rule.remediation}"
 
-    def judge(self, rule: Rule, resource: Resource, thing: Thing, report: ReportViolation) -> None:
+    def judge(self, rule: Rule, resource: StackResource, thing: Thing, report: ReportViolation) -> None:
         """Report what a thing breaks of one rule."""
         for each, message in broken(thing):
             if each is rule:
@@ -110,7 +114,7 @@ class Judged:
 
     def _single(self, rule: Rule) -> Callable[[pulumi_policy.ResourceValidationArgs, ReportViolation], None]:
         def validate(args: pulumi_policy.ResourceValidationArgs, report: ReportViolation) -> None:
-            resource = Resource(args.resource_type, args.urn, plain(args.props), args.opts.parent)
+            resource = StackResource(args.resource_type, args.urn, plain(args.props), args.opts.parent)
             for thing in self.stack.things(resource):
                 self.stack.judge(rule, resource, thing, report)
 
@@ -124,11 +128,11 @@ class Judged:
         return validate
 
 
-def _resource(given: pulumi_policy.PolicyResource) -> Resource:
+def _resource(given: pulumi_policy.PolicyResource) -> StackResource:
     parent = given.parent.urn if given.parent else None
     links = {name: [each.urn for each in found] for name, found in given.property_dependencies.items()}
     ignored = tuple(given.opts.ignore_changes)
-    return Resource(given.resource_type, given.urn, plain(given.props), parent, links, ignored)
+    return StackResource(given.resource_type, given.urn, plain(given.props), parent, links, ignored)
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from entrant.facts import apis, limits
 from entrant.facts import pulumi_types as types
 from entrant.facts.directory_roles import find_directory_role
-from entrant.facts.roles import Permission, find_role
+from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
 
 from .rules import (
@@ -25,7 +25,7 @@ from .rules import (
     Owners,
     RedirectUri,
     RoleAssignment,
-    Secret,
+    SecretLifetime,
     Thing,
 )
 
@@ -39,7 +39,7 @@ _LINKS: Final = ("applicationId", "servicePrincipalId", "clientId")
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class StackResource:
     """A resource of a stack. `links` are the URNs that each of its properties comes from."""
 
     type: str
@@ -65,7 +65,7 @@ def _type(urn: str) -> str:
     return urn.split("::", 3)[2].rsplit("$", 1)[-1]
 
 
-def things(resource: Resource, *, allowed: timedelta, now: datetime) -> Iterator[Thing]:
+def things(resource: StackResource, *, allowed: timedelta, now: datetime) -> Iterator[Thing]:
     """What there is to judge in a resource by itself.
 
     Args:
@@ -93,7 +93,7 @@ def things(resource: Resource, *, allowed: timedelta, now: datetime) -> Iterator
         yield _role_assignment(properties)
     elif kind == types.ROLE_DEFINITION:
         permissions = tuple(
-            Permission(
+            RolePermission(
                 *(_texts(block.get(part)) for part in ("actions", "notActions", "dataActions", "notDataActions"))
             )
             for block in _mappings(properties.get("permissions"))
@@ -102,13 +102,13 @@ def things(resource: Resource, *, allowed: timedelta, now: datetime) -> Iterator
         yield RoleAssignment(name, "", permissions=permissions)
 
 
-def estates(resources: Sequence[Resource]) -> Iterator[tuple[Resource, Thing]]:
+def estates(resources: Sequence[StackResource]) -> Iterator[tuple[StackResource, Thing]]:
     """What it takes a whole stack to judge, with the registration that it is about: its owners and its credentials."""
     by_urn = {resource.urn: resource for resource in resources}
     applications = [each for each in resources if each.type == types.APPLICATION]
     by_id = {f"/applications/{guid}": each for each in applications if (guid := _text(each.properties.get("objectId")))}
 
-    def registration(resource: Resource, depth: int = 2) -> Resource | None:
+    def registration(resource: StackResource, depth: int = 2) -> StackResource | None:
         for link in _LINKS if depth else ():
             known = by_id.get(_text(resource.properties.get(link)))
             if known:
@@ -122,7 +122,7 @@ def estates(resources: Sequence[Resource]) -> Iterator[tuple[Resource, Thing]]:
                     return found
         return None
 
-    members: dict[str, list[Resource]] = {each.urn: [] for each in applications}
+    members: dict[str, list[StackResource]] = {each.urn: [] for each in applications}
     for resource in resources:
         if resource.type in (*_PASSWORDS, *_FEDERATED, types.OWNER):
             home = registration(resource)
@@ -156,15 +156,15 @@ def _application(properties: Mapping[str, Any], allowed: timedelta, now: datetim
         yield from _secret(password, allowed, now)
 
 
-def _secret(properties: Mapping[str, Any], allowed: timedelta, now: datetime) -> Iterator[Secret]:
+def _secret(properties: Mapping[str, Any], allowed: timedelta, now: datetime) -> Iterator[SecretLifetime]:
     starts = _moment(properties.get("startDate")) or now
     ends, relative = properties.get("endDate"), re.fullmatch(r"([0-9]+)h", _text(properties.get("endDateRelative")))
     if relative:
-        yield Secret(timedelta(hours=int(relative[1])), allowed)
+        yield SecretLifetime(timedelta(hours=int(relative[1])), allowed)
     elif ends is None:
-        yield Secret(limits.SECRET_LIFETIME, allowed)  # what Microsoft Graph gives when it is not told
+        yield SecretLifetime(limits.SECRET_LIFETIME, allowed)  # what Microsoft Graph gives when it is not told
     elif end := _moment(ends):
-        yield Secret(end - starts, allowed)
+        yield SecretLifetime(end - starts, allowed)
 
 
 def _redirects(uris: Any) -> Iterator[RedirectUri]:

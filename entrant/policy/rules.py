@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar, get_type_hints
 from entrant.config.policy import RULES as DESCRIPTIONS
 from entrant.facts import risks
 from entrant.facts.directory_roles import DirectoryRole
-from entrant.facts.roles import Permission
+from entrant.facts.roles import RolePermission
 from entrant.facts.scopes import Scope
 from entrant.words import counted
 
@@ -24,7 +24,7 @@ class RoleAssignment:
     guid: str
     scope: Scope | None = None
     conditioned: bool = False
-    permissions: tuple[Permission, ...] = ()
+    permissions: tuple[RolePermission, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class GraphPermission:
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
+class SecretLifetime:
     """A client secret: how long it lives, and the longest that is allowed."""
 
     lifetime: timedelta
@@ -82,7 +82,7 @@ Thing: TypeAlias = (
     RoleAssignment
     | DirectoryRole
     | GraphPermission
-    | Secret
+    | SecretLifetime
     | Credentials
     | Owners
     | Audience
@@ -169,7 +169,7 @@ def avoidable_secret(credentials: Credentials) -> str | None:
 
 
 @_rule("rotate it more often: shorten `every` or `overlap`, or the end date")
-def secret_lifetime(secret: Secret) -> str | None:
+def secret_lifetime(secret: SecretLifetime) -> str | None:
     """`limits.secret_lifetime`, else what Microsoft's portal recommends."""
     if secret.lifetime <= secret.allowed:
         return None

@@ -103,7 +103,7 @@ class Outside(Part):
     """Of what was changed, is gone or was added, as the cloud has it."""
 
 
-class Finding(Part):
+class BrokenRule(Part):
     """A policy rule that the environment breaks."""
 
     rule: str
@@ -149,7 +149,7 @@ class Review(Part):
     access: tuple[AccessChange, ...] = ()
     credentials: tuple[CredentialChange, ...] = ()
     settings: tuple[SettingChange, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[BrokenRule, ...] = ()
     outside: tuple[Outside, ...] = ()
     resources: tuple[ResourceChange, ...] = ()
     notes: tuple[str, ...] = ()

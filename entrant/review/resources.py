@@ -9,8 +9,7 @@ from entrant.config.access import known_permissions
 from entrant.facts import pulumi_types as types
 from entrant.facts.apis import FIRST_PARTY
 from entrant.facts.contract import SECRET_NAMES
-from entrant.facts.roles import Permission as Block
-from entrant.facts.roles import find_role
+from entrant.facts.roles import RolePermission, find_role
 from entrant.review.snapshot import (
     Holding,
     Picture,
@@ -98,7 +97,7 @@ class _Names:
     """Names for what resources hold as ids."""
 
     def __init__(self, environments: Sequence[Environment], found: Sequence[tuple[Change, Side]]) -> None:
-        self._custom: dict[str, tuple[str, tuple[Block, ...]]] = {}
+        self._custom: dict[str, tuple[str, tuple[RolePermission, ...]]] = {}
         self._apps: dict[str, App] = {}
         self._asked: dict[str, tuple[str, str]] = {}
         self._ids = dict(known_permissions())
@@ -106,7 +105,9 @@ class _Names:
             self._declare(environment)
         for change, state in found:
             if change.type == types.ROLE_DEFINITION:
-                blocks = (Block.of(block) for block in state.get("permissions") or () if isinstance(block, Mapping))
+                blocks = (
+                    RolePermission.of(block) for block in state.get("permissions") or () if isinstance(block, Mapping)
+                )
                 guid = str(state.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower()
                 self._custom[guid] = (str(state.get("roleName") or change.name), tuple(blocks))
             elif change.type == types.APP_ROLE_ASSIGNMENT and (asked := self._asked.get(change.name)):

@@ -21,7 +21,7 @@ from entrant.facts.scopes import is_guid
 from entrant.outputs import App
 from entrant.review import resources
 from entrant.review.comparison import Comparison, Origin, client_id_of, differing, first_step, later
-from entrant.review.document import CredentialChange, Finding, Outside, Part, ResourceChange, Review, SettingChange
+from entrant.review.document import BrokenRule, CredentialChange, Outside, Part, ResourceChange, Review, SettingChange
 from entrant.review.snapshot import (
     Holding,
     Identity,
@@ -300,7 +300,7 @@ def _comparable(held: Holding) -> bool:
     return held.kind != "owner" and not is_guid(held.name if held.kind in ("consent", "permission") else "")
 
 
-def _findings(report: Report | None, base: Base | None) -> tuple[Finding, ...]:
+def _findings(report: Report | None, base: Base | None) -> tuple[BrokenRule, ...]:
     if report is None or report.environment is None:
         return ()
     from entrant import policy
@@ -308,7 +308,7 @@ def _findings(report: Report | None, base: Base | None) -> tuple[Finding, ...]:
     before = policy.evaluate(base.environment) if base and base.environment else []
     known = {(finding.app, finding.rule, finding.message) for finding in before}
     found = [
-        Finding(
+        BrokenRule(
             rule=finding.rule,
             severity=finding.severity,
             app=finding.app,

@@ -15,8 +15,7 @@ from entrant.config import App, Environment, Federated, Permission
 from entrant.config.credentials import PRESETS, Secret
 from entrant.config.values import Model, first_name
 from entrant.facts.directory_roles import find_directory_role
-from entrant.facts.roles import Permission as Block
-from entrant.facts.roles import find_role
+from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
 from entrant.words import counted
 
@@ -51,7 +50,7 @@ class Holding:
     """Credentials that end: when (RFC 3339, UTC)."""
     detail: str = ""
     """What else is to be known: a condition, issuer and subject, a calendar; in words."""
-    permissions: tuple[Block, ...] | None = field(default=None, compare=False)
+    permissions: tuple[RolePermission, ...] | None = field(default=None, compare=False)
     """Role: what it allows, where that is known."""
 
     @property
@@ -246,7 +245,7 @@ def trust_words(issuer: str, subject: str | None) -> str:
 
 
 def of_role(
-    app: str, guid: str, name: str, scope: str, condition: str, permissions: tuple[Block, ...] | None
+    app: str, guid: str, name: str, scope: str, condition: str, permissions: tuple[RolePermission, ...] | None
 ) -> Holding:
     """A role assignment."""
     detail = f"under the condition {condition}" if condition else ""

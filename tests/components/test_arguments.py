@@ -47,7 +47,7 @@ DIFFERENT: dict[str, tuple[str | None, str | None]] = {
     "AppRole.renamed_from": ("[str]?", None),
     "ExposedScope.id": ("str?", "plain str"),
     "ExposedScope.renamed_from": ("[str]?", None),
-    "Permission.api": ("Api", None),
+    "Permission.api": ("ApiReference", None),
     "Permission.client_id": (None, "str"),
     "Permission.service_principal_id": (None, "str?"),
     "Permission.application": ("[str]?", "{str}?"),

@@ -14,7 +14,7 @@ from entrant import changes
 from entrant.changes import SECRET
 from entrant.config import Ignored
 from entrant.drift import detect, manual_changes
-from entrant.drift.manual_changes import Finding
+from entrant.drift.manual_changes import ManualChange
 from entrant.errors import RefusedError
 from entrant.markdown import Value
 from entrant.outputs import Outputs
@@ -235,10 +235,10 @@ def test_an_unknown_stack_ends_with_pulumis_exit_code(estate: Estate) -> None:
 # ---------------------------------------------------------------------------------------------------- what is known
 
 
-def finding(what: str = "redirect URI https://evil.example.com/cb", **more: Any) -> Finding:
+def finding(what: str = "redirect URI https://evil.example.com/cb", **more: Any) -> ManualChange:
     fields: dict[str, Any] = {"app": "log-reader", "kind": "app registration", "state": "undeclared", "id": "i-1"}
     words = (Value(what), " was added manually")
-    return Finding(what=what, words=words, next_step="", **(fields | more))
+    return ManualChange(what=what, words=words, next_step="", **(fields | more))
 
 
 def known(**fields: Any) -> Ignored:
@@ -288,7 +288,7 @@ def test_an_entry_that_fits_nothing_is_told() -> None:
 # -------------------------------------------------------------------------------------------------- looking twice
 
 
-def looks(monkeypatch: pytest.MonkeyPatch, *answers: list[Finding]) -> list[float]:
+def looks(monkeypatch: pytest.MonkeyPatch, *answers: list[ManualChange]) -> list[float]:
     """Let one look after another find something else; returns the pauses between them."""
     rest = list(answers)
     pauses: list[float] = []

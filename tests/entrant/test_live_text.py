@@ -31,7 +31,7 @@ from entrant.commands import check, expiry, tables
 from entrant.config import render
 from entrant.drift import detect
 from entrant.drift.expiry import Ending
-from entrant.drift.manual_changes import Finding
+from entrant.drift.manual_changes import ManualChange
 from entrant.drift.unmanaged import Unmanaged
 from entrant.errors import ConfigurationError, EntrantError
 from entrant.facts.unsafe_text import inert
@@ -338,7 +338,7 @@ def test_a_check_of_access_shows_the_clouds_words_as_words(form: str, begin: Beg
 def test_a_report_of_drift_shows_the_clouds_words_as_words(form: str, begin: Begin) -> None:
     written = begin()
     words = ("the name is now ", Value(EVIL))
-    finding = Finding(EVIL, "app", EVIL, "changed", words, EVIL, f"remove {EVIL}", old=EVIL, new=EVIL)
+    finding = ManualChange(EVIL, "app", EVIL, "changed", words, EVIL, f"remove {EVIL}", old=EVIL, new=EVIL)
     made = detect.FORMATS[form](detect.Report("dev", (finding,), (), (EVIL,)))
     if form == "markdown":
         assert not live_markdown(made), made

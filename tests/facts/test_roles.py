@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrant.facts.roles import Permission, builtin_roles, describe, find_role
+from entrant.facts.roles import RolePermission, builtin_roles, describe, find_role
 
 
 @pytest.mark.parametrize(
@@ -26,15 +26,15 @@ def test_a_built_in_role_is_what_it_lets_its_holder_do(role: str, words: str) ->
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        (Permission(("*",), ("*/write", "*/delete")), "does everything in it except giving access; except */write, */delete"),
-        (Permission(("Microsoft.Web/*",), ("Microsoft.Web/*/delete",)), "manages Web; except Microsoft.Web/*/delete"),
-        (Permission(("Microsoft.Storage/*",), ("Microsoft.Storage/*",)), "reads what surrounds it"),
-        (Permission(("Microsoft.Authorization/*",)), "gives itself and others any role; manages Authorization"),
-        (Permission((), (), ("*",)), "does everything with data of everything in it"),
-        (Permission(), "does nothing by itself"),
+        (RolePermission(("*",), ("*/write", "*/delete")), "does everything in it except giving access; except */write, */delete"),
+        (RolePermission(("Microsoft.Web/*",), ("Microsoft.Web/*/delete",)), "manages Web; except Microsoft.Web/*/delete"),
+        (RolePermission(("Microsoft.Storage/*",), ("Microsoft.Storage/*",)), "reads what surrounds it"),
+        (RolePermission(("Microsoft.Authorization/*",)), "gives itself and others any role; manages Authorization"),
+        (RolePermission((), (), ("*",)), "does everything with data of everything in it"),
+        (RolePermission(), "does nothing by itself"),
     ],
 )  # fmt: skip
-def test_what_not_actions_take_away_is_not_said_to_be_allowed(block: Permission, words: str) -> None:
+def test_what_not_actions_take_away_is_not_said_to_be_allowed(block: RolePermission, words: str) -> None:
     assert describe([block]) == words
 
 

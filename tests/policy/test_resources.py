@@ -8,7 +8,7 @@ import pytest
 from entrant.facts.apis import GRAPH, graph_permissions
 from entrant.facts.pulumi_types import APPLICATION
 from entrant.policy import rules
-from entrant.policy.resources import UNKNOWN, Resource, estates, things
+from entrant.policy.resources import UNKNOWN, StackResource, estates, things
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
@@ -18,8 +18,8 @@ OWNER_ROLE = "/providers/Microsoft.Authorization/roleDefinitions/8e3af657-a8ff-4
 SUBSCRIPTION = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
 
 
-def resource(kind: str, name: str = "a", links: dict[str, list[str]] | None = None, **properties: Any) -> Resource:
-    return Resource(kind, f"urn:pulumi:dev::p::{kind}::{name}", properties, None, links or {})
+def resource(kind: str, name: str = "a", links: dict[str, list[str]] | None = None, **properties: Any) -> StackResource:
+    return StackResource(kind, f"urn:pulumi:dev::p::{kind}::{name}", properties, None, links or {})
 
 
 def broken(kind: str, **properties: Any) -> list[str]:
@@ -107,7 +107,7 @@ def test_what_an_application_asks_of_microsoft_graph_is_judged_and_what_it_asks_
         assert broken(APPLICATION, requiredResourceAccesses=asked) == names
 
 
-def judged(*resources: Resource) -> dict[str, list[str]]:
+def judged(*resources: StackResource) -> dict[str, list[str]]:
     """The rules about whole stacks that each application breaks."""
     found: dict[str, list[str]] = {}
     for application, thing in estates(resources):
@@ -146,5 +146,5 @@ def test_credentials_find_their_registration_by_link_or_by_id_and_through_its_se
 def test_a_resource_of_a_component_belongs_to_the_components_app() -> None:
     urn = "urn:pulumi:dev::p::entrant:index:AppIdentity$azuread:index/applicationPassword:ApplicationPassword::a-secret"
     component = "urn:pulumi:dev::p::entrant:index:AppIdentity::a"
-    assert Resource(PASSWORD, urn, {}, component).app == "a"
+    assert StackResource(PASSWORD, urn, {}, component).app == "a"
     assert resource(PASSWORD, "alone").app == "alone"

@@ -10,7 +10,7 @@ import pytest
 from entrant import config, policy
 from entrant.config.policy import Policy
 from entrant.facts.directory_roles import find_directory_role
-from entrant.facts.roles import Permission, find_role
+from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import parse_scope
 from entrant.policy import RULES, rules
 
@@ -27,7 +27,7 @@ class Case(NamedTuple):
     place: str
 
 
-def role(name: str, scope: str | None = GROUP, **more: bool | tuple[Permission, ...]) -> rules.RoleAssignment:
+def role(name: str, scope: str | None = GROUP, **more: bool | tuple[RolePermission, ...]) -> rules.RoleAssignment:
     found = find_role(name)
     at = parse_scope(scope) if scope else None
     return rules.RoleAssignment(name, found.id if found else "", at, **more)  # type: ignore[arg-type]
@@ -39,8 +39,8 @@ def directory_role(name: str) -> rules.Thing:
     return found
 
 
-ASSIGNS = (Permission(("Microsoft.Authorization/*",), ()),)
-READS = (Permission(("Microsoft.Authorization/*",), ("Microsoft.Authorization/*/write",)),)
+ASSIGNS = (RolePermission(("Microsoft.Authorization/*",), ()),)
+READS = (RolePermission(("Microsoft.Authorization/*",), ("Microsoft.Authorization/*/write",)),)
 MEANT = "allow_privileged: true\n    reason: SEC-77\n    "
 CASES: dict[str, Case] = {
     "privileged-role": Case(
@@ -83,11 +83,14 @@ CASES: dict[str, Case] = {
     ),
     "secret-lifetime": Case(
         (
-            rules.Secret(timedelta(days=180)),
-            rules.Secret(timedelta(days=1)),
-            rules.Secret(timedelta(days=300), timedelta(days=365)),
+            rules.SecretLifetime(timedelta(days=180)),
+            rules.SecretLifetime(timedelta(days=1)),
+            rules.SecretLifetime(timedelta(days=300), timedelta(days=365)),
         ),
-        (rules.Secret(timedelta(days=180, seconds=1)), rules.Secret(timedelta(days=40), timedelta(days=30))),
+        (
+            rules.SecretLifetime(timedelta(days=180, seconds=1)),
+            rules.SecretLifetime(timedelta(days=40), timedelta(days=30)),
+        ),
         "secret: {every: 300d}",
         "3:13",
     ),
@@ -131,10 +134,10 @@ FOUND_IN_FILES = [name for name, case in CASES.items() if case.app]
 
 
 @pytest.fixture
-def evaluate(tmp_path: Path) -> Callable[[str], list[policy.Finding]]:
+def evaluate(tmp_path: Path) -> Callable[[str], list[policy.Violation]]:
     """Evaluates an environment `dev` with the given text."""
 
-    def run(text: str) -> list[policy.Finding]:
+    def run(text: str) -> list[policy.Violation]:
         (tmp_path / "config").mkdir(exist_ok=True)
         (tmp_path / "config" / "dev.yaml").write_text(text, "utf-8")
         report = config.check("dev", root=tmp_path)
@@ -183,7 +186,7 @@ def test_a_rule_says_what_is_wrong(name: str) -> None:
         ),
         (
             "secret-lifetime",
-            rules.Secret(timedelta(days=180, seconds=1)),
+            rules.SecretLifetime(timedelta(days=180, seconds=1)),
             "a client secret lives 181 days; 180 are allowed",
         ),
         ("missing-owner", rules.Owners(0), "the registration has no owner"),
@@ -199,7 +202,7 @@ def test_a_rule_says_how_much_is_wrong(name: str, thing: rules.Thing, says: str)
 
 
 @pytest.mark.parametrize("name", FOUND_IN_FILES)
-def test_a_rule_finds_the_value_in_the_file(name: str, evaluate: Callable[[str], list[policy.Finding]]) -> None:
+def test_a_rule_finds_the_value_in_the_file(name: str, evaluate: Callable[[str], list[policy.Violation]]) -> None:
     text = "apps:\n  a:\n    " + CASES[name].app + "\n"
     [finding] = evaluate(text + levels("error", name))
     assert (finding.app, finding.rule, finding.severity) == ("a", name, "error")
@@ -210,7 +213,7 @@ def test_a_rule_finds_the_value_in_the_file(name: str, evaluate: Callable[[str],
 
 @pytest.mark.parametrize("name", FOUND_IN_FILES)
 def test_the_environment_decides_how_much_a_rule_matters(
-    name: str, evaluate: Callable[[str], list[policy.Finding]]
+    name: str, evaluate: Callable[[str], list[policy.Violation]]
 ) -> None:
     text = "apps:\n  a:\n    " + CASES[name].app + "\n"
     assert [finding.severity for finding in evaluate(text + levels("warning", name))] == ["warning"]
@@ -224,20 +227,20 @@ def test_a_level_that_is_not_named_is_the_rules_own(name: str) -> None:
     )
 
 
-def test_a_sound_app_breaks_no_rule(evaluate: Callable[[str], list[policy.Finding]]) -> None:
+def test_a_sound_app_breaks_no_rule(evaluate: Callable[[str], list[policy.Violation]]) -> None:
     text = f"apps: {{a: {{owners: [deployer], secret: {{every: 90d}}, roles: [{{role: Reader, scope: {GROUP}}}]}}}}\n"
     assert evaluate(text) == []
 
 
 def test_a_limit_of_the_environment_is_the_lifetime_that_is_allowed(
-    evaluate: Callable[[str], list[policy.Finding]],
+    evaluate: Callable[[str], list[policy.Violation]],
 ) -> None:
     app = "apps: {a: {owners: [deployer], secret: {every: 300d}}}\n"
     assert [finding.rule for finding in evaluate(app)] == ["secret-lifetime"]
     assert evaluate(app + "limits: {secret_lifetime: 365d}\n") == []
 
 
-def test_a_privileged_grant_carries_the_reason_given(evaluate: Callable[[str], list[policy.Finding]]) -> None:
+def test_a_privileged_grant_carries_the_reason_given(evaluate: Callable[[str], list[policy.Violation]]) -> None:
     text = "apps:\n  a:\n    owners: [deployer]\n    " + CASES["privileged-role"].app + "\n"
     [finding] = evaluate(text)
     assert finding.reason == "SEC-77"
