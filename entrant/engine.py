@@ -45,10 +45,15 @@ def find(environ: Mapping[str, str] = os.environ) -> Path:
     return own.path
 
 
+PARALLEL = {"PULUMI_PARALLEL": "64"}
+"""How many resources Pulumi works on at once where nobody says: it mostly waits for the cloud, and its own choice is four for each
+core. With 64, the writes of some 600 apps stay within Microsoft Graph's 3,000 in 150 seconds."""
+
+
 def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """`environ` with this interpreter's and Pulumi's folders first on PATH, so that the language host finds both."""
+    """`environ` with `PARALLEL`, and with the folders where the language host looks for Python and for Pulumi first on PATH."""
     first = [str(Path(sys.executable).parent), str(find(environ).parent)]
-    return dict(environ) | {"PATH": os.pathsep.join([*first, environ.get("PATH", os.defpath)])}
+    return PARALLEL | dict(environ) | {"PATH": os.pathsep.join([*first, environ.get("PATH", os.defpath)])}
 
 
 def run(

@@ -112,6 +112,7 @@ class Rehearsal:
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.folder / "passphrase"),
             "PULUMI_OPTION_CONFIG_FILE": str(self.stack_config),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            **engine.PARALLEL,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # the language host lists packages with pip, which would look for a newer pip
         }
 

@@ -107,13 +107,17 @@ def recover(rehearsal: Rehearsal, env: Mapping[str, str]) -> str:
     return ", ".join(done) or "nothing to recover"
 
 
-def change(operation: str, rehearsal: Rehearsal, env: Mapping[str, str], step: Step, *more: str) -> engine.Summary:
-    """Run `up` or `destroy` on the rehearsal's stack, saying in `step` how far it is and what it did."""
+def change(operation: str, rehearsal: Rehearsal, env: dict[str, str], step: Step, *more: str) -> engine.Summary:
+    """Run `up` or `destroy` on the rehearsal's stack, saying in `step` how far it is and what it did.
+
+    The state is written at the end and not at each step, which takes longer than all else with some hundred resources. `recover`
+    finds what a killed run made.
+    """
     asked = [operation, *more, "--yes", "--skip-preview", "--stack", rehearsal.stack]
     summary = engine.operate(
         [*asked, "--config-file", str(rehearsal.stack_config)],
         cwd=rehearsal.root,
-        environ=env,
+        environ=env | {"PULUMI_SKIP_CHECKPOINTS": "true"},
         on_event=_narrate(step.update),
     )
     step.note = in_words(summary)
