@@ -143,6 +143,8 @@ def settings(world: World) -> Doc:
             "speed": world.store.clock_speed,
         },
         "directory_quota": world.directory_quota,
+        "latency": world.pace.latency,
+        "quotas": world.pace.quotas,
     }
 
 
@@ -172,6 +174,10 @@ def _change(world: World, body: Doc) -> None:
             world.store.set_clock(offset=numbers.get("offset"), speed=numbers.get("speed"))
         elif name == "directory_quota" and type(value) is int and 0 < value <= 10**9:
             world.store.set_setting(name, str(value))
+        elif name == "latency" and (value is None or (type(value) is int and abs(value) < 2**63)):
+            world.pace.set(value, quotas=world.pace.quotas)
+        elif name == "quotas" and isinstance(value, bool):
+            world.pace.set(world.pace.latency, quotas=value)
         else:
             _bad(f"'{name}' is no setting, or its value is not valid.")
 

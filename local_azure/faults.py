@@ -98,8 +98,10 @@ class Faults:
             if rule.kind == "replication" or (rule.kind == "operation" and not _takes_time(family, call)):
                 continue
             if self._hits(at, rule, family, call):
-                reply = _failure(family, rule) if rule.kind == "status" else None
-                return Fault(rule, reply)
+                if rule.kind != "status":
+                    return Fault(rule)
+                text = f"This failure ({rule.status}) was asked for by a fault rule of the local Azure."
+                return Fault(rule, failure(family, rule.status, text, retry_after=rule.retry_after))
         return None
 
     def hidden(self, call: Call, now: float) -> Reply | None:
@@ -252,14 +254,13 @@ def _number(value: Any, low: float, high: float, *, whole: bool = False) -> bool
     return bool(low <= value <= high)
 
 
-def _failure(family: str, rule: Rule) -> Reply:
+def failure(family: str, status: int, text: str, *, retry_after: int | None = None) -> Reply:
     """The error answer of a family for a status."""
-    headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
-    code = "TooManyRequests" if rule.status == 429 else HTTPStatus(rule.status).phrase.title().replace(" ", "")
-    text = f"This failure ({rule.status}) was asked for by a fault rule of the local Azure."
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    code = "TooManyRequests" if status == 429 else HTTPStatus(status).phrase.title().replace(" ", "")
     if family == "token":
-        return Reply(rule.status, {"error": "temporarily_unavailable", "error_description": text}, headers)
-    return Reply(rule.status, _error(family, code, text), {**headers, "x-ms-error-code": code})
+        return Reply(status, {"error": "temporarily_unavailable", "error_description": text}, headers)
+    return Reply(status, _error(family, code, text), {**headers, "x-ms-error-code": code})
 
 
 def _error(family: str, code: str, text: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def seed(world: World, state: Path, tenant: str | None = None) -> Deployer:
 
 
 def reset(world: World, deployer: Deployer) -> None:
-    """Go back to the first start: same tenant, subscription, deployer and keys, and nothing else; clock and faults as at first.
+    """Go back to the first start: same tenant, subscription, deployer and keys, nothing else; clock, pace and faults as at first.
 
     Tokens of the deployer stay valid; those of other identities speak for nobody.
     """
@@ -107,6 +107,7 @@ def reset(world: World, deployer: Deployer) -> None:
         _tenant(world, deployer)
         world.store.set_clock(offset=0.0, speed=1.0)
     world.faults.set([], 0)
+    world.pace.set(None, quotas=False)
 
 
 def _tenant(world: World, deployer: Deployer) -> None:

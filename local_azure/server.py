@@ -104,7 +104,15 @@ class App:
             body,
         )
         reply: Reply | None
-        if self.world.faults.active and not _own(call):
+        fault: str | None
+        if self.world.pace.active and not _own(call):
+            await asyncio.sleep(self.world.pace.seconds(call))
+            refusal = self.world.pace.refusal(call, self.world.store.now())
+        else:
+            refusal = None
+        if refusal is not None:
+            reply, fault = _dated(refusal, self.world.store.now()), "quota"
+        elif self.world.faults.active and not _own(call):
             reply, fault = await self._faulty(call)
             if reply is None:
                 log.info("%s %s reset by a fault rule", call.method, call.path[:300])

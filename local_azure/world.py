@@ -12,6 +12,7 @@ from local_azure.directory import Directory
 from local_azure.faults import Faults
 from local_azure.issuers import Issuers
 from local_azure.operations import Operations
+from local_azure.pace import Pace
 from local_azure.resources import Resources
 from local_azure.store import Store
 from local_azure.telemetry import Telemetry
@@ -48,6 +49,7 @@ class World:
     issuers: Issuers = field(init=False)
     operations: Operations = field(init=False)
     faults: Faults = field(init=False)
+    pace: Pace = field(init=False)
     visits: Visits = field(init=False)
 
     requests: deque[dict[str, Any]] = field(init=False)
@@ -81,6 +83,7 @@ class World:
         self.issuers = Issuers(self.store)
         self.operations = Operations(self.store, self.resources)
         self.faults = Faults()
+        self.pace = Pace()
         self.visits = Visits()
         self.requests = deque(maxlen=MOST_REQUESTS)
 

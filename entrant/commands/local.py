@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import time
@@ -267,6 +268,12 @@ def reset(state: Path, yes: bool, purge: bool) -> None:
         local_azure.stop(state)
 
 
+def _seed(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value not in (None, "none") and not re.fullmatch(r"-?[0-9]{1,18}", value):
+        raise click.BadParameter("a whole number, or none")
+    return value
+
+
 @local.command()
 @_where
 @click.option("--roles", type=click.FloatRange(0, 86400), metavar="SECONDS", help="Until a new role assignment works.")
@@ -286,6 +293,13 @@ def reset(state: Path, yes: bool, purge: bool) -> None:
 )
 @click.option("--speed", type=click.FloatRange(0, 100_000, min_open=True), help="Its clock's seconds in a second.")
 @click.option("--quota", type=click.IntRange(1, 10**9), metavar="OBJECTS", help="How many objects its directory takes.")
+@click.option(
+    "--latency",
+    callback=_seed,
+    metavar="SEED|none",
+    help="Answer as slowly as the real cloud does, the same for the same seed; `none` at once.",
+)
+@click.option("--quotas/--no-quotas", default=None, help="Refuse (429) more requests than the real cloud takes.")
 @click.option("--rotate-keys", is_flag=True, help="Sign tokens with a new key from now on.")
 def settings(
     state: Path,
@@ -295,14 +309,19 @@ def settings(
     ahead: float | None,
     speed: float | None,
     quota: int | None,
+    latency: str | None,
+    quotas: bool | None,
     rotate_keys: bool,
 ) -> None:
-    """Change how soon things work, what its clock says and how much its directory takes; prints all settings as JSON.
+    """Change how soon things work, its pace, what its clock says and how much its directory takes; prints all settings as JSON.
+
+    What the pace is, and where its figures come from, is in docs/local.md. It ends with a restart.
 
     \b
     python3 -m entrant local settings --roles 120 --secrets 15
     python3 -m entrant local settings --ahead 90d
     python3 -m entrant local settings --quota 300
+    python3 -m entrant local settings --latency 1 --quotas
     """
     azure = _running(state)
     if rotate_keys:
@@ -311,7 +330,11 @@ def settings(
     propagation = {name: value for name, value in delays if value is not None}
     clock = {name: value for name, value in (("offset", ahead), ("speed", speed)) if value is not None}
     given = (("propagation", propagation), ("clock", clock), ("directory_quota", quota))
-    changes = {name: value for name, value in given if value}
+    changes: dict[str, Any] = {name: value for name, value in given if value}
+    if latency is not None:
+        changes["latency"] = None if latency == "none" else int(latency)
+    if quotas is not None:
+        changes["quotas"] = quotas
     click.echo(json.dumps(azure.admin("PATCH", "settings", changes), indent=2))
 
 

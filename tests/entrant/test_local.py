@@ -219,6 +219,11 @@ def test_settings_change_what_is_named_alone(azure: local_azure.LocalAzure) -> N
     error = Client(azure).graph("POST", "/applications", {"displayName": "one more"}, status=403)["error"]
     assert error["code"] == "Directory_QuotaExceeded"
     said(azure, "settings", "--quota", str(before))
+    shown = json.loads(said(azure, "settings", "--latency", "5", "--quotas"))
+    assert (shown["latency"], shown["quotas"]) == (5, True)
+    shown = json.loads(said(azure, "settings", "--latency", "none"))
+    assert (shown["latency"], shown["quotas"]) == (None, True)
+    assert json.loads(said(azure, "settings", "--no-quotas"))["quotas"] is False
 
 
 def test_reset_asks_and_goes_back_to_the_first_start(tmp_path: Path) -> None:
