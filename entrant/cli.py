@@ -38,6 +38,8 @@ COMMANDS = {
     "wait": Row("after it: until every declared grant works"),
     "check": Row("the same once, with evidence"),
     "deliver": Row("client secrets, to the places that use them", ("pulumi",)),
+    "rotate": Row("secrets that are due: made, proved, delivered", ("pulumi",)),
+    "revoke": Row("a secret that must go, once another is in use", ("pulumi",)),
     "drift": Row("what differs in the cloud from the last deployment", ("pulumi",)),
     "expiry": Row("secrets and certificates that end soon"),
     "token": Row("a bearer token and nothing else"),

@@ -21,7 +21,6 @@ MAY_IMPORT = {
     "entrant.tokens": {"entrant.facts", "entrant"},
     "entrant.access": {"entrant.config", "entrant.facts", "entrant.setup", "entrant.tokens", "entrant"},
     "entrant.importing": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
-    "entrant.delivery": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
     "entrant.drift": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
     "entrant.recovery": {
         "entrant.config",
@@ -33,6 +32,15 @@ MAY_IMPORT = {
     },
     "entrant.review": {"entrant.config", "entrant.facts", "entrant.policy", "entrant.drift", "entrant"},
     "entrant.pipeline": {"entrant.config", "entrant"},
+    "entrant.delivery": {
+        "entrant.access",
+        "entrant.config",
+        "entrant.facts",
+        "entrant.recovery",
+        "entrant.review",
+        "entrant.tokens",
+        "entrant",
+    },
     "entrant.rehearsal": {
         "entrant.access",
         "entrant.config",

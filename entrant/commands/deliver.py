@@ -61,8 +61,7 @@ def deliver(apps: tuple[str, ...], stack: str, cwd: Path | None, check: bool, pa
         tell=tell,
     )
     if form == "json":
-        fields = ("app", "secret", "where", "state", "said", "next_step")
-        click.echo(json.dumps([{name: getattr(result, name) for name in fields} for result in results], indent=2))
+        click.echo(json.dumps(records(results), indent=2))
     elif not results:
         click.echo(f"✓ {stack}: nothing is to be delivered: no app has `deliver` under its `secret`")
     return exit_code(results)
@@ -81,6 +80,12 @@ def declared(stack: str, cwd: Path | None) -> config.Environment:
         raise ConfigurationError(
             str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
         ) from None
+
+
+def records(results: list[delivery.Result]) -> list[dict[str, str | None]]:
+    """Results as JSON has them."""
+    fields = ("app", "secret", "where", "state", "said", "next_step")
+    return [{name: getattr(result, name) for name in fields} for result in results]
 
 
 def show(result: delivery.Result) -> None:

@@ -1,6 +1,7 @@
 """`entrant hold`: an `up` in a pipeline."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import click
@@ -9,7 +10,6 @@ from entrant import engine
 from entrant.commands import options
 from entrant.commands.source import WithCommand
 from entrant.errors import ConfigurationError
-from entrant.pipeline import code_host
 
 
 @click.command(cls=WithCommand)
@@ -28,8 +28,7 @@ def hold(command: list[str], stack: str, cwd: Path | None, settle: float) -> int
     \b
     python3 -m entrant hold -s dev -- pulumi up --yes --skip-preview -s dev
     """
-    from entrant.pipeline import locks
-    from entrant.recovery import checkpoints, unfinished
+    from entrant.recovery import holding
     from entrant.tokens import runner
 
     if not command:
@@ -37,25 +36,9 @@ def hold(command: list[str], stack: str, cwd: Path | None, settle: float) -> int
             "which command?", next_step="write it after --, such as: hold -s dev -- pulumi up -s dev"
         )
 
-    def agree(plan: unfinished.Plan) -> bool:
-        for line in plan.lines():
-            click.echo(line, err=True)
-        return True
-
     environ = engine.environment(os.environ)
-    backend = checkpoints.folder(cwd, environ)
-    for file in checkpoints.drop_broken_attributes(backend) if backend else ():
-        options.remark(f"removed {file.name}, which a killed run left unfinished and Pulumi does not need")
-    with locks.hold(
-        stack, locks.Job.here(*(code_host.pipeline() or ())), cwd=cwd, environ=environ, tell=options.remark
-    ) as held:
-        before = held.left_by
-        reason = before and f"{before.run} of {before.pipeline} did not end well"
-        reason = reason or unfinished.pending(stack, cwd=cwd, environ=environ)
-        if reason:
-            options.remark(f"{reason}; looking for what it left")
-            began = before.began if before else None
-            unfinished.recover(stack, agree=agree, began=began, settle=settle, cwd=cwd, environ=environ)
+    show = partial(click.echo, err=True)
+    with holding.hold(stack, settle=settle, cwd=cwd, environ=environ, remark=options.remark, show=show) as held:
         code = runner.run(command, environ, [], cwd=cwd, guarded=True)
         held.well = code == 0
         return code

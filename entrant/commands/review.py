@@ -1,6 +1,5 @@
 """`review`: who gains what before it happens."""
 
-import contextlib
 import datetime as dt
 import os
 import shutil
@@ -12,8 +11,6 @@ import click
 from entrant import config, engine, project, terminal
 from entrant.changes import Reading
 from entrant.commands import options
-from entrant.config.problems import Refused
-from entrant.config.values import parse_moment
 from entrant.debug import masked
 from entrant.drift import unmanaged
 from entrant.errors import ConfigurationError, EngineError, EntrantError
@@ -106,7 +103,7 @@ def review(
     if expect is not None and expect != made.digest:
         click.echo(f"entrant: the plan is {made.digest}, not {expect}, which was reviewed; review it again", err=True)
         return OTHER_PLAN
-    if only is not None and not reviewer.turns_secrets_only(reading, _moment(reading)):
+    if only is not None and not reviewer.turns_secrets_only(reading, reviewer.moment(reading)):
         click.echo("entrant: the plan does more than turn secrets over by their calendar", err=True)
         return OTHER_PLAN
     return POLICY if any(finding.severity == "error" for finding in made.findings) else 0
@@ -189,7 +186,7 @@ def _previewed(
         stack,
         reading,
         report,
-        now=_moment(reading),
+        now=reviewer.moment(reading),
         base=before,
         errors=errors,
         notes=notes,
@@ -205,14 +202,6 @@ def _unfinished(stack: str, root: Path) -> str | None:
         return unfinished.why(stack, cwd=root)
     except EngineError:  # the preview will say it
         return None
-
-
-def _moment(reading: Reading) -> dt.datetime:
-    """The moment that the program read its calendars at."""
-    set_to = reading.config.get("entrant:now")
-    with contextlib.suppress(Refused):  # the program has said so
-        return parse_moment(set_to) if set_to else dt.datetime.now(dt.UTC)
-    return dt.datetime.now(dt.UTC)
 
 
 def _faults(report: config.Report | None) -> tuple[str, ...]:

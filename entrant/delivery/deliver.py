@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from entrant.config import Environment
@@ -106,6 +107,7 @@ def deliver(
     check: bool = False,
     apps: Iterable[str] | None = None,
     patience: float = PATIENCE,
+    proofs: Mapping[str, EntrantError | None] = MappingProxyType({}),
     environ: Mapping[str, str] = os.environ,
     tell: Callable[[Result], None] = lambda result: None,
     sleep: Callable[[float], None] = time.sleep,
@@ -120,6 +122,7 @@ def deliver(
         root: the project's folder, where programs run.
         apps: only these. Default: all.
         patience: seconds for which the directory may not know a new secret.
+        proofs: what is known already, by app: why its newest secret does not work, or None.
         tell: called with each result as it comes.
     """
     results = []
@@ -127,6 +130,8 @@ def deliver(
         if not declared.deliveries or (apps is not None and name not in apps):
             continue
         proof = _Proof(cloud, patience, environ, now)
+        if name in proofs:
+            proof.found = [proofs[name]]
         for result in _of_app(name, declared.deliveries, outputs, proof, cloud, root, check, environ, sleep):
             results.append(result)
             tell(result)
@@ -165,7 +170,7 @@ class _Proof:
     def __init__(self, cloud: Cloud, patience: float, environ: Mapping[str, str], now: dt.datetime | None) -> None:
         self._cloud, self._patience, self._environ = cloud, patience, environ
         self._now = now or dt.datetime.now(dt.UTC)
-        self._found: list[EntrantError | None] = []
+        self.found: list[EntrantError | None] = []
 
     def demand(self, app: App, item: Item) -> None:
         """Raise what is wrong with the newest secret of an app."""
@@ -174,10 +179,10 @@ class _Proof:
                 f"the newest secret of {item.app} ended on {item.ends:%Y-%m-%d}",
                 next_step="make the next one: `python3 -m entrant rotate`, or `pulumi up`",
             )
-        if not self._found:
-            self._found = [prove(app, self._cloud, seconds=self._patience, environ=self._environ)]
-        if self._found[0] is not None:
-            raise self._found[0]
+        if not self.found:
+            self.found = [prove(app, self._cloud, seconds=self._patience, environ=self._environ)]
+        if self.found[0] is not None:
+            raise self.found[0]
 
 
 def _to_sink(

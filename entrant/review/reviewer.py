@@ -4,19 +4,22 @@ Two pictures are compared: before and after. With the cloud they come from the r
 of two commits. Everything after that is the same.
 """
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from entrant.changes import IDENTITY, Change, Reading
 from entrant.config import Environment, Report
+from entrant.config.problems import Refused
+from entrant.config.values import parse_moment
 from entrant.drift import manual_changes
 from entrant.drift.unmanaged import Unmanaged
-from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
+from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL, VAULT_SECRET
 from entrant.facts.scopes import is_guid
 from entrant.outputs import App
 from entrant.review import resources
@@ -179,29 +182,51 @@ def of_commits(
 
 
 def turns_secrets_only(reading: Reading, now: dt.datetime) -> bool:
-    """Whether a preview does nothing but what the calendars of secrets ask for.
+    """Whether a preview does nothing but what the calendars of secrets ask for; see `besides_rotation`."""
+    return not besides_rotation(reading, now)
 
-    That is: a secret more for an app that has one, and secrets taken away that have ended or whose overlap is over. Nobody gains
-    or loses access by it.
+
+def besides_rotation(
+    reading: Reading, now: dt.datetime, also: Collection[tuple[str | None, str]] = frozenset()
+) -> list[Change]:
+    """What a preview does besides what the calendars of secrets ask for.
+
+    They ask for a secret more for an app that has one, for its new version in Key Vault, and for taking those away that have
+    ended or whose overlap is over. Nobody gains or loses access by it.
+
+    Args:
+        also: further secrets that may be taken away, by app and name in Azure.
     """
     kept_until = _kept_until(reading)
     held = {change.app for change in reading.planned if change.type.endswith(_SECRET) and change.old is not None}
-    for change in reading.planned:
-        if change.protection_changes:
+
+    def rotates(change: Change) -> bool:
+        if change.app not in held:
             return False
-        if not change.changes or change.type.startswith(("pulumi:", "entrant:")):
-            continue
-        if not change.type.endswith(_SECRET) or change.app not in held:
+        if change.type == VAULT_SECRET:
+            return change.operation == "update"
+        if not change.type.endswith(_SECRET):
             return False
-        if change.operation == "delete":
-            if change.old is None:
-                return False
-            ends = kept_until.get((change.app, str(change.old.get("displayName"))), str(change.old.get("endDate")))
-            if later(ends, now):
-                return False
-        elif change.operation != "create":
-            return False
-    return True
+        if change.operation == "delete" and change.old is not None:
+            name = str(change.old.get("displayName"))
+            ends = kept_until.get((change.app, name), str(change.old.get("endDate")))
+            return (change.app, name) in also or not later(ends, now)
+        return change.operation == "create"
+
+    return [
+        change
+        for change in reading.planned
+        if change.protection_changes
+        or (change.changes and not change.type.startswith(("pulumi:", "entrant:")) and not rotates(change))
+    ]
+
+
+def moment(reading: Reading) -> dt.datetime:
+    """The moment that the program of a preview read its calendars at."""
+    set_to = reading.config.get("entrant:now")
+    with contextlib.suppress(Refused):  # the program has said so
+        return parse_moment(set_to) if set_to else dt.datetime.now(dt.UTC)
+    return dt.datetime.now(dt.UTC)
 
 
 def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:

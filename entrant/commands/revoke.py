@@ -1,0 +1,99 @@
+"""`entrant revoke`: a secret that must go, after its successor is in use."""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from entrant import engine
+from entrant.commands import deliver, options
+from entrant.commands.rotate import summary, told
+from entrant.config import App
+from entrant.delivery import rotate as rotation
+from entrant.errors import ConfigurationError
+
+STAYS = 7
+"""Exit code when the secret is still there."""
+
+
+@click.command()
+@click.argument("app", shell_complete=options.complete_apps)
+@click.argument("slot", required=False)
+@options.stack
+@options.cwd
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it goes to the log and into the stack's history.")
+@click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
+@options.settle
+@options.patience
+def revoke(
+    app: str, slot: str | None, stack: str, cwd: Path | None, reason: str, yes: bool, settle: float, patience: float
+) -> int:
+    """Take a client secret of APP away, the one of SLOT or else the newest, once another is made, proved and delivered.
+
+    Says first what will break, and asks. The secret goes when its successor gives tokens and is in every place under `deliver`;
+    where that fails it stays, which is said, and `rotate` goes on with it.
+
+    Exit codes: 0 when it is gone; 7 when it is still there, or an `up` would do more; else that of the first failure.
+
+    \b
+    python3 -m entrant revoke -s prod log-reader --reason "it was in a log (INC-4711)"
+    python3 -m entrant revoke -s prod log-reader 2026-11-01 --yes --reason "its laptop was stolen"
+    """
+    if not reason.strip():
+        raise ConfigurationError("--reason is empty", next_step="say why the secret has to go; it stands in the log")
+    environment = deliver.declared(stack, cwd)
+    found = engine.stack_outputs(stack, secrets=False, cwd=cwd)
+    secrets = rotation.secrets_of(found, app)
+    chosen = next((entry for entry in secrets if slot in (None, rotation.slot(entry))), None)
+    if chosen is None:
+        there = ", ".join(map(rotation.slot, secrets)) or "none"
+        raise ConfigurationError(
+            f"{app} has no client secret {slot or ''}".rstrip(), next_step=f"there are: {there}; `up` makes one"
+        )
+    name = rotation.slot(chosen)
+    declared = environment.apps.get(app)
+    if declared is None or not declared.secret:
+        raise ConfigurationError(
+            f"the file declares no secret for {app}", next_step=f"`pulumi up -s {stack}` takes away all it has"
+        )
+    _warn(app, name, declared, bool(chosen["current"]))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigurationError("nobody can be asked here", next_step="add --yes")
+        if not click.confirm(f"Revoke {name} of {app}?"):
+            return 1
+    report = rotation.Rotation(
+        stack,
+        environment,
+        cwd=cwd,
+        environ=engine.environment(os.environ),
+        settle=settle,
+        patience=patience,
+        revoked={app: {name: reason.strip()}},
+        remark=options.remark,
+        show=partial(click.echo, err=True),
+        tell=told,
+    ).run()
+    summary(stack, report)
+    if f"{app} {name}" in report.removed:
+        click.echo(f"✓ {app}: {name} is revoked: {reason.strip()}")
+        return report.exit_code
+    click.echo(f"✗ {app}: {name} is still there; `python3 -m entrant rotate -s {stack}` goes on with it")
+    return report.exit_code or STAYS
+
+
+def _warn(app: str, name: str, declared: App, newest: bool) -> None:
+    """Say what revoking a secret breaks."""
+    click.echo(f"! {app}: whoever uses the secret {name} and is not named here cannot sign in once it is gone")
+    for delivery in declared.deliveries:
+        click.echo(f"·   {delivery.where} gets {'another one' if newest else 'the newest'} first")
+    if not declared.deliveries:
+        click.echo(
+            "·   no place is named under `deliver`: bring the new one to its consumers yourself before you go on"
+        )
+    click.echo(
+        "! tokens that were issued with it work on, 60 to 90 minutes, and up to 28 hours where a client and an API use continuous "
+        "access evaluation; to stop the app altogether, say `service_principal: {enabled: false}` in its file"
+    )
