@@ -111,6 +111,32 @@ def test_each_rotation_is_a_version_that_ends_with_its_secret_and_the_one_before
         assert [path for path in written if value.encode() in path.read_bytes()] == []
 
 
+def test_a_review_says_who_can_read_the_vaults_secret_and_where_secrets_go_from_now_on(stack: Stack) -> None:
+    client = Client(stack.azure)
+    web = client.new_identity("web")
+    client.grant(
+        "4633458b-17de-408a-b874-0445c86b69e6", f"{VAULT}/secrets/reader", web.object_id
+    )  # Key Vault Secrets User
+    client.grant(
+        "21090545-7ca7-4776-b22c-e363652d74d2", VAULT, client.new_identity("looker").object_id
+    )  # Key Vault Reader
+    vault = {"key_vault": {"vault": VAULT, "name": "reader"}}
+    stack.write(vault, {"github": {"repository": "contoso/obs", "name": "READER"}})
+    done = stack.entrant("review", "-s", STACK, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    review = json.loads(done.stdout)
+    [note] = [note for note in review["notes"] if note.startswith("Who can read")]
+    assert 'service principal "web" (Key Vault Secrets User)' in note
+    assert f"(Key Vault Secrets Officer at {VAULT})" in note
+    assert "looker" not in note
+    [setting] = [entry for entry in review["settings"] if "deliver" in entry["path"]]
+    assert setting["path"] == "secret.deliver[github contoso/obs READER]"
+    assert (setting["old"], setting["new"]) == (None, "a place for the secret")
+    stack.write(vault)
+    other = json.loads(stack.entrant("review", "-s", STACK, "--format", "json").stdout)
+    assert other["digest"] != review["digest"], "another place is another plan"
+
+
 def test_a_delivery_that_is_removed_leaves_the_secret_and_one_that_comes_back_goes_on_with_it(stack: Stack) -> None:
     count = len(stack.versions())
     stack.write()

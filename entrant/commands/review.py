@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -182,6 +183,8 @@ def _previewed(
     if not errors and report is not None and report.environment is not None:
         errors = _existing(report.environment, reading, notes)
         code = EntrantError.exit_code if errors else 0
+        if not errors:
+            notes.extend(_vault_readers(report.environment))
     made = reviewer.of_preview(
         stack,
         reading,
@@ -202,6 +205,30 @@ def _unfinished(stack: str, root: Path) -> str | None:
         return unfinished.why(stack, cwd=root)
     except EngineError:  # the preview will say it
         return None
+
+
+def _vault_readers(environment: config.Environment) -> Iterator[str]:
+    """Who can read what is delivered to Key Vault, a note for each secret there."""
+    from entrant.access import deployer as deployers
+    from entrant.access import vault_readers
+
+    places = [
+        (name, delivery.key_vault)
+        for name, app in environment.apps.items()
+        for delivery in app.deliveries
+        if delivery.key_vault is not None
+    ]
+    who = deployers.find(clouds.resolve(environment.cloud, os.environ), os.environ) if places else None
+    for app, place in places:
+        what = f"the secret {place.name} of the vault {place.vault_name}, which has the client secret of {app}"
+        try:
+            if who is None:
+                raise ConfigurationError("there is no login (`az login`, or the ARM_* variables)")
+            found = vault_readers.readers(who, place.vault, place.name)
+        except EntrantError as error:
+            yield f"Who can read {what}, was not looked for: {error}."
+        else:
+            yield f"Who can read {what}: {', '.join(found) or 'nobody'}; and whoever may assign roles there."
 
 
 def _faults(report: config.Report | None) -> tuple[str, ...]:

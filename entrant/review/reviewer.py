@@ -97,7 +97,10 @@ def of_preview(
         digest=_digest(
             "plan",
             stack,
-            (_essence(c, environment) for c in reading.planned if c.changes or c.protection_changes),
+            (
+                *(_essence(c, environment) for c in reading.planned if c.changes or c.protection_changes),
+                *(setting.model_dump() for setting in _deliveries(reading, environment)),
+            ),
         ),
         breaks=tuple(comparison.planned_breaks(missing, touched)),
         apps=tuple(comparison.apps({change.urn for change in reading.found})),
@@ -106,6 +109,7 @@ def of_preview(
         taken_over=tuple(setting for change in applied if change.operation == "import" for setting in _details(change)),
         settings=(
             *(comparison.settings(edited)),
+            *_deliveries(reading, environment),
             *(
                 setting
                 for change in applied
@@ -229,13 +233,30 @@ def moment(reading: Reading) -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:
-    """Until when secrets stay that have been succeeded, by app and name, as the stack's outputs have it."""
+def _deliveries(reading: Reading, environment: Environment | None) -> Iterator[SettingChange]:
+    """Places that secrets are delivered to from now on, or no longer: no resources, so the stack's outputs tell those of before."""
+    identities = _identities(reading)
+    for name, app in environment.apps.items() if environment else ():
+        held = [identities[old] for old in (name, *app.renamed_from) if old in identities]
+        before = set(held[0].get("deliver") or ()) if held else set()
+        after = {delivery.where: delivery.how for delivery in app.deliveries}
+        for where in sorted(before ^ after.keys()):
+            old = "a place for the secret" if where in before else None
+            yield SettingChange(app=name, path=f"secret.deliver[{where}]", old=old, new=after.get(where))
+
+
+def _identities(reading: Reading) -> Mapping[str, Any]:
+    """The output `identities` of the stack, as it is before."""
     stack = next((change for change in reading.planned if change.type == "pulumi:pulumi:Stack" and change.old), None)
     identities = stack.old.outputs.get("identities") if stack and stack.old else None
+    return identities if isinstance(identities, Mapping) else {}
+
+
+def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:
+    """Until when secrets stay that have been succeeded, by app and name, as the stack's outputs have it."""
     return {
         (name, entry["name"]): entry["kept_until"]
-        for name, app in (identities if isinstance(identities, Mapping) else {}).items()
+        for name, app in _identities(reading).items()
         for entry in app["credentials"]
         if entry.get("kept_until")
     }

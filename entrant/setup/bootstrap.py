@@ -294,7 +294,7 @@ def _make_venv(log: Path) -> None:
     import venv
 
     try:
-        venv.EnvBuilder(with_pip=True, clear=True, symlinks=sys.platform != "win32").create(VENV)
+        venv.EnvBuilder(with_pip=True, clear=True, symlinks=sys.platform != "win32").create(VENV.resolve())
     except subprocess.CalledProcessError as error:
         raise SetupError(
             f"Python's venv module could not make {VENV}: {error}",
