@@ -1,6 +1,6 @@
 """Apps made, looked at and removed: Entrant beside Terraform and plain Pulumi, at the same local Azure.
 
-    .entrant/venv/bin/python -m benchmarks.deployments --apps 20 --rounds 3 [--latency] [--parallel 32]
+    .entrant/venv/bin/python -m benchmarks.deployments --apps 20 --rounds 3 [--latency] [--quotas] [--parallel 64]
 
 An app is an application, its service principal and a client secret. Contenders that are not found are left out:
 `terraform` and `terraform-provider-azuread` (on PATH, or TERRAFORM and TERRAFORM_PROVIDER_AZUREAD), the real plugin
@@ -82,6 +82,15 @@ class Figures:
     name: str
     costs: dict[str, list[Cost]] = field(default_factory=dict)
     requests: dict[str, list[int]] = field(default_factory=dict)
+
+    def median(self, operation: str, what: str) -> float:
+        """Seconds of an operation, `wall` or `cpu`."""
+        return statistics.median(cost.seconds(what) for cost in self.costs[operation])
+
+    def ratio(self, other: "Figures", operation: str, what: str) -> float:
+        """How many times as much as another's, round by round."""
+        pairs = zip(self.costs[operation], other.costs[operation], strict=True)
+        return statistics.median(mine.seconds(what) / its.seconds(what) for mine, its in pairs)
 
 
 def found(variable: str, name: str) -> str | None:
@@ -172,8 +181,7 @@ def contenders(
 
 
 def measure(azure: local_azure.LocalAzure, contender: Contender, into: Figures, operations: list[str]) -> None:
-    """Run a contender through all operations, in a directory that is empty."""
-    azure.reset()
+    """Run a contender through these operations."""
     for operation in operations:
         before = _asked(azure)
         cost, _ = processes.run(contender.commands[operation], cwd=contender.folder, env=contender.env)
@@ -188,48 +196,66 @@ def _asked(azure: local_azure.LocalAzure) -> int:
     return int(newest[0]["number"]) if newest else 0
 
 
-def table(found: list[Figures], apps: int, operations: list[str]) -> str:
+@dataclass(frozen=True)
+class Size:
+    """What is measured: how many apps, how often, and how the local Azure behaves."""
+
+    apps: int
+    rounds: int = 3
+    parallel: int = 64
+    latency: bool = False
+    quotas: bool = False
+    operations: tuple[str, ...] = ("create", "same", "refresh")
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        pace = [word for word, on in (("the real cloud's latency", self.latency), ("its quotas", self.quotas)) if on]
+        return f"{self.apps} apps{', with ' if pace else ''}{' and '.join(pace)}"
+
+
+def run(size: Size, *, with_stand_ins: bool = False) -> list[Figures]:
+    """The figures of one size, Terraform's or plain Pulumi's first."""
+    with tempfile.TemporaryDirectory(prefix="entrant-benchmark-") as name:
+        folder = Path(name)
+        azure = local_azure.start(folder / "azure")
+        figures: dict[str, Figures] = {}
+        try:
+            for number in range(size.rounds):
+                own = folder / f"round-{number}"
+                own.mkdir()
+                for each in contenders(own, azure, size.apps, size.parallel, with_stand_ins):
+                    azure.reset()
+                    azure.admin("PATCH", "settings", {"latency": 1 if size.latency else None, "quotas": size.quotas})
+                    measure(azure, each, figures.setdefault(each.name, Figures(each.name)), list(size.operations))
+        finally:
+            local_azure.stop(folder / "azure")
+        return list(figures.values())
+
+
+def table(size: Size, found: list[Figures]) -> str:
     """The figures as Markdown: seconds of the clock / of CPU, and in brackets their ratios to the first."""
-    lines = [f"| {apps} apps | {' | '.join(each.name for each in found)} |", "|---" * (len(found) + 1) + "|"]
-    for operation in operations:
+    lines = [f"| {size.title} | {' | '.join(each.name for each in found)} |", "|---" * (len(found) + 1) + "|"]
+    for operation in size.operations:
         cells = []
         for each in found:
-            wall, cpu = (_median(each, operation, what) for what in ("wall", "cpu"))
-            ratios = "/".join(f"{_ratio(each, found[0], operation, what):.2f}" for what in ("wall", "cpu"))
+            wall, cpu = (each.median(operation, what) for what in ("wall", "cpu"))
+            ratios = " / ".join(f"{each.ratio(found[0], operation, what):.2f}" for what in ("wall", "cpu"))
             cells.append(f"{wall:.1f} / {cpu:.1f}" + ("" if each is found[0] else f" ({ratios})"))
         lines.append(f"| {OPERATIONS[operation]} | {' | '.join(cells)} |")
-    for operation in operations:
-        asked = [f"{statistics.median(each.requests[operation]) / apps:.1f}" for each in found]
+    for operation in size.operations:
+        cells = []
+        for each, before in zip(found, [None, *found], strict=False):
+            over = before if before and each.name.startswith("Entrant") else None
+            ratios = " / ".join(f"{each.ratio(over, operation, what):.2f}" for what in ("wall", "cpu")) if over else ""
+            cells.append(ratios)
+        lines.append(f"| {operation}, to plain Pulumi | {' | '.join(cells)} |")
+    for operation in size.operations:
+        asked = [f"{statistics.median(each.requests[operation]) / size.apps:.1f}" for each in found]
         lines.append(f"| requests per app, {operation} | {' | '.join(asked)} |")
     peaks = [f"{max(cost.peak for costs in each.costs.values() for cost in costs):.0f} MB" for each in found]
     lines.append(f"| memory of the largest process | {' | '.join(peaks)} |")
     return "\n".join(lines)
-
-
-def _median(each: Figures, operation: str, what: str) -> float:
-    return statistics.median(cost.seconds(what) for cost in each.costs[operation])
-
-
-def _ratio(each: Figures, first: Figures, operation: str, what: str) -> float:
-    pairs = zip(each.costs[operation], first.costs[operation], strict=True)
-    return statistics.median(mine.seconds(what) / its.seconds(what) for mine, its in pairs)
-
-
-def run(apps: int, *, rounds: int, parallel: int, operations: list[str], with_stand_ins: bool) -> str:
-    """One size, from an empty local Azure to the table."""
-    with tempfile.TemporaryDirectory(prefix="entrant-benchmark-") as name:
-        folder = Path(name)
-        azure = local_azure.start(folder / "azure")
-        try:
-            figures: dict[str, Figures] = {}
-            for number in range(rounds):
-                own = folder / f"round-{number}"
-                own.mkdir()
-                for each in contenders(own, azure, apps, parallel, with_stand_ins):
-                    measure(azure, each, figures.setdefault(each.name, Figures(each.name)), operations)
-            return table(list(figures.values()), apps, operations)
-        finally:
-            local_azure.stop(folder / "azure")
 
 
 def main() -> None:
@@ -237,23 +263,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.deployments", description="Apps made, looked at and removed.")
     parser.add_argument("--apps", type=int, nargs="+", default=[20], help="default: 20")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs (default: %(default)s)")
-    parser.add_argument("--parallel", type=int, default=32, help="resources at once, of all (default: %(default)s)")
-    parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=list(OPERATIONS))
-    parser.add_argument(
-        "--stand-ins", action="store_true", help="with the stand-ins too where the real plugin is found"
-    )
+    parser.add_argument("--parallel", type=int, default=64, help="resources at once, of all (default: %(default)s)")
+    parser.add_argument("--latency", action="store_true", help="answers take as long as the real cloud's")
+    parser.add_argument("--quotas", action="store_true", help="no more requests than the real cloud takes")
+    parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=list(Size.operations))
+    parser.add_argument("--stand-ins", action="store_true", help="with the stand-ins too, besides the real plugin")
     options = parser.parse_args()
     for apps in options.apps:
-        print(
-            run(
-                apps,
-                rounds=options.rounds,
-                parallel=options.parallel,
-                operations=options.operations,
-                with_stand_ins=options.stand_ins,
-            ),
-            end="\n\n",
-        )
+        size = Size(apps, options.rounds, options.parallel, options.latency, options.quotas, tuple(options.operations))
+        print(table(size, run(size, with_stand_ins=options.stand_ins)), end="\n\n")
 
 
 if __name__ == "__main__":

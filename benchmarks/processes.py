@@ -48,9 +48,10 @@ def run(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> tuple[Cost,
     """
     with tempfile.TemporaryDirectory() as folder:
         file, said = Path(folder) / "cost.json", Path(folder) / "said"
+        env = {name: value for name, value in env.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as users have it
         with said.open("wb") as output:
             watched = [sys.executable, "-S", "-c", _WATCHER, str(file), *command]
-            subprocess.run(watched, cwd=cwd, env=dict(env), stdout=output, stderr=output, check=True)
+            subprocess.run(watched, cwd=cwd, env=env, stdout=output, stderr=output, check=True)
         text = said.read_text("utf-8", "replace")
         wall, cpu, peak, code = json.loads(file.read_text())
     if code:
