@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import datetime as dt
 import hashlib
 import hmac
@@ -23,13 +24,14 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 import pytest
 import requests
 
 from entrant import engine
+from entrant.errors import EngineError
 from entrant.pipeline import locks
 from entrant.project import SOURCE
 from tests.clients import installing
@@ -452,7 +454,41 @@ def test_nobody_elses_lock_is_taken_away(stack: Stack) -> None:
     assert "is locked by" in refused.stderr
     assert "no job of a pipeline has marked the stack" in refused.stderr
     assert len(stack.locks()) == 1
+    assert locks.marked("dev", cwd=stack.folder, environ=stack.env) is None
     assert stack.pulumi("cancel", "--yes", "dev").returncode == 0
+
+
+@on_file
+def test_a_look_for_locks_that_is_killed_leaves_a_lock_of_the_pipeline(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look takes the lock for a moment; so the stack is marked before it, and stays marked when the look fails."""
+    pipeline = "https://github.com/contoso/obs"
+    first = locks.Job.here(pipeline, "run 1/1")
+
+    def killed(*_: Any, **__: Any) -> list[locks.Lock]:
+        raise EngineError("pulumi stack ended with exit code -9")
+
+    with monkeypatch.context() as patch, pytest.raises(EngineError, match="-9"):
+        patch.setattr(locks, "find", killed)
+        with locks.hold("dev", first, cwd=stack.folder, environ=stack.env):
+            raise AssertionError("it was held")
+    with stack.at_work() as look:  # stands for the look that is killed, a process of the same user and host
+        kill(look)
+    done = stack.hold("false", **RUN_2)
+    assert "took away the lock" in done.stderr and stack.locks() == []
+    elsewhere = locks.Job(pipeline, "run 3/1", "runner@another-machine", first.since)
+    with monkeypatch.context() as patch, pytest.raises(EngineError, match="-9"):
+        patch.setattr(locks, "find", killed)
+        with locks.hold("dev", elsewhere, cwd=stack.folder, environ=stack.env):
+            raise AssertionError("it was held")
+    mark = locks.marked("dev", cwd=stack.folder, environ=stack.env)
+    assert mark and mark.run == "run 2/1" and mark.looking == (("runner@another-machine", first.since),)
+    lock = locks.Lock("runner", "another-machine", 1, first.since)
+    assert locks.foreign(lock, mark, first) is None
+    assert locks.foreign(dataclasses.replace(lock, host="third"), mark, first)
+    assert stack.hold("true", **RUN_2).returncode == 0
+    assert locks.marked("dev", cwd=stack.folder, environ=stack.env) is None
 
 
 @on_file

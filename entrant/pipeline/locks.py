@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 
@@ -58,6 +58,8 @@ class Job:
     """When the first of the runs began since the last one that ended well, if that was another run than this one."""
     ended: dt.datetime | None = None
     """When it ended, if it did, and not well. The engine may have been killed all the same, and left its lock."""
+    looking: tuple[tuple[str, dt.datetime], ...] = ()
+    """Later jobs of the pipeline that look for locks, as which user of which host, since when: a look takes a lock for a moment."""
 
     @property
     def began(self) -> dt.datetime:
@@ -80,14 +82,17 @@ class Job:
                 for name in ("since", "first", "ended")
             )
             assert since is not None
-            return cls(found["pipeline"], found["run"], found["by"], since, first, ended)
+            looking = tuple((by, dt.datetime.fromisoformat(at)) for by, at in found.get("looking") or ())
+            return cls(found["pipeline"], found["run"], found["by"], since, first, ended, looking)
         except (ValueError, KeyError, TypeError):
             return None
 
     def __str__(self) -> str:
-        told = {"pipeline": self.pipeline, "run": self.run, "by": self.by}
+        told: dict[str, Any] = {"pipeline": self.pipeline, "run": self.run, "by": self.by}
         moments = {"since": self.since, "first": self.first, "ended": self.ended}
         told |= {name: moment.isoformat() for name, moment in moments.items() if moment}
+        if self.looking:
+            told["looking"] = [[by, at.isoformat()] for by, at in self.looking]
         return json.dumps(told, separators=(",", ":"))
 
 
@@ -143,6 +148,10 @@ def hold(
     """
     engine.refuse_foreign_plugins(stack, cwd=cwd, environ=environ)
     mark = marked(stack, cwd=cwd, environ=environ)
+    ours = mark is None or mark.pipeline == job.pipeline
+    if ours:  # before the look for locks: one that is killed leaves its own, which is the pipeline's too
+        looking = dataclasses.replace(mark, looking=(*mark.looking, (job.by, job.since))) if mark else job
+        _mark(stack, looking, cwd, environ)
     held = find(stack, cwd=cwd, environ=environ)
     while working := [lock for lock in held if foreign(lock, mark, job) is None and at_work(lock)]:
         tell(f"waiting for {working[0]}, which is at work")
@@ -152,6 +161,8 @@ def hold(
     for lock in held:
         reason = foreign(lock, mark, job)
         if reason:
+            if ours:
+                _mark(stack, mark, cwd, environ)
             raise EngineError(
                 f"the stack {stack} is locked by {lock}, and {reason}",
                 next_step=f"wait for it to end; if it never will, and you know why, `pulumi cancel {stack}` and then "
@@ -184,8 +195,9 @@ def marked(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = 
     return Job.parse(json.loads(listed).get(TAG, ""))
 
 
-def _mark(stack: str, job: Job, cwd: Path | None, environ: Mapping[str, str]) -> None:
-    engine.run([*_TAGS, "set", TAG, str(job), "--stack", stack], cwd=cwd, environ=environ)
+def _mark(stack: str, job: Job | None, cwd: Path | None, environ: Mapping[str, str]) -> None:
+    change = ["set", TAG, str(job)] if job else ["rm", TAG]
+    engine.run([*_TAGS, *change, "--stack", stack], cwd=cwd, environ=environ)
 
 
 def foreign(lock: Lock, mark: Job | None, job: Job) -> str | None:
@@ -194,6 +206,8 @@ def foreign(lock: Lock, mark: Job | None, job: Job) -> str | None:
         return "no job of a pipeline has marked the stack"
     if mark.pipeline != job.pipeline:
         return f"the stack is marked as {mark.pipeline}'s ({mark.run}), and this is {job.pipeline}"
+    if any(by == f"{lock.user}@{lock.host}" and lock.since >= since for by, since in mark.looking):
+        return None
     late = mark.ended is not None and lock.since > mark.ended
     if mark.by != f"{lock.user}@{lock.host}" or lock.since < mark.since or late:
         until = f" until {mark.ended.isoformat()}" if mark.ended else ""
