@@ -5,7 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_azuread as azuread
 
-from entrant.facts.pulumi_types import APPLICATION, KNOWN_CLIENTS, PRE_AUTHORIZED
+from entrant.facts.pulumi_types import API_CLIENTS, APPLICATION, KNOWN_CLIENTS, PRE_AUTHORIZED
 
 from .app_identity import AppIdentity
 
@@ -46,7 +46,7 @@ class ApiClients(pulumi.ComponentResource):
     ) -> None:
         """Declare the clients of `api`, whose `known_clients_apart` is set when there are known ones."""
         former = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in api.parts.names[1:]])
-        super().__init__("entrant:index:ApiClients", name, {}, pulumi.ResourceOptions.merge(former, opts))
+        super().__init__(API_CLIENTS, name, {}, pulumi.ResourceOptions.merge(former, opts))
         known_there = bool(api.parts.adopt and api.parts.adopt.get("known_clients"))
         if known := args.get("known_clients"):
             azuread.ApplicationKnownClients(

@@ -13,7 +13,7 @@ from pulumi_azure_native import authorization
 
 from entrant.config.credentials import Secret
 from entrant.config.values import parse_moment
-from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
+from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL
 
 from .access import Access, read_role
 from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs
@@ -82,7 +82,7 @@ class AppIdentity(pulumi.ComponentResource):
         """
         former = tuple(args.get("renamed_from") or ())
         aliases = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in former])
-        super().__init__("entrant:index:AppIdentity", name, {}, pulumi.ResourceOptions.merge(aliases, opts))
+        super().__init__(IDENTITY, name, {}, pulumi.ResourceOptions.merge(aliases, opts))
         roles = args.get("roles") or {}
         if known is None:
             known = FromFile(State.read(), _secrets(args))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from entrant.engine import Event, diagnosis
+from entrant.facts.pulumi_types import API_CLIENTS, IDENTITY
 
 SECRET: Final = "[secret]"
 """Stands for a value that is, or could be, secret."""
@@ -29,8 +30,6 @@ _SECRET_NAME = re.compile(
     r"secret|password|passphrase|private.?key|api.?key|access.?key|connection.?string|token$", re.IGNORECASE
 )
 _HARMLESS = frozenset({"accessTokenAcceptedVersion", "requestedAccessTokenVersion", "idTokenIssuanceEnabled"})
-IDENTITY = "entrant:index:AppIdentity"
-_CLIENTS = "entrant:index:ApiClients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +234,7 @@ def _former(metadata: Mapping[str, Any]) -> str:
 def _app(urn: str, parents: Iterable[str]) -> str | None:
     for candidate in (urn, *parents):
         kind, _, name = candidate.rpartition("::")
-        if kind.endswith((f"::{IDENTITY}", f"::{_CLIENTS}")):
+        if kind.endswith((f"::{IDENTITY}", f"::{API_CLIENTS}")):
             return name
     return None
 

@@ -14,15 +14,10 @@ from urllib3.util import Retry
 
 from entrant.errors import RefusedError, UnreachableError
 from entrant.explain import next_step, told
+from entrant.retries import LONGEST_WAIT, NOT_DONE, PASSING, TRIES
 
 TIMEOUT = (10.0, 180.0)
 """Seconds to connect, and to wait for an answer."""
-TRIES = 4
-"""How often a request is made at most: again after 0, 1 and 2 s, or after what `Retry-After` says."""
-LONGEST_WAIT = 60.0
-"""Seconds that a `Retry-After` may ask for; a longer one is not waited for, and the answer is given as it is."""
-_NOT_DONE = frozenset({429, 503})
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 # A request that is made again succeeds or ends in an error of ours; urllib3's own words would only add to it.
 logging.getLogger("urllib3").addHandler(logging.NullHandler())
@@ -54,8 +49,8 @@ def _retries(repeat: bool) -> Retry:
         redirect=0,
         other=0,
         allowed_methods=None,
-        status_forcelist=_PASSING if repeat else _NOT_DONE,
-        backoff_factor=0.5,
+        status_forcelist=PASSING if repeat else NOT_DONE,
+        backoff_factor=0.5,  # after 0, 1 and 2 s
         raise_on_status=False,
         raise_on_redirect=False,
     )

@@ -11,11 +11,11 @@ Bodies and headers are those that clients decide by: Microsoft Graph, "Microsoft
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import asdict, dataclass, fields
 from http import HTTPStatus
 from typing import Any
 
+from entrant.facts.scopes import GUID
 from local_azure.wire import Call, Reply, new_guid, utc
 
 FAMILIES = ("token", "graph", "arm", "logs", "insights", "metrics", "ingestion", "keyvault")
@@ -26,7 +26,6 @@ MOST_RULES = 100
 MOST_HIDDEN = 10_000
 REFERRING = ("/serviceprincipals", "/$ref", "/approleassignedto", "/approleassignments", "/oauth2permissiongrants")
 """Ends of the paths of Graph whose bodies refer to other objects."""
-GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ class Faults:
             if path == name or path.startswith(name + "/") if name.startswith("/") else name in parts:
                 return _unknown(name, family)
         if family == "graph" and call.method == "POST" and (path.endswith(REFERRING) or b"@odata.bind" in call.body):
-            named = set(GUID.findall(call.body.decode("utf-8", "replace").lower()))
+            named = {found[0] for found in GUID.finditer(call.body.decode("utf-8", "replace").lower())}
             found = next((name for name in self._hidden if name in named), None)
             if found is not None:
                 return _no_application(found) if path.endswith("/serviceprincipals") else _unknown(found, family)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from entrant.facts import apis, risks
+from entrant.facts import risks
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.errors import codes, find
 from entrant.facts.marks import stack_in
@@ -214,7 +214,7 @@ def _permissions(world: World, application: Doc, principal: Doc | None) -> list[
             "name": name,
             "declared": (api, kind, name) in declared,
             "consented": (api, kind, name) in consents,
-            "danger": risks.of_permission(name) if api == apis.GRAPH else None,
+            "danger": risks.of_permission(name, api),
         }
         for api, kind, name in declared | consents
     ]
@@ -269,7 +269,7 @@ def _grants(world: World, apps: set[str]) -> Iterable[Doc]:
         name = role.name if isinstance(role, BuiltInRole) else custom.get("roleName", one.role)
         conditional = bool(one.doc.get("condition"))
         dangers = [
-            None if conditional else risks.of_role(name, one.role, permissions_of(custom.get("permissions", []))),
+            risks.of_role(name, one.role, permissions_of(custom.get("permissions", [])), conditioned=conditional),
             risks.of_scope(name, scope),
         ]
         yield {

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-GUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z")
+from entrant.facts import scopes
+
 MAX_FIELDS = 200
 DURATION = re.compile(r"P(?:(\d+(?:\.\d+)?)D)?(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?\Z")
 
@@ -102,7 +103,7 @@ def _finite(text: str) -> float:
 
 def is_guid(text: object) -> bool:
     """Whether `text` is a GUID with dashes."""
-    return isinstance(text, str) and GUID.match(text) is not None
+    return isinstance(text, str) and scopes.is_guid(text)
 
 
 def new_guid() -> str:

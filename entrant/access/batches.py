@@ -12,6 +12,7 @@ from entrant import http
 from entrant.access.deployer import Deployer
 from entrant.errors import RefusedError, UnreachableError
 from entrant.explain import told
+from entrant.retries import PASSING
 
 MOST: Final = 20
 """Requests in one batch."""
@@ -19,7 +20,6 @@ ROUNDS: Final = 8
 """How often a request is made at most that Graph did not answer yet."""
 LONGEST: Final = 300.0
 """Seconds that a `Retry-After` is waited for at most."""
-_PASSING: Final = frozenset({429, 500, 502, 503, 504})
 
 Answers = dict[str, dict[str, Any] | RefusedError]
 """By path, what was answered: a JSON object, a list whole with all of its pages, or the refusal."""
@@ -49,7 +49,7 @@ def _batch(deployer: Deployer, paths: Sequence[str], version: str) -> Answers:
         for answer in said.get("responses") or ():
             path = open_[int(answer["id"])]
             status, body = int(answer["status"]), answer.get("body")
-            if status in _PASSING and turn < ROUNDS - 1:
+            if status in PASSING and turn < ROUNDS - 1:
                 again.append(path)
                 pause = max(pause, _asked(answer.get("headers") or {}, 2.0**turn))
             elif status >= 400:

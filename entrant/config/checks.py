@@ -465,8 +465,8 @@ def _dangerous_role(
 ) -> Iterator[tuple[tuple[Any, ...], str]]:
     definitions, declared = environment.role_definitions, grant.role.declared
     permissions = () if declared is None else definitions.get(declared, BROKEN).permissions
-    role = risks.of_role(grant.role.name, grant.role.guid, permissions)
-    if role and grant.condition is None:
+    conditioned = grant.condition is not None
+    if role := risks.of_role(grant.role.name, grant.role.guid, permissions, conditioned=conditioned):
         yield (*path, "role"), role
 
 
@@ -476,7 +476,7 @@ def _dangerous_scope(path: tuple[Any, ...], grant: RoleGrant) -> Iterator[tuple[
 
 
 def _dangerous_permissions(path: tuple[Any, ...], permission: Permission) -> Iterator[tuple[tuple[Any, ...], str]]:
-    if permission.api.client_id is not None and permission.api.client_id == apis.GRAPH:
-        for place, _, name in permission.named():
-            if what := risks.of_permission(name):
-                yield (*path, *place), what
+    api = permission.api.client_id
+    for place, _, name in permission.named() if api else ():
+        if what := risks.of_permission(name, api or ""):
+            yield (*path, *place), what

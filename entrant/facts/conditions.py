@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from .roles import matches
+from .scopes import GUID
 
 Test = Callable[["Facts"], bool]
 
@@ -40,13 +41,13 @@ class Facts:
 
 
 TOKEN = re.compile(
-    r"""\s*(?:
+    rf"""\s*(?:
         (?P<attribute>@(?P<source>[A-Za-z]+)\s*\[(?P<name>[^\]\[]+)\])
       | (?P<text>'(?:[^']|'')*')
-      | (?P<guid>[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})
+      | (?P<guid>{GUID.pattern})
       | (?P<number>-?\d+(?:\.\d+)?(?![\w.]))
       | (?P<word>[A-Za-z]+(?::[A-Za-z]+)?)
-      | (?P<sign>&&|\|\||[!(){},])
+      | (?P<sign>&&|\|\||[!(){{}},])
       | (?P<end>\Z)
     )""",
     re.VERBOSE,

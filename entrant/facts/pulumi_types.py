@@ -23,5 +23,7 @@ DELEGATED_GRANT: Final = _azuread("ServicePrincipalDelegatedPermissionGrant")
 GROUP_MEMBER: Final = _azuread("GroupMember")
 DIRECTORY_ROLE_ASSIGNMENT: Final = _azuread("DirectoryRoleAssignment")
 ROLE_ASSIGNMENT: Final = "azure-native:authorization:RoleAssignment"
+IDENTITY: Final = "entrant:index:AppIdentity"
+API_CLIENTS: Final = "entrant:index:ApiClients"
 ROLE_DEFINITION: Final = "azure-native:authorization:RoleDefinition"
 VAULT_SECRET: Final = "azure-native:keyvault:Secret"

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
+from .apis import FIRST_PARTY, GRAPH
 from .directory_roles import DirectoryRole
 from .limits import PRIVILEGED_PERMISSIONS, PRIVILEGED_ROLES
 from .roles import RolePermission, permits
@@ -25,8 +26,15 @@ _WIDE: Final = {
 _LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/|$)")
 
 
-def of_role(name: str, guid: str, permissions: Iterable[RolePermission] = ()) -> str | None:
-    """Why a role is privileged: it can hand out roles, its own included. `permissions` are those of a custom one."""
+def of_role(
+    name: str, guid: str, permissions: Iterable[RolePermission] = (), *, conditioned: bool = False
+) -> str | None:
+    """Why a role is privileged: it can hand out roles, its own included, unless a condition says which.
+
+    `permissions` are those of a custom one.
+    """
+    if conditioned:
+        return None
     if guid.lower() in PRIVILEGED_ROLES:
         return f"{name} can give itself any role"
     if permits(permissions, "Microsoft.Authorization/roleAssignments/write"):
@@ -40,9 +48,11 @@ def of_scope(role: str, scope: Scope) -> str | None:
     return f"{role} at {where} reaches everything in it" if where else None
 
 
-def of_permission(name: str) -> str | None:
-    """Why a permission of Microsoft Graph is privileged."""
-    return f"{name} can take over accounts or the directory" if name in PRIVILEGED_PERMISSIONS else None
+def of_permission(name: str, api: str = GRAPH) -> str | None:
+    """Why a permission of an API, by its client id or Microsoft's name, is privileged: of Microsoft Graph alone some are."""
+    if FIRST_PARTY.get(api, api) != GRAPH or name not in PRIVILEGED_PERMISSIONS:
+        return None
+    return f"{name} can take over accounts or the directory"
 
 
 def of_directory_role(role: DirectoryRole) -> str | None:

@@ -91,7 +91,7 @@ class Roles:
             blocks = [
                 RolePermission.of(block) for block in (definition or {}).get("properties", {}).get("permissions") or ()
             ]
-            why = risks.of_role(name, guid, blocks) if not found.get("condition") else None
+            why = risks.of_role(name, guid, blocks, conditioned=bool(found.get("condition")))
             entry.privileged += [reason for reason in (why, risks.of_scope(name, parsed)) if reason]
             role = known.name if known else self._keys.get(guid, guid)
             if role == guid and name != guid:

@@ -53,7 +53,7 @@ class StackResource:
     @property
     def app(self) -> str:
         """The app that it belongs to: the name of the component around it, else its own."""
-        inside = self.parent is not None and _type(self.parent) == "entrant:index:AppIdentity"
+        inside = self.parent is not None and _type(self.parent) == types.IDENTITY
         return _name(self.parent) if inside and self.parent else _name(self.urn)
 
 

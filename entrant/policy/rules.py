@@ -129,9 +129,7 @@ def _rule(
 @_rule("give the narrower role that the work needs, or constrain what may be assigned with a `condition`", at="role")
 def privileged_role(assignment: RoleAssignment) -> str | None:
     """Owner and its like, and custom roles that can assign roles; a condition can constrain them."""
-    if assignment.conditioned:
-        return None
-    return risks.of_role(assignment.role, assignment.guid, assignment.permissions)
+    return risks.of_role(assignment.role, assignment.guid, assignment.permissions, conditioned=assignment.conditioned)
 
 
 @_rule("assign it at the resource or the resource group that the work is about", at="scope")

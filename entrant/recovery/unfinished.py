@@ -28,6 +28,7 @@ from entrant import changes, config, engine, http, project
 from entrant.access import deployer as deployers
 from entrant.access.deployer import Deployer
 from entrant.errors import ConfigurationError, EngineError, RefusedError
+from entrant.facts import pulumi_types as types
 from entrant.facts.marks import MARK, of_stack
 from entrant.pipeline import locks
 from entrant.recovery import traces
@@ -330,11 +331,11 @@ class _Draft:
             if not self.search.made_since(entry["createdDateTime"]):
                 self.left.append(f'the registration "{entry["displayName"]}" ({entry["id"]}), which nothing declares')
                 continue
-            application = self._stray("azuread:index/application:Application", trace)
+            application = self._stray(types.APPLICATION, trace)
             principal = self.search.principal_of(entry["appId"])
             if application and principal:
                 self._stray(
-                    "azuread:index/servicePrincipal:ServicePrincipal",
+                    types.PRINCIPAL,
                     traces.principal_trace(principal),
                     application,
                     {"clientId": entry["appId"]},
@@ -345,7 +346,7 @@ class _Draft:
         entries = [*self.held, *(note.entry for note in self.notes if not note.unwanted)]
         kept = {str(entry["id"]).lower() for entry in self.held if entry.get("id")}
         for entry in entries:
-            if traces.kind(entry["type"]) != "Application":
+            if entry["type"] != types.APPLICATION:
                 continue
             object_id = entry["id"].rsplit("/", 1)[-1]
             found = self.search.registration(object_id) or {}
@@ -470,7 +471,7 @@ def _unread(entry: State) -> bool:
 
 
 def _is_secret(entry: State) -> bool:
-    return traces.kind(entry["type"]) == "ApplicationPassword"
+    return bool(entry["type"] == types.PASSWORD)
 
 
 def _azures(urn: str) -> bool:

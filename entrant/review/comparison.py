@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from entrant.changes import UNKNOWN, Change
 from entrant.config import Environment
+from entrant.facts import pulumi_types as types
 from entrant.facts import risks
 from entrant.facts.contract import SECRET_NAMES
 from entrant.facts.directory_roles import find_directory_role
@@ -61,7 +62,7 @@ class Comparison:
 
     def apps(self, found: AbstractSet[str] | tuple[()]) -> Iterator[AppChange]:
         """Apps that come, go or change their client id; `found` are the resources that a refresh found different."""
-        changes = {change.app: change for change in self.applied if change.type.endswith(":Application")}
+        changes = {change.app: change for change in self.applied if change.type == types.APPLICATION}
         before, after = self.before.registrations, self.after.registrations
         for app in sorted(before.keys() | after.keys()):
             old, new, change = before.get(app), after.get(app), changes.get(app)
@@ -221,25 +222,24 @@ class Comparison:
             if change.app is None or change.app in self.gone or change.operation not in ("delete", "replace"):
                 continue
             name = change.part
-            what = change.type.rsplit(":", 1)[-1]
-            said = ""
-            if what == "ServicePrincipal":
-                said = "its service principal goes: its roles and consents are gone until they are given again"
-            elif what == "RoleAssignment" and change.operation == "replace":
-                said = f"its role assignment {name} is taken away and given anew: for some minutes it does not work"
-            elif what == "ApplicationPassword":
+            text = ""
+            if change.type == types.PRINCIPAL:
+                text = "its service principal goes: its roles and consents are gone until they are given again"
+            elif change.type == types.ROLE_ASSIGNMENT and change.operation == "replace":
+                text = f"its role assignment {name} is taken away and given anew: for some minutes it does not work"
+            elif change.type == types.PASSWORD:
                 name = str(change.old.get("displayName")).removeprefix(SECRET_NAMES) if change.old else name
                 ends = str(change.old.get("endDate")) if change.old else ""
                 stays = self._kept_until(change.app, name, ends)
                 if later(stays, self.now):
                     when = f"it ends on {ends[:10]}" if stays == ends else f"its overlap ends on {stays[:10]}"
-                    said = f"its client secret {name} is taken away before {when}: who still uses it cannot sign in"
-            elif what == "ApplicationCertificate" and (
+                    text = f"its client secret {name} is taken away before {when}: who still uses it cannot sign in"
+            elif change.type == types.CERTIFICATE and (
                 change.old is None or later(str(change.old.get("endDate")), self.now)
             ):
-                said = f"its certificate {name} is taken away: who still uses it cannot sign in"
-            if said:
-                yield Breakage(app=change.app, text=said)
+                text = f"its certificate {name} is taken away: who still uses it cannot sign in"
+            if text:
+                yield Breakage(app=change.app, text=text)
         yield from self._trusts()
         yield from self._addresses(edited)
 
@@ -272,7 +272,7 @@ class Comparison:
             self.gone.add(change.app)
             yield Breakage(app=change.app, text=_PROTECTED)
         for change in self.applied:
-            if change.app is None or change.app in refused or not change.type.endswith(":Application"):
+            if change.app is None or change.app in refused or change.type != types.APPLICATION:
                 continue
             client_id = client_id_of(change) or missing.get(change.urn, "")
             consumers = f"consumers of client id {client_id} break" if client_id else "whoever signs in as it breaks"
@@ -420,16 +420,16 @@ def _was(old: Holding, new: Holding) -> str:
 
 def danger_of(held: Holding) -> str:
     """Why a holding deserves a second look; empty when it does not."""
-    said: list[str | None] = []
+    reasons: list[str | None] = []
     match held.kind:
         case "role":
-            if not held.detail:
-                said.append(risks.of_role(held.name, held.key.partition("|")[0], held.permissions or ()))
+            guid, conditioned = held.key.partition("|")[0], bool(held.detail)
+            reasons.append(risks.of_role(held.name, guid, held.permissions or (), conditioned=conditioned))
             with contextlib.suppress(ScopeError):  # not known yet
-                said.append(risks.of_scope(held.name, parse_scope(held.scope)))
+                reasons.append(risks.of_scope(held.name, parse_scope(held.scope)))
         case "consent" | "permission":
-            said.append(risks.of_permission(held.name) if held.scope == "Microsoft Graph" else None)
+            reasons.append(risks.of_permission(held.name, held.scope))
         case "directory role":
             role = find_directory_role(held.name)
-            said.append(risks.of_directory_role(role) if role else None)
-    return "; ".join(filter(None, said))
+            reasons.append(risks.of_directory_role(role) if role else None)
+    return "; ".join(filter(None, reasons))

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from entrant.changes import IDENTITY, Change, Reading
+from entrant.changes import Change, Reading
 from entrant.config import Environment, Report
 from entrant.config.problems import Refused
 from entrant.config.values import parse_moment
 from entrant.drift import manual_changes
 from entrant.drift.unmanaged import Unmanaged
-from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL, VAULT_SECRET
+from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL, VAULT_SECRET
 from entrant.facts.scopes import is_guid
 from entrant.outputs import App
 from entrant.review import resources

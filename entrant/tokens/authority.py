@@ -9,14 +9,12 @@ from azure.core.pipeline.policies import RetryPolicy
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import CertificateCredential, ClientAssertionCredential, ClientSecretCredential
 
+from entrant.retries import LONGEST_WAIT, PASSING, TRIES
+
 __all__ = ["CertificateCredential", "ClientAssertionCredential", "ClientSecretCredential", "Retries", "Transport"]
 
 CONNECT, READ, ALL = 10, 30, 120
 """Seconds to connect, to wait for an answer, and for all tries of one request together (without the waits between them)."""
-TRIES = 4
-LONGEST_WAIT = 60.0
-"""Seconds that a `Retry-After` may ask for; a longer one is not waited for but told."""
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class Transport(RequestsTransport):  # type: ignore[misc]  # azure-core loads it lazily, and so untyped
@@ -68,6 +66,6 @@ class Retries(RetryPolicy[Any, Any]):
 
     def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
         """Whether to ask again after this answer."""
-        if response.http_response.status_code not in _PASSING:
+        if response.http_response.status_code not in PASSING:
             return False
         return (self.get_retry_after(response) or 0) <= LONGEST_WAIT and super().is_retry(settings, response)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from entrant.facts.scopes import GUID
 from local_azure.directory import INDEXED
 from local_azure.graph.errors import bad_request
 
@@ -21,7 +22,7 @@ Test = Callable[[Doc], bool]
 Index = tuple[str, str, list[str]]
 
 TOKEN = re.compile(
-    r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<guid>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+    rf"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<guid>{GUID.pattern})"
     r"|(?P<time>\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d))|(?P<number>-?\d+(?:\.\d+)?)"
     r"|(?P<name>[A-Za-z_$][\w$.@-]*(?:/[A-Za-z_$][\w$.-]*)*)|(?P<mark>[(),:]))"
 )

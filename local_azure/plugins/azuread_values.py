@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from entrant.facts import scopes
 from local_azure.plugins.schema import Check
 from local_azure.plugins.values import UNKNOWN, Properties
 
-GUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+GUID = scopes.GUID.pattern
 
 
 def matches(pattern: str, wrong: str) -> Check:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from entrant import http
+from entrant import http, retries
 from entrant.errors import RefusedError, UnreachableError
 from tests.entrant.authority import Answer, Authority, serve
 
@@ -52,7 +52,7 @@ def test_tries_are_bounded_and_the_last_answer_is_told(api: Authority, waits: li
     with pytest.raises(RefusedError, match="429 Too Many Requests: TooManyRequests: Slow down") as caught:
         http.call("POST", f"{api.url}/x")
     assert (caught.value.status, caught.value.code) == (429, "TooManyRequests")
-    assert len(api.requests) == http.TRIES
+    assert len(api.requests) == retries.TRIES
 
 
 def test_nobody_waits_for_an_hour(api: Authority, waits: list[float]) -> None:

@@ -14,8 +14,9 @@ import entrant
 import entrant.tokens.aio
 import local_azure
 from entrant.outputs import App
+from entrant.retries import TRIES
 from entrant.tokens import assertions, credentials
-from entrant.tokens.authority import TRIES, Transport
+from entrant.tokens.authority import Transport
 from tests.entrant.authority import TENANT, Answer, Authority, certificate, refusal, serve
 from tests.local_azure.conftest import Client, Identity
 
