@@ -12,9 +12,10 @@ from pulumi_azure_native import authorization
 
 from entrant.config import App, Environment, RoleGrant
 from entrant.config.access import AdoptedConsent, Kind, Permission, offered_permissions
+from entrant.config.known import ApiReference, Owner, Reference
 from entrant.config.models import Part
 from entrant.config.registration import Api, ServicePrincipal
-from entrant.config.values import ApiReference, OnRemove, Owner, Reference, moment_text
+from entrant.config.values import OnRemove, moment_text
 from entrant.facts.contract import ROTATION, SECRET_NAMES
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 from entrant.facts.scopes import role_definition_id

@@ -18,7 +18,7 @@ from entrant import config, engine, outputs
 from entrant.access import existing
 from entrant.access.deployer import Deployer, unseen
 from entrant.config.access import offered_permissions
-from entrant.config.values import Owner
+from entrant.config.known import Owner
 from entrant.errors import EntrantError, RefusedError, StackNotFoundError
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import RolePermission, find_role, permits

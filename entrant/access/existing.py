@@ -8,7 +8,7 @@ from entrant import config
 from entrant.access.deployer import Deployer, unseen
 from entrant.access.directory import Directory
 from entrant.config.access import Permission
-from entrant.config.values import first_name
+from entrant.config.known import first_name
 from entrant.errors import EntrantError, RefusedError
 from entrant.facts import pulumi_types as types
 from entrant.outputs import App

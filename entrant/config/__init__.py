@@ -5,13 +5,14 @@ problem of every file, each with file, line and column. `check` returns the same
 """
 
 from .access import Permission, RoleDefinition, RoleGrant
-from .credentials import Certificate, Federated, Secret
+from .credentials import Certificate, Secret
 from .drift import Drift, Ignored
+from .federated import Federated
+from .known import Role
 from .loader import Report, check, environment_file, environments, is_stack, load
 from .models import App, Environment
 from .policy import Policy
 from .problems import ConfigError, Problem
-from .values import Role
 
 __all__ = [
     "App",

@@ -11,24 +11,12 @@ from entrant.facts import apis, conditions, limits
 from entrant.facts.roles import RolePermission, find_role
 
 from .broken import BROKEN, intact
+from .known import custom_role_id, first_name, slug
+from .model import Model
 from .problems import Refused, did_you_mean, shorten
 from .registration import Bool, distinct
-from .source import expected
-from .values import (
-    ApiRef,
-    DirectoryRoleRef,
-    Guid,
-    Model,
-    OnRemove,
-    RenamedFrom,
-    RoleRef,
-    ScopeRef,
-    Text,
-    custom_role_id,
-    first_name,
-    slug,
-    text_of,
-)
+from .source import expected, text_of
+from .values import ApiRef, DirectoryRoleRef, Guid, OnRemove, RenamedFrom, RoleRef, ScopeRef, Text
 
 
 def _condition(value: Any) -> str:

@@ -16,11 +16,12 @@ from entrant.facts.scopes import Scope, is_guid
 from . import unique
 from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant, unknown_permission
 from .broken import BROKEN, Unknown, attempt, intact, whole
-from .credentials import Certificate, Federated
+from .credentials import Certificate
+from .federated import Federated
+from .model import KEY
 from .models import App, Environment, Limits
 from .problems import Fault, did_you_mean, shorten
 from .registration import PERSONAL
-from .values import KEY
 
 
 def findings(environment: Environment, names: Iterable[str]) -> Iterator[Fault]:

@@ -7,9 +7,11 @@ from pydantic import Field, PlainSerializer, PlainValidator, StringConstraints, 
 
 from entrant.facts.scopes import Scope
 
+from .known import Known, known_of, scope_of
+from .model import Model
 from .problems import Refused, shorten
-from .source import expected
-from .values import Known, Model, Shaped, Text, known_of, parse_url, scope_of, text_of
+from .source import expected, text_of
+from .values import Shaped, Text, parse_url
 
 _VAULT_TYPE: Final = "microsoft.keyvault/vaults"
 _Repository = Annotated[

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
+from .model import Model
 from .problems import Refused
-from .values import Model, Moment, Text
+from .values import Moment, Text
 
 Kind = Literal[
     "app registration",

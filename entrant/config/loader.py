@@ -13,10 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from .broken import BROKEN
 from .checks import findings
+from .files import FileName, path_of
+from .known import Known
+from .model import KEY, Misnamed
 from .models import Environment
 from .problems import ConfigError, Problem, Refused, Severity, closest, did_you_mean, shorten
 from .source import MAX_BYTES, MAX_VALUES, Entry, Node, Place, contents, expected, read, total
-from .values import KEY, FileName, Known, Misnamed, path_of
 
 MAX_EXTENDS: Final = 10
 MAX_PROBLEMS: Final = 500

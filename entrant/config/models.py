@@ -17,9 +17,12 @@ from entrant.facts.scopes import Scope
 
 from .access import DirectoryRoleGrant, GroupOrMembership, Membership, Permission, RoleDefinition, RoleGrant
 from .broken import BROKEN, intact
-from .credentials import Certificate, Federated, KeptCredential, Secret, SecretOrNot
+from .credentials import Certificate, KeptCredential, Secret, SecretOrNot
 from .delivery import Delivery
 from .drift import Drift
+from .federated import Federated
+from .known import Owner, first_name, permission_id
+from .model import Model
 from .policy import Policy
 from .problems import Refused
 from .registration import (
@@ -41,21 +44,7 @@ from .registration import (
     distinct,
     repeated,
 )
-from .values import (
-    Duration,
-    Guid,
-    Logo,
-    Model,
-    Name,
-    NamedScope,
-    OnRemove,
-    Owner,
-    OwnerRef,
-    RenamedFrom,
-    Text,
-    first_name,
-    permission_id,
-)
+from .values import Duration, Guid, Logo, Name, NamedScope, OnRemove, OwnerRef, RenamedFrom, Text
 
 Part = Certificate | Federated | Permission | PreAuthorized | RoleGrant | Membership | DirectoryRoleGrant
 """What an app has that is an object of its own in Azure."""

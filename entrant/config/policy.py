@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict
 
+from .model import Model
 from .source import Unclear
-from .values import Model
 
 Level = Literal["error", "warning", "off"]
 

@@ -9,23 +9,11 @@ from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 from entrant.facts import limits
 
 from .broken import Unknown, intact
+from .known import Owner
+from .model import Model
 from .problems import Refused, shorten
-from .source import expected
-from .values import (
-    AppRef,
-    Email,
-    Guid,
-    HttpsUrl,
-    HttpUrl,
-    Model,
-    OnRemove,
-    Owner,
-    OwnerRef,
-    RenamedFrom,
-    Text,
-    parse_url,
-    text_of,
-)
+from .source import expected, text_of
+from .values import AppRef, Email, Guid, HttpsUrl, HttpUrl, OnRemove, OwnerRef, RenamedFrom, Text, parse_url
 
 _T = TypeVar("_T")
 

@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from .model import Model
 from .models import Environment
-from .values import Model
 
 ID: Final = "urn:entrant:environment"
 """The schema's name. Editors read it from the file beside an environment, never from a network."""

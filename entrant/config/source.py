@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import yaml
 
-from .problems import Problem, shorten
+from .problems import Problem, Refused, shorten
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -414,3 +414,10 @@ class _Builder:
             assert top.key is not None and top.key_place is not None
             top.node.value[top.key] = Entry(top.key_place, node)
             top.key = None
+
+
+def text_of(value: Any) -> str:
+    """The value if it is a text with something in it."""
+    if not isinstance(value, str) or not value:
+        raise Refused(expected("text", value))
+    return value

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant
 from .broken import BROKEN, attempt, intact
-from .credentials import Certificate, Federated
+from .credentials import Certificate
 from .delivery import KeyVaultDelivery
+from .federated import Federated
+from .known import first_name
+from .model import KEY
 from .models import App, Environment, Part
 from .problems import Fault, Problem, shorten
-from .values import KEY, NAME, first_name
+from .values import NAME
 
 if TYPE_CHECKING:
     from .loader import Report

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from entrant.config.values import permission_id
+from entrant.config.known import permission_id
 from entrant.facts.marks import FEATURES
 
 Doc = dict[str, Any]

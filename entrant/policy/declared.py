@@ -8,7 +8,7 @@ from entrant.config import App, Environment
 from entrant.config.access import Permission, RoleGrant
 from entrant.config.broken import BROKEN, attempt, intact
 from entrant.config.checks import redirect_uris
-from entrant.config.values import KEY
+from entrant.config.model import KEY
 from entrant.facts import apis, risks
 
 from .rules import (

@@ -11,8 +11,9 @@ import yaml
 import local_azure
 from entrant import config
 from entrant.config.access import Permission, offered_permissions
-from entrant.config.credentials import Federated
-from entrant.config.values import FileName, Reference, first_name, path_of
+from entrant.config.federated import Federated
+from entrant.config.files import FileName, path_of
+from entrant.config.known import Reference, first_name
 from entrant.facts.scopes import role_definition_id
 from entrant.progress import Step
 from entrant.rehearsal import stack

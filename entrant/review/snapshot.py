@@ -12,8 +12,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from entrant.config import App, Environment, Federated, Permission
-from entrant.config.credentials import PRESETS, Secret
-from entrant.config.values import Model, first_name
+from entrant.config.credentials import Secret
+from entrant.config.federated import PRESETS
+from entrant.config.known import first_name
+from entrant.config.model import Model
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import Scope, ScopeError, parse_scope

@@ -9,7 +9,7 @@ from pulumi.output import Unknown
 
 from components import AppIdentity, declare, stack_outputs
 from entrant import config
-from entrant.config.values import custom_role_id, permission_id
+from entrant.config.known import custom_role_id, permission_id
 from entrant.facts.scopes import parse_scope
 
 from .mocked import APPLICATION, ASSIGNMENT, COMPONENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy

@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from entrant.config import Federated
-from entrant.config.credentials import Trust
+from entrant.config.federated import Trust
 from entrant.facts.issuers import as_issued
 
 EXCHANGE = "api://AzureADTokenExchange"

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from entrant import changes, config
 from entrant.cli import cli
 from entrant.commands import review
-from entrant.config.values import permission_id
+from entrant.config.known import permission_id
 from entrant.debug import masked
 from entrant.facts.apis import FIRST_PARTY
 from entrant.markdown import LIMIT
