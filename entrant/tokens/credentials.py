@@ -17,34 +17,25 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from entrant.errors import AuthenticationError, ConfigurationError, UnreachableError
 from entrant.explain import next_step
 from entrant.facts.clouds import Cloud
 from entrant.outputs import App
-from entrant.tokens import assertions, clouds
 from entrant.tokens import cache as disk
+from entrant.tokens import clouds
+from entrant.tokens.ways import choose
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 
-    from entrant.tokens.authority import (
-        CertificateCredential,
-        ClientAssertionCredential,
-        ClientSecretCredential,
-        Transport,
-    )
+    from entrant.tokens.authority import Transport
 
-    _Client = ClientSecretCredential | CertificateCredential | ClientAssertionCredential
-
-KINDS = ("secret", "certificate", "file", "github", "azure-devops")
-"""The ways an app may prove that it is itself, in the order they are tried; see `entrant.tokens.assertions` for the last three."""
 SKEW = 60.0
 """Seconds that two clocks may differ by before it is told."""
 _SPARE = 10
@@ -57,110 +48,6 @@ _CLOCK = frozenset({"AADSTS700024"})
 _LOG = logging.getLogger("entrant")
 # What azure-identity would say of a failure is in the error that is raised.
 logging.getLogger("azure.identity").addHandler(logging.NullHandler())
-
-
-class Way(NamedTuple):
-    """How an app proves that it is itself: the kind, what only its owner has (the disk cache's key), and the clients to try."""
-
-    kind: str
-    proof: Callable[[], bytes]
-    clients: Callable[[], Iterator[Callable[..., "_Client"]]]
-
-
-def choose(app: App, environ: Mapping[str, str], using: str = "auto") -> Way:
-    """The way to prove an app: the first of `KINDS` that there is, or the one asked for.
-
-    Raises:
-        ConfigurationError: there is none, or not the one asked for.
-    """
-    certificate = app.certificate or environ.get("AZURE_CLIENT_CERTIFICATE_PATH")
-    file = app.assertion or environ.get("AZURE_FEDERATED_TOKEN_FILE")
-    there = {
-        "secret": bool(app.secret),
-        "certificate": bool(certificate),
-        "file": bool(file),
-        "github": assertions.in_github(environ),
-        "azure-devops": assertions.in_azure_devops(environ),
-    }
-    kind = next((kind for kind in KINDS if there[kind]), None) if using == "auto" else using
-    if kind not in there:
-        raise ConfigurationError(
-            f"{app.name} has no credential to get tokens with"
-            if kind is None
-            else f'there is no kind of credential "{kind}"',
-            next_step="give it a `secret:` in its YAML, or set AZURE_CLIENT_CERTIFICATE_PATH or AZURE_FEDERATED_TOKEN_FILE, or "
-            "run in a GitHub or Azure DevOps job that may ask for tokens"
-            if kind is None
-            else f"use one of {', '.join(KINDS)}",
-        )
-    if kind == "secret":
-        return _with_secret(app)
-    if kind == "certificate":
-        return _with_certificate(app, certificate, environ.get("AZURE_CLIENT_CERTIFICATE_PASSWORD"))
-    if kind == "file":
-        if not file:
-            raise ConfigurationError(
-                f"{app.name} has no file with a federated token: AZURE_FEDERATED_TOKEN_FILE is not set"
-            )
-        return _with_assertion(app, kind, lambda: assertions.from_file(file), lambda: _content(file))
-    ask = (
-        (lambda: assertions.from_github(app.cloud, environ))
-        if kind == "github"
-        else (lambda: assertions.from_azure_devops(environ))
-    )
-    return _with_assertion(app, kind, ask, lambda: assertions.proof(kind, environ))
-
-
-def _with_secret(app: App) -> Way:
-    if not app.secret:
-        raise ConfigurationError(f"{app.name} has no client secret", next_step="give it a `secret:` in its YAML")
-    secrets = [secret for secret in (app.secret, app.previous_secret) if secret]
-
-    def clients() -> Iterator[Callable[..., "_Client"]]:
-        from entrant.tokens.authority import ClientSecretCredential
-
-        return (partial(ClientSecretCredential, app.tenant_id, app.client_id, secret) for secret in secrets)
-
-    return Way("secret", secrets[0].encode, clients)
-
-
-def _with_certificate(app: App, path: str | None, password: str | None) -> Way:
-    if not path:
-        raise ConfigurationError(f"{app.name} has no certificate: AZURE_CLIENT_CERTIFICATE_PATH is not set")
-
-    def client(**common: Any) -> "_Client":
-        from entrant.tokens.authority import CertificateCredential
-
-        data = _content(path)
-        try:
-            return CertificateCredential(
-                app.tenant_id, app.client_id, certificate_data=data, password=password, **common
-            )
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(
-                f"{path} gives no certificate with its RSA private key: {error}",
-                next_step="make it one PEM or PKCS #12 file; AZURE_CLIENT_CERTIFICATE_PASSWORD holds its password",
-            ) from None
-
-    return Way("certificate", lambda: _content(path), lambda: iter([client]))
-
-
-def _content(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise ConfigurationError(f"the credential in {path} cannot be read: {error.strerror}") from None
-
-
-def _with_assertion(app: App, kind: str, ask: Callable[[], str], proof: Callable[[], bytes]) -> Way:
-    def client(**common: Any) -> "_Client":
-        from entrant.tokens.authority import ClientAssertionCredential
-
-        assertion = ask()
-        return ClientAssertionCredential(app.tenant_id, app.client_id, lambda: assertion, **common)
-
-    return Way(kind, proof, lambda: iter([client]))
 
 
 class Credential:

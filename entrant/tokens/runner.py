@@ -25,7 +25,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from entrant.errors import ConfigurationError
 from entrant.outputs import App
 from entrant.terminal import Copied, exact
-from entrant.tokens import clouds, credentials
+from entrant.tokens import clouds, ways
 
 MASK = b"***"
 _CHUNK = 65536
@@ -186,7 +186,7 @@ def identity(app: App, environ: Mapping[str, str], *, using: str = "auto") -> Id
     Raises:
         ConfigurationError: the app has nothing to prove itself with.
     """
-    way = credentials.choose(app, environ, using).kind
+    way = ways.choose(app, environ, using).kind
     own = {"AZURE_TENANT_ID": app.tenant_id, "AZURE_CLIENT_ID": app.client_id}
     secrets = []
     if way == "secret" and app.secret:

@@ -52,7 +52,7 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
 
 
 def _proof(environ: Mapping[str, str]) -> bytes | None:
-    """As `entrant.tokens.credentials.choose`, of what is in the environment or in a file that it names."""
+    """As `entrant.tokens.ways.choose`, of what is in the environment or in a file that it names."""
     secret = environ.get("AZURE_CLIENT_SECRET")
     if secret:
         return secret.encode()

@@ -15,7 +15,7 @@ import entrant.tokens.aio
 import local_azure
 from entrant.outputs import App
 from entrant.retries import TRIES
-from entrant.tokens import assertions, credentials
+from entrant.tokens import assertions, credentials, ways
 from entrant.tokens.authority import Transport
 from tests.entrant.authority import TENANT, Answer, Authority, certificate, refusal, serve
 from tests.local_azure.conftest import Client, Identity
@@ -251,18 +251,18 @@ EVERYTHING = {
 def test_the_first_way_that_there_is_is_taken_unless_one_is_asked_for() -> None:
     bare = dataclasses.replace(APP, secret=None, previous_secret=None)
     environ = dict(EVERYTHING)
-    assert credentials.choose(APP, environ).kind == "secret"
+    assert ways.choose(APP, environ).kind == "secret"
     for kind, variable in (
         ("certificate", "AZURE_CLIENT_CERTIFICATE_PATH"),
         ("file", "AZURE_FEDERATED_TOKEN_FILE"),
         ("github", "ACTIONS_ID_TOKEN_REQUEST_URL"),
         ("azure-devops", "SYSTEM_OIDCREQUESTURI"),
     ):
-        assert credentials.choose(APP, EVERYTHING, kind).kind == kind
-        assert credentials.choose(bare, environ).kind == kind
+        assert ways.choose(APP, EVERYTHING, kind).kind == kind
+        assert ways.choose(bare, environ).kind == kind
         del environ[variable]
     with pytest.raises(entrant.ConfigurationError, match="log-reader has no credential to get tokens with"):
-        credentials.choose(bare, environ)
+        ways.choose(bare, environ)
 
 
 @pytest.mark.parametrize(
