@@ -5,16 +5,15 @@ import os
 import signal
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from keyword import iskeyword
 from typing import NamedTuple
 
 import click
 
 import entrant
-from entrant import terminal
+from entrant import extras, terminal
 from entrant.commands import options
-from entrant.errors import ConfigurationError, EngineError, EntrantError
+from entrant.errors import EngineError, EntrantError
 from entrant.setup import bootstrap
 
 
@@ -26,8 +25,6 @@ class Row(NamedTuple):
     extras: tuple[str, ...] = ()
 
 
-EXTRAS = {"pulumi": ("pydantic", "yaml", "rich", "pulumi"), "local": ("local_azure",)}
-"""Extra → modules that are there when it is installed."""
 COMMANDS = {
     "new": Row("a project of your own", ("pulumi",)),
     "rehearse": Row("the whole job on a local Azure", ("pulumi", "local")),
@@ -124,12 +121,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         row = COMMANDS[cmd_name]
-        missing = [name for name in row.extras if not all(find_spec(module) for module in EXTRAS[name])]
-        if missing:
-            raise ConfigurationError(
-                f"`entrant {cmd_name}` needs what the extra {' and the extra '.join(missing)} of the package installs",
-                next_step=f"pip install 'entrant[{','.join(missing)}]'",
-            )
+        extras.need(f"`entrant {cmd_name}`", *row.extras)
         name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         command = getattr(import_module(f"entrant.commands.{name}"), name)
         assert isinstance(command, click.Command)
@@ -166,7 +158,7 @@ def _take_everywhere(command: click.Command) -> None:
 )
 @click.version_option(entrant.__version__, message="%(prog)s %(version)s")
 def cli() -> None:
-    """Declare Azure app identities in YAML, put them up with Pulumi, and get bearer tokens that work.
+    """Declare Azure app identities in YAML, deploy them with Pulumi, and get bearer tokens that work.
 
     \b
     python3 -m entrant rehearse dev                  the whole job on a local Azure

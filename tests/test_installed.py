@@ -101,6 +101,12 @@ def test_the_local_azure_alone_serves_azure_identity(
             "print(C(disable_instance_discovery=True).get_token('https://graph.microsoft.com/.default').token)"
         )
         assert run([str(made.python), "-c", code], cwd=tmp_path, **settings).count(".") == 2
+        of_stack = attempt([str(made.command), "local", "status", "-s", "dev"], cwd=tmp_path)
+        assert (of_stack.returncode, of_stack.stderr) == (
+            2,
+            "entrant: `--stack` needs what the extra pulumi of the package installs\n"
+            "  What to do: pip install 'entrant[pulumi]'; or name the local Azure's directory with --state\n",
+        )
     finally:
         run([str(made.command), "local", "stop"], cwd=tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".entrant"]

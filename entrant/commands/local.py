@@ -15,7 +15,7 @@ import click
 import yaml
 
 import local_azure
-from entrant import explain, project, shells, terminal
+from entrant import explain, extras, project, shells, terminal
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.tokens import formats
@@ -39,6 +39,7 @@ def _where(command: Callable[..., _R]) -> Callable[..., _R]:
         if stack is not None and state is not None:
             raise ConfigurationError("--stack and --state name two", next_step="give one of them")
         if stack is not None:
+            extras.need("`--stack`", "pulumi", instead="name the local Azure's directory with --state")
             from entrant.rehearsal import Rehearsal
 
             state = Rehearsal.of(stack).azure
