@@ -49,7 +49,7 @@ COMMANDS = {
     "comment": Row("a review as the one comment on a pull request"),
     "release": Row("have a stack forget an app, which stays in the cloud", ("pulumi",)),
     "recover": Row("after a killed run: note or remove what it made", ("pulumi",)),
-    "hold": Row("an `up` in a pipeline, past its own stale lock"),
+    "hold": Row("an `up` in a pipeline, past its own stale lock", ("pulumi",)),
     "assertion": Row("who this job is, which Entra ID takes for a secret"),
     "local": Row("the local Azure by itself", ("local",)),
     "setup": Row("make what the other commands need, without credentials", ("pulumi", "local")),

@@ -9,6 +9,11 @@ MODULES: Final = {"pulumi": ("pydantic", "yaml", "rich", "pulumi"), "local": ("l
 """Extra → modules that are there when it is installed."""
 
 
+def installed(extra: str) -> bool:
+    """Whether an extra is installed."""
+    return all(find_spec(module) for module in MODULES[extra])
+
+
 def need(what: str, *extras: str, instead: str = "") -> None:
     """See that extras are installed.
 
@@ -19,7 +24,7 @@ def need(what: str, *extras: str, instead: str = "") -> None:
     Raises:
         ConfigurationError: one is not; says which, and how to install it.
     """
-    missing = [name for name in extras if not all(find_spec(module) for module in MODULES[name])]
+    missing = [name for name in extras if not installed(name)]
     if missing:
         raise ConfigurationError(
             f"{what} needs what the extra {' and the extra '.join(missing)} of the package installs",

@@ -59,7 +59,7 @@ def test_the_base_tells_its_version_explains_an_error_and_imports_nothing(base: 
 
 def test_a_command_that_needs_an_extra_names_it(base: Environment, tmp_path: Path) -> None:
     asked = {name: row for name, row in COMMANDS.items() if row.extras}
-    for name in ("validate", "rehearse", "local"):
+    for name in ("validate", "rehearse", "local", "hold"):
         done = attempt([str(base.command), name, "--help"], cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr == (
@@ -72,6 +72,12 @@ def test_every_other_command_loads_with_the_base_alone(base: Environment, tmp_pa
     modules = {name for name, row in COMMANDS.items() if not row.extras}
     code = "import importlib, sys; [importlib.import_module(f'entrant.commands.{each}') for each in sys.argv[1:]]"
     run([str(base.python), "-c", code, *sorted(modules)], cwd=tmp_path)
+
+
+def test_the_base_alone_completes_what_needs_no_environment(base: Environment, tmp_path: Path) -> None:
+    asked = {"_ENTRANT_COMPLETE": "bash_complete", "COMP_WORDS": "entrant token -s ", "COMP_CWORD": "3"}
+    done = attempt([str(base.command)], cwd=tmp_path, **asked)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 
 def test_the_base_alone_gets_a_token_from_any_folder(

@@ -11,7 +11,7 @@ from typing import Any, TextIO, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from entrant import debug, engine, project, times
+from entrant import debug, engine, extras, project, times
 from entrant.errors import ConfigurationError, EntrantError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -202,6 +202,8 @@ def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 def complete_stacks(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The stacks that have an environment."""
+    if not extras.installed("pulumi"):
+        return []
     from entrant import config
 
     return _beginning(config.environments(root=_root(ctx)), incomplete)
@@ -218,6 +220,8 @@ def complete_apps(ctx: click.Context, parameter: click.Parameter, incomplete: st
 
 
 def _apps(ctx: click.Context) -> list[str]:
+    if not extras.installed("pulumi"):
+        return []
     from entrant import config
 
     root, stack = _root(ctx), ctx.params.get("stack")
