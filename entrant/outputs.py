@@ -14,6 +14,7 @@ from typing import Any
 
 from entrant.errors import ConfigurationError, ContractError
 from entrant.facts.contract import CONTRACT, output_name
+from entrant.facts.scopes import ScopeError, parse_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
         raise ContractError(f"identities.{name} is not a map")
     client_id = _text(outputs, output_name(name, "client_id"))
     try:
-        grants = tuple(_grant(grant) for grant in entry["grants"])
+        grants = tuple(_grant(f"identities.{name}.grants[{at}]", grant) for at, grant in enumerate(entry["grants"]))
         return App(
             name=name,
             tenant_id=tenant,
@@ -147,8 +148,12 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
         raise ContractError(f"identities.{name} is not of the contract's form") from None
 
 
-def _grant(entry: Mapping[str, Any]) -> Grant:
+def _grant(where: str, entry: Mapping[str, Any]) -> Grant:
     role, guid, scope = entry["role"], entry["role_definition_id"], entry["scope"]
+    try:
+        parse_scope(scope if isinstance(scope, str) else "")
+    except ScopeError:
+        raise ContractError(f"{where}.scope is no scope of Azure") from None
     return Grant(role, guid, scope, entry.get("assignment_id"), bool(entry.get("conditional")))
 
 

@@ -325,15 +325,18 @@ def test_a_rehearsal_killed_amid_its_up_makes_nothing_twice(project: Project, re
 
 
 def test_a_protected_environment_goes_up_and_down_too(project: Project) -> None:
-    """On a real tenant `protect` keeps a destroy from deleting; a rehearsal is taken down all the same."""
+    """On a real tenant `protect` keeps a destroy from deleting; a rehearsal is taken down all the same, faults or not."""
     project.write("guarded", "protect: true\n" + READER.replace("(job)", "(guarded)"))
     done = project.entrant("rehearse", "guarded", "--propagation", "0")
     assert done.returncode == 0, done.stderr
     refused = project.pulumi("guarded", "destroy", "--yes", "-s", "guarded")
     assert refused.returncode != 0
     assert "protect" in refused.stdout + refused.stderr
+    azure = local_azure.start(project.rehearsal("guarded").azure)
+    azure.admin("PUT", "faults", {"rules": [{"kind": "status", "status": 500}], "seed": 1})
     done = project.entrant("rehearse", "guarded", "--down")
     assert done.returncode == 0, done.stderr
+    assert "; 1 fault rule ended" in done.stderr
     assert not project.rehearsal("guarded").folder.exists()
 
 

@@ -56,6 +56,14 @@ def test_a_slot_that_starts_within_a_day_has_its_time_in_its_name() -> None:
         assert [slot.name for slot in found] == expected
 
 
+def test_a_secret_made_at_the_moment_when_a_slot_starts_serves_that_slot() -> None:
+    """Whatever it is called: a second one in a slot has another name."""
+    boundary = START + 90 * DAY
+    second = HandedOut("2026-04-01-2", boundary, boundary + 97 * DAY)
+    [held] = due(boundary, every=90 * DAY, overlap=7 * DAY, starts=START, handed_out=[second])
+    assert (held.name, held.successor) == ("2026-04-01-2", boundary + 90 * DAY)
+
+
 moments = st.datetimes(datetime(2001, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))
 
 

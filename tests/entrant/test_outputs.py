@@ -12,6 +12,7 @@ from entrant import outputs
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 SECRET = "s3cret-v4lue"
+SCOPE = "/subscriptions/11111111-2222-3333-4444-555555555555"
 
 
 def stack_outputs(**changes: Any) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def stack_outputs(**changes: Any) -> dict[str, Any]:
         "client_id": "c1",
         "object_id": "o1",
         "service_principal_id": "s1",
-        "grants": [{"role": "Reader", "role_definition_id": "acdd72a7", "scope": "/subscriptions/x"}],
+        "grants": [{"role": "Reader", "role_definition_id": "acdd72a7", "scope": SCOPE}],
         "credentials": [],
     }
     return {
@@ -36,13 +37,13 @@ def stack_outputs(**changes: Any) -> dict[str, Any]:
 def test_an_app_is_read_with_its_secret_and_grants() -> None:
     app = outputs.parse(stack_outputs()).app("log-reader")
     assert (app.tenant_id, app.client_id, app.secret) == (TENANT, "c1", SECRET)
-    assert app.grants == (entrant.Grant("Reader", "acdd72a7", "/subscriptions/x"),)
+    assert app.grants == (entrant.Grant("Reader", "acdd72a7", SCOPE),)
 
 
 def test_all_that_an_app_has_is_read() -> None:
     entry = stack_outputs()["identities"]["log-reader"] | {
         "grants": [
-            {"role": "Reader", "role_definition_id": "r1", "scope": "/s", "assignment_id": "a1", "conditional": True}
+            {"role": "Reader", "role_definition_id": "r1", "scope": SCOPE, "assignment_id": "a1", "conditional": True}
         ],
         "credentials": [{"kind": "secret", "name": "s"}],
         "permissions": [{"api": "Microsoft Graph"}],
@@ -62,7 +63,7 @@ def test_all_that_an_app_has_is_read() -> None:
         display_name="Log reader",
         secret=SECRET,
         previous_secret="old",
-        grants=(entrant.Grant("Reader", "r1", "/s", "a1", True),),
+        grants=(entrant.Grant("Reader", "r1", SCOPE, "a1", True),),
         credentials=({"kind": "secret", "name": "s"},),
         permissions=({"api": "Microsoft Graph"},),
         owners={"registration": ["u1"], "service_principal": []},
@@ -125,6 +126,18 @@ def test_no_repr_shows_a_secret() -> None:
         ({"log_reader_client_secret": 7}, 'the output "log_reader_client_secret" is not a text'),
         ({"identities": []}, 'the output "identities" is not a map'),
         ({"identities": {"log-reader": {"grants": []}}}, "identities.log-reader has no 'object_id'"),
+        (
+            {
+                "identities": {
+                    "log-reader": {"grants": [{"role": "R", "role_definition_id": "r", "scope": "/x\n::error::"}]}
+                }
+            },
+            "identities.log-reader.grants[0].scope is no scope of Azure",
+        ),
+        (
+            {"identities": {"log-reader": {"grants": [{"role": "R", "role_definition_id": "r", "scope": 7}]}}},
+            "identities.log-reader.grants[0].scope is no scope of Azure",
+        ),
         ({"identities": {"log-reader": {"grants": 3}}}, "identities.log-reader is not of the contract's form"),
     ],
 )

@@ -484,6 +484,48 @@ def test_a_secret_taken_away_before_it_ends_breaks_who_uses_it_and_one_that_ende
     assert [(entry.name, entry.routine) for entry in made.credentials] == [("2026-08-01", True), ("2026-11-01", False)]
 
 
+PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
+
+
+def test_a_service_principal_that_is_replaced_loses_its_roles() -> None:
+    made = of_steps(SAME, step("replace", PRINCIPAL, "log-reader", {"useExisting": False}, {"useExisting": True}))
+    assert [entry.text.partition(":")[0] for entry in made.breaks] == ["its service principal goes"]
+
+
+def test_a_registration_that_was_deleted_manually_breaks_consumers_of_its_client_id() -> None:
+    gone = step("refresh", APPLICATION, "log-reader", APP, None)["resourcePreEvent"]
+    made = of_steps({"resOutputsEvent": gone}, step("create", APPLICATION, "log-reader", None, APP))
+    [entry] = made.breaks
+    assert entry.text.startswith(
+        "its registration was deleted manually and is made anew: consumers of the old client id"
+    )
+    assert entry.client_id == "11111111-2222-3333-4444-555555555555"
+    assert of_steps(step("create", APPLICATION, "log-reader", None, APP)).breaks == ()
+
+
+def test_a_secret_in_place_of_one_that_ended_is_routine_and_of_one_that_lives_is_not() -> None:
+    for ends, routine in (("2026-11-08T00:00:00Z", True), ("2027-02-01T00:00:00Z", False)):
+        old = {"displayName": "entrant 2026-08-01", "endDate": ends}
+        new = {"displayName": "entrant 2026-11-01", "endDate": "2027-03-01T00:00:00Z"}
+        made = of_steps(
+            SAME,
+            step("delete", PASSWORD, "log-reader-secret-2026-08-01", old, None),
+            step("create", PASSWORD, "log-reader-secret-2026-11-01", None, new),
+        )
+        told = {entry.change: (entry.detail, entry.routine) for entry in made.credentials}
+        assert told["created"] == ("in place of 2026-08-01", routine)
+
+
+def test_trusts_of_one_app_are_told_whatever_becomes_of_another(compare: Compare) -> None:
+    trust = "federated: [{name: ci-system, issuer: https://ci.example.com, subject: a}]"
+    before = f"apps:\n  gone: {{display_name: Gone, owners: [deployer], {trust}}}\n  stays: {{owners: [deployer], {trust}}}\n"
+    made = compare(before, "apps:\n  stays: {owners: [deployer]}\n")
+    assert [(entry.app, entry.text.partition(":")[0]) for entry in made.breaks] == [
+        ("gone", "it is deleted"),
+        ("stays", "its federated credential ci-system is taken away"),
+    ]
+
+
 def test_a_secret_that_ends_soon_is_told_with_the_day_of_the_next(tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "dev.yaml").write_text(READS)

@@ -223,3 +223,39 @@ def test_local_commands_are_about_the_local_azure_of_the_shell(azure: local_azur
         forgotten.returncode == 2 and "which local Azure? This shell has the settings of that of " in forgotten.stderr
     )
     assert "as this shell" not in bash(azure, SET + UNSET + "entrant local status || true").stderr
+
+
+HOSTILE = (
+    "$(touch made) `touch made` ${HOME} \"double\" 'single' \\ ! # ; & | > made < x * ? [a] ~ %PATH%\n"
+    "second line\t\r\u00e9\u2028 end\\"
+)
+
+
+@pytest.mark.parametrize("shell", [shell for shell in ("bash", "sh", "zsh") if shutil.which(shell)])
+@pytest.mark.parametrize("value", [HOSTILE, "", "\\'", "-n\n"])
+def test_a_shell_takes_settings_and_gets_back_what_it_had_whatever_that_is(
+    shell: str, value: str, tmp_path: Path
+) -> None:
+    """Nothing in a value is run, cut or changed: neither what is set, nor what is restored, nor in a .env file."""
+    before = {"HELD": value, "PATH": f"{os.environ['PATH']}:/a dir"}
+    give = shells.give({"HELD": f"new {value}", "ADDED": value}, "bash", before, path=["/b $(touch made)"])
+    held = {name: f"new {value}" for name in ("HELD",)} | {"ADDED": value, "PATH": f"/b $(touch made):{before['PATH']}"}
+    marked = json.dumps({"variables": {"HELD": value, "ADDED": None}, "path": ["/b $(touch made)"]})
+    back = shells.take_back("bash", held | {shells.BEFORE: marked})
+    show = f"{shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    script = f'eval "$GIVE"\n{show}\neval "$BACK"\n{show}\n'
+    done = subprocess.run(
+        [shell, "-c", script],
+        cwd=tmp_path,
+        env=before | {"GIVE": give, "BACK": back},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    given, restored = map(json.loads, done.stdout.splitlines())
+    assert {name: given[name] for name in held} == held and given[shells.BEFORE] == marked
+    assert {name: restored.get(name) for name in (*held, shells.BEFORE)} == before | {
+        "ADDED": None,
+        shells.BEFORE: None,
+    }
+    assert list(tmp_path.iterdir()) == []
