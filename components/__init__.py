@@ -4,16 +4,16 @@ Start reading at `app_identity`; `arguments` says what it takes. `load` checks a
 components, `stack_outputs` their results into the stack's outputs.
 """
 
+from . import sdk
 from .access import assignment_name
 from .api_clients import ApiClients, ApiClientsArgs
 from .app_identity import AppIdentity
 from .arguments import AppIdentityArgs, RoleAssignmentArgs, SecretArgs
 from .environment import declare, load
 from .outputs import own_outputs, stack_outputs
-from .pending import wait_once
 from .rotation import Due, HandedOut, Slot, due, slots
 
-wait_once()
+sdk.mend()
 
 __all__ = [
     "ApiClients",

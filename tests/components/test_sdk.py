@@ -1,7 +1,11 @@
-"""A program's end: every output is waited for, once; what fails ends the run as it does with the SDK's own wait."""
+"""What is mended of the SDK: each output is waited for once, and a failure ends the run as with the SDK's own wait; calls end where
+the program begins.
+"""
 
 import asyncio
+import runpy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -9,7 +13,7 @@ import pytest
 from pulumi.runtime import stack
 from pulumi.runtime.settings import SETTINGS
 
-from components import pending
+from components import sdk
 
 from .mocked import deploy
 
@@ -160,8 +164,20 @@ def test_each_output_is_waited_for_a_fixed_number_of_times(count: int) -> None:
 
 
 def test_the_sdk_still_needs_it() -> None:
-    """When this fails the SDK has mended its wait: remove `components/pending.py` and these tests."""
+    """When this fails the SDK has mended its wait: remove it from `components/sdk.py`, and these tests."""
     assert "FIRST_COMPLETED" in SDKS.__code__.co_names
+
+
+def test_the_calls_that_led_to_a_resource_are_the_programs(tmp_path: Path) -> None:
+    """Python starts a program as `runpy` does here; what is below is not the program's."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from tests.components.test_sdk import Thing\n\ndef make():\n    Thing('a')\n\nmake()\n", "utf-8"
+    )
+    [made] = deploy(lambda: runpy.run_path(str(program))).resources
+    calls = [(frame.pc.uri, frame.pc.line) for frame in made.request.stackTrace.frames]
+    assert calls == [(program.as_uri(), 4), (program.as_uri(), 6)]
+    assert (made.request.sourcePosition.uri, made.request.sourcePosition.line) == calls[0]
 
 
 def test_another_wait_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,5 +186,5 @@ def test_another_wait_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for own in (wait_for_rpcs, MENDED):
         monkeypatch.setattr(stack, "wait_for_rpcs", own)
-        pending.wait_once()
+        sdk.mend()
         assert stack.wait_for_rpcs is own
