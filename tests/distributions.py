@@ -57,12 +57,9 @@ class Environment:
 
     def add(self, *names: str) -> None:
         """Install what these distributions need, in the versions that the tests run with, and nothing else."""
-        wanted = sorted(_needed({name: set() for name in names}, self.site))
-        first, *others = wanted
-        name, version = first.split("==")
-        shutil.copytree(
-            installing.pip(name, version, *others) / _SITE, self.site, dirs_exist_ok=True, copy_function=os.link
-        )
+        wanted = [each.partition("==")[0] for each in sorted(_needed({name: set() for name in names}, self.site))]
+        made = installing.pip(wanted[0], installing.pinned(*wanted))
+        shutil.copytree(made / _SITE, self.site, dirs_exist_ok=True, copy_function=os.link)
 
     def borrow(self) -> None:
         """Take everything else from the environment of the tests, which saves minutes."""

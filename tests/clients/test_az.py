@@ -16,8 +16,6 @@ from local_azure import LocalAzure
 from tests.clients import installing
 from tests.passes import Passes
 
-VERSION = "2.91.0"
-PINS = Path(__file__).with_name("azure-cli.txt")
 GRAPH = "00000003-0000-0000-c000-000000000000"
 USER_READ_ALL = "df021288-bdef-4463-88db-98f22de89214"
 """The application permission User.Read.All of Microsoft Graph."""
@@ -71,7 +69,7 @@ class Az:
 @pytest.fixture(scope="module")
 def signed_in(azure: LocalAzure, tmp_path_factory: pytest.TempPathFactory) -> Az:
     """az signed in as the deployer, to the cloud that the metadata endpoint describes."""
-    folder = installing.pip("azure-cli", VERSION, *PINS.read_text("utf-8").split())
+    folder = installing.pip("azure-cli")
     az = Az(folder, tmp_path_factory.mktemp("az"), azure.ca_bundle())
     az("cloud register", "--name", "LocalAzure", "--endpoint-resource-manager", azure.url, how="(from the metadata)")
     az("cloud set", "--name", "LocalAzure")

@@ -22,11 +22,6 @@ SCHEMAS = {
     "github": ["--builtin-schema", "vendor.github-workflows"],
     "gitlab": ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"],
 }
-_BESIDE = (
-    *("attrs==26.1.0", "certifi==2026.10.18", "charset-normalizer==3.5.2", "click==8.5.1", "idna==3.20"),
-    *("jsonschema==4.26.0", "jsonschema-specifications==2025.9.1", "referencing==0.37.0", "regress==2026.9.1"),
-    *("requests==2.34.2", "rpds-py==2026.9.1", "ruamel.yaml==0.19.1", "typing-extensions==4.16.0", "urllib3==2.8.0"),
-)
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+|uses: \./\.github/workflows/[\w-]+\.yml")
 
 
@@ -50,14 +45,14 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("system", SCHEMAS)
 def test_the_files_are_what_the_systems_schema_says(system: str) -> None:
-    checker = installing.pip("check-jsonschema", "0.39.0", *_BESIDE)
+    checker = installing.pip("check-jsonschema")
     files = sorted((PIPELINES / system).glob("*.yml"))
     assert files
     run([checker / "bin" / "python", "-m", "check_jsonschema", *SCHEMAS[system], *files], SOURCE)
 
 
 def test_what_keeps_the_pins_is_what_renovates_schema_says() -> None:
-    checker = installing.pip("check-jsonschema", "0.39.0", *_BESIDE)
+    checker = installing.pip("check-jsonschema")
     check: list[str | Path] = [checker / "bin" / "python", "-m", "check_jsonschema"]
     run([*check, "--builtin-schema", "vendor.renovate", SOURCE / "renovate.json"], SOURCE)
     managers = json.loads((SOURCE / "renovate.json").read_text())["customManagers"]
@@ -70,7 +65,7 @@ def test_what_keeps_the_pins_is_what_renovates_schema_says() -> None:
 @pytest.mark.parametrize("file", ["entrant-review.yml", "entrant-deploy.yml", "entrant-daily.yml"])
 def test_the_expanded_azure_devops_pipelines_are_what_the_schema_says(file: str) -> None:
     """As the service sees them after templates are put in; its schema has every scalar as a text."""
-    checker = installing.pip("check-jsonschema", "0.39.0", *_BESIDE)
+    checker = installing.pip("check-jsonschema")
     (schema,) = checker.glob("lib/python*/site-packages/check_jsonschema/builtin_schemas/vendor/azure-pipelines.json")
     expanded = azure_devops.expand(PIPELINES / "azure-devops", file)
     validator = jsonschema.Draft7Validator(json.loads(schema.read_text()))
@@ -94,7 +89,7 @@ def test_actionlint_finds_nothing(repository: Path) -> None:
 
 def audited(repository: Path) -> set[str]:
     """What zizmor finds, without asking any server."""
-    zizmor = installing.pip("zizmor", "1.32.0") / "bin" / "zizmor"
+    zizmor = installing.pip("zizmor") / "bin" / "zizmor"
     command = [str(zizmor), "--offline", "--no-progress", "--no-exit-codes", "--format=json", "."]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -236,3 +231,15 @@ def test_gitlab_has_no_assertion_for_a_forks_merge_request() -> None:
     assert [rule["if"].partition(" && ")[2] for rule in pipeline["review"]["rules"]] == [own]
     assert [rule["if"].partition(" && ")[2] for rule in pipeline["review-without-cloud"]["rules"]] == [foreign]
     assert "id_tokens" not in pipeline["stacks"] and "extends" not in pipeline["stacks"]
+
+
+def test_every_package_that_the_tests_install_has_its_hashes() -> None:
+    """What is not held to a hash pip refuses, and nothing is built on the way."""
+    files = [file for file in (SOURCE / "tests" / "clients").glob("*.txt") if "==" in file.read_text("utf-8")]
+    assert len(files) >= 6
+    texts = [file.read_text("utf-8") for file in files] + [installing.pinned("PyJWT", "typing_extensions")]
+    for text in texts:
+        entries = re.findall(r"^[\w.\[\]-]+==(?:.*\\\n)*.*$", text, re.M)
+        assert entries and all("--hash=sha256:" in entry for entry in entries)
+    source = (SOURCE / "tests" / "clients" / "installing.py").read_text("utf-8")
+    assert source.count('"pip", "install"') == source.count('"--require-hashes", "--only-binary=:all:"') == 1
