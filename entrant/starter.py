@@ -62,6 +62,8 @@ serve()
 _REQUIREMENTS = """\
 # The version that this project was made with. Where your package index does not have Entrant, name the folder of its wheels
 # here: --find-links FOLDER
+# To hold every package to its hashes: uv pip compile --generate-hashes requirements.txt -o requirements.lock, and install that
+# file with --require-hashes wherever this one is installed.
 entrant[pulumi,local]=={version}
 """
 
