@@ -56,6 +56,7 @@ class Translation:
         self.references = References(found, {client: key for client, key in self.keys.items() if client not in out})
         self.permissions = Permissions(apis, self.references)
         self.roles = Roles(found, definitions, there)
+        self._named: set[str] = set()
 
     def sheet(self) -> Sheet:
         """All of it, the apps by key."""
@@ -116,7 +117,8 @@ class Translation:
             else:
                 said.append(id_)
                 shown = user or owner.get("displayName")
-                if shown:
+                if shown and id_ not in self._named:
+                    self._named.add(id_)
                     where = "owners" if not of else "service_principal"
                     entry.note(where, f"{id_} is {words(shown)}")
         return said
