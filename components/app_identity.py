@@ -52,7 +52,7 @@ class AppIdentity(pulumi.ComponentResource):
     object_id: pulumi.Output[str]
     """The registration's object id."""
     service_principal_id: pulumi.Output[str]
-    """The service principal's object id, which roles are assigned to."""
+    """The service principal's object id, which roles are assigned to; empty where it has none."""
     client_secret: pulumi.Output[str] | None
     """The current client secret, a Pulumi secret; none when the app has none."""
     client_secret_previous: pulumi.Output[str] | None
@@ -134,9 +134,17 @@ class AppIdentity(pulumi.ComponentResource):
         self.registration_digest = pulumi.Output.json_dumps(own).apply(
             lambda text: hashlib.sha256(text.encode()).hexdigest()
         )
+        self.client_id = self.application.client_id
+        self.object_id = self.application.object_id
+        self.service_principal = None if adopt and adopt.get("no_service_principal") else self._declare_principal(args)
+        none = pulumi.Output.from_input("")
+        self.service_principal_id = self.service_principal.object_id if self.service_principal else none
+
+    def _declare_principal(self, args: AppIdentityArgs) -> azuread.ServicePrincipal:
+        adopt, first_owned = args.get("adopt"), args.get("first_owners") is not None
         principal = args.get("service_principal") or ServicePrincipalArgs()
         principal_id = adopt.get("service_principal") if adopt else None
-        self.service_principal = azuread.ServicePrincipal(
+        return azuread.ServicePrincipal(
             self.parts.name,
             client_id=self.application.client_id,
             **principal_inputs(args),
@@ -144,7 +152,7 @@ class AppIdentity(pulumi.ComponentResource):
                 parent=self,
                 protect=args.get("protect"),
                 # The provider would delete a service principal even where it only used an existing one.
-                retain_on_delete=keep or principal.get("use_existing") or False,
+                retain_on_delete=self.keeps or principal.get("use_existing") or False,
                 **self.parts.adopted(PRINCIPAL, f"/servicePrincipals/{principal_id}" if principal_id else None),
                 ignore_changes=[
                     *(["owners"] if first_owned and principal.get("owners") is None else []),
@@ -152,9 +160,6 @@ class AppIdentity(pulumi.ComponentResource):
                 ],
             ),
         )
-        self.client_id = self.application.client_id
-        self.object_id = self.application.object_id
-        self.service_principal_id = self.service_principal.object_id
 
     def _logo_is_there(self, adopt: AdoptArgs, logo: pulumi.Input[str] | None) -> bool:
         """Whether the logo is taken for the one that the registration has: no provider reads it back."""

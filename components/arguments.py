@@ -349,6 +349,8 @@ class AdoptArgs(TypedDict):
     """Object id of the registration."""
     service_principal: NotRequired[str | None]
     """Object id of its service principal."""
+    no_service_principal: NotRequired[bool | None]
+    """Whether the registration has no service principal, and gets none."""
     known_clients: NotRequired[bool | None]
     """Whether the registration has the clients of an `ApiClients` component already."""
 

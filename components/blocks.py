@@ -50,6 +50,7 @@ def registration(name: str, app: App) -> AppIdentityArgs:
         "adopt": {
             "application": adopt.application,
             "service_principal": adopt.service_principal,
+            "no_service_principal": adopt.no_service_principal,
             "known_clients": adopt.known_clients,
         }
         if adopt

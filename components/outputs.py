@@ -78,7 +78,9 @@ def _described(environment: Environment, name: str, identity: AppIdentity) -> di
         ],
         "owners": {
             "registration": identity.application.owners.apply(lambda owners: sorted(owners or [])),
-            "service_principal": identity.service_principal.owners.apply(lambda owners: sorted(owners or [])),
+            "service_principal": identity.service_principal.owners.apply(lambda owners: sorted(owners or []))
+            if identity.service_principal
+            else [],
         },
         "groups": [each.group for each in app.memberships],
         "directory_roles": [

@@ -40,7 +40,7 @@ apps:
 def test_an_example_that_adopts_is_rehearsed_as_it_stands(project: Project) -> None:
     done = project.entrant("rehearse", "examples/adopt.yaml", "--propagation", "0", "--format", "json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["changes"]["import"] == 13
+    assert json.loads(done.stdout)["changes"]["import"] == 14
     again = project.entrant("rehearse", "examples/adopt.yaml", "--propagation", "0", "--format", "json")
     assert again.returncode == 0, again.stderr
     assert set(json.loads(again.stdout)["changes"]) == {"same"}

@@ -570,6 +570,8 @@ def _quotas(
 def _objects(app: config.App) -> int:
     """How many objects of the directory a new app makes: its registration and its service principal, unless they exist."""
     existing = app.service_principal is not None and app.service_principal.use_existing
+    if not app.has_principal:
+        return 0
     if app.adopt:
         return int(not app.adopt.service_principal and not existing)
     return 2 - existing

@@ -159,7 +159,7 @@ def _app(app: App, environment: Environment) -> Iterator[Fault]:
             yield from attempt(check(("federated", index), credential))
     for index, grant in intact(app.roles):
         yield from attempt(_grant(("roles", index), grant, environment))
-    for part in (_removal, _adopted, _kept_credentials):
+    for part in (_removal, _adopted, _without_principal, _kept_credentials):
         yield from attempt(part(app, environment))
     yield from attempt(_privileges(app, environment))
 
@@ -188,11 +188,31 @@ def _adopted(app: App, environment: Environment) -> Iterator[Fault]:
         message = "the file names no known clients; list those of the registration under `api.known_clients`"
         yield Fault(("adopt", "known_clients"), message)
     use_existing = app.service_principal is not None and app.service_principal.use_existing
-    if app.adopt.service_principal is None and not use_existing:
+    if app.adopt.service_principal is None and app.has_principal and not use_existing:
         for path, _ in app.adopted_parts():
             if path[0] in _OF_PRINCIPAL:
                 message = "it is the service principal's, which is not taken over; add `service_principal` to the app's `adopt`"
                 yield Fault((*path, "adopt"), message)
+
+
+def _without_principal(app: App, environment: Environment) -> Iterator[Fault]:
+    """What takes a service principal, of this app or of one that it names."""
+    apps = environment.apps
+    if not app.has_principal:
+        none = "the app has no service principal; take `no_service_principal` out of `adopt` to have one made"
+        held = {key: getattr(app, key) for key in ("service_principal", "roles", "groups", "directory_roles")}
+        yield from (Fault((key,), none) for key, value in held.items() if value not in (None, ()))
+        for index, permission in intact(app.permissions):
+            if any(permission.consented().values()):
+                yield Fault(("permissions", index, "consent"), none)
+    none = "{} has no service principal (`no_service_principal`), which this takes"
+    for index, permission in intact(app.permissions):
+        api = permission.api.app
+        if api in apps and any(permission.consented().values()) and not apps[api].has_principal:
+            yield Fault(("permissions", index, "consent"), none.format(api))
+    for owner in app.all_owners:
+        if owner.kind == "app" and owner.value in apps and not apps[owner.value].has_principal:
+            yield Fault(("owners",), none.format(owner.value))
 
 
 def _kept_credentials(app: App, environment: Environment) -> Iterator[Fault]:

@@ -58,8 +58,15 @@ class Adopt(Model):
     """Object id of the registration (not its client id)."""
     service_principal: Guid | None = None
     """Object id of its service principal. Default: it has none yet, and one is made."""
+    no_service_principal: Bool = False
+    """The registration has no service principal, and gets none. It can neither sign in nor have a role then."""
     known_clients: Bool = False
     """Whether the registration has the clients of `api.known_clients` already."""
+
+    def together(self) -> Iterator[Refused]:
+        """It has a service principal or none."""
+        if self.no_service_principal and self.service_principal is not None:
+            yield Refused("`service_principal` names one; take one of the two out", "no_service_principal")
 
 
 class App(Model):
@@ -194,6 +201,11 @@ class App(Model):
                 adopt = None if isinstance(part, str) else part.adopt
                 if adopt is not None and adopt is not BROKEN and adopt is not False:
                     yield (*path, step), part
+
+    @property
+    def has_principal(self) -> bool:
+        """Whether the app has a service principal, or gets one."""
+        return self.adopt is None or not self.adopt.no_service_principal
 
     @property
     def needs(self) -> frozenset[str]:

@@ -109,6 +109,8 @@ class _Seeing:
             "delegated consents": self._delegated,
         }
         later = {"owners": self._owners, "groups": self._groups, "directory roles": self._directory_roles}
+        if not app.service_principal_id:
+            parts, later = {"credentials": self._credentials}, {"owners": self._owners}
         for name, part in later.items():
             if getattr(app, name.replace(" ", "_")) is None:
                 self.unseen.append(f"{name}: the outputs are of an earlier version; run `pulumi up`")
@@ -153,6 +155,8 @@ class _Seeing:
         assert app.owners is not None
         for side in ("registration", "service principal"):
             key = side.replace(" ", "_")
+            if key == "service_principal" and not app.service_principal_id:
+                continue
             declared = {owner.lower() for owner in app.owners[key]}
             for entry in self.directory.owners(app, key):
                 if entry["id"].lower() not in declared:

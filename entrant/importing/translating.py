@@ -72,8 +72,10 @@ class Translation:
         entry.faults += faults
         entry.unsaid += [_left("registration", name, value) for name, value in left]
         entry.unsaid += [f"not seen: {what}" for what in each.unseen]
-        ids = {"application": each.id.lower()}
+        ids: Doc = {"application": each.id.lower()}
         principal: Doc = {}
+        if each.principal is None and not any(what.startswith("service principal:") for what in each.unseen):
+            ids["no_service_principal"] = True
         if each.principal is not None:
             ids["service_principal"] = str(each.principal["id"]).lower()
             principal, left = properties.principal(each.principal, each.registration)

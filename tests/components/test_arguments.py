@@ -100,6 +100,7 @@ DIFFERENT: dict[str, tuple[str | None, str | None]] = {
     "Federated.hcp_terraform": ("HcpTerraform?", None),
     "Federated.pulumi_cloud": ("PulumiCloud?", None),
     "Adopt.known_clients": ("bool?", "plain bool?"),
+    "Adopt.no_service_principal": ("bool?", "plain bool?"),
     "AdoptedConsent.application": ("{str}?", "{plain str}?"),
     "AdoptedConsent.delegated": ("str?", "plain str?"),
     "AdoptedConsent.api": (None, "plain str?"),

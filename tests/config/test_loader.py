@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -159,3 +160,55 @@ def test_what_a_registration_of_before_a_rule_has_can_be_taken_over(check: Check
     taken = app | {"adopt": {"application": "2b7c1c55-93a4-4c1e-9a38-9f0f9f0f6f11"}}
     report = check(yaml.safe_dump({"on_remove": "keep", "apps": {"a": taken}}))
     assert report.errors == ()
+
+
+NONE = "the app has no service principal"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            {
+                "roles": [
+                    {"role": "Reader", "scope": "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631/resourceGroups/r"}
+                ]
+            },
+            NONE,
+        ),
+        ({"groups": ["3b8d7f2e-5c1a-4d90-8e6b-0a9c4f7e1d25"]}, NONE),
+        ({"directory_roles": [{"role": "Directory Readers"}]}, NONE),
+        ({"service_principal": {"notes": "x"}}, NONE),
+        ({"permissions": [{"api": "Microsoft Graph", "delegated": ["User.Read"], "consent": True}]}, NONE),
+        ({"permissions": [{"api": "Microsoft Graph", "delegated": ["User.Read"]}]}, None),
+        ({}, None),
+    ],
+)
+def test_an_app_without_a_service_principal_has_nothing_that_takes_one(
+    check: Check, more: Any, message: str | None
+) -> None:
+    adopt = {"application": "2b7c1c55-93a4-4c1e-9a38-9f0f9f0f6f11", "no_service_principal": True}
+    errors = check(yaml.safe_dump({"on_remove": "keep", "apps": {"a": {"adopt": adopt} | more}})).errors
+    assert [str(message) in problem.message for problem in errors] == ([True] if message else [])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"owners": ["a"]},
+        {"permissions": [{"api": "a", "application": ["Read"], "consent": True}]},
+    ],
+)
+def test_nothing_can_refer_to_the_service_principal_of_an_app_that_has_none(check: Check, more: Any) -> None:
+    adopt = {"application": "2b7c1c55-93a4-4c1e-9a38-9f0f9f0f6f11", "no_service_principal": True}
+    roles = {"app_roles": {"Read": {"description": "d"}}}
+    file = {"on_remove": "keep", "apps": {"a": {"adopt": adopt} | roles, "b": more}}
+    [problem] = check(yaml.safe_dump(file)).errors
+    assert "a has no service principal (`no_service_principal`), which this takes" in problem.message
+
+
+def test_a_service_principal_is_there_or_not(check: Check) -> None:
+    id_ = "2b7c1c55-93a4-4c1e-9a38-9f0f9f0f6f11"
+    adopt = {"application": id_, "service_principal": id_, "no_service_principal": True}
+    [problem] = check(yaml.safe_dump({"on_remove": "keep", "apps": {"a": {"adopt": adopt}}})).errors
+    assert "`service_principal` names one; take one of the two out" in problem.message

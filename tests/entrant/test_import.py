@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 import local_azure
 from entrant import config
 from entrant.cli import cli
-from entrant.importing import trusts
+from entrant.importing import proof, trusts
 from tests.conftest import ROOT
 from tests.entrant import tenant as tenants
 from tests.entrant.tenant import HOSTILE, Tenant
@@ -459,3 +459,62 @@ def test_an_api_of_another_app_goes_by_its_id_where_names_would_go_in_a_circle(t
     environment = imported(tenant, folder, "--name", "circle *")
     [left], [right] = (environment.apps[f"circle-{side}"].permissions for side in ("left", "right"))
     assert (left.api.app, right.api.app, right.api.client_id) == ("circle-right", None, ids[0][1])
+
+
+# ----------------------------------------------------------------------------------------------------------------- the proof
+
+
+def previewed(
+    tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch, outcomes: list[proof.Outcome], code: int
+) -> tuple[Result, list[str]]:
+    """An import of two apps whose previews have these outcomes, the last one again and again; and the files previewed."""
+    seen: list[str] = []
+
+    def preview(stack: str, file: str, root: Path, tell: Any) -> proof.Outcome:
+        assert stack == "legacy"
+        seen.append((root / file).read_text("utf-8"))
+        return outcomes[min(len(seen), len(outcomes)) - 1]
+
+    monkeypatch.setattr(proof, "preview", preview)
+    ids = [tenant.applications[name]["id"] for name in ("api", "client")]
+    return entrant(tenant.azure, folder, *ids, "-o", "config/legacy.yaml", code=code), seen
+
+
+WRONG = proof.Outcome(3, {"api": ("import Application api (notes: 'x' becomes None)",)})
+
+
+def test_what_differs_is_read_again(tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody changed it meanwhile; what shows every difference at once is a copy of the file, which goes again."""
+    done, seen = previewed(tenant, folder, monkeypatch, [WRONG, proof.Outcome(4)], 0)
+    assert len(seen) == 2
+    assert "change_adopted" not in seen[0] and seen[1].count("change_adopted: true") == 2
+    assert "Preview: 3 to import, 1 differ" in done.stderr and "Preview: 4 to import, nothing else" in done.stderr
+    assert [path.name for path in (folder / "config").iterdir()] == ["legacy.yaml"]
+    assert set(config.load("legacy", root=folder).apps) == {"api", "client"}
+
+
+def test_what_differs_still_is_left_out_as_a_comment(
+    tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others then refer to it by its client id."""
+    done, _ = previewed(tenant, folder, monkeypatch, [WRONG, WRONG, proof.Outcome(1)], NOT_ALL)
+    said = "api: not taken over, stands in the file as a comment: import Application api (notes: 'x' becomes None)"
+    assert said in done.stderr
+    environment = config.load("legacy", root=folder)
+    assert set(environment.apps) == {"client"}
+    api = tenant.applications["api"]["appId"]
+    assert api in [permission.api.client_id for permission in environment.apps["client"].permissions]
+    text = (folder / "config" / "legacy.yaml").read_text("utf-8")
+    assert "\n  # api:\n  #   display_name: api\n" in text
+
+
+def test_what_the_plan_holds_besides_is_said(tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done, seen = previewed(tenant, folder, monkeypatch, [proof.Outcome(4, {"": ("error: no plugin",)})], NOT_ALL)
+    assert len(seen) == 1
+    assert "the plan holds besides: error: no plugin" in done.stderr
+    assert set(config.load("legacy", root=folder).apps) == {"api", "client"}
+
+
+def test_an_app_without_a_service_principal_gets_none(tenant: Tenant, folder: Path) -> None:
+    app = one(tenant, folder, "no principal")
+    assert app.adopt is not None and app.adopt.no_service_principal and not app.has_principal

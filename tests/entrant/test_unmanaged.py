@@ -73,6 +73,20 @@ def test_a_federated_credential_is_known_by_its_id_whatever_it_is_called_in_azur
     ]
 
 
+def test_of_an_app_without_a_service_principal_the_registration_alone_is_looked_at(
+    azure: local_azure.LocalAzure, who: deployer.Deployer
+) -> None:
+    client = Client(azure)
+    made = client.graph("POST", "/applications", {"displayName": "no principal"})
+    app = App("alone", azure.tenant_id, made["appId"], object_id=made["id"], service_principal_id="")
+    assert unmanaged.look(stack(app), who) == unmanaged.Look((), ())
+    secret = client.graph("POST", f"/applications/{made['id']}/addPassword", {"passwordCredential": {}})
+    before = azure.requests()[-1]["number"]
+    assert [item.id for item in unmanaged.look(stack(app), who).found] == [secret["keyId"]]
+    paths = [each["path"] for each in azure.requests(after=before)]
+    assert not [path for path in paths if path.startswith("/v1.0/servicePrincipals")]
+
+
 def test_an_assignment_whose_principal_is_gone_is_an_orphan(
     azure: local_azure.LocalAzure, who: deployer.Deployer
 ) -> None:
