@@ -197,22 +197,18 @@ def _adopted(app: App, environment: Environment) -> Iterator[Fault]:
 
 def _without_principal(app: App, environment: Environment) -> Iterator[Fault]:
     """What takes a service principal, of this app or of one that it names."""
-    apps = environment.apps
+    without = {name for name, other in intact(environment.apps) if not other.has_principal}
+    consents = [(index, each.api.app) for index, each in intact(app.permissions) if any(each.consented().values())]
     if not app.has_principal:
-        none = "the app has no service principal; take `no_service_principal` out of `adopt` to have one made"
-        held = {key: getattr(app, key) for key in ("service_principal", "roles", "groups", "directory_roles")}
-        yield from (Fault((key,), none) for key, value in held.items() if value not in (None, ()))
-        for index, permission in intact(app.permissions):
-            if any(permission.consented().values()):
-                yield Fault(("permissions", index, "consent"), none)
-    none = "{} has no service principal (`no_service_principal`), which this takes"
-    for index, permission in intact(app.permissions):
-        api = permission.api.app
-        if api in apps and any(permission.consented().values()) and not apps[api].has_principal:
-            yield Fault(("permissions", index, "consent"), none.format(api))
-    for owner in app.all_owners:
-        if owner.kind == "app" and owner.value in apps and not apps[owner.value].has_principal:
-            yield Fault(("owners",), none.format(owner.value))
+        message = "the app has no service principal; take `no_service_principal` out of `adopt` to have one made"
+        held = [key for key in ("service_principal", "roles", "groups", "directory_roles") if getattr(app, key)]
+        yield from (Fault((key,), message) for key in held)
+        yield from (Fault(("permissions", index, "consent"), message) for index, _ in consents)
+    named: list[tuple[Any, str | None]] = [(("permissions", index, "consent"), api) for index, api in consents]
+    named += [(("owners",), owner.value) for owner in app.all_owners if owner.kind == "app"]
+    for path, name in named:
+        if name in without:
+            yield Fault(path, f"{name} has no service principal (`no_service_principal`), which this takes")
 
 
 def _kept_credentials(app: App, environment: Environment) -> Iterator[Fault]:

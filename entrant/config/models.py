@@ -205,7 +205,7 @@ class App(Model):
     @property
     def has_principal(self) -> bool:
         """Whether the app has a service principal, or gets one."""
-        return self.adopt is None or not self.adopt.no_service_principal
+        return self.adopt is None or self.adopt is BROKEN or self.adopt.no_service_principal is not True
 
     @property
     def needs(self) -> frozenset[str]:
