@@ -107,7 +107,15 @@ class Job:
             self._out |= new
             if not new:
                 break
+        if all(entry.faults for entry in sheet.apps):
+            self.target.undo()
+            told = "\n".join(f"  {entry.key}: {'; '.join(entry.faults)}" for entry in sheet.apps)
+            raise ConfigurationError(
+                f"none of these can be taken over unchanged, so {self.target.shown} is as it was:\n{told}",
+                next_step="change them in the tenant, or import others",
+            )
         if left:
+            self.target.undo()
             said = "\n".join(str(problem) for problem in left)
             raise ConfigurationError(said, next_step="import other apps, or report this with the lines above")
         return sheet
@@ -171,14 +179,20 @@ class Job:
         and not refused, so that all show at once.
         """
         clients = {entry.key: entry.client_id for entry in sheet.apps}
-        file, draft = self.target.shown, None
+        draft = None
         if everything:
             may = [replace(entry, data=_without_logo(entry.data) | {"change_adopted": True}) for entry in sheet.apps]
             draft = self.target.draft(self.target.written(replace(sheet, apps=may), self.today))
-            file = self.target.shown.removesuffix(self.target.path.name) + draft.name
         with self.steps.step("Preview") as step:
             try:
-                outcome = proof.preview(self.target.stack, file, self.target.root, step.update)
+                outcome = proof.preview(
+                    self.target.stack,
+                    self.target.shown,
+                    self.target.root,
+                    step.update,
+                    draft=self.target.shown.removesuffix(self.target.path.name) + draft.name if draft else None,
+                    apps=clients if self.target.environment else None,
+                )
             except EngineError as error:
                 step.note = "failed"
                 self.rest = [str(error)]

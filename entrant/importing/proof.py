@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +24,6 @@ class Outcome:
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What it would do besides, in words, by app; the key is empty for what is of none."""
 
-    @property
-    def clean(self) -> bool:
-        """Whether everything is taken over as it is, and nothing else happens."""
-        return not self.others
-
 
 def at_hand(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether there is a Pulumi that can be run."""
@@ -40,7 +35,14 @@ def at_hand(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def preview(
-    stack: str, file: str, root: Path, tell: Callable[[str], None], environ: Mapping[str, str] = os.environ
+    stack: str,
+    file: str,
+    root: Path,
+    tell: Callable[[str], None],
+    *,
+    draft: str | None = None,
+    apps: Collection[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> Outcome:
     """Preview an environment file as a stack's; nothing is changed, in the cloud or in any state.
 
@@ -49,6 +51,9 @@ def preview(
         file: the environment's file, as the program finds it.
         root: the project's folder.
         tell: called with what the engine is at.
+        draft: another file, which is previewed in the place of that one.
+        apps: where the file has others besides, those it is about: what a stack that is made for the preview would have to make
+            of the others does not count.
 
     Raises:
         EngineError: Pulumi could not preview at all.
@@ -61,14 +66,15 @@ def preview(
             tell(before["metadata"]["urn"].rsplit("::", 1)[-1])
 
     failed: EngineError | None = None
-    with _stack(stack, file, root, environ) as (env, more):
+    with _stack(stack, file, draft or file, root, environ) as (env, more, own):
         try:
             engine.operate(["preview", "--stack", stack, *more], cwd=root, environ=env, on_event=on_event)
         except EngineError as error:
             failed = error
     others: dict[str, list[str]] = {}
     for change in reading.planned:
-        if change.changes and not _pure(change):
+        beside = not own and apps is not None and change.app not in apps and change.operation == "create"
+        if change.changes and not beside and not _pure(change):
             others.setdefault(change.app or "", []).append(_in_words(change))
     for said in reading.errors:
         others.setdefault(_app_in(said), []).append(said)
@@ -97,29 +103,43 @@ def _app_in(error: str) -> str:
 
 
 @contextlib.contextmanager
-def _stack(stack: str, file: str, root: Path, environ: Mapping[str, str]) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """The environment and the arguments for a preview: the stack's own where it exists, else one in a folder of its own."""
+def _stack(
+    stack: str, file: str, previewed: str, root: Path, environ: Mapping[str, str]
+) -> Iterator[tuple[dict[str, str], list[str], bool]]:
+    """The environment and the arguments for a preview, and whether it is of the stack itself: where that exists and the file is its
+    own. Else it is of one in a folder that is removed again."""
     env = dict(environ)
-    own_file = os.path.realpath(config.environment_file(stack, root)) == os.path.realpath(root / file)
-    asked = ["stack", "--stack", stack, "--show-name"]
-    if own_file and not engine.run(asked, cwd=root, environ=env, check=False).returncode:
-        yield env, []
+    own = os.path.realpath(config.environment_file(stack, root)) == os.path.realpath(root / file)
+    own = (
+        own
+        and not engine.run(["stack", "--stack", stack, "--show-name"], cwd=root, environ=env, check=False).returncode
+    )
+    if own and previewed == file:
+        yield env, [], True
         return
+    elsewhere = Path(env.get("PULUMI_OPTION_CONFIG_FILE") or "")
+    project = elsewhere if elsewhere.name == f"Pulumi.{stack}.yaml" else root / f"Pulumi.{stack}.yaml"
+    held = (yaml.safe_load(project.read_text("utf-8")) or {}) if project.exists() else {}
     with tempfile.TemporaryDirectory(prefix="entrant-import-") as name:
         folder = Path(name)
-        (folder / "state").mkdir()
-        given = yaml.safe_load((root / "Pulumi.yaml").read_text("utf-8"))
-        (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": given["name"], "runtime": "python"}), "utf-8")
-        own = {key: value for key, value in env.items() if key != "PULUMI_OPTION_CONFIG_FILE"} | {
-            "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
-            "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(32),
-        }
-        own.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
-        engine.run(["stack", "init", stack, "--cwd", str(folder)], cwd=folder, environ=own)
-        made = yaml.safe_load((folder / f"Pulumi.{stack}.yaml").read_text("utf-8")) or {}
-        project = root / f"Pulumi.{stack}.yaml"
-        held = (yaml.safe_load(project.read_text("utf-8")) or {}) if project.exists() else {}
-        settings = (held.get("config") or {}) | {"entrant:environment": file}
-        merged = folder / f"Pulumi.{stack}.yaml"
-        merged.write_text(yaml.safe_dump(made | {"config": settings}), "utf-8")
-        yield own | {"PULUMI_OPTION_CONFIG_FILE": str(merged)}, ["--config-file", str(merged)]
+        settings = folder / f"Pulumi.{stack}.yaml"
+        if not own:
+            env = _made(stack, folder, root, env)
+            held = {"config": held.get("config")} | (yaml.safe_load(settings.read_text("utf-8")) or {})
+        held["config"] = (held.get("config") or {}) | {"entrant:environment": previewed}
+        settings.write_text(yaml.safe_dump(held), "utf-8")
+        yield env | {"PULUMI_OPTION_CONFIG_FILE": str(settings)}, ["--config-file", str(settings)], own
+
+
+def _made(stack: str, folder: Path, root: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """Make a stack whose state is in a folder; the environment for it."""
+    (folder / "state").mkdir()
+    project = yaml.safe_load((root / "Pulumi.yaml").read_text("utf-8"))
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": project["name"], "runtime": "python"}), "utf-8")
+    others = ("PULUMI_OPTION_CONFIG_FILE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+    own = {key: value for key, value in env.items() if key not in others} | {
+        "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(32),
+    }
+    engine.run(["stack", "init", stack, "--cwd", str(folder)], cwd=folder, environ=own)
+    return own

@@ -1,9 +1,10 @@
 """The file that an import makes, or puts something into."""
 
+import contextlib
 import datetime as dt
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class Target:
     cloud: str
     environment: config.Environment | None = None
     text: str = ""
+    _own: set[Path] = field(default_factory=set)
+    """The files beside it that this import has written."""
 
     @classmethod
     def new(cls, file: Path, root: Path, cloud: str | None) -> "Target":
@@ -121,7 +124,25 @@ class Target:
         if files:
             self.folder.mkdir(exist_ok=True)
         for name, data in files.items():
-            writing.save(self.folder / name, data)
+            path = self.folder / name
+            if path not in self._own and path.exists() and path.read_bytes() != data:
+                raise ConfigurationError(
+                    f"{self.folder.name}/{name} beside {self.shown} is there already, and is another file",
+                    next_step="move it away, or give the environment another name",
+                )
+            writing.save(path, data)
+            self._own.add(path)
+
+    def undo(self) -> None:
+        """Leave everything as it was."""
+        if self.environment is not None:
+            writing.save(self.path, self.text.encode())
+        else:
+            self.path.unlink(missing_ok=True)
+        for path in self._own:
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is in it
+            self.folder.rmdir()
 
 
 def _named(file: Path, root: Path) -> tuple[Path, str]:
