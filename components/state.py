@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pulumi
+from pulumi.runtime.settings import get_monitor
 
 from entrant.facts.pulumi_types import GROUP_MEMBER, KNOWN_CLIENTS, PRE_AUTHORIZED
 from entrant.facts.scopes import GUID
@@ -42,7 +44,17 @@ class State:
 
     @classmethod
     def read(cls) -> "State":
-        """The stack's own state, as the engine tells it (what Pulumi's Node SDK has as `listResourceOutputs`)."""
+        """The stack's own state before this run, as the engine tells it (what Pulumi's Node SDK has as `listResourceOutputs`).
+
+        It is read once: of many components, a later one would see what the run itself has made.
+        """
+        run = get_monitor()
+        if run not in _READ:
+            _READ[run] = cls._read()
+        return _READ[run]
+
+    @classmethod
+    def _read(cls) -> "State":
         asked = own_stack("readStackResourceOutputs", "stackName")
         found: Mapping[str, Any] = asked.get("outputs") or {}
         resources = {
@@ -86,6 +98,10 @@ class State:
             if (outputs := self.resources.get((type_, name))) is not None
             and (not ids or ids & {_last(outputs.get(key)) for key in _OWNER_IDS})
         ]
+
+
+_READ: WeakKeyDictionary[Any, State] = WeakKeyDictionary()
+"""By the engine's side of a run, the state before it."""
 
 
 def own_stack(function: str, argument: str) -> Mapping[str, Any]:

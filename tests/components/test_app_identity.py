@@ -8,7 +8,7 @@ import pulumi
 import pytest
 from pulumi.output import Unknown
 
-from components import AppIdentity, AppIdentityArgs, assignment_name
+from components import AppIdentity, AppIdentityArgs, assignment_name, state
 
 from .mocked import APPLICATION, ASSIGNMENT, COMPONENT, PASSWORD, PRINCIPAL, Deployment, deploy
 
@@ -156,3 +156,18 @@ def test_options_of_the_caller_reach_the_component_alone() -> None:
 def test_a_malformed_calendar_is_refused(secret: dict[str, str]) -> None:
     with pytest.raises(ValueError):
         identity(secret=secret)
+
+
+def test_components_of_a_run_read_the_state_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read is of the whole state; of a hundred components, the last would wait for a hundred."""
+    asked: list[str] = []
+    own_stack = state.own_stack
+
+    def counted(function: str, argument: str) -> Any:
+        asked.append(function)
+        return own_stack(function, argument)
+
+    monkeypatch.setattr(state, "own_stack", counted)
+    for runs in (1, 2):
+        deploy(lambda: [AppIdentity(name, {"display_name": name}) for name in ("a", "b", "c")])
+        assert asked == ["readStackResourceOutputs"] * runs
