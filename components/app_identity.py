@@ -168,7 +168,7 @@ class AppIdentity(pulumi.ComponentResource):
         id_ = f"/applications/{adopt['application']}"
         if self.parts.change_adopted and not self.parts.state.agreed(APPLICATION, id_):
             return False
-        return self.parts.read_as_it_is(APPLICATION, id_, "logo", logo)
+        return self.parts.read_as_it_is(APPLICATION, self.parts.names, id_, "logo", logo)
 
     def _declare_credentials(self, args: AppIdentityArgs, secrets: Sequence[Due]) -> None:
         credentials = Credentials(self.parts, self.application)

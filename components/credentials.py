@@ -55,7 +55,15 @@ class Credentials:
         parts, adopt, was, pem = self._parts, args.get("adopt"), args.get("renamed_from") or (), args["pem"]
         import_id = f"{parts.id_of(APPLICATION, key)}/certificate/{adopt}" if adopt else None
         # The provider reads a certificate's text and encoding back as empty, and takes any other for another certificate.
-        there = import_id is not None and parts.read_as_it_is(CERTIFICATE, import_id, f"certificate {adopt}", pem)
+        names, unread = parts.names_of(key, *was), f"certificate {adopt}"
+        there = import_id is not None and parts.read_as_it_is(CERTIFICATE, names, import_id, unread, pem)
+        keep, held = args.get("on_remove") == "keep", parts.state.get(CERTIFICATE, names)
+        if keep and held and (held.get("endDate") != args["ends"] or (import_id is not None and not there)):
+            raise pulumi.RunError(
+                f"apps.{parts.name}.certificates.{key}: the file has another certificate now, and `on_remove: keep` would leave "
+                "the one before on the registration. Declare the new one beside it, under another key, and take this entry out "
+                "once nothing uses it any more; or say `on_remove: delete` for it in an `up` before."
+            )
         return azuread.ApplicationCertificate(
             f"{parts.name}/{key}",
             application_id=self._application.id,
@@ -68,7 +76,7 @@ class Credentials:
                 others=others,
                 alike={} if there else {"value": pem},
                 was=was,
-                retain_on_delete=args.get("on_remove") == "keep",
+                retain_on_delete=keep,
                 ignore_changes=["encoding"] if there else None,
                 **parts.adopted(CERTIFICATE, import_id, key, was),
             ),

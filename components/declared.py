@@ -18,7 +18,7 @@ from entrant.config.registration import Api, ServicePrincipal
 from entrant.config.values import OnRemove, moment_text
 from entrant.facts.contract import ROTATION, SECRET_NAMES
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
-from entrant.facts.scopes import role_definition_id
+from entrant.facts.scopes import is_guid, role_definition_id
 
 from . import blocks
 from .api_clients import ApiClientsArgs, PreAuthorizedArgs
@@ -261,19 +261,23 @@ class Declared:
         Raises:
             pulumi.RunError: the API does not offer one of them.
         """
-        api, named = permission.api, [(kind, name) for _, kind, name in permission.named()]
+        api = permission.api
+        by_id = {(kind, name): name.lower() for _, kind, name in permission.named() if is_guid(name)}
+        named = [(kind, name) for _, kind, name in permission.named() if (kind, name) not in by_id]
         if api.app is not None:
             other = self.environment.apps[api.app]
             ids = {"application": other.role_id, "delegated": other.scope_id}
-            return {(kind, name): ids[kind](api.app, name) for kind, name in named}
+            return by_id | {(kind, name): ids[kind](api.app, name) for kind, name in named}
         offered = offered_permissions(api.client_id or "")
+        if offered is None and not named:  # the API may have no service principal here
+            return by_id
         if offered is None:
             found = self.tenant.api(api.client_id or "")
             offered = {"application": dict(found.app_role_ids), "delegated": dict(found.oauth2_permission_scope_ids)}
         if missing := [name for kind, name in named if name not in offered[kind]]:
             listed = ", ".join(sorted((*offered["application"], *offered["delegated"]))) or "none"
             raise pulumi.RunError(f"{api.name} does not offer {', '.join(missing)}. It offers: {listed}")
-        return {(kind, name): offered[kind][name] for kind, name in named}
+        return by_id | {(kind, name): offered[kind][name] for kind, name in named}
 
     def _role(self, app: App, grant: RoleGrant) -> RoleAssignmentArgs:
         role_id = role_definition_id(grant.scope, grant.role.guid)

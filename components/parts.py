@@ -98,15 +98,18 @@ class Parts:
         where = f"apps.{self.name}"
         return adopted(self.state, type_, names, import_id, change=self.change_adopted, where=where)
 
-    def read_as_it_is(self, type_: str, import_id: str, key: str, value: pulumi.Input[str]) -> bool:
+    def read_as_it_is(
+        self, type_: str, names: Iterable[str], import_id: str, key: str, value: pulumi.Input[str]
+    ) -> bool:
         """Whether a property that no provider reads back is taken for what is there.
 
-        It is when its object is taken over, and then for as long as it does not change.
+        It is when its object, a resource that may have these names in the state, is taken over, and then for as long as it does
+        not change.
         """
         digest = hashlib.sha256(str(value).encode()).hexdigest()[:16]
         before = next((self.state.as_is[name].get(key) for name in self.names if name in self.state.as_is), None)
-        held = self.state.get(type_, self.names) if type_ == APPLICATION else self.state.holder(type_, import_id)
-        same = before == digest if held and self.state.agreed(type_, import_id) else True
+        agreed = self.state.get(type_, names) and self.state.agreed(type_, import_id)
+        same = before == digest if agreed else True
         if same:
             self.as_is[key] = digest
         return same

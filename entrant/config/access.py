@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, PlainValidator, StringConstraints, Ta
 
 from entrant.facts import apis, conditions, limits
 from entrant.facts.roles import RolePermission, find_role
+from entrant.facts.scopes import is_guid
 
 from .broken import BROKEN, intact
 from .known import custom_role_id, first_name, slug
@@ -171,7 +172,8 @@ class Permission(Model):
     api: ApiRef
     """`Microsoft Graph`, `Azure Service Management`, another API by name or client id, or an app of this environment."""
     application: tuple[Text, ...] = ()
-    """Application permissions (app roles) by name, such as `User.Read.All`: what the app may do as itself."""
+    """Application permissions (app roles) by name, such as `User.Read.All`: what the app may do as itself. One that has no
+    name (any more) goes by its id, here and below."""
     delegated: tuple[Text, ...] = ()
     """Delegated permissions (scopes) by name, such as `User.Read`: what it may do for a signed-in user."""
     consent: Consent = False
@@ -194,7 +196,7 @@ class Permission(Model):
             yield Refused("name permissions under `application`, `delegated` or both")
         offered = offered_permissions(self.api.client_id) if self.api.client_id else None
         for path, kind, name in self.named():
-            if offered is not None and name not in offered[kind]:
+            if offered is not None and name not in offered[kind] and not is_guid(name):
                 yield Refused(unknown_permission(self.api.name, kind, name, offered), *path)
         yield from self._adopted()
 

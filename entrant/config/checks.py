@@ -414,7 +414,7 @@ def _offered(path: tuple[Any, ...], permission: Permission, other: App) -> Itera
     scopes = {} if other.api is None else dict.fromkeys(other.api.scopes, "")
     offered = {"application": roles, "delegated": scopes}
     for place, kind, value in permission.named():
-        if value not in offered[kind]:
+        if value not in offered[kind] and not is_guid(value):
             message = unknown_permission(permission.api.name, kind, value, offered)
             yield Fault((*path, *place), message.replace("look its name up in", "declare it in"))
 

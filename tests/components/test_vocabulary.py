@@ -403,6 +403,66 @@ def test_adoption_imports_by_id_and_never_by_name(tmp_path: Path) -> None:
     assert "tags" not in registration.inputs, "an import must find things as they are"
 
 
+OTHER = "00000000-0000-0000-0000-00000000000b"
+PARTS = [
+    "api: {scopes: {Show: {description: d}}, known_clients: [" + GRAPH + "],"
+    " pre_authorized: [{client: " + GRAPH + ", scopes: [Show], adopt: true}]}",
+    f"certificates: {{c: {{path: {ROOT / 'examples' / 'batch.pem'}, adopt: {OTHER}}}}}",
+    f"federated: [{{name: exact, issuer: https://x.example.com, subject: s, adopt: {OTHER}}},"
+    f" {{name: flexible, issuer: https://gitlab.com, claims: \"claims['sub'] matches 's'\", adopt: {OTHER[:-1]}c}}]",
+    "permissions: [{api: Microsoft Graph, application: [User.Read.All], delegated: [User.Read], consent: true,"
+    " adopt: {application: {User.Read.All: one}, delegated: two}}]",
+    f"groups: [{{group: {OTHER}, adopt: true}}]",
+    "directory_roles: [{role: Directory Readers, adopt: three}]",
+]
+
+
+def test_each_part_is_imported_by_the_id_that_its_provider_takes(tmp_path: Path) -> None:
+    """Source of the forms: the "Import" sections of the azuread provider's documentation."""
+    made = app(
+        tmp_path,
+        f"adopt: {{application: {GUID}, service_principal: {GUID}, known_clients: true}}",
+        "on_remove: keep",
+        *PARTS,
+    )
+    imported = {r.type.rpartition(":")[2]: r.request.importId for r in made.resources if r.request.importId}
+    assert imported == {
+        "Application": f"/applications/{GUID}",
+        "ServicePrincipal": f"/servicePrincipals/{GUID}",
+        "ApplicationKnownClients": f"/applications/{GUID}/knownClients",
+        "ApplicationPreAuthorized": f"{GUID}/preAuthorizedApplication/{GRAPH}",
+        "ApplicationCertificate": f"{GUID}/certificate/{OTHER}",
+        "ApplicationFederatedIdentityCredential": f"{GUID}/federatedIdentityCredential/{OTHER}",
+        "ApplicationFlexibleFederatedIdentityCredential": f"/applications/{GUID}/federatedIdentityCredentials/{OTHER[:-1]}c",
+        "AppRoleAssignment": f"/servicePrincipals/sp-{GRAPH}/appRoleAssignedTo/one",
+        "ServicePrincipalDelegatedPermissionGrant": "/oauth2PermissionGrants/two",
+        "GroupMember": f"{OTHER}/member/{GUID}",
+        "DirectoryRoleAssignment": "/roleManagement/directory/roleAssignments/three",
+    }
+    assert all(r.request.retainOnDelete for r in made.resources if r.request.importId)
+    assert all(r.request.hooks for r in made.resources if r.request.importId)
+    assert sorted(imported.values()) == made.result["adopted"]
+
+
+@pytest.mark.parametrize("part", [*PARTS[1:3], PARTS[4]], ids=["certificate", "federated", "group"])
+def test_a_part_of_what_is_not_there_cannot_be_taken_over(tmp_path: Path, part: str) -> None:
+    with pytest.raises(pulumi.RunError, match="which this stack neither holds nor takes over"):
+        app(tmp_path, "on_remove: keep", part)
+
+
+def test_what_the_stack_manages_is_not_put_aside_for_something_else(tmp_path: Path) -> None:
+    """An import in the place of another object would delete that one."""
+    urn = f"urn:pulumi:dev::entrant::entrant:index:AppIdentity${APPLICATION}::a"
+    outputs = {"objectId": OTHER, "id": f"/applications/{OTHER}"}
+    state = {urn: {"type": APPLICATION, "outputs": outputs}}
+    lines = [f"adopt: {{application: {GUID}}}", "on_remove: keep"]
+    with pytest.raises(pulumi.RunError, match=f"manages a already, as {OTHER}, which would be deleted"):
+        app(tmp_path, *lines, state=state)
+    stack = {"type": "pulumi:pulumi:Stack", "outputs": {"identities": {}, "adopted": [f"/applications/{GUID}"]}}
+    made = app(tmp_path, *lines, state=state | {"urn:pulumi:dev::entrant::pulumi:pulumi:Stack::entrant-dev": stack})
+    assert not made.one(APPLICATION).request.importId, "it was taken over and replaced since"
+
+
 @pytest.mark.parametrize(
     ("environment", "own", "kept"), [("delete", "", False), ("keep", "", True), ("keep", "delete", False)]
 )

@@ -41,6 +41,21 @@ PEM = (Path(__file__).parents[2] / "examples" / "batch.pem").as_posix()
             f"b: {{roles: [{{role: Reader, scope: {RG}, adopt: {ID}, on_remove: keep}}]}}",
             "apps.b.roles[0].adopt: apps.a.roles[0] has the assignment",
         ),
+        (
+            f"a: {{federated: [{{github: {{repository: c/o, branch: main}}, adopt: {ID}}}]}}",
+            f"b: {{federated: [{{github: {{repository: c/o, branch: main}}, adopt: {ID}}}]}}",
+            "apps.b.federated[0].adopt: apps.a.federated[0] has the federated credential",
+        ),
+        (
+            "a: {permissions: [{api: Microsoft Graph, delegated: [User.Read], consent: true, adopt: {delegated: x}}]}",
+            "b: {permissions: [{api: Microsoft Graph, delegated: [User.Read], consent: true, adopt: {delegated: x}}]}",
+            "apps.b.permissions[0].adopt.delegated: apps.a.permissions[0] has the delegated grant",
+        ),
+        (
+            "a: {directory_roles: [{role: Directory Readers, adopt: x}]}",
+            "b: {directory_roles: [{role: Directory Readers, adopt: x}]}",
+            "apps.b.directory_roles[0].adopt: apps.a.directory_roles[0] has the directory role assignment",
+        ),
     ],
 )
 def test_two_apps_do_not_have_what_a_tenant_holds_once(check: Check, first: str, second: str, what: str) -> None:
