@@ -189,8 +189,9 @@ def adopted(
         return {"import_": import_id}
 
     def refuse(args: pulumi.ResourceHookArgs) -> None:
-        told = differences(args.old_inputs, args.new_inputs or {}) if args.old_inputs is not None else [_REPLACED]
-        told = told or [_ORDER]
+        told = [_REPLACED]
+        if args.old_inputs is not None:
+            told = differences(args.old_inputs, args.new_inputs or {}, args.old_outputs or {}) or [_ORDER]
         lines = "\n".join(f"  {line}" for line in told)
         raise pulumi.RunError(
             f"{where}: {args.name} exists ({_last(import_id)}) and differs from the file. It was not changed:\n{lines}\n"
@@ -209,13 +210,25 @@ _ORDER = "the order of a list, or how an id in it is spelled; the preview above 
 _REPLACED = "it would have to be deleted and made anew; the preview above says for which properties"
 
 
-def differences(tenant: Mapping[str, Any], file: Mapping[str, Any]) -> list[str]:
-    """What two forms of one object differ in, a line each, both sides shown; a provider's defaults are not what a file says."""
-    before, after = dict(_flat(tenant)), dict(_flat(file))
+_LEFT_ALONE = frozenset({"tags", "feature_tags", "features"})
+"""What a provider leaves as it is where the file says nothing."""
+
+
+def differences(tenant: Mapping[str, Any], file: Mapping[str, Any], outputs: Mapping[str, Any]) -> list[str]:
+    """What two forms of one object differ in, a line each, both sides shown; a provider's defaults are not what a file says.
+
+    Args:
+        tenant: the inputs that would describe the object, as an import reads them: without what is a default.
+        file: the inputs that the file makes.
+        outputs: all that the provider tells of the object.
+    """
+    before, after, all_ = dict(_flat(tenant)), dict(_flat(file)), dict(_flat(outputs))
+    before |= {path: all_[path] for path in after.keys() - before.keys() if path in all_}
     return [
         f"{path}: the tenant has {_shown(before.get(path))}, the file says {_shown(after.get(path))}"
         for path in sorted(before.keys() | after.keys())
         if _comparable(before.get(path)) != _comparable(after.get(path))
+        if path in after or path not in _LEFT_ALONE
     ]
 
 
@@ -247,6 +260,8 @@ def _plain(value: Any) -> Any:
 
 
 def _comparable(value: Any) -> Any:
+    if value is False:  # to a provider, as if nothing were said
+        return None
     if isinstance(value, list):
         return sorted(json.dumps(item, sort_keys=True, default=str) for item in value)
     return value
