@@ -59,7 +59,8 @@ class ApiClients(pulumi.ComponentResource):
                     parent=self,
                     delete_before_replace=True,
                     replacement_trigger=api.registration_digest,
-                    retain_on_delete=api.keeps and known_there,
+                    # A registration that is kept keeps them: they go only when the file names none any more.
+                    deleted_with=api.application,
                     **api.parts.adopted(
                         KNOWN_CLIENTS,
                         f"/applications/{api.parts.id_of(APPLICATION, 'known_clients')}/knownClients"

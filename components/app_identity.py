@@ -107,8 +107,6 @@ class AppIdentity(pulumi.ComponentResource):
 
     def _declare_registration(self, args: AppIdentityArgs) -> None:
         adopt, keep = args.get("adopt"), args.get("on_remove") == "keep"
-        self.keeps = keep
-        """Whether registration and service principal stay when they are removed from the program."""
         inputs = application_inputs(args)
         owned, first_owned = args.get("owners") is not None, args.get("first_owners") is not None
         self.application = azuread.Application(
