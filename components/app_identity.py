@@ -150,7 +150,7 @@ class AppIdentity(pulumi.ComponentResource):
                 parent=self,
                 protect=args.get("protect"),
                 # The provider would delete a service principal even where it only used an existing one.
-                retain_on_delete=self.keeps or principal.get("use_existing") or False,
+                retain_on_delete=args.get("on_remove") == "keep" or principal.get("use_existing") or False,
                 **self.parts.adopted(PRINCIPAL, f"/servicePrincipals/{principal_id}" if principal_id else None),
                 ignore_changes=[
                     *(["owners"] if first_owned and principal.get("owners") is None else []),
