@@ -7,6 +7,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, StringConstraints, 
 
 from entrant.facts.scopes import Scope
 
+from .broken import BROKEN
 from .known import Known, known_of, scope_of
 from .model import Model
 from .problems import Refused, shorten
@@ -44,6 +45,8 @@ _Words = Annotated[Text, StringConstraints(max_length=200)]
 
 def _vault(value: Any, known: Known) -> Scope:
     scope = scope_of(text_of(value), known)
+    if scope is BROKEN:  # its name's own entry is wrong, and reported
+        return scope
     if scope.resource_type.lower() != _VAULT_TYPE:
         raise Refused(
             "expected a Key Vault: /subscriptions/…/providers/Microsoft.KeyVault/vaults/NAME, or its name in `scopes`"
