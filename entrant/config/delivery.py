@@ -45,9 +45,8 @@ _Words = Annotated[Text, StringConstraints(max_length=200)]
 
 def _vault(value: Any, known: Known) -> Scope:
     scope = scope_of(text_of(value), known)
-    if scope is BROKEN:  # its name's own entry is wrong, and reported
-        return scope
-    if scope.resource_type.lower() != _VAULT_TYPE:
+    # Where its name's own entry is wrong, that is reported there.
+    if scope is not BROKEN and scope.resource_type.lower() != _VAULT_TYPE:
         raise Refused(
             "expected a Key Vault: /subscriptions/…/providers/Microsoft.KeyVault/vaults/NAME, or its name in `scopes`"
         )
