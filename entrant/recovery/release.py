@@ -10,7 +10,7 @@ from entrant.errors import EngineError
 from entrant.facts.contract import output_name
 from entrant.facts.pulumi_types import PASSWORD
 from entrant.recovery import unfinished
-from entrant.recovery.unfinished import State
+from entrant.recovery.draft import State, told
 
 _COMPONENTS = ("entrant:index:AppIdentity", "entrant:index:ApiClients")
 _OUTPUTS = ("client_id", "client_secret", "client_secret_previous")
@@ -34,7 +34,7 @@ class Plan:
         """The plan for people, a line for each thing."""
         for entry in self.forgotten:
             if entry.get("custom"):
-                yield f"· {unfinished.told(entry['urn'])} ({entry['id']})"
+                yield f"· {told(entry['urn'])} ({entry['id']})"
         for app in self.apps:
             if any(entry["type"] == PASSWORD and _within(entry, app) for entry in self.forgotten):
                 command = f"pulumi stack output {output_name(app, 'client_secret')} --show-secrets -s {self.stack}"

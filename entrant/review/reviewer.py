@@ -71,8 +71,45 @@ def of_preview(
     """
     environment = report.environment if report else None
     applied = [change for change in reading.planned if change.changes and not change.type.startswith("pulumi:")]
+    comparison = _comparison(reading, applied, environment, base, now)
+    missing = {change.urn: client_id_of(change) for change in reading.found if change.new is None}
+    settings = {c.urn: _settings_of(c) for c in applied}
+    touched = _by_app((c.app, settings[c.urn]) for c in applied)
+    edited = _by_app((c.app, settings[c.urn]) for c in applied if c.operation != "import")  # without what is taken over
+    essence = (_essence(c, environment) for c in reading.planned if c.changes or c.protection_changes)
+    deliveries = tuple(_deliveries(reading, environment))
+    return Review(
+        stack=stack,
+        saw_cloud=True,
+        base=base.name if base else "",
+        digest=_digest("plan", stack, (*essence, *(setting.model_dump() for setting in deliveries))),
+        breaks=tuple(comparison.planned_breaks(missing, touched)),
+        apps=tuple(comparison.apps({change.urn for change in reading.found})),
+        access=tuple(comparison.access()),
+        credentials=tuple(comparison.credentials()),
+        taken_over=tuple(setting for change in applied if change.operation == "import" for setting in _details(change)),
+        settings=(
+            *(comparison.settings(edited)),
+            *deliveries,
+            *(setting for change in applied for setting in _other_settings(change)),
+        ),
+        findings=_findings(report, base),
+        outside=tuple(
+            Outside(app=entry.app or "", what=entry.state, text="".join(entry.words), id=entry.id)
+            for entry in manual_changes.tell(stack, reading.found, undeclared, apps, now)
+        ),
+        resources=tuple(_resource(change) for change in applied if not change.type.startswith("entrant:")),
+        notes=tuple(notes),
+        errors=tuple(errors),
+    )
+
+
+def _comparison(
+    reading: Reading, applied: Sequence[Change], environment: Environment | None, base: Base | None, now: dt.datetime
+) -> Comparison:
+    """Who may do what before and after what is planned."""
     after = resources.of_changes(reading.planned, "new", environment)
-    comparison = Comparison(
+    return Comparison(
         _before(reading.planned, after, environment, base.environment if base else None),
         after,
         environment,
@@ -82,60 +119,31 @@ def of_preview(
         kept_until=_kept_until(reading),
         former={c.app: c.former for c in reading.planned if c.app and c.former and c.type == IDENTITY},
     )
-    missing = {change.urn: client_id_of(change) for change in reading.found if change.new is None}
-    edited: dict[str | None, set[str]] = {}
-    touched: dict[str | None, set[str]] = {}
-    """The same, with what is taken over and changed."""
-    for change in applied:
-        touched.setdefault(change.app, set()).update(_settings_of(change))
-        if change.operation != "import":
-            edited.setdefault(change.app, set()).update(_settings_of(change))
-    return Review(
-        stack=stack,
-        saw_cloud=True,
-        base=base.name if base else "",
-        digest=_digest(
-            "plan",
-            stack,
-            (
-                *(_essence(c, environment) for c in reading.planned if c.changes or c.protection_changes),
-                *(setting.model_dump() for setting in _deliveries(reading, environment)),
-            ),
-        ),
-        breaks=tuple(comparison.planned_breaks(missing, touched)),
-        apps=tuple(comparison.apps({change.urn for change in reading.found})),
-        access=tuple(comparison.access()),
-        credentials=tuple(comparison.credentials()),
-        taken_over=tuple(setting for change in applied if change.operation == "import" for setting in _details(change)),
-        settings=(
-            *(comparison.settings(edited)),
-            *_deliveries(reading, environment),
-            *(
-                setting
-                for change in applied
-                if change.operation in ("update", "replace") and change.type not in (*resources.CLIENTS, *_REGISTRATION)
-                for setting in _details(change)
-                if setting.path.rpartition(".")[2] not in _TOLD_ELSEWHERE
-            ),
-        ),
-        findings=_findings(report, base),
-        outside=tuple(
-            Outside(app=entry.app or "", what=entry.state, text="".join(entry.words), id=entry.id)
-            for entry in manual_changes.tell(stack, reading.found, undeclared, apps, now)
-        ),
-        resources=tuple(
-            ResourceChange(
-                operation=change.operation,
-                type=change.type,
-                name=change.name,
-                properties=tuple(difference.path for difference in change.differences),
-                replaces=change.replaces,
-            )
-            for change in applied
-            if not change.type.startswith("entrant:")
-        ),
-        notes=tuple(notes),
-        errors=tuple(errors),
+
+
+def _by_app(steps: Iterable[tuple[str | None, Iterable[str]]]) -> dict[str | None, set[str]]:
+    """First steps of paths by app."""
+    found: dict[str | None, set[str]] = {}
+    for app, names in steps:
+        found.setdefault(app, set()).update(names)
+    return found
+
+
+def _other_settings(change: Change) -> Iterator[SettingChange]:
+    """What changes in a resource that is neither registration nor service principal and of which nothing else is told."""
+    if change.operation in ("update", "replace") and change.type not in (*resources.CLIENTS, *_REGISTRATION):
+        for setting in _details(change):
+            if setting.path.rpartition(".")[2] not in _TOLD_ELSEWHERE:
+                yield setting
+
+
+def _resource(change: Change) -> ResourceChange:
+    return ResourceChange(
+        operation=change.operation,
+        type=change.type,
+        name=change.name,
+        properties=tuple(difference.path for difference in change.differences),
+        replaces=change.replaces,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import local_azure
 from entrant.facts.marks import of_stack
-from entrant.recovery import checkpoints, unfinished
+from entrant.recovery import checkpoints, draft
 from entrant.rehearsal import Rehearsal
 from tests.conftest import Project
 from tests.local_azure.conftest import Client
@@ -67,9 +67,7 @@ class Estate:
         """URN → id of what the state holds of Azure, but for secrets."""
         entries = self.state()["deployment"]["resources"]
         return {
-            entry["urn"]: entry["id"]
-            for entry in entries
-            if unfinished.Note(entry).found and "Password" not in entry["urn"]
+            entry["urn"]: entry["id"] for entry in entries if draft.Note(entry).found and "Password" not in entry["urn"]
         }
 
     def secrets(self) -> dict[str, int]:
@@ -128,7 +126,7 @@ def test_what_was_made_and_could_not_be_read_afterwards_is_read_first(project: P
         if entry["type"] == "azuread:index/application:Application":
             entry["initErrors"] = ["cannot be reached"]
             entry["outputs"] = dict(entry["inputs"])
-        elif unfinished.Note(entry).found:
+        elif draft.Note(entry).found:
             continue
         kept.append(entry)
     state["deployment"]["resources"] = kept
