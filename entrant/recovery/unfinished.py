@@ -28,7 +28,7 @@ from entrant.access.deployer import Deployer
 from entrant.errors import ConfigurationError, EngineError, RefusedError
 from entrant.facts.marks import of_stack
 from entrant.pipeline import locks
-from entrant.recovery.draft import Draft, Lost, Note, State, is_secret, of_azure, told, is_unread, with_notes
+from entrant.recovery.draft import Draft, Lost, Note, State, is_secret, is_unread, of_azure, told, with_notes
 from entrant.recovery.traces import Search
 from entrant.tokens import clouds
 from entrant.words import counted
