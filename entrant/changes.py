@@ -140,8 +140,8 @@ class Reading:
     def on_event(self, event: Event) -> None:
         """Take in one engine event."""
         if "diagnosticEvent" in event:
-            if said := diagnosis(event):
-                self.errors.append(said)
+            if message := diagnosis(event):
+                self.errors.append(message)
         elif prelude := event.get("preludeEvent"):
             settings = prelude.get("config") or {}
             self.config = {name: value for name, value in settings.items() if value != SECRET}

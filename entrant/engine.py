@@ -123,9 +123,9 @@ def stack_outputs(
     stack: str, *, secrets: bool = True, cwd: Path | None = None, environ: Mapping[str, str] = os.environ
 ) -> outputs.Outputs:
     """The outputs of a stack, read through `pulumi stack output`; its secrets decrypted, or none of them read."""
-    asked = ["stack", "output", "--json", *(["--show-secrets"] if secrets else []), "--stack", stack]
-    said = run(asked, cwd=cwd, environ=environ).stdout
-    return outputs.from_text(said, f"the output of stack {stack}", secrets=secrets)
+    arguments = ["stack", "output", "--json", *(["--show-secrets"] if secrets else []), "--stack", stack]
+    stdout = run(arguments, cwd=cwd, environ=environ).stdout
+    return outputs.from_text(stdout, f"the output of stack {stack}", secrets=secrets)
 
 
 def selected(*, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> str:
@@ -175,9 +175,9 @@ def refuse_foreign_plugins(
 
     def own(package: str, name: str) -> set[str]:
         settings = json.loads(run(["config", "--json", *of_stack], cwd=cwd, environ=environ).stdout)
-        said = settings.get(f"{package}:{name}", {}).get("value")
+        setting = settings.get(f"{package}:{name}", {}).get("value")
         ours = {value for key, value in environ.items() if key.startswith(("ARM_", "AZURE_"))}
-        return ours | ({said} if said else set())
+        return ours | ({setting} if setting else set())
 
     found = plugins.in_project(root, may_run) + plugins.in_state(json.loads(done.stdout), may_run, own)
     if found:
@@ -229,7 +229,7 @@ def operate(
         _log.debug("pulumi %s", shlex.join(arguments))
         process: subprocess.Popen[str] | None = None
         reader: threading.Thread | None = None
-        said: list[str] = []
+        messages: list[str] = []
         try:
             with _undisturbed():
                 process = subprocess.Popen(
@@ -243,7 +243,7 @@ def operate(
                     text=True,
                 )
             assert process.stdout is not None
-            reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
+            reader = threading.Thread(target=messages.extend, args=(process.stdout,), daemon=True)
             reader.start()
             events = _follow(log, process, on_event)
             code = process.wait()
@@ -259,7 +259,7 @@ def operate(
                 process.stdout.close()
     _log.debug("pulumi %s ended with exit code %d", arguments[0], code)
     if code:
-        raise failure(arguments, code, _diagnostics(events) or _errors(said))
+        raise failure(arguments, code, _diagnostics(events) or _errors(messages))
     summary: Mapping[str, Any] = next((event["summaryEvent"] for event in events if "summaryEvent" in event), {})
     return Summary(summary.get("resourceChanges") or {})
 

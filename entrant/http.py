@@ -144,12 +144,12 @@ def _request(
 def refusal(where: str, answer: requests.Response) -> RefusedError:
     """The error for an answer that is not 2xx: Azure's code, and every message from the outermost to the innermost."""
     try:
-        code, said = told(answer.json())
+        code, message = told(answer.json())
     except ValueError:
-        code, said = None, ""
-    said = said or answer.text.strip()[:500]
+        code, message = None, ""
+    message = message or answer.text.strip()[:500]
     return RefusedError(
-        f"{where}: {answer.status_code} {answer.reason}: {said}".removesuffix(": "),
+        f"{where}: {answer.status_code} {answer.reason}: {message}".removesuffix(": "),
         status=answer.status_code,
         code=code,
         next_step=next_step(answer.text),

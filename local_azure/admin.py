@@ -31,9 +31,9 @@ def handle(world: World, call: Call, key: str, reset: Callable[[], None]) -> Rep
     refuse_strangers(call)
     if (call.method, segments[1:]) == ("POST", ["visits", "redeem"]):
         return Reply(200, {"key": _redeemed(world, _body(call))})
-    given = bearer(call) or ""
-    if not hmac.compare_digest(given.encode(), key.encode()):
-        if not world.visits.holds(given):
+    token = bearer(call) or ""
+    if not hmac.compare_digest(token.encode(), key.encode()):
+        if not world.visits.holds(token):
             refuse(401, "AdminKeyRequired", "Send the content of the state directory's admin.key as bearer token.")
         if (call.method, "/".join(segments[1:])) not in ROUTES:
             refuse(403, "OwnerRequired", "The page in the browser may not do this; the key in admin.key may.")

@@ -66,10 +66,10 @@ def _certificate(
     audiences: set[str],
 ) -> None:
     now, delay = world.store.now(), world.propagation("secrets")
-    asked = {_decoded(str(header.get(name, ""))) for name in ("x5t", "x5t#S256", "kid")} - {b""}
+    thumbprints = {_decoded(str(header.get(name, ""))) for name in ("x5t", "x5t#S256", "kid")} - {b""}
     for _, der, starts, ends, created in world.directory.certificates(owners):
         prints = {hashlib.sha1(der, usedforsecurity=False).digest(), hashlib.sha256(der).digest()}
-        if not asked & prints or created + delay > now:
+        if not thumbprints & prints or created + delay > now:
             continue
         if not signed_by(assertion, str(header.get("alg")), x509.load_der_x509_certificate(der).public_key()):
             text = "Client assertion failed signature validation."

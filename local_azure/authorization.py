@@ -126,10 +126,10 @@ def _attributes(world: World, call: Call, held: Assignment | None) -> dict[tuple
     if held is not None:
         found |= _about("resource", held.role, held.principal, held.doc.get("principalType"))
     if call.method == "PUT":
-        given: Doc = body_of(call).get("properties") or {}
-        role = ROLE_ID.match(str(given.get("roleDefinitionId")))
-        principal = str(given.get("principalId")).lower()
-        kind = given.get("principalType") or _kind_of(world, principal)
+        properties: Doc = body_of(call).get("properties") or {}
+        role = ROLE_ID.match(str(properties.get("roleDefinitionId")))
+        principal = str(properties.get("principalId")).lower()
+        kind = properties.get("principalType") or _kind_of(world, principal)
         found |= _about("request", role[1] if role else None, principal, kind)
     return found
 
@@ -145,12 +145,14 @@ def _put_assignment(
 ) -> Reply:
     require(world, scope)
     body = body_of(call)
-    given: Doc = body.get("properties") or {}
-    principal, kind = given.get("principalId"), given.get("principalType")
+    properties: Doc = body.get("properties") or {}
+    principal, kind = properties.get("principalId"), properties.get("principalType")
     if not is_guid(principal):
         refuse(400, "InvalidPrincipalId", f"The Principal ID '{principal}' is not valid. Principal ID must be a GUID.")
     principal = str(principal).lower()
-    found = ROLE_ID.match(given["roleDefinitionId"]) if isinstance(given.get("roleDefinitionId"), str) else None
+    found = (
+        ROLE_ID.match(properties["roleDefinitionId"]) if isinstance(properties.get("roleDefinitionId"), str) else None
+    )
     if found is None or not is_guid(found[1]):
         refuse(400, "BadRequestFormat", "The request was incorrectly formatted.")
     role = world.resources.role(found[1])
@@ -165,8 +167,8 @@ def _put_assignment(
         refuse(400, "RoleAssignmentScopeNotAssignableToRoleDefinition", text)
     kind = _principal_type(world, principal, kind)
     role_id = found[1].lower()
-    condition, version = given.get("condition"), given.get("conditionVersion")
-    for value in (condition, version, given.get("description")):
+    condition, version = properties.get("condition"), properties.get("conditionVersion")
+    for value in (condition, version, properties.get("description")):
         if value is not None and not isinstance(value, str):
             refuse(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
     if condition and version not in ("1.0", "2.0"):
@@ -203,8 +205,8 @@ def _put_assignment(
         "updatedOn": now,
         "createdBy": held.doc["createdBy"] if held else caller.object_id,
         "updatedBy": caller.object_id,
-        "delegatedManagedIdentityResourceId": given.get("delegatedManagedIdentityResourceId"),
-        "description": given.get("description"),
+        "delegatedManagedIdentityResourceId": properties.get("delegatedManagedIdentityResourceId"),
+        "description": properties.get("description"),
     }
     created = held.created if held else world.store.now()
     assignment = Assignment(name, held.scope if held else scope.id, role_id, principal, created, doc)
@@ -351,8 +353,12 @@ def _put_role(
         refuse(403, "RoleDefinitionIsBuiltIn", "Built-in role definitions cannot be changed or deleted.")
     for text in held["properties"]["assignableScopes"] if held is not None else ():
         demand(world, caller, f"{NAMESPACE}/roleDefinitions/write", parse_scope(text))
-    given: Doc = body_of(call).get("properties") or {}
-    title, blocks, scopes = given.get("roleName"), given.get("permissions"), given.get("assignableScopes")
+    properties: Doc = body_of(call).get("properties") or {}
+    title, blocks, scopes = (
+        properties.get("roleName"),
+        properties.get("permissions"),
+        properties.get("assignableScopes"),
+    )
     if not isinstance(title, str) or not title or len(title) > 512:
         refuse(400, "InvalidRoleDefinitionName", "The role definition name is missing or too long.")
     if not isinstance(scopes, list) or not scopes:
@@ -376,7 +382,7 @@ def _put_role(
         "properties": {
             "roleName": title,
             "type": "CustomRole",
-            "description": given.get("description") if isinstance(given.get("description"), str) else "",
+            "description": properties.get("description") if isinstance(properties.get("description"), str) else "",
             "assignableScopes": scopes,
             "permissions": permissions,
             "createdOn": before.get("createdOn", now),

@@ -291,8 +291,8 @@ def _standard(metric: str) -> _Standard:
 def _metric(world: World, component: Doc, metric: str, query: Any) -> Doc:
     """The answer to one metric: a value, or with `interval` or `segment` values for each."""
     standard, (since, until) = _standard(metric), _interval(query, world.store.now())
-    asked = [one.strip() for one in (query.get("aggregation") or standard.usual).split(",")]
-    wrong = [one for one in asked if one not in standard.offered]
+    aggregations = [one.strip() for one in (query.get("aggregation") or standard.usual).split(",")]
+    wrong = [one for one in aggregations if one not in standard.offered]
     if wrong:
         offered = ", ".join(standard.offered)
         logs.bad_argument(f"The aggregation '{wrong[0][:40]}' is not one of the metric '{metric}': {offered}.")
@@ -314,7 +314,7 @@ def _metric(world: World, component: Doc, metric: str, query: Any) -> Doc:
         """The values of some points, split by what is left to split by."""
         if not left:
             values = [value for _, _, value in some]
-            return {metric: {one: AGGREGATIONS[one](values) if values else None for one in asked}}
+            return {metric: {one: AGGREGATIONS[one](values) if values else None for one in aggregations}}
         groups: dict[str, list[tuple[float, Doc, Any]]] = {}
         for point in some:
             groups.setdefault(str(read_path(point[1], left[0].split("/"), fold=True) or ""), []).append(point)

@@ -159,11 +159,11 @@ def _put(world: World, call: Call, caller: Caller, scope: Scope) -> Reply:
     if not NAME.match(scope.name):
         refuse(400, "InvalidGroupId", f"The management group id '{scope.name[:100]}' is not valid.")
     body = body_of(call)
-    given = body.get("properties") or {}
-    details = given.get("details")
+    properties = body.get("properties") or {}
+    details = properties.get("details")
     parent = (details.get("parent") if isinstance(details, dict) else None) or {}
     wanted = parent.get("id") if isinstance(parent, dict) else None
-    held, display = find(world, scope.id), given.get("displayName")
+    held, display = find(world, scope.id), properties.get("displayName")
     if not isinstance(display, str) or not display:
         display = held["properties"]["displayName"] if held else scope.name
     doc = make(world, held["id"] if held else scope.id, display, by=caller.object_id)

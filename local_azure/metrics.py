@@ -210,8 +210,8 @@ def _wanted(world: World, call: Call) -> _Wanted:
         _bad(f"The interval '{interval[:20]}' is not supported. Supported are {', '.join(GRAINS)}.")
     if not 0 <= since < until <= LATEST or ((until - since) / step > MOST_POINTS and interval != "FULL"):
         _bad(f"The time span must be one of this age and have at most {MOST_POINTS} intervals.")
-    asked = [one.strip().lower() for one in (query.get("aggregation") or "average").split(",")]
-    wrong = [one for one in asked if one not in AGGREGATIONS]
+    aggregations = [one.strip().lower() for one in (query.get("aggregation") or "average").split(",")]
+    wrong = [one for one in aggregations if one not in AGGREGATIONS]
     if wrong:
         _bad(f"The aggregation '{wrong[0][:40]}' is not supported. Supported are {', '.join(AGGREGATIONS)}.")
     top = query.get("top") or "10"
@@ -222,7 +222,7 @@ def _wanted(world: World, call: Call) -> _Wanted:
         since,
         until,
         interval,
-        tuple(asked),
+        tuple(aggregations),
         _split(query.get("$filter") or query.get("filter") or ""),
         int(top) if re.fullmatch(r"\d{1,6}", top, re.ASCII) else 10,
     )

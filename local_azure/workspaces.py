@@ -43,17 +43,17 @@ def computed(world: World, doc: Doc, stored: Doc | None) -> Doc:
     """What Microsoft.OperationalInsights computes for a workspace; a new one gets seeded tables."""
     held = (stored or {}).get("properties") or {}
     customer, now = held.get("customerId") or new_guid(), utc(world.store.now(), digits=7)
-    given = doc["properties"]
-    sku = given.get("sku") if isinstance(given.get("sku"), dict) else {}
+    properties = doc["properties"]
+    sku = properties.get("sku") if isinstance(properties.get("sku"), dict) else {}
     doc["properties"] = {
         "source": "Azure",
         "retentionInDays": 30,
         "publicNetworkAccessForIngestion": "Enabled",
         "publicNetworkAccessForQuery": "Enabled",
         "workspaceCapping": {"dailyQuotaGb": -1.0, "quotaNextResetTime": now, "dataIngestionStatus": "RespectQuota"},
-        **given,
+        **properties,
         "features": {"legacy": 0, "searchVersion": 1, "enableLogAccessUsingOnlyResourcePermissions": True}
-        | (given.get("features") if isinstance(given.get("features"), dict) else {}),
+        | (properties.get("features") if isinstance(properties.get("features"), dict) else {}),
         "sku": {"name": "pergb2018", "lastSkuUpdate": held.get("createdDate", now)} | sku,
         "customerId": customer,
         "provisioningState": "Succeeded",
@@ -108,8 +108,8 @@ def tables(world: World, call: Call, caller: Caller, workspace: Scope, name: str
 
 
 def _put(world: World, call: Call, workspace: str, name: str, before: Columns | None) -> Reply:
-    given: Doc = body_of(call).get("properties") or {}
-    schema = given.get("schema") or {}
+    properties: Doc = body_of(call).get("properties") or {}
+    schema = properties.get("schema") or {}
     if before is None and not CUSTOM_NAME.match(name):
         text = f"The table name '{name[:70]}' is not valid: a custom table's name ends in '_CL' and has letters, digits and '_'."
         refuse(400, "InvalidParameter", text)
@@ -121,7 +121,9 @@ def _put(world: World, call: Call, workspace: str, name: str, before: Columns | 
     changed = [one for one, kind in columns.items() if (before or {}).get(one, kind) != kind]
     if changed:
         refuse(400, "InvalidParameter", f"The type of column '{changed[0]}' cannot be changed.")
-    kept = {part: given[part] for part in ("plan", "retentionInDays", "totalRetentionInDays") if part in given}
+    kept = {
+        part: properties[part] for part in ("plan", "retentionInDays", "totalRetentionInDays") if part in properties
+    }
     days = [kept[part] for part in ("retentionInDays", "totalRetentionInDays") if part in kept]
     if kept.get("plan", "Analytics") not in ("Analytics", "Basic", "Auxiliary") or not all(
         type(one) is int and (one == -1 or 4 <= one <= 4383) for one in days

@@ -44,9 +44,9 @@ def _batch(deployer: Deployer, paths: Sequence[str], version: str) -> Answers:
     for turn in range(ROUNDS):
         url = f"{deployer.cloud.graph}/{version}/$batch"
         requests = [{"id": str(index), "method": "GET", "url": path} for index, path in enumerate(open_)]
-        said = http.call("POST", url, token=deployer.token("graph"), json={"requests": requests}, repeat=True)
+        reply = http.call("POST", url, token=deployer.token("graph"), json={"requests": requests}, repeat=True)
         again, pause = [], 0.0
-        for answer in said.get("responses") or ():
+        for answer in reply.get("responses") or ():
             path = open_[int(answer["id"])]
             status, body = int(answer["status"]), answer.get("body")
             if status in PASSING and turn < ROUNDS - 1:
@@ -70,9 +70,9 @@ def _batch(deployer: Deployer, paths: Sequence[str], version: str) -> Answers:
 
 def _asked(headers: Mapping[str, Any], otherwise: float) -> float:
     """Seconds that an answer asks to wait."""
-    said = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
     try:
-        return float(str(said))
+        return float(str(wait))
     except ValueError:
         return otherwise
 

@@ -38,12 +38,12 @@ class Deployer:
         try:
             return str(self.credential.get_token(clouds.scope(self.cloud, audience)).token)
         except AzureError as error:
-            said = f"no token for {self.name}: {' '.join(str(error).split())[:800]}"
+            message = f"no token for {self.name}: {' '.join(str(error).split())[:800]}"
             step = next_step(str(error)) or "log in with `az login`, or set the ARM_* variables"
             if isinstance(error, ClientAuthenticationError):
                 code = next(iter(codes(str(error))), None)
-                raise AuthenticationError(said, code=code, next_step=step) from error
-            raise UnreachableError(said, next_step="check the network, then try again") from error
+                raise AuthenticationError(message, code=code, next_step=step) from error
+            raise UnreachableError(message, next_step="check the network, then try again") from error
 
     def arm(self, path: str, *, version: str = "2022-04-01", **params: str) -> dict[str, Any]:
         """GET from Azure Resource Manager."""
@@ -121,8 +121,8 @@ def find(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> Deployer | No
             return Deployer(name, cloud, ClientSecretCredential(tenant, client, secret, **common))
         if certificate:
             password = environ.get("ARM_CLIENT_CERTIFICATE_PASSWORD")
-            given = CertificateCredential(tenant, client, certificate, password=password, **common)
-            return Deployer(name, cloud, given)
+            credential = CertificateCredential(tenant, client, certificate, password=password, **common)
+            return Deployer(name, cloud, credential)
         in_github, in_devops = assertions.in_github(environ), assertions.in_azure_devops(environ)
         asks = environ.get("ARM_USE_OIDC", "").lower() in ("true", "1") and (in_github or in_devops)
         if token or file or asks:

@@ -162,20 +162,20 @@ def _there(stack: str, cwd: Path, environ: Mapping[str, str]) -> Mapping[str, Ap
         EntrantError: the outputs cannot be read.
     """
     try:
-        said = engine.run(["stack", "output", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout
+        stdout = engine.run(["stack", "output", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout
     except StackNotFoundError:
         return {}
     return (
         {}
-        if said.strip() in ("", "{}")
-        else outputs.from_text(said, f"the output of stack {stack}", secrets=False).apps
+        if stdout.strip() in ("", "{}")
+        else outputs.from_text(stdout, f"the output of stack {stack}", secrets=False).apps
     )
 
 
 def _held_ids(stack: str, cwd: Path, environ: Mapping[str, str]) -> list[str]:
     """The ids of all that a stack holds."""
-    said = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
-    return [entry["id"] for entry in json.loads(said)["deployment"].get("resources") or () if entry.get("id")]
+    exported = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
+    return [entry["id"] for entry in json.loads(exported)["deployment"].get("resources") or () if entry.get("id")]
 
 
 def _each(look: Callable[..., Iterator[Finding]], *given: object) -> Iterator[Finding]:
@@ -220,12 +220,12 @@ def _who(environment: config.Environment, deployer: Deployer) -> Iterator[Findin
     claims = _claims(deployer, "arm")
     tenant = str(claims.get("tid"))
     name = claims.get("upn") or claims.get("app_displayname") or claims.get("appid")
-    said = f"{deployer.name}: {name}, object id {claims.get('oid')}, tenant {tenant}"
+    who = f"{deployer.name}: {name}, object id {claims.get('oid')}, tenant {tenant}"
     wanted = environment.tenant
     if wanted and wanted.lower() != tenant.lower():
-        yield Finding("deployer", "problem", f"{said}; the environment wants tenant {wanted}", "log in to that tenant")
+        yield Finding("deployer", "problem", f"{who}; the environment wants tenant {wanted}", "log in to that tenant")
     else:
-        yield Finding("deployer", "ok", said)
+        yield Finding("deployer", "ok", who)
 
 
 def _claims(deployer: Deployer, audience: str) -> Mapping[str, object]:
@@ -259,8 +259,8 @@ def _applications(
     try:
         policy = deployer.graph("/policies/authorizationPolicy")
     except EntrantError as error:
-        said = f"no role in the token, and of the tenant's policy: {unseen(error, _POLICY)}"
-        yield Finding("create applications", "unknown", said, error.next_step)
+        evidence = f"no role in the token, and of the tenant's policy: {unseen(error, _POLICY)}"
+        yield Finding("create applications", "unknown", evidence, error.next_step)
         return
     if policy.get("defaultUserRolePermissions", {}).get("allowedToCreateApps") and "idtyp" not in _claims(
         deployer, "graph"
@@ -289,8 +289,8 @@ def _owners(environment: config.Environment, deployer: Deployer, there: Mapping[
 
     may = "may change only what it owns"
     for name, app in environment.apps.items():
-        for where, said in (("owners", app), ("service_principal.owners", app.service_principal)):
-            if said is not None and "owners" in said.model_fields_set and not among(said.owners):
+        for where, holder in (("owners", app), ("service_principal.owners", app.service_principal)):
+            if holder is not None and "owners" in holder.model_fields_set and not among(holder.owners):
                 step = f"add it to `{where}`, or leave that out, or give it Application.ReadWrite.All"
                 yield Finding(f"owners of {name}", "problem", f"the deployer {may}, and `{where}` leaves it out", step)
     wanted = {
@@ -397,8 +397,8 @@ def _existing(
     """What the file declares anew and the tenant has already."""
     seen = existing.look(environment, deployer, there, held)
     for each in seen.found:
-        said = f"{each.what} exists and is not the stack's: an `up` would fail on it"
-        yield Finding(each.place, "problem", said, each.remedy)
+        evidence = f"{each.what} exists and is not the stack's: an `up` would fail on it"
+        yield Finding(each.place, "problem", evidence, each.remedy)
     for what in seen.unseen:
         yield Finding("what exists", "unknown", what)
 
@@ -463,10 +463,10 @@ def _permitted(deployer: Deployer, scope: Scope, what: str, action: str, step: s
 def _narrowed(deployer: Deployer, scope: Scope) -> str | None:
     """The condition that the deployer's right to assign roles at a scope is under; None without one, or where it cannot be seen."""
     path = f"{scope.id.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments"
-    asked = {"$filter": f"assignedTo('{_claims(deployer, 'arm').get('oid')}')"}
+    query = {"$filter": f"assignedTo('{_claims(deployer, 'arm').get('oid')}')"}
     conditions: list[str | None] = []
     with contextlib.suppress(RefusedError):
-        for entry in deployer.listed(deployer.arm(path, **asked), "arm"):
+        for entry in deployer.listed(deployer.arm(path, **query), "arm"):
             held = entry["properties"]
             role = find_role(str(held["roleDefinitionId"]).rpartition("/")[2])
             below = str(held["scope"]).lower().startswith(f"{scope.id.lower()}/")
@@ -500,8 +500,8 @@ def _lifetime(environment: config.Environment, deployer: Deployer) -> Iterator[F
     try:
         policy = deployer.graph("/policies/defaultAppManagementPolicy")
     except EntrantError as error:
-        said = f"of the tenant's policy: {unseen(error, _POLICY)}"
-        yield Finding("secret lifetime", "unknown", said, error.next_step)
+        evidence = f"of the tenant's policy: {unseen(error, _POLICY)}"
+        yield Finding("secret lifetime", "unknown", evidence, error.next_step)
         return
     rules = (policy.get("applicationRestrictions") or {}).get("passwordCredentials") or ()
     if not policy.get("isEnabled"):
@@ -516,8 +516,8 @@ def _lifetime(environment: config.Environment, deployer: Deployer) -> Iterator[F
         if rule["restrictionType"] == "passwordLifetime":
             limit = _duration(str(rule["maxLifetime"]))
             if longest[0] > limit:
-                said = f"{longest[1]} asks for {counted(longest[0].days, 'day')}; the tenant allows {limit.days}"
-                yield Finding("secret lifetime", "problem", said, "shorten `every` plus `overlap`")
+                evidence = f"{longest[1]} asks for {counted(longest[0].days, 'day')}; the tenant allows {limit.days}"
+                yield Finding("secret lifetime", "problem", evidence, "shorten `every` plus `overlap`")
                 return
     yield Finding("secret lifetime", "ok", f"{counted(longest[0].days, 'day')} at the longest ({longest[1]})")
 
@@ -542,29 +542,31 @@ def _quotas(
         try:
             count = sum(1 for _ in deployer.listed(deployer.arm(path), "arm"))
         except EntrantError as error:
-            said = unseen(error, f"Microsoft.Authorization/roleAssignments/read on {subscription}")
-            yield Finding(f"assignments in {subscription}", "unknown", said, error.next_step)
+            evidence = unseen(error, f"Microsoft.Authorization/roleAssignments/read on {subscription}")
+            yield Finding(f"assignments in {subscription}", "unknown", evidence, error.next_step)
             continue
         more = new[subscription]
         full = bool(more) and count + more > ASSIGNMENTS
-        said = f"{count} of {ASSIGNMENTS}, {more} new"
+        evidence = f"{count} of {ASSIGNMENTS}, {more} new"
         if not full and count >= ASSIGNMENTS:
-            said = f"{count} where {ASSIGNMENTS} are allowed: the subscription is full, and nothing here is new"
+            evidence = f"{count} where {ASSIGNMENTS} are allowed: the subscription is full, and nothing here is new"
         step = "assign to groups or at wider scopes, and remove orphans" if full else None
-        yield Finding(f"assignments in {subscription}", "problem" if full else "ok", said, step)
+        yield Finding(f"assignments in {subscription}", "problem" if full else "ok", evidence, step)
     need = sum(_objects(app) for name, app in environment.apps.items() if name not in there)
     if need > NON_ADMIN_OBJECTS and not _held(deployer)[1] & set(_APPLICATION_ROLES):
-        said = f"{need} are new; without an administrator role nobody may create more than {NON_ADMIN_OBJECTS}"
-        yield Finding("objects of the deployer", "problem", said, "give it the role Cloud Application Administrator")
+        evidence = f"{need} are new; without an administrator role nobody may create more than {NON_ADMIN_OBJECTS}"
+        yield Finding(
+            "objects of the deployer", "problem", evidence, "give it the role Cloud Application Administrator"
+        )
     organization = deployer.graph("/organization", select="id,directorySizeQuota").get("value") or [{}]
     quota = organization[0].get("directorySizeQuota") or {}
     if quota.get("total"):
         full = bool(need) and int(quota["used"]) + need > int(quota["total"])
         step = "remove what is no longer used; deleted objects count for 30 days" if full else None
-        said = f"{quota['used']} of {quota['total']} objects, {need} new"
+        evidence = f"{quota['used']} of {quota['total']} objects, {need} new"
         if not full and int(quota["used"]) >= int(quota["total"]):
-            said = f"{quota['used']} objects where {quota['total']} are allowed: the directory is full, and nothing here is new"
-        yield Finding("directory size", "problem" if full else "ok", said, step)
+            evidence = f"{quota['used']} objects where {quota['total']} are allowed: the directory is full, and nothing here is new"
+        yield Finding("directory size", "problem" if full else "ok", evidence, step)
 
 
 def _objects(app: config.App) -> int:

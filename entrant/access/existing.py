@@ -167,8 +167,8 @@ class _Seeing:
         for entry in self.deployer.graph("/applications", filter=f"displayName eq '{shown}'", select="id,appId")[
             "value"
         ]:
-            asked = f"appId eq '{entry['appId']}'"
-            principals = self.deployer.graph("/servicePrincipals", filter=asked, select="id")["value"]
+            matching = f"appId eq '{entry['appId']}'"
+            principals = self.deployer.graph("/servicePrincipals", filter=matching, select="id")["value"]
             ids = [f"application: {entry['id']}", *(f"service_principal: {each['id']}" for each in principals)]
             what, adopt = f"an app registration called {app.display_name or name}", f"adopt: {{{', '.join(ids)}}}"
             yield Existing(name, types.APPLICATION, f"apps.{name}", what, adopt)

@@ -76,9 +76,11 @@ def _table(api: str, answer: Mapping[str, Any]) -> Table:
     except (KeyError, IndexError, TypeError) as error:
         raise RefusedError(f"{api} answered without a table", status=200) from error
     if answer.get("error"):
-        code, said = told(answer)
+        code, message = told(answer)
         step = next_step(json.dumps(answer["error"]))
-        raise PartialResultError(f"the query gave only a part of its result: {said}", result, code=code, next_step=step)
+        raise PartialResultError(
+            f"the query gave only a part of its result: {message}", result, code=code, next_step=step
+        )
     return result
 
 
@@ -134,9 +136,9 @@ def insights_metric(cloud: Cloud, token: str, app_id: str, metric: str, **parame
     """
     if not re.fullmatch(r"[\w.$/% -]+", metric):
         raise ConfigurationError(f'"{metric}" is no metric of Application Insights', next_step="such as requests/count")
-    given = {name: value for name, value in parameters.items() if value is not None}
+    query = {name: value for name, value in parameters.items() if value is not None}
     url = f"{cloud.insights}/v1/apps/{_guid(app_id)}/metrics/{quote(metric)}"
-    value: dict[str, Any] = http.get_json(url, token=token, params=given)["value"]
+    value: dict[str, Any] = http.get_json(url, token=token, params=query)["value"]
     return value
 
 
@@ -154,10 +156,10 @@ def insights_events(
     """
     if not re.fullmatch(r"\$?\w+", kind):
         raise ConfigurationError(f'"{kind}" is no type of event', next_step="such as requests, traces or $all")
-    given = {f"${name}": value for name, value in options.items() if value is not None}
+    query = {f"${name}": value for name, value in options.items() if value is not None}
     url = f"{cloud.insights}/v1/apps/{_guid(app_id)}/events/{kind}"
     found: list[dict[str, Any]] = http.get_json(
-        url, token=token, params=given | ({"timespan": timespan} if timespan else {})
+        url, token=token, params=query | ({"timespan": timespan} if timespan else {})
     )["value"]
     return found
 
@@ -240,29 +242,29 @@ _KEYS = tuple(each.name for each in fields(Sample))
 
 def _sample(line: str) -> Sample:
     try:
-        given = json.loads(line, object_pairs_hook=_once)
+        parsed = json.loads(line, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise ConfigurationError("not a sample: it is not JSON", next_step=_EXAMPLE) from None
-    if not isinstance(given, dict):
-        kind = "a list" if isinstance(given, list) else "a single value"
+    if not isinstance(parsed, dict):
+        kind = "a list" if isinstance(parsed, list) else "a single value"
         raise ConfigurationError(f"not a sample: it is {kind}, and a sample is an object", next_step=_EXAMPLE)
-    for key in given:
+    for key in parsed:
         if key not in _KEYS:
             shown = json.dumps(key[:40], ensure_ascii=False)
             meant = difflib.get_close_matches(key.lower(), _KEYS, 1, 0.6)
             known = f"did you mean {json.dumps(meant[0])}?" if meant else f"a sample has {', '.join(_KEYS)}"
             raise ConfigurationError(f"not a sample: {shown} is no key of one", next_step=known)
     for key in ("name", "value"):
-        if key not in given:
+        if key not in parsed:
             raise ConfigurationError(f'not a sample: "{key}" is missing', next_step=_EXAMPLE)
-    if "time" in given:
+    if "time" in parsed:
         try:
-            given["time"] = dt.datetime.fromisoformat(given["time"])
+            parsed["time"] = dt.datetime.fromisoformat(parsed["time"])
         except (ValueError, TypeError):
-            shown = json.dumps(given["time"], ensure_ascii=False)[:60]
+            shown = json.dumps(parsed["time"], ensure_ascii=False)[:60]
             step = "write it so: 2026-11-24T08:00:00Z"
             raise ConfigurationError(f"the time {shown} cannot be read", next_step=step) from None
-    return Sample(**given)
+    return Sample(**parsed)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -291,8 +293,8 @@ def metrics(samples: Iterable[Sample]) -> list[MetricRequest]:
     """
     now = dt.datetime.now(dt.UTC)
     groups: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {}
-    given = list(samples)
-    for index, sample in enumerate(given):
+    wanted = list(samples)
+    for index, sample in enumerate(wanted):
         moment = _checked(sample, now)
         key = (f"{moment:%Y-%m-%dT%H:%M:%SZ}", sample.name, sample.namespace, *sample.dimensions)
         groups.setdefault(key, {}).setdefault(tuple(sample.dimensions.values()), []).append(index)
@@ -305,7 +307,7 @@ def metrics(samples: Iterable[Sample]) -> list[MetricRequest]:
                 "metric": name,
                 "namespace": namespace,
                 "dimNames": names,
-                "series": [_series(values, [given[index].value for index in members]) for values, members in part],
+                "series": [_series(values, [wanted[index].value for index in members]) for values, members in part],
             }
             body = {"time": time, "data": {"baseData": base}}
             requests.append(MetricRequest(body, tuple(sorted(index for _, members in part for index in members))))

@@ -111,8 +111,8 @@ class Trial:
     def _from_outside(self, directory: Directory | None, reason: str, stack: str) -> Proof:
         before = f"{reason}; " if reason else ""
         if directory is None:
-            said = f"{before}nobody is signed in to look from outside"
-            return self._proof("unknown", said, "log in with `az login`, or set the ARM_* variables", final=True)
+            message = f"{before}nobody is signed in to look from outside"
+            return self._proof("unknown", message, "log in with `az login`, or set the ARM_* variables", final=True)
         try:
             return self._proof("seen", before + self.outside(directory).evidence)
         except from_outside.Missing as missing:

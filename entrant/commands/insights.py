@@ -70,9 +70,9 @@ def insights_metrics(words: tuple[str, ...], component: str | None, form: str, *
     python3 -m entrant insights metrics -s dev log-reader requests/duration --timespan P1D --interval PT1H
     """
     app, metric = words
-    asked = {name: options.pop(name) for name in ("timespan", "interval", "aggregation", "segment", "filter")}
+    query = {name: options.pop(name) for name in ("timespan", "interval", "aggregation", "segment", "filter")}
     cloud, bearer, app_id = _insights(app, component, options)
-    value = monitor.insights_metric(cloud, bearer, app_id, metric, **asked)
+    value = monitor.insights_metric(cloud, bearer, app_id, metric, **query)
     if form == "json":
         click.echo(json.dumps(value))
         return
@@ -107,9 +107,9 @@ def insights_events(words: tuple[str, ...], component: str | None, top: int, **o
     python3 -m entrant insights events -s dev log-reader requests --filter "request/resultCode eq '500'" --top 5
     """
     app, kind = words
-    asked = {name: options.pop(name) for name in ("timespan", "filter", "search", "orderby")}
+    query = {name: options.pop(name) for name in ("timespan", "filter", "search", "orderby")}
     cloud, bearer, app_id = _insights(app, component, options)
-    for event in monitor.insights_events(cloud, bearer, app_id, kind, top=str(top), **asked):
+    for event in monitor.insights_events(cloud, bearer, app_id, kind, top=str(top), **query):
         click.echo(json.dumps(event))
 
 

@@ -330,8 +330,8 @@ def settings(
     delays = (("roles", roles), ("secrets", secrets), ("insights", insights))
     propagation = {name: value for name, value in delays if value is not None}
     clock = {name: value for name, value in (("offset", ahead), ("speed", speed)) if value is not None}
-    given = (("propagation", propagation), ("clock", clock), ("directory_quota", quota))
-    changes: dict[str, Any] = {name: value for name, value in given if value}
+    settings = (("propagation", propagation), ("clock", clock), ("directory_quota", quota))
+    changes: dict[str, Any] = {name: value for name, value in settings if value}
     if latency is not None:
         changes["latency"] = None if latency == "none" else int(latency)
     if quotas is not None:
@@ -389,10 +389,8 @@ def _explained(entry: dict[str, Any]) -> str | None:
 def _line(entry: dict[str, Any]) -> str:
     who = entry.get("principal") or {}
     name = who.get("name") or who.get("client_id") or "-"
-    said = "broken" if entry["status"] is None else entry["status"]
-    line = (
-        f"{entry['time']}  {said:<6}  {entry['milliseconds'] / 1000:7.3f} s  {name}  {entry['method']} {entry['path']}"
-    )
+    status = "broken" if entry["status"] is None else entry["status"]
+    line = f"{entry['time']}  {status:<6}  {entry['milliseconds'] / 1000:7.3f} s  {name}  {entry['method']} {entry['path']}"
     if "code" in entry:
         line += f"\n    {entry['code']}: {entry['message'].partition(' Trace ID: ')[0]}"
         line += f"\n    {entry['explanation']}" if entry["explanation"] else ""
@@ -443,11 +441,11 @@ def faults(state: Path, kind: str | None, file: TextIO | None, seed: int | None,
     python3 -m entrant local faults --clear
     """
     azure = _running(state)
-    given = {name: value for name, value in fields.items() if value not in (None, False)}
+    rule = {name: value for name, value in fields.items() if value not in (None, False)}
     if (kind is not None) + (file is not None) + clear > 1:
         raise ConfigurationError("a KIND, --from and --clear are three ways", next_step="use one at a time")
-    if given and kind is None:
-        name = next(iter(given)).replace("_", "-")
+    if rule and kind is None:
+        name = next(iter(rule)).replace("_", "-")
         raise ConfigurationError(
             f"--{name} belongs to a rule", next_step="name its kind, such as `local faults status`"
         )
@@ -457,7 +455,7 @@ def faults(state: Path, kind: str | None, file: TextIO | None, seed: int | None,
     elif file is not None:
         held = _read(file)
     elif kind is not None:
-        held["rules"].append({"kind": kind, **given})
+        held["rules"].append({"kind": kind, **rule})
     if seed is not None:
         held["seed"] = seed
     if clear or file is not None or kind is not None or seed is not None:

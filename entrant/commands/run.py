@@ -60,10 +60,10 @@ def run(
     name, asked = _split(words, set(found.apps) if found else set())
     who = found.app(name) if found else outputs.from_environment(os.environ)
     how: dict[str, Any] = source.how()
-    given: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for variable, audience in asked:
-        given[variable] = credentials.token(who, audience, min_valid=min_valid, **how).access_token
-    secrets = [*given.values(), *filter(None, (who.secret, who.previous_secret))]
+        variables[variable] = credentials.token(who, audience, min_valid=min_valid, **how).access_token
+    secrets = [*variables.values(), *filter(None, (who.secret, who.previous_secret))]
     environ = dict(os.environ)
     way = None
     if identity or not asked:
@@ -74,7 +74,7 @@ def run(
     if gone:
         options.remark(f"the command does not get {', '.join(gone)}; --keep NAME gives it one")
     secrets += [environ[name] for name in keep if name in environ]
-    environ |= given
+    environ |= variables
     if no_mask:
         return runner.become(command, environ, cwd=cwd)
     return runner.run(command, environ, secrets, cwd=cwd)

@@ -215,17 +215,17 @@ class Permission(Model):
 
     def consented(self) -> dict[Kind, tuple[str, ...]]:
         """The permissions that have admin consent."""
-        given = self.consent if isinstance(self.consent, Consented) else self if self.consent else Consented()
-        return {"application": given.application, "delegated": given.delegated}
+        consent = self.consent if isinstance(self.consent, Consented) else self if self.consent else Consented()
+        return {"application": consent.application, "delegated": consent.delegated}
 
     def named(self) -> Iterator[tuple[tuple[str | int, ...], Kind, str]]:
         """Every permission that is asked for or has consent, once, with its path below this entry."""
         for kind in KINDS:
-            asked = getattr(self, kind)
-            yield from (((kind, index), kind, name) for index, name in intact(asked))
+            requested = getattr(self, kind)
+            yield from (((kind, index), kind, name) for index, name in intact(requested))
             if isinstance(self.consent, Consented):
                 for index, name in intact(getattr(self.consent, kind)):
-                    if asked is not BROKEN and name not in asked:
+                    if requested is not BROKEN and name not in requested:
                         yield ("consent", kind, index), kind, name
 
 

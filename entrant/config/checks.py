@@ -170,11 +170,11 @@ def _removal(app: App, environment: Environment) -> Iterator[Fault]:
         yield Fault(("change_adopted",), "nothing here is adopted; take `change_adopted` away")
     if app.on_remove is not None or "on_remove" in environment.model_fields_set:
         return
-    said = "say what becomes of what is adopted: add `on_remove: keep` or `on_remove: delete`"
+    message = "say what becomes of what is adopted: add `on_remove: keep` or `on_remove: delete`"
     if app.adopt is not None:
-        yield Fault(("adopt",), said)
+        yield Fault(("adopt",), message)
     else:
-        yield from (Fault((*path, "adopt"), said) for path, part in parts if part.on_remove is None)
+        yield from (Fault((*path, "adopt"), message) for path, part in parts if part.on_remove is None)
 
 
 _OF_PRINCIPAL = ("permissions", "roles", "groups", "directory_roles")
@@ -391,10 +391,10 @@ def _permissions(app: App, environment: Environment) -> Iterator[Fault]:
         yield from attempt(_permission(("permissions", index), permission, app, environment.apps))
     if len(app.permissions) > limits.APIS:
         yield Fault(("permissions",), f"permissions of {len(app.permissions)} APIs; at most {limits.APIS} are allowed")
-    asked = sum(len(permission.application) + len(permission.delegated) for permission in app.permissions)
+    count = sum(len(permission.application) + len(permission.delegated) for permission in app.permissions)
     most = limits.PERMISSIONS_PERSONAL if app.sign_in_audience in PERSONAL else limits.PERMISSIONS
-    if asked > most:
-        yield Fault(("permissions",), f"{asked} permissions in all; at most {most} are allowed")
+    if count > most:
+        yield Fault(("permissions",), f"{count} permissions in all; at most {most} are allowed")
 
 
 def _permission(path: tuple[Any, ...], permission: Permission, app: App, apps: Mapping[str, App]) -> Iterator[Fault]:

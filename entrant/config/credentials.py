@@ -166,9 +166,9 @@ class Certificate(Model):
     @property
     def public(self) -> PublicCertificate:
         """The certificate."""
-        given = self.pem if self.path is None else self.path
-        assert given is not None
-        return given
+        certificate = self.pem if self.path is None else self.path
+        assert certificate is not None
+        return certificate
 
 
 class KeptCredential(Model):

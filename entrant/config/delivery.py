@@ -212,9 +212,9 @@ class Delivery(Model):
 
     def together(self) -> Iterator[Refused]:
         """It is one place."""
-        given = [name for name in SINKS if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = "none" if not given else " and ".join(given)
+        sinks = [name for name in SINKS if getattr(self, name) is not None]
+        if len(sinks) != 1:
+            found = "none" if not sinks else " and ".join(sinks)
             yield Refused(f"a delivery has one of {', '.join(SINKS)}; found {found}")
 
     @property

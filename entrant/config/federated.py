@@ -118,10 +118,10 @@ def _set(model: Model, *names: str) -> list[str]:
 
 def _one_of(model: Model, *names: str) -> Iterator[Refused]:
     """A `Refused` unless exactly one field is set."""
-    given = _set(model, *names)
-    if len(given) != 1:
+    found = _set(model, *names)
+    if len(found) != 1:
         listed = ", ".join(f"`{name}`" for name in names)
-        yield Refused(f"give one of {listed}; found {'none' if not given else ' and '.join(given)}")
+        yield Refused(f"give one of {listed}; found {'none' if not found else ' and '.join(found)}")
 
 
 class GitHub(Model):
@@ -356,14 +356,14 @@ class Federated(Model):
 
     def together(self) -> Iterator[Refused]:
         """It has one form, complete, and a subject that can be met."""
-        given = _set(self, *PRESETS, "issuer")
-        if len(given) != 1:
+        forms = _set(self, *PRESETS, "issuer")
+        if len(forms) != 1:
             listed = ", ".join((*PRESETS, "issuer"))
-            found = "none" if not given else " and ".join(given)
+            found = "none" if not forms else " and ".join(forms)
             yield Refused(f"a federated credential has one of {listed}; found {found}")
-        elif given != ["issuer"]:
+        elif forms != ["issuer"]:
             for extra in _set(self, "subject", "claims"):
-                yield Refused(f"`{extra}` goes with `issuer`; `{given[0]}` makes the subject itself", extra)
+                yield Refused(f"`{extra}` goes with `issuer`; `{forms[0]}` makes the subject itself", extra)
         elif (self.subject is None) == (self.claims is None):
             yield Refused("`issuer` goes with `subject` or `claims`, one of the two")
         if self.subject is not None and self.subject != self.subject.strip():

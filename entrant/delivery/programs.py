@@ -48,8 +48,8 @@ def run(command: Sequence[str], *, given: str = "", cwd: Path, environ: Mapping[
     except OSError as error:
         raise ConfigurationError(f"{command[0]} cannot be run: {error.strerror}") from None
     if done.returncode:
-        said = _masked(done.stderr or done.stdout, secret).strip()[-800:]
-        raise EntrantError(f"{command[0]} ended with exit code {done.returncode}: {said}".removesuffix(": "))
+        message = _masked(done.stderr or done.stdout, secret).strip()[-800:]
+        raise EntrantError(f"{command[0]} ended with exit code {done.returncode}: {message}".removesuffix(": "))
     return _masked(done.stdout, secret)
 
 
@@ -70,7 +70,7 @@ class Kubernetes(Sink):
     def holds(self) -> str | None:
         """The annotation, while no other manager has written the secret's field; the secret itself is not asked for."""
         shown = "{.metadata.annotations}{'\\n'}{.metadata.managedFields}"
-        asked = [
+        arguments = [
             "get",
             "secret",
             self._place.name,
@@ -79,7 +79,7 @@ class Kubernetes(Sink):
             "-o",
             f"jsonpath={shown}",
         ]
-        said = run([*self._kubectl, *asked], cwd=self._root, environ=self.environ)
+        said = run([*self._kubectl, *arguments], cwd=self._root, environ=self.environ)
         annotations, _, managers = said.strip().partition("\n")
         try:
             noted = json.loads(annotations or "{}").get(ANNOTATION)

@@ -492,8 +492,8 @@ LocalAzureFault (no) the local Azure has a fault of its own
 def _read(table: str) -> Iterator[tuple[str, Explanation]]:
     entry = re.compile(r"^(\w[\w\s,]*) \((no|later|once)\) (.+(?:\n  (?!>).+)*)\n  > (.+(?:\n    .+)*)$", re.MULTILINE)
     for names, retry, cause, remedy in entry.findall(table):
-        said = Explanation(" ".join(cause.split()), cast(Retry, retry), " ".join(remedy.split()))
-        yield from ((name, said) for name in re.split(r",\s+", names))
+        explanation = Explanation(" ".join(cause.split()), cast(Retry, retry), " ".join(remedy.split()))
+        yield from ((name, explanation) for name in re.split(r",\s+", names))
 
 
 EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(dict(_read(_TABLE)))

@@ -154,16 +154,16 @@ def describe(permissions: Iterable[RolePermission]) -> str:
     at the end, but for what Contributor lacks too.
     """
     blocks = tuple(permissions)
-    said: list[str] = []
+    phrases: list[str] = []
     everything = any("*" in block.actions for block in blocks)
     reads = everything or any("*/read" in block.actions for block in blocks)
     assigns = permits(blocks, ASSIGN)
     if everything:
-        said.append("does everything in it" if assigns else "does everything in it except giving access")
+        phrases.append("does everything in it" if assigns else "does everything in it except giving access")
     elif reads:
-        said.append("reads everything in it")
+        phrases.append("reads everything in it")
     if assigns:
-        said.append("gives itself and others any role")
+        phrases.append("gives itself and others any role")
     verbs: dict[str, dict[str, None]] = {}
     for block in blocks:
         for data, granted in ((False, block.actions), (True, block.data_actions)):
@@ -180,14 +180,14 @@ def describe(permissions: Iterable[RolePermission]) -> str:
         subjects = [subject for subject in verbs.get(verb, ()) if verb == "manages" or subject not in managed]
         if subjects:
             more = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
-            said.append(f"{verb} {', '.join(subjects[:_NAMED])}{more}")
+            phrases.append(f"{verb} {', '.join(subjects[:_NAMED])}{more}")
     missing = dict.fromkeys(denied for block in blocks for denied in _missing(block))
-    if said and missing:
+    if phrases and missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        said.append(f"except {', '.join(list(missing)[:_NAMED])}{more}")
-    if not said:
+        phrases.append(f"except {', '.join(list(missing)[:_NAMED])}{more}")
+    if not phrases:
         return "does nothing by itself" if not any(b.actions for b in blocks) else "reads what surrounds it"
-    return "; ".join(said)
+    return "; ".join(phrases)
 
 
 def _missing(block: RolePermission) -> Iterator[str]:

@@ -63,8 +63,8 @@ def _without(entry: Entry, steps: list[Any], message: str) -> bool:
     key, *inner = steps
     value = entry.data.get(key)
     if key == "permissions" and inner and isinstance(value, list):
-        asked = value[inner[0]]
-        if "application" in asked or "delegated" in asked:
+        permission = value[inner[0]]
+        if "application" in permission or "delegated" in inner_value:
             return False
     elif key not in _APART or value is None:
         return False

@@ -38,19 +38,19 @@ def kept(entry: Entry, each: Found) -> list[Doc]:
 
 
 def _kept(credential: Mapping[str, Any], kind: str, of: str, owner: str | None) -> Doc:
-    said = [str(credential.get("displayName") or ""), of]
+    parts = [str(credential.get("displayName") or ""), of]
     if credential.get("hint"):
-        said.append(f"hint {credential['hint']}")
+        parts.append(f"hint {credential['hint']}")
     if credential.get("startDateTime"):
-        said.append(f"since {credential['startDateTime'][:10]}")
+        parts.append(f"since {credential['startDateTime'][:10]}")
     ends = re.sub(r"\.\d+", "", str(credential["endDateTime"]))
     if int(ends[:4]) > LAST_YEAR:
-        said.append("without an end")
+        parts.append("without an end")
         ends = f"{LAST_YEAR}-12-31T00:00:00Z"
     return given(
         key_id=str(credential["keyId"]).lower(),
         kind=kind if kind != "secret" else None,
-        name=", ".join(word for word in said if word),
+        name=", ".join(word for word in parts if word),
         ends=ends,
         owner=owner,
     )

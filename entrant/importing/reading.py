@@ -202,10 +202,10 @@ def apis_of(deployer: Deployer, found: Iterable[Found]) -> Apis:
     clients: dict[str, None] = {}
     objects: dict[str, None] = {}
     for each in found:
-        for asked in each.registration.get("requiredResourceAccess") or ():
-            clients[str(asked["resourceAppId"]).lower()] = None
-        for given in (*each.app_permissions, *each.grants):
-            objects[str(given["resourceId"]).lower()] = None
+        for access in each.registration.get("requiredResourceAccess") or ():
+            clients[str(access["resourceAppId"]).lower()] = None
+        for grant in (*each.app_permissions, *each.grants):
+            objects[str(grant["resourceId"]).lower()] = None
     shown = "$select=id,appId,displayName,appRoles,oauth2PermissionScopes,appOwnerOrganizationId"
     answers = batches.get(
         deployer,

@@ -182,8 +182,8 @@ def _skipped(deployer: Deployer, wanted: Wanted, tenant: str) -> tuple[dict[str,
     except RefusedError as error:
         notes.append(f"service principals without a registration here could not be counted: {error}")
     try:
-        asked = deployer.graph(deleted, select="id,displayName,tags", top=_PAGE)
-        gone = sum(wanted.fits(entry) for entry in deployer.listed(asked, "graph"))
+        path = deployer.graph(deleted, select="id,displayName,tags", top=_PAGE)
+        gone = sum(wanted.fits(entry) for entry in deployer.listed(path, "graph"))
         kinds["deleted registrations, which can still be restored"] = gone
     except RefusedError as error:
         notes.append(f"deleted registrations could not be counted: {error}")

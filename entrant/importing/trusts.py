@@ -59,8 +59,8 @@ def _read(form: Mapping[str, Any]) -> Federated | None:
 def _presets(issuer: str, subject: str, audience: str, cloud: str) -> Iterator[dict[str, Any]]:
     """The presets that mean exactly this."""
     for name, settings in _candidates(issuer, subject):
-        given = {name: {key: value for key, value in settings.items() if value is not None}}
-        for form in (given, given | {"audience": audience}):
+        credential = {name: {key: value for key, value in settings.items() if value is not None}}
+        for form in (credential, credential | {"audience": audience}):
             read = _read(form)
             trust = read.trust(cloud) if read is not None else None
             if trust is not None and (trust.issuer, trust.subject, trust.audience) == (issuer, subject, audience):

@@ -115,15 +115,15 @@ def shared(apps: Sequence[Doc]) -> Doc:
 
 def over(defaults: Mapping[str, Any], wanted: Mapping[str, Any]) -> Doc:
     """What an app must say so that it has what is wanted where these defaults are laid under it."""
-    said: Doc = {}
+    lines: Doc = {}
     for name, value in wanted.items():
         below = defaults.get(name)
         if isinstance(value, Mapping) and isinstance(below, Mapping):
             if inner := over(below, value):
-                said[name] = inner
+                lines[name] = inner
         elif value != below or name not in defaults:
-            said[name] = value
-    return said | {name: None for name in defaults if name not in wanted}
+            lines[name] = value
+    return lines | {name: None for name in defaults if name not in wanted}
 
 
 # ------------------------------------------------------------------------------------------------ into a file that is there

@@ -193,20 +193,20 @@ query($owner: String!, $name: String!, $number: Int!, $after: String) {
 
     def comments(self) -> Iterator[Comment]:
         owner, _, name = self._repository.partition("/")
-        asked: dict[str, Any] = {"owner": owner, "name": name, "number": self._number, "after": None}
+        variables: dict[str, Any] = {"owner": owner, "name": name, "number": self._number, "after": None}
         while True:
-            body = {"query": self._COMMENTS, "variables": asked}
+            body = {"query": self._COMMENTS, "variables": variables}
             answer = _call("POST", self._graphql, self._token, json=body, repeat=True)
             try:
                 found = answer["data"]["repository"]["pullRequest"]["comments"]
             except (KeyError, TypeError):
-                said = "; ".join(str(error.get("message")) for error in answer.get("errors", ())) or "no such thing"
-                raise RefusedError(f"POST {self._graphql}: {said}", status=404) from None
+                message = "; ".join(str(error.get("message")) for error in answer.get("errors", ())) or "no such thing"
+                raise RefusedError(f"POST {self._graphql}: {message}", status=404) from None
             for node in found["nodes"]:
                 yield Comment(str(node["databaseId"]), bool(node["viewerDidAuthor"]), node["body"])
             if not found["pageInfo"]["hasNextPage"]:
                 return
-            asked["after"] = found["pageInfo"]["endCursor"]
+            variables["after"] = found["pageInfo"]["endCursor"]
 
     def create(self, text: str) -> None:
         url = f"{self._api}/repos/{self._repository}/issues/{self._number}/comments"
@@ -284,10 +284,10 @@ class AzureDevOps(Forge):
         who = self._ask("GET", f"{self._collection}/_apis/connectionData", params={"api-version": "7.1-preview"})
         me = who["authenticatedUser"]["id"]
         for thread in self._ask("GET", self._threads)["value"]:
-            for said in thread.get("comments", ()):
-                if not said.get("isDeleted"):
-                    own = said.get("author", {}).get("id") == me
-                    yield Comment(f"{thread['id']}/comments/{said['id']}", own, said.get("content") or "")
+            for comment in thread.get("comments", ()):
+                if not comment.get("isDeleted"):
+                    own = comment.get("author", {}).get("id") == me
+                    yield Comment(f"{thread['id']}/comments/{comment['id']}", own, comment.get("content") or "")
 
     def create(self, text: str) -> None:
         comment = {"parentCommentId": 0, "content": text, "commentType": "text"}

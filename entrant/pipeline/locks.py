@@ -88,12 +88,12 @@ class Job:
             return None
 
     def __str__(self) -> str:
-        told: dict[str, Any] = {"pipeline": self.pipeline, "run": self.run, "by": self.by}
+        record: dict[str, Any] = {"pipeline": self.pipeline, "run": self.run, "by": self.by}
         moments = {"since": self.since, "first": self.first, "ended": self.ended}
-        told |= {name: moment.isoformat() for name, moment in moments.items() if moment}
+        record |= {name: moment.isoformat() for name, moment in moments.items() if moment}
         if self.looking:
-            told["looking"] = [[by, at.isoformat()] for by, at in self.looking]
-        return json.dumps(told, separators=(",", ":"))
+            record["looking"] = [[by, at.isoformat()] for by, at in self.looking]
+        return json.dumps(record, separators=(",", ":"))
 
 
 def find(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> list[Lock]:
@@ -104,11 +104,11 @@ def find(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os
     """
     plain = {name: value for name, value in environ.items() if name != "PULUMI_OPTION_CONFIG_FILE"}
     plain["PULUMI_CONFIG_PASSPHRASE"] = plain.get("PULUMI_CONFIG_PASSPHRASE") or "none is needed to be told of a lock"
-    asked = ["stack", "init", "--no-select", "--stack", stack]
+    arguments = ["stack", "init", "--no-select", "--stack", stack]
     with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
         project = {"name": project_of(cwd or Path.cwd()), "runtime": "python"}
         (Path(folder) / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-        done = engine.run(asked, cwd=Path(folder), environ=plain, check=False)
+        done = engine.run(arguments, cwd=Path(folder), environ=plain, check=False)
     if "currently locked" in done.stderr:
         return [
             Lock(made["user"], made["host"], int(made["pid"]), dt.datetime.fromisoformat(made["since"]))

@@ -45,9 +45,9 @@ def fork(root: Path, ref: str) -> str | None:
 def changed(root: Path, commit: str) -> frozenset[Path]:
     """The files that differ between a commit and the working tree, deleted and new ones included, as absolute paths."""
     top = _top(root)
-    said = _git(root, "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", commit, "--", ":/").stdout
-    said += _git(top, "ls-files", "--others", "--exclude-standard", "-z").stdout
-    return frozenset(top / name for name in said.split("\0") if name)
+    stdout = _git(root, "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", commit, "--", ":/").stdout
+    stdout += _git(top, "ls-files", "--others", "--exclude-standard", "-z").stdout
+    return frozenset(top / name for name in stdout.split("\0") if name)
 
 
 @contextlib.contextmanager

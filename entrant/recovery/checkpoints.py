@@ -40,8 +40,8 @@ def folder(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> 
     """
     url = environ.get("PULUMI_BACKEND_URL")
     if not url:
-        said = engine.run(["whoami", "--json"], cwd=cwd, environ=environ).stdout
-        url = str(json.loads(said)["url"])
+        stdout = engine.run(["whoami", "--json"], cwd=cwd, environ=environ).stdout
+        url = str(json.loads(stdout)["url"])
     parts = urlsplit(url)
     if parts.scheme != "file":
         return None

@@ -73,14 +73,14 @@ def filled_in(
             found[name] = value
             continue
         for urn in depends.get(name, ()):
-            told = _TOLD.get(kind(urn.split("::")[2].rsplit("$", 1)[-1]), {}).get(name)
-            if told is None:
+            alias = _TOLD.get(kind(urn.split("::")[2].rsplit("$", 1)[-1]), {}).get(name)
+            if alias is None:
                 continue
             if urn not in known:
                 return None
             outputs = {"id": known[urn].id, **known[urn].outputs}
-            if told in outputs:  # a creation that failed half-way leaves an id alone
-                found[name] = outputs[told]
+            if alias in outputs:  # a creation that failed half-way leaves an id alone
+                found[name] = outputs[alias]
     return found
 
 
@@ -299,9 +299,9 @@ class Search:
             raise
 
     def _listed(self, path: str, matching: str = "", *, select: str = "") -> Iterator[dict[str, Any]]:
-        asked = {name: text for name, text in (("filter", matching), ("select", select)) if text}
+        query = {name: text for name, text in (("filter", matching), ("select", select)) if text}
         try:
-            yield from self.who.listed(self.who.graph(path, **asked), "graph")
+            yield from self.who.listed(self.who.graph(path, **query), "graph")
         except RefusedError as error:
             if error.status != 404:
                 raise

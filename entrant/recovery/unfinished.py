@@ -99,8 +99,8 @@ def pending(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] =
 
 def export(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> State:
     """`pulumi stack export`, its secrets encrypted."""
-    said = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
-    return dict(json.loads(said))
+    stdout = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
+    return dict(json.loads(stdout))
 
 
 def plan(
@@ -300,22 +300,22 @@ def _refreshed(stack: str, cwd: Path | None, environ: Mapping[str, str]) -> chan
 
 def _previewed(stack: str, cwd: Path | None, environ: Mapping[str, str]) -> list[State]:
     """The steps of a preview, as `pulumi preview --json` has them: each with the state that the program asks for."""
-    asked = ["preview", "--json", "--stack", stack]
-    done = engine.run(asked, cwd=cwd, environ=dict(environ) | {RECOVERING: "true"}, check=False)
+    arguments = ["preview", "--json", "--stack", stack]
+    done = engine.run(arguments, cwd=cwd, environ=dict(environ) | {RECOVERING: "true"}, check=False)
     try:
-        told = json.loads(done.stdout)
+        preview = json.loads(done.stdout)
     except ValueError:
-        told = {}
+        preview = {}
     if done.returncode:
-        errors = [entry["message"] for entry in told.get("diagnostics") or () if entry["severity"] == "error"]
-        raise engine.failure(asked, done.returncode, "".join(errors) or done.stderr)
-    return list(told["steps"])
+        errors = [entry["message"] for entry in preview.get("diagnostics") or () if entry["severity"] == "error"]
+        raise engine.failure(arguments, done.returncode, "".join(errors) or done.stderr)
+    return list(preview["steps"])
 
 
 def _last_good(stack: str, deployment: State, cwd: Path | None, environ: Mapping[str, str]) -> dt.datetime | None:
     """When the last `up` or `destroy` ended well that the state knows of; None when none did."""
-    asked = ["stack", "history", "--json", "--page-size", "100", "--page", "1", "--stack", stack]
-    for update in json.loads(engine.run(asked, cwd=cwd, environ=environ).stdout):
+    arguments = ["stack", "history", "--json", "--page-size", "100", "--page", "1", "--stack", stack]
+    for update in json.loads(engine.run(arguments, cwd=cwd, environ=environ).stdout):
         if update["kind"] in ("update", "destroy") and update["result"] == "succeeded":
             ended = dt.datetime.fromisoformat(update["endTime"])
             # A state that was restored from a backup knows of less than the history does.

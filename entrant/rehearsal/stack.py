@@ -99,8 +99,8 @@ def recover(rehearsal: Rehearsal, env: Mapping[str, str]) -> str:
     def agree(plan: unfinished.Plan) -> bool:
         found = sum(note.found for note in plan.notes)
         lost = "secret removed" if len(plan.lost) == 1 else "secrets removed"
-        told = {"noted": found, lost: len(plan.lost), "gone": len(plan.gone)}
-        done.extend(f"{count} {what}" for what, count in told.items() if count)
+        counts = {"noted": found, lost: len(plan.lost), "gone": len(plan.gone)}
+        done.extend(f"{count} {what}" for what, count in counts.items() if count)
         return True
 
     unfinished.recover(rehearsal.stack, agree=agree, cwd=rehearsal.root, environ=env)
@@ -113,9 +113,9 @@ def change(operation: str, rehearsal: Rehearsal, env: dict[str, str], step: Step
     The state is written at the end and not at each step, which takes longer than all else with some hundred resources. `recover`
     finds what a killed run made.
     """
-    asked = [operation, *more, "--yes", "--skip-preview", "--stack", rehearsal.stack]
+    arguments = [operation, *more, "--yes", "--skip-preview", "--stack", rehearsal.stack]
     summary = engine.operate(
-        [*asked, "--config-file", str(rehearsal.stack_config)],
+        [*arguments, "--config-file", str(rehearsal.stack_config)],
         cwd=rehearsal.root,
         environ=env | {"PULUMI_SKIP_CHECKPOINTS": "true"},
         on_event=_narrate(step.update),

@@ -408,14 +408,14 @@ def _where(held: Holding) -> str:
 
 def _was(old: Holding, new: Holding) -> str:
     """What is different about something that stays."""
-    said = []
+    differences = []
     if old.detail != new.detail:
-        said.append(f"was {old.detail}" if old.detail else "was without a condition")
+        differences.append(f"was {old.detail}" if old.detail else "was without a condition")
     if old.permissions != new.permissions and old.permissions is not None:
-        said.append(f"it allowed less or other things before: {describe(old.permissions)}")
+        differences.append(f"it allowed less or other things before: {describe(old.permissions)}")
     if old.name != new.name:
-        said.append(f"was called {old.name}")
-    return "; ".join(said)
+        differences.append(f"was called {old.name}")
+    return "; ".join(differences)
 
 
 def danger_of(held: Holding) -> str:

@@ -89,12 +89,14 @@ def counts(review: Review) -> str:
         "warning": sum(finding.severity == "warning" for finding in review.findings),
         "outside": len(review.outside),
     }
-    said = [f"{number:,} {_WORDS[what][number != 1]}" for what, number in numbers.items() if number]
+    counts = [f"{number:,} {_WORDS[what][number != 1]}" for what, number in numbers.items() if number]
     if not review.changed and not review.errors:
-        said.insert(0, "no changes" if not review.resources else "no change of access")
-    elif not said:
-        said.append(_NOTHING if review.errors else f"{counted(len(review.resources), 'resource')}, no change of access")
-    return " · ".join(said)
+        counts.insert(0, "no changes" if not review.resources else "no change of access")
+    elif not counts:
+        counts.append(
+            _NOTHING if review.errors else f"{counted(len(review.resources), 'resource')}, no change of access"
+        )
+    return " · ".join(counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def parts(review: Review) -> list[Part]:
         chosen.sort(key=lambda entry: (not entry.danger, entry.origin != ""))
         return list(_together(map(_access, chosen)))
 
-    told = [
+    words = [
         Part("What taking over changes", [_setting(entry) for entry in review.taken_over], "31"),
         Part("What breaks", [_breakage(entry) for entry in review.breaks], "31"),
         Part("Apps", [_app(entry) for entry in review.apps]),
@@ -125,7 +127,7 @@ def parts(review: Review) -> list[Part]:
         Part("Changed manually in the cloud", [_outside(entry) for entry in review.outside], "33"),
         Part("Settings", [_setting(entry) for entry in review.settings]),
     ]
-    return [part for part in told if part.lines]
+    return [part for part in words if part.lines]
 
 
 _PLURAL: Final = {
@@ -152,8 +154,8 @@ def _together(lines: Iterable[Line]) -> Iterator[Line]:
             at, line = some[0]
             verb, *rest = line[at + 1 :]
             names = [part for _, each in some for part in (", ", each[at])][1:]
-            said = _PLURAL.get(verb, verb) if len(some) > 1 else verb
-            yield (*line[:at], counted(len(some), "app"), said, *rest, ": ", *names)
+            plural = _PLURAL.get(verb, verb) if len(some) > 1 else verb
+            yield (*line[:at], counted(len(some), "app"), plural, *rest, ": ", *names)
 
 
 def _short(value: object) -> str:
@@ -268,8 +270,8 @@ def _findings(review: Review) -> Iterator[Line]:
         place: Line = (" (", Value(entry.place), ")") if entry.place else ()
         reason: Line = ("; the file says why: “", Words(_short(entry.reason)), "”") if entry.reason else ()
         old = "" if entry.new else " It was so before."
-        said = Words(_short(entry.message))
-        what: Line = (f"{entry.severity} ", Value(entry.rule), ": ", Name(entry.app), ": ", said, *place)
+        message = Words(_short(entry.message))
+        what: Line = (f"{entry.severity} ", Value(entry.rule), ": ", Name(entry.app), ": ", message, *place)
         yield *what, *reason, "; ", Words(entry.remediation), ".", old
     if besides:
         words = "warning" if besides == 1 else "warnings"
@@ -337,20 +339,20 @@ def _bold(value: object) -> str:
 def _rendered(
     line: Line, value: Callable[[object], str], words: Callable[[object], str], name: Callable[[object], str]
 ) -> str:
-    said = []
+    sentences = []
     for part in line:
         match part:
             case Name():
-                said.append(name(part))
+                sentences.append(name(part))
             case Value():
-                said.append(value(part))
+                sentences.append(value(part))
             case Words():
                 # what stands at its ends belongs to the sentence
                 inner = _prose(part, value, words)
-                said.append(f"{' ' * part.startswith(' ')}{inner}{' ' * (part.endswith(' ') and len(part) > 1)}")
+                sentences.append(f"{' ' * part.startswith(' ')}{inner}{' ' * (part.endswith(' ') and len(part) > 1)}")
             case _:
-                said.append(part)
-    return "".join(said)
+                sentences.append(part)
+    return "".join(sentences)
 
 
 def _prose(part: str, value: Callable[[object], str], words: Callable[[object], str]) -> str:
@@ -360,14 +362,14 @@ def _prose(part: str, value: Callable[[object], str], words: Callable[[object], 
     pieces = part.split("`")
     if len(pieces) % 2 == 0:
         return words(part)
-    said = []
+    sentences = []
     for index, piece in enumerate(pieces):
         inner = value(piece) if index % 2 else words(piece)
         around = (" " * piece[:1].isspace(), " " * (piece[-1:].isspace() and len(piece) > 1))
-        said.append(
+        sentences.append(
             inner if index % 2 else f"{around[0] if index else ''}{inner}{around[1] if index < len(pieces) - 1 else ''}"
         )
-    return "".join(said)
+    return "".join(sentences)
 
 
 def _fenced(error: str) -> list[str]:

@@ -85,8 +85,8 @@ def _state(change: Change, side: Literal["old", "new"]) -> Side | None:
 
 def says_owners(app: App | None, type_: str) -> bool:
     """Whether an app's file says who owns its registration, or its service principal; else whoever makes it does."""
-    said = app.service_principal if app and type_ == types.PRINCIPAL else app
-    return said is not None and "owners" in said.model_fields_set
+    holder = app.service_principal if app and type_ == types.PRINCIPAL else app
+    return holder is not None and "owners" in holder.model_fields_set
 
 
 def _known(value: Any) -> str:
@@ -110,8 +110,8 @@ class _Names:
                 )
                 guid = str(state.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower()
                 self._custom[guid] = (str(state.get("roleName") or change.name), tuple(blocks))
-            elif change.type == types.APP_ROLE_ASSIGNMENT and (asked := self._asked.get(change.name)):
-                self._ids.setdefault(("application", _known(state.get("appRoleId"))), asked)
+            elif change.type == types.APP_ROLE_ASSIGNMENT and (requested := self._asked.get(change.name)):
+                self._ids.setdefault(("application", _known(state.get("appRoleId"))), requested)
         self._apis = {client_id: name for name, client_id in FIRST_PARTY.items()}
         for change, state in found:
             if change.type == types.APPLICATION and change.app and (client_id := _known(state.outputs.get("clientId"))):
@@ -205,8 +205,8 @@ class _Names:
 
     def _application_permission(self, app: str, change: Change, state: Side) -> tuple[str, str]:
         role_id = _known(state.get("appRoleId"))
-        if asked := self._asked.get(change.name):
-            return asked
+        if requested := self._asked.get(change.name):
+            return requested
         if known := self._ids.get(("application", role_id)):
             return known
         api = _known(state.get("resourceDisplayName"))
@@ -215,8 +215,8 @@ class _Names:
         return api or known_as, value
 
     def _api(self, change: Change, state: Side) -> str:
-        asked = self._asked.get(change.name)
-        return asked[0] if asked else change.part
+        requested = self._asked.get(change.name)
+        return requested[0] if requested else change.part
 
     def _required(self, app: str, state: Side) -> Iterator[Holding]:
         """The permissions that the registration asks for; of an API that nobody here knows by id."""

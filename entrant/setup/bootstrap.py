@@ -346,8 +346,8 @@ def find_pulumi() -> Pulumi | None:
     """A usable engine that is here already: on PATH, or set up below `.entrant/tools` before."""
     on_path = shutil.which("pulumi")
     if on_path:
-        asked = subprocess.run([on_path, "version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        version = _version(asked.stdout)
+        answer = subprocess.run([on_path, "version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        version = _version(answer.stdout)
         host = shutil.which("pulumi-language-python") or Path(on_path).resolve().parent / "pulumi-language-python"
         if version and version >= OLDEST_PULUMI and Path(host).exists():
             return Pulumi(Path(on_path), ".".join(map(str, version)), "PATH")
@@ -558,8 +558,8 @@ def _go_on_path() -> str | None:
     go = shutil.which("go")
     if go is None:
         return None
-    asked = subprocess.run([go, "version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    found = re.search(r"go(\d+)\.(\d+)", asked.stdout)
+    answer = subprocess.run([go, "version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    found = re.search(r"go(\d+)\.(\d+)", answer.stdout)
     version = tuple(int(part) for part in found.groups()) if found else (0, 0)
     if version < OLDEST_GO:
         WORDS.say(f"the go on PATH ({go}) is older than {'.'.join(map(str, OLDEST_GO))}; not using it")

@@ -40,8 +40,8 @@ def resolve(name: str, environ: Mapping[str, str]) -> Cloud:
         "insights": environ.get("ENTRANT_INSIGHTS_ENDPOINT"),
         "metrics": environ.get("ENTRANT_METRICS_ENDPOINT"),
     }
-    given: dict[str, Any] = {field: _url(value) for field, value in changes.items() if value}
-    return dataclasses.replace(cloud, **given)
+    fields: dict[str, Any] = {field: _url(value) for field, value in changes.items() if value}
+    return dataclasses.replace(cloud, **fields)
 
 
 def meant(audience: str, apps: Mapping[str, str]) -> str:

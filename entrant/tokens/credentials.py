@@ -166,7 +166,7 @@ class Credential:
 
         from entrant.tokens.authority import Retries, Transport
 
-        given: TokenRequestOptions = {key: value for key, value in options.items() if value is not None}  # type: ignore[assignment]
+        settings: TokenRequestOptions = {key: value for key, value in options.items() if value is not None}  # type: ignore[assignment]
         common = {
             "authority": self.cloud.authority,
             # One request less: it would only confirm a host that is in our table, or that the user named.
@@ -182,7 +182,7 @@ class Credential:
                 raise ConfigurationError(f"no token for {self.app.name}: {error}") from None
             with closing(made) as client:
                 try:
-                    return client.get_token_info(*scopes, options=given)
+                    return client.get_token_info(*scopes, options=settings)
                 except AzureError as error:
                     problem = _translate(str(getattr(error, "message", error)), transport, self.app, self.cloud)
                     if not isinstance(problem, AuthenticationError) or problem.code not in _WRONG_SECRET:
@@ -255,10 +255,10 @@ def _clock(skew: float) -> str:
 
 def _translate(text: str, answer: "Transport", app: App, cloud: Cloud) -> AuthenticationError | UnreachableError:
     if answer.error is not None:
-        said = str(answer.error)
-        trust = "certificate verify failed" in said.lower()
+        message = str(answer.error)
+        trust = "certificate verify failed" in message.lower()
         return UnreachableError(
-            f"no token for {app.name}: {cloud.authority} gave no answer ({said[:300]})",
+            f"no token for {app.name}: {cloud.authority} gave no answer ({message[:300]})",
             next_step="name the CA bundle to trust in REQUESTS_CA_BUNDLE"
             if trust
             else "check the network, then try again",
@@ -370,8 +370,8 @@ def token(
         ConfigurationError: an unknown audience, or a `min_valid` that is longer than Entra ID's tokens live.
     """
     store = _store(app, using, cache, environ)
-    asked = disk.asked_key(app.tenant_id, app.client_id, app.cloud, clouds.meant(audience, app.audiences), environ)
-    if store is not None and (known := store.read(*asked)):
+    key = disk.asked_key(app.tenant_id, app.client_id, app.cloud, clouds.meant(audience, app.audiences), environ)
+    if store is not None and (known := store.read(*key)):
         found = disk.token(store, disk.token_key(app.tenant_id, app.client_id, *known), min_valid)
         if found:
             return Token(found[1], found[0], known[1], app.tenant_id, app.client_id)
@@ -379,7 +379,7 @@ def token(
     scope = clouds.scope(source.cloud, audience, app.audiences)
     made = fetch(source, app, scope, min_valid=min_valid)
     if store is not None:
-        _keep(store, [source.cloud.authority, scope], asked)
+        _keep(store, [source.cloud.authority, scope], key)
     return made
 
 

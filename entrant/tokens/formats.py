@@ -132,10 +132,10 @@ def _az(token: "Token") -> dict[str, Any]:
 def _kubernetes(token: "Token", environ: Mapping[str, str]) -> dict[str, Any]:
     """Kubernetes, "Client Authentication": the answer's version must be the one in `KUBERNETES_EXEC_INFO`."""
     version = "client.authentication.k8s.io/v1"
-    asked = environ.get("KUBERNETES_EXEC_INFO")
-    if asked:
+    request = environ.get("KUBERNETES_EXEC_INFO")
+    if request:
         try:
-            version = json.loads(asked)["apiVersion"]
+            version = json.loads(request)["apiVersion"]
         except (ValueError, KeyError, TypeError):
             raise ConfigurationError(
                 "KUBERNETES_EXEC_INFO is not what kubectl sets", next_step="unset it, or let kubectl set it"

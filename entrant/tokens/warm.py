@@ -16,11 +16,11 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
     True
     """
     audience, form, validity = None, "raw", "0"
-    asked = environ.get("ENTRANT_TOKEN_CACHE") == "1"
+    cached = environ.get("ENTRANT_TOKEN_CACHE") == "1"
     words = iter(arguments)
     for word in words:
         if word == "--cache":
-            asked = True
+            cached = True
         elif word == "--format":
             form = next(words, "")
         elif word == "--min-valid":
@@ -31,7 +31,7 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
             audience = word
     tenant, client = environ.get("AZURE_TENANT_ID"), environ.get("AZURE_CLIENT_ID")
     start = {"raw": "", "header": "Authorization: Bearer "}.get(form)
-    if not (asked and audience and tenant and client) or start is None:
+    if not (cached and audience and tenant and client) or start is None:
         return None
     proof = _proof(environ)
     try:

@@ -285,10 +285,10 @@ def _instantiate(ctx: Context, key: str) -> Reply:
     may_write(ctx, APPLICATION, None)
     if key.lower() != TEMPLATE["id"]:
         not_found(key)
-    given = schema.checked(ctx.body(), {"displayName": APPLICATION.properties["displayName"]}, APPLICATION.title)
-    if not given.get("displayName"):
+    body = schema.checked(ctx.body(), {"displayName": APPLICATION.properties["displayName"]}, APPLICATION.title)
+    if not body.get("displayName"):
         bad_request("One or more property values specified are invalid. Property 'displayName' is required.")
-    application = make_application(ctx, given | {"tags": ["WindowsAzureActiveDirectoryIntegratedApp"]})
+    application = make_application(ctx, body | {"tags": ["WindowsAzureActiveDirectoryIntegratedApp"]})
     application["applicationTemplateId"] = TEMPLATE["id"]
     ctx.world.directory.update(application)
     principal = make_principal(ctx, application, {"tags": application["tags"]})

@@ -100,8 +100,8 @@ expandable("federatedIdentityCredentials", "application")(_all)
 def _create(ctx: Context, application: str) -> Reply:
     ctx.get(APPLICATION, application)
     may_write(ctx, APPLICATION, application)
-    given = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
-    doc = schema.defaults(PROPERTIES) | {"id": new_guid()} | given
+    body = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
+    doc = schema.defaults(PROPERTIES) | {"id": new_guid()} | body
     _check(ctx, application, doc)
     doc["id"] = ctx.world.take_reserved("federatedIdentityCredential", f"{application}/{doc['name']}") or doc["id"]
     ctx.world.directory.add_federated(application, doc)
@@ -120,10 +120,10 @@ def _update(ctx: Context, application: str, key: str) -> Reply:
     ctx.get(APPLICATION, application)
     may_write(ctx, APPLICATION, application)
     doc = _held(ctx, application, key)
-    given = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
-    if given.get("name", doc["name"]) != doc["name"]:
+    body = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
+    if body.get("name", doc["name"]) != doc["name"]:
         bad_request("Property name is read-only and cannot be set.")
-    after = schema.merge(doc, given, PROPERTIES)
+    after = schema.merge(doc, body, PROPERTIES)
     _check(ctx, application, after)
     ctx.world.directory.update_federated(after)
     return Reply(204)

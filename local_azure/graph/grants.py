@@ -65,13 +65,13 @@ def _assign(ctx: Context, kind: Kind, object_id: str, side: str) -> Reply:
     """Create an app role assignment; `side` says which of its ends the path names."""
     ctx.get(kind, object_id)
     ctx.need("AppRoleAssignment.ReadWrite.All", CONSENT_BUT_GRAPH)
-    given = schema.checked(ctx.body(), ASSIGNMENT, "EntitlementGrant")
+    body = schema.checked(ctx.body(), ASSIGNMENT, "EntitlementGrant")
     for name in ("principalId", "resourceId", "appRoleId"):
-        if not given.get(name):
+        if not body.get(name):
             bad_request(f"One or more property values specified are invalid. Property '{name}' is required.")
-    if given[side] != object_id.lower():
+    if body[side] != object_id.lower():
         bad_request("Not a valid reference update.")
-    principal, resource, role = given["principalId"], given["resourceId"], given["appRoleId"]
+    principal, resource, role = body["principalId"], body["resourceId"], body["appRoleId"]
     directory = ctx.world.directory
     api = directory.get(resource, "servicePrincipal")
     principal_kind = directory.kind_of(principal)
@@ -189,24 +189,24 @@ def _list_grants(ctx: Context) -> Reply:
 @routes.add("POST", "oauth2PermissionGrants")
 def _create_grant(ctx: Context) -> Reply:
     ctx.need(*MAY_GRANT)
-    given = schema.checked(ctx.body(), GRANT, "OAuth2PermissionGrant")
+    body = schema.checked(ctx.body(), GRANT, "OAuth2PermissionGrant")
     for name in ("clientId", "consentType", "resourceId"):
-        if not given.get(name):
+        if not body.get(name):
             bad_request(f"One or more property values specified are invalid. Property '{name}' is required.")
-    if (given["consentType"] == "Principal") != bool(given.get("principalId")):
+    if (body["consentType"] == "Principal") != bool(body.get("principalId")):
         bad_request("Property principalId is invalid: it goes with consentType Principal, and only with it.")
     directory, store = ctx.world.directory, ctx.world.store
     for name, kind in (("clientId", "servicePrincipal"), ("resourceId", "servicePrincipal"), ("principalId", "user")):
-        if given.get(name) and directory.kind_of(given[name]) != kind:
-            not_found(given[name])
+        if body.get(name) and directory.kind_of(body[name]) != kind:
+            not_found(body[name])
     same = ("resourceId", "consentType", "principalId")
-    for (text,) in store.rows("SELECT doc FROM permission_grant WHERE client = ?", given["clientId"]):
-        if all(json.loads(text).get(name) == given.get(name) for name in same):
+    for (text,) in store.rows("SELECT doc FROM permission_grant WHERE client = ?", body["clientId"]):
+        if all(json.loads(text).get(name) == body.get(name) for name in same):
             refuse(409, "Request_MultipleObjectsWithSameKeyValue", "Permission entry already exists.")
-    reserved = ctx.world.take_reserved("oauth2PermissionGrant", f"{given['clientId']}/{given['resourceId']}")
-    doc = {name: given.get(name) for name in GRANT} | {
-        "id": reserved or linked_id(given["clientId"]),
-        "scope": given.get("scope") or "",
+    reserved = ctx.world.take_reserved("oauth2PermissionGrant", f"{body['clientId']}/{body['resourceId']}")
+    doc = {name: body.get(name) for name in GRANT} | {
+        "id": reserved or linked_id(body["clientId"]),
+        "scope": body.get("scope") or "",
     }
     store.run(
         "INSERT INTO permission_grant VALUES (?, ?, ?, ?)",
@@ -227,11 +227,11 @@ def _read_grant(ctx: Context, key: str) -> Reply:
 @routes.add("PATCH", "oauth2PermissionGrants/*")
 def _update_grant(ctx: Context, key: str) -> Reply:
     ctx.need(*MAY_GRANT)
-    doc, given = _grant(ctx, key), schema.checked(ctx.body(), GRANT, "OAuth2PermissionGrant")
-    fixed = [name for name in given if name not in ("scope", "startTime", "expiryTime") and given[name] != doc[name]]
+    doc, body = _grant(ctx, key), schema.checked(ctx.body(), GRANT, "OAuth2PermissionGrant")
+    fixed = [name for name in body if name not in ("scope", "startTime", "expiryTime") and body[name] != doc[name]]
     if fixed:
         bad_request(f"Property {fixed[0]} is read-only and cannot be set.")
-    doc["scope"] = given.get("scope", doc["scope"]) or ""
+    doc["scope"] = body.get("scope", doc["scope"]) or ""
     ctx.world.store.run("UPDATE permission_grant SET doc = ? WHERE id = ?", json.dumps(doc), key)
     return Reply(204)
 

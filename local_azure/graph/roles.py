@@ -72,9 +72,9 @@ def _one_template(ctx: Context, key: str) -> Reply:
 @routes.add("POST", "directoryRoles")
 def _activate(ctx: Context) -> Reply:
     ctx.need(MAY_CHANGE)
-    given = schema.checked(ctx.body(), schema.DIRECTORY_ROLE, "DirectoryRole")
-    role = find_directory_role(given.get("roleTemplateId") or "")
-    if role is None or not is_guid(given.get("roleTemplateId")):
+    body = schema.checked(ctx.body(), schema.DIRECTORY_ROLE, "DirectoryRole")
+    role = find_directory_role(body.get("roleTemplateId") or "")
+    if role is None or not is_guid(body.get("roleTemplateId")):
         bad_request("Property roleTemplateId is invalid: there is no such directory role template.")
     doc = _role_doc(ctx, role)
     if ctx.world.directory.kind_of(doc["id"]) is not None:
@@ -250,11 +250,11 @@ def _definitions(ctx: Context) -> Reply:
 @routes.add("POST", f"{BASE}/roleDefinitions")
 def _create_definition(ctx: Context) -> Reply:
     ctx.need(MAY_CHANGE)
-    given = schema.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
-    if not given.get("displayName") or not given.get("rolePermissions"):
+    body = schema.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
+    if not body.get("displayName") or not body.get("rolePermissions"):
         bad_request("Properties displayName and rolePermissions are required.")
     key = new_guid()
-    doc = schema.defaults(DEFINITION) | {"resourceScopes": ["/"]} | given | {"id": key, "isBuiltIn": False}
+    doc = schema.defaults(DEFINITION) | {"resourceScopes": ["/"]} | body | {"id": key, "isBuiltIn": False}
     doc["templateId"] = doc.get("templateId") or key
     ctx.world.directory.create("roleDefinition", doc)
     return Reply(201, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleDefinitions/$entity", **doc})
@@ -274,9 +274,9 @@ def _update_definition(ctx: Context, key: str) -> Reply:
     doc = _definition(ctx, key)
     if doc["isBuiltIn"]:
         bad_request("Built-in role definitions cannot be changed.")
-    given = schema.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
-    given.pop("templateId", None)
-    ctx.world.directory.update(schema.merge(doc, given, DEFINITION))
+    body = schema.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
+    body.pop("templateId", None)
+    ctx.world.directory.update(schema.merge(doc, body, DEFINITION))
     return Reply(204)
 
 
@@ -349,11 +349,11 @@ def _with_expanded(ctx: Context, assignment: Doc) -> Doc:
 @routes.add("POST", f"{BASE}/roleAssignments")
 def _create_assignment(ctx: Context) -> Reply:
     ctx.need(MAY_CHANGE)
-    given = schema.checked(ctx.body(), ASSIGNMENT, "UnifiedRoleAssignment")
-    principal, scope = given.get("principalId"), _scope(ctx, given.get("directoryScopeId"))
-    if not principal or not given.get("roleDefinitionId"):
+    body = schema.checked(ctx.body(), ASSIGNMENT, "UnifiedRoleAssignment")
+    principal, scope = body.get("principalId"), _scope(ctx, body.get("directoryScopeId"))
+    if not principal or not body.get("roleDefinitionId"):
         bad_request("Properties principalId and roleDefinitionId are required.")
-    role = _definition(ctx, given["roleDefinitionId"])["id"]
+    role = _definition(ctx, body["roleDefinitionId"])["id"]
     if ctx.world.directory.kind_of(principal) not in ("user", "servicePrincipal", "group"):
         not_found(principal)
     if _find(ctx, role, principal, scope) is not None:

@@ -19,10 +19,10 @@ from local_azure.wire import Reply, new_guid
 @routes.add("POST", UNIT.plural)
 def _create(ctx: Context) -> Reply:
     may_write(ctx, UNIT, None)
-    given = schema.checked(ctx.body(), UNIT.of(ctx.version), UNIT.title)
-    if not given.get("displayName"):
+    body = schema.checked(ctx.body(), UNIT.of(ctx.version), UNIT.title)
+    if not body.get("displayName"):
         bad_request(f"A value is required for property 'displayName' of resource '{UNIT.title}'.")
-    doc = schema.merge({**schema.defaults(UNIT.of("beta")), "id": new_guid()}, given, UNIT.of("beta"))
+    doc = schema.merge({**schema.defaults(UNIT.of("beta")), "id": new_guid()}, body, UNIT.of("beta"))
     ctx.make_room()
     ctx.world.directory.create("administrativeUnit", doc)
     return ctx.one(shown(ctx, doc, UNIT), UNIT, status=201)

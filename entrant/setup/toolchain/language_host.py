@@ -80,8 +80,8 @@ class Python:
                     f'runtime.options.virtualenv: "{folder}" is no virtual environment; run `pulumi install`'
                 )
             return cls(str(path), folder)
-        given = os.environ.get("PULUMI_PYTHON_CMD")
-        found = shutil.which(given) if given else shutil.which("python3") or shutil.which("python")
+        command = os.environ.get("PULUMI_PYTHON_CMD")
+        found = shutil.which(command) if command else shutil.which("python3") or shutil.which("python")
         if found is None:
             raise Unusable("there is no python3 on PATH; install Python 3.11 or later, or activate its environment")
         return cls(found)
@@ -104,17 +104,17 @@ class Python:
         """Its version."""
         if self.ours:
             return platform.python_version()
-        asked = [self.path, "-c", "import platform; print(platform.python_version())"]
-        said = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
-        return said.stdout.strip()
+        command = [self.path, "-c", "import platform; print(platform.python_version())"]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
+        return done.stdout.strip()
 
     def search_path(self) -> list[str]:
         """Where it finds packages."""
         if self.ours:
             return sys.path
-        asked = [self.path, "-c", "import json, sys; print(json.dumps(sys.path))"]
-        said = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
-        return cast(list[str], json.loads(said.stdout))
+        command = [self.path, "-c", "import json, sys; print(json.dumps(sys.path))"]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
+        return cast(list[str], json.loads(done.stdout))
 
 
 class Children:
@@ -204,7 +204,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
         self, request: language_pb2.GetProgramDependenciesRequest, context: grpc.ServicerContext
     ) -> language_pb2.GetProgramDependenciesResponse:
         """The installed packages, or those that no other needs."""
-        asked = [
+        command = [
             _python(request.info, context).path,
             "-m",
             "pip",
@@ -213,14 +213,14 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
             "--disable-pip-version-check",
         ]
         if not request.transitiveDependencies:
-            asked.append("--not-required")
-        said = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if said.returncode:
-            context.abort(grpc.StatusCode.UNKNOWN, f"pip list ended with exit code {said.returncode}:\n{said.stderr}")
+            command.append("--not-required")
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            context.abort(grpc.StatusCode.UNKNOWN, f"pip list ended with exit code {done.returncode}:\n{done.stderr}")
         return language_pb2.GetProgramDependenciesResponse(
             dependencies=[
                 language_pb2.DependencyInfo(name=entry["name"], version=entry["version"])
-                for entry in json.loads(said.stdout)
+                for entry in json.loads(done.stdout)
             ]
         )
 
