@@ -64,7 +64,7 @@ def _without(entry: Entry, steps: list[Any], message: str) -> bool:
     value = entry.data.get(key)
     if key == "permissions" and inner and isinstance(value, list):
         permission = value[inner[0]]
-        if "application" in permission or "delegated" in inner_value:
+        if "application" in permission or "delegated" in permission:
             return False
     elif key not in _APART or value is None:
         return False
