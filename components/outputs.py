@@ -33,9 +33,10 @@ def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity
     `<app>_client_id`, `<app>_client_secret` and `<app>_client_secret_previous` are flat, so that CI systems can mask each;
     `identities` holds no secret.
     """
+    tenant: pulumi.Output[str] = azuread.get_client_config_output().tenant_id
     outputs: dict[str, Any] = {
         "contract": CONTRACT,
-        "tenant_id": azuread.get_client_config_output().tenant_id,
+        "tenant_id": tenant,
         "cloud": environment.cloud,
     }
     for name, identity in identities.items():
@@ -48,19 +49,21 @@ def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity
     taken_over += [definition.adopt for definition in environment.role_definitions.values() if definition.adopt]
     outputs["adopted"] = sorted(taken_over)
     outputs["identities"] = pulumi.Output.from_input(
-        {name: _described(environment, name, identity) for name, identity in identities.items()}
+        {name: _described(environment, tenant, name, identity) for name, identity in identities.items()}
     )
     return outputs
 
 
-def _described(environment: Environment, name: str, identity: AppIdentity) -> dict[str, Any]:
+def _described(
+    environment: Environment, tenant: pulumi.Output[str], name: str, identity: AppIdentity
+) -> dict[str, Any]:
     app = environment.apps[name]
     return {
         "display_name": identity.application.display_name,
         "client_id": identity.client_id,
         "object_id": identity.object_id,
         "service_principal_id": identity.service_principal_id,
-        "audience": _audience(app, identity),
+        "audience": _audience(app, tenant, identity),
         "grants": [
             {
                 "role": grant.role.name,
@@ -103,14 +106,13 @@ def _kept(entry: KeptCredential) -> dict[str, str | None]:
     }
 
 
-def _audience(app: App, identity: AppIdentity) -> pulumi.Input[str]:
+def _audience(app: App, tenant: pulumi.Output[str], identity: AppIdentity) -> pulumi.Input[str]:
     """What a token for this app is asked for: its first identifier URI, or its client id, which Entra ID takes as well."""
     if not app.identifier_uris:
         return identity.client_id
     first = app.identifier_uris[0]
     if "{tenant_id}" not in first:
         return first
-    tenant: pulumi.Output[str] = azuread.get_client_config_output().tenant_id
     return tenant.apply(lambda id_: first.replace("{tenant_id}", id_))
 
 

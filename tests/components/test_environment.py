@@ -8,13 +8,14 @@ from typing import Any
 import pulumi
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
+from pulumi.runtime.mocks import MockCallArgs
 
 from components import AppIdentity, declare, stack_outputs
 from components.declared import handed_out
 from components.rotation import HandedOut
 from entrant import config
 
-from .mocked import ASSIGNMENT, PASSWORD, PRINCIPAL, TENANT, Deployment, deploy
+from .mocked import ASSIGNMENT, PASSWORD, PRINCIPAL, TENANT, Deployment, _Cloud, deploy
 
 SUBSCRIPTION = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
 FILE = f"""
@@ -43,6 +44,26 @@ def up(tmp_path: Path, text: str = FILE, **options: Any) -> Deployment:
 
 def plain(outputs: dict[str, Any]) -> dict[str, Any]:
     return {name: getattr(value, "value", value) for name, value in outputs.items()}
+
+
+def test_who_is_signed_in_is_asked_once_for_all_apps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    call = _Cloud.call
+
+    def counted(self: _Cloud, args: MockCallArgs) -> Any:
+        asked.append(args.token.rpartition(":")[2])
+        return call(self, args)
+
+    monkeypatch.setattr(_Cloud, "call", counted)
+    counts = []
+    for names in ("a", "abcd"):
+        asked.clear()
+        app = "  {0}:\n    identifier_uris: ['api://{{tenant_id}}/{0}']\n"
+        made = up(tmp_path, "apps:\n" + "".join(app.format(name) for name in names))
+        counts.append(asked.count("getClientConfig"))
+    assert counts[0] == counts[1]
+    identities = made.result["identities"].value
+    assert [identities[name]["audience"] for name in "abcd"] == [f"api://{TENANT}/{name}" for name in "abcd"]
 
 
 def test_outputs_follow_the_contract(tmp_path: Path) -> None:
