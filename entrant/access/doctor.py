@@ -391,10 +391,34 @@ def _apis(environment: config.Environment) -> set[str]:
     }
 
 
+def _adopted_certificates(
+    environment: config.Environment, deployer: Deployer, there: Mapping[str, App]
+) -> Iterator[Finding]:
+    """Whether a certificate that is taken over is the file's: the provider cannot read it back, so an `up` does not see it."""
+    for name, app in environment.apps.items():
+        adopted = {key: each for key, each in app.certificates.items() if each.adopt}
+        id_ = app.adopt.application if app.adopt else there[name].object_id if name in there else None
+        if not adopted or id_ is None:
+            continue
+        registration = deployer.graph(f"/applications/{id_}", select="id,keyCredentials")
+        held = {entry["keyId"].lower(): entry for entry in registration.get("keyCredentials") or ()}
+        for key, certificate in adopted.items():
+            found, what = held.get(certificate.adopt or ""), f"apps.{name}.certificates.{key}"
+            if found is None and name not in there:
+                step = "correct `adopt`, or take it out to have the certificate made"
+                yield Finding(
+                    what, "problem", f"the registration has no certificate with the key id {certificate.adopt}", step
+                )
+            elif found and str(found.get("customKeyIdentifier")).upper() != certificate.public.thumbprint:
+                said = f"the registration has {found.get('customKeyIdentifier')} there, not {certificate.public.thumbprint}"
+                yield Finding(what, "problem", said, "put that certificate into the file, or correct `adopt`")
+
+
 def _existing(
     environment: config.Environment, deployer: Deployer, there: Mapping[str, App], held: Iterable[str]
 ) -> Iterator[Finding]:
     """What the file declares anew and the tenant has already."""
+    yield from _adopted_certificates(environment, deployer, there)
     seen = existing.look(environment, deployer, there, held)
     for each in seen.found:
         evidence = f"{each.what} exists and is not the stack's: an `up` would fail on it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from entrant.facts.clouds import Cloud
 from entrant.facts.directory_roles import find_directory_role
 from entrant.outputs import App as Existing
 from entrant.outputs import Grant
+from tests.conftest import ROOT
 from tests.entrant.test_access import cloud, environ
 from tests.local_azure.conftest import READER, Client, Identity
 
@@ -318,6 +320,27 @@ def test_an_adopted_app_of_somebody_else_is_told(
         tenant.admin.graph("POST", f"/{path}/owners/$ref", tenant.reference(made.object_id))
     assert list(doctor._owners(environment, who, {})) == []
     assert client.call(*change).status_code == 204
+
+
+def test_an_adopted_certificate_that_is_not_the_files_is_told(
+    tenant: Tenant, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """No provider reads a certificate back, so an `up` would not see it."""
+    path = f"/applications/{tenant.target.application_id}"
+    batch = ROOT / "examples" / "batch.pem"
+    key = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": base64.b64encode(batch.read_bytes()).decode()}
+    tenant.admin.graph("PATCH", path, {"keyCredentials": [key]})
+    [held] = tenant.admin.graph("GET", path)["keyCredentials"]
+    (tmp_path / "config").mkdir()
+    who = deployer.find(cloud, environ)
+    assert who is not None
+    for key_id, said in ((held["keyId"], None), (held["keyId"][:-4] + "0000", "has no certificate with the key id")):
+        text = f"apps:\n  a:\n    adopt: {{application: {tenant.target.application_id}}}\n    on_remove: keep\n"
+        text += f"    certificates: {{batch: {{path: {batch}, adopt: {key_id}}}}}\n"
+        (tmp_path / "config" / "dev.yaml").write_text(text)
+        found = list(doctor._adopted_certificates(config.load("dev", root=tmp_path), who, {}))
+        assert [said in finding.evidence for finding in found if said] == ([True] if said else [])
+        assert len(found) == (said is not None)
 
 
 @pytest.mark.parametrize(
