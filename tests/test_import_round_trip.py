@@ -12,6 +12,8 @@ from tests.entrant import tenant as tenants
 from tests.local_azure.conftest import Client
 
 EXAMPLE = "examples/everything.yaml"
+KINDS = ("azuread:", "azure-native:authorization:")
+"""What an app consists of; where its secret is delivered to goes with the secret."""
 UNREAD = {
     "logoImage": "a provider cannot read it back",
     "preventDuplicateNames": "of the provider alone; an adopted registration has its name already",
@@ -89,10 +91,8 @@ def adopted(project: Project, stack: str) -> int:
 
 def resources(project: Project, stack: str) -> dict[str, tuple[str, Any]]:
     """The objects of Azure in a stack's state: by id, type and outputs."""
-    exported = json.loads(pulumi(project, "stack", "export", "-s", stack))
-    found = [
-        each for each in exported["deployment"]["resources"] if each.get("id") and each["type"].startswith("azure")
-    ]
+    exported = json.loads(pulumi(project, "stack", "export", "-s", stack))["deployment"]["resources"]
+    found = [each for each in exported if each.get("id") and each["type"].startswith(KINDS)]
     return {each["id"].rpartition("/")[2]: (each["type"], comparable(each["outputs"])) for each in found}
 
 
