@@ -173,7 +173,7 @@ class Rotation:
         changed = [
             change for change in reading.planned if change.changes and change.type.endswith(":ApplicationPassword")
         ]
-        if not changed and not told and not any(change.changes for change in reading.planned):
+        if not told and not any(change.changes for change in reading.planned) and _noted(reading) == _handed_out(found):
             return now
         reason = next((f": {why}" for slots in self.revoked.values() for why in slots.values()), "")
         message = f"revoke{reason}" if self.revoked else "note what was delivered" if noting else "rotate secrets"
@@ -255,6 +255,21 @@ class Rotation:
             yield (
                 f"{app.name}: the secret {slot(before)} {end}: its successor {slot(newest)} is not proved and delivered everywhere"
             )
+
+
+def _noted(reading: Reading) -> set[tuple[str | None, str]]:
+    """The secrets that the state has, by app and name: a run that was killed may not have handed one out."""
+    return {
+        (change.app, str(change.old.get("displayName")))
+        for change in reading.planned
+        if change.type.endswith(":ApplicationPassword") and change.old is not None
+    }
+
+
+def _handed_out(found: Outputs) -> set[tuple[str | None, str]]:
+    """The secrets that the outputs have, by app and name."""
+    apps = found.apps.values()
+    return {(app.name, str(entry["name"])) for app in apps for entry in app.credentials if entry["kind"] == "secret"}
 
 
 def slot(entry: Mapping[str, Any]) -> str:
