@@ -259,3 +259,16 @@ def test_values_cannot_break_out_of_a_command_of_a_ci_system() -> None:
 
 def test_strict_counts_what_the_calendar_turns_over_too(tmp_path: Path) -> None:
     assert run(tmp_path, with_credentials(secret()), "--now", "2026-12-20", "--strict")[0] == 5
+
+
+def test_a_credential_that_is_kept_counts_with_whom_to_ask() -> None:
+    found = with_credentials()
+    kept = {"kind": "secret", "key_id": "k9", "name": None, "ends": text(ENDS), "owner": "ada@contoso.com"}
+    found["identities"]["log-reader"]["kept_credentials"] = [kept]
+    read = outputs.parse(found, secrets=False)
+    [ending] = expiry.find("dev", read, now=ENDS - 5 * DAY, within=30 * DAY)
+    assert (ending.kind, ending.name, ending.expected) == ("secret", "k9", None)
+    assert "deliver it to whoever uses this one (ask ada@contoso.com), then remove this one" in ending.next_step
+    [ended] = expiry.find("dev", read, now=ENDS, within=30 * DAY)
+    assert ended.ended and "its entry from `apps.log-reader.kept_credentials`" in ended.next_step
+    assert expiry.soonest(read, after=ENDS - 5 * DAY) == (ENDS, 'secret "k9" of log-reader')

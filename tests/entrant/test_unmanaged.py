@@ -53,6 +53,9 @@ def test_what_nobody_declared_is_found(azure: local_azure.LocalAzure, who: deplo
     assert found["secret", added["keyId"]].startswith('"manually", valid until ')
     assert found["role", assignment] == f"Monitoring Metrics Publisher on {estate.machine}"
     assert added["secretText"] not in str(found)
+    kept = {"kind": "secret", "key_id": added["keyId"].upper(), "name": "manually", "ends": "2099-01-01T00:00:00Z"}
+    [left] = unmanaged.look(stack(replace(app, kept_credentials=(kept,))), who).found
+    assert left.kind == "role", "a secret that the file keeps is known"
 
 
 def test_a_federated_credential_is_known_by_its_id_whatever_it_is_called_in_azure(
