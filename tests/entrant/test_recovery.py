@@ -378,3 +378,12 @@ def test_attributes_that_a_killed_run_left_unfinished_are_removed_and_no_others(
     assert checkpoints.drop_broken_attributes(tmp_path, settle=0) == [stacks / "dev.json.attrs"]
     assert sorted(file.name for file in stacks.iterdir()) == ["dev.json", "prod.json.attrs"]
     assert checkpoints.drop_broken_attributes(tmp_path, settle=0) == []
+
+
+def test_what_is_to_be_taken_over_is_not_looked_for() -> None:
+    """The next `up` imports it; noted as made, it could be changed by the same `up`."""
+    urn = "urn:pulumi:dev::entrant::azuread:index/application:Application::a"
+    state = {"urn": urn, "type": "azuread:index/application:Application", "custom": True, "importID": "/applications/x"}
+    looked = draft.Draft(None, [], [{"urn": urn, "newState": state}])  # type: ignore[arg-type]  # it would fail
+    looked.declared()
+    assert (looked.notes, looked.left) == ([], [])
