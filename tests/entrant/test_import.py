@@ -362,6 +362,10 @@ def test_what_is_new_goes_into_a_file_which_keeps_every_byte(tenant: Tenant, fol
         position = after.index(line, position) + len(line)
     environment = config.load("team", root=folder)
     assert set(environment.apps) == {"mine", "roles", "web"}
+    assert set(environment.role_definitions) == {"log-asker"}
+    assert (
+        after.index("role_definitions:") < after.index("apps:") < after.index("    mine:") < after.index("    roles:")
+    )
     roles = environment.apps["roles"]
     # the file's defaults are taken away where the tenant has nothing of the kind
     assert (roles.tags, roles.owners, roles.secret) == (None, (), None)
