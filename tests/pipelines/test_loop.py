@@ -160,7 +160,7 @@ def test_on_a_later_day_the_secret_is_turned_over_without_anybodys_approval(esta
     found = estate.outputs("dev")
     assert found["log_reader_client_secret"] != old["log_reader_client_secret"]
     assert found["log_reader_client_secret_previous"] == old["log_reader_client_secret"]
-    assert actions.identities.count("repo:contoso/obs:environment:dev-daily") == 1
+    assert actions.identities.count("repo:contoso/obs:environment:dev-daily") == 2, "each day"
     assert results(done)["watch"] == "success", estate.machine.said()
 
 
