@@ -169,7 +169,7 @@ class Rotation:
         out_of_turn = self._out_of_turn(found)
         if more := reviewer.besides_rotation(reading, now, served | out_of_turn):
             raise MoreThanRotationError(self.stack, more)
-        self._may_go(found, reading, out_of_turn)
+        self._may_go(found, reading, out_of_turn, now)
         changed = [
             change for change in reading.planned if change.changes and change.type.endswith(":ApplicationPassword")
         ]
@@ -185,22 +185,20 @@ class Rotation:
             (report.made if change.operation == "create" else report.removed).append(name)
         return now
 
-    def _may_go(self, found: Outputs, reading: Reading, out_of_turn: set[tuple[str | None, str]]) -> None:
-        """Raise why the newest secret of an app does not work, where one that has not ended would be taken away beside it."""
-        for change in reading.planned:
-            side, app = change.old, found.apps.get(change.app or "")
-            if (
-                change.operation != "delete"
-                or side is None
-                or app is None
-                or not change.type.endswith(":ApplicationPassword")
-            ):
+    def _may_go(
+        self, found: Outputs, reading: Reading, out_of_turn: set[tuple[str | None, str]], now: dt.datetime
+    ) -> None:
+        """Raise why the newest secret of an app does not work, where the one before it would be taken away before its end."""
+        gone = {
+            (change.app, str(change.old.get("displayName")))
+            for change in reading.planned
+            if change.operation == "delete" and change.old and change.type.endswith(":ApplicationPassword")
+        } - out_of_turn
+        for app in found.apps.values():
+            newest, before = deliver.newest(app), previous(app)
+            if newest is None or before is None or newest.get("delivered"):
                 continue
-            if (change.app, str(side.get("displayName"))) in out_of_turn or (deliver.newest(app) or {}).get(
-                "delivered"
-            ):
-                continue
-            if dt.datetime.fromisoformat(str(side.get("endDate"))) > dt.datetime.now(dt.UTC):
+            if (app.name, str(before["name"])) in gone and dt.datetime.fromisoformat(before["ends"]) > now:
                 failure = self._prove(app).failure
                 if failure is not None:
                     raise failure
