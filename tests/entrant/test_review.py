@@ -163,14 +163,12 @@ def test_a_grant_that_is_removed(up: Team, taken: str, golden: Golden, tmp_path:
     jsonschema.validate(again, json.loads((ROOT / "entrant" / "review" / "review.schema.json").read_text()))
 
 
-def test_a_registration_that_another_replaces_breaks_consumers_of_its_client_id(
-    up: Team, taken: str, golden: Golden
-) -> None:
-    old = up.client.graph("GET", f"/applications/{taken}")["appId"]
-    up.write(READS, GUARDED, PIPELINE, ADOPTED.replace("OBJECT", up.adoptable()))
-    shown = up.review("--format", "markdown")
-    golden("review/client-id-replaced.md", settled(shown, start=START, known=up.known))
-    assert shown.index(f"`{old}`") < shown.index("####", shown.index("What breaks") + 1)
+def test_another_registration_in_the_place_of_one_that_the_stack_manages_is_refused(up: Team, taken: str) -> None:
+    """It would delete the first, and break whoever has its client id."""
+    other = up.adoptable()
+    up.write(READS, GUARDED, PIPELINE, ADOPTED.replace("OBJECT", other))
+    shown = up.review("--format", "markdown", code=1)
+    assert f"as {taken}, which would be deleted if `adopt` put {other} in its place" in shown
 
 
 def test_a_secret_that_its_calendar_turns_over(up: Team, taken: str, golden: Golden) -> None:
