@@ -106,7 +106,11 @@ class Rotation:
         with holding.hold(
             self.stack, settle=self.settle, cwd=self.cwd, environ=self.environ, remark=self.remark, show=self.show
         ) as held:
-            report = self._run()
+            try:
+                report = self._run()
+            except MoreThanRotationError:  # after a preview, and any `up` before it has ended
+                held.well = True
+                raise
             held.well = True
         return report
 

@@ -1,7 +1,7 @@
 """What goes into a state after a killed run: what it made is noted, one step of the program after the other."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +53,12 @@ class Lost:
 class Draft:
     """What a plan notes, while it is made."""
 
-    def __init__(self, search: Search, held: Sequence[State], steps: Sequence[State]) -> None:
+    def __init__(
+        self, search: Search, held: Sequence[State], steps: Sequence[State], kept_credentials: Iterable[str] = ()
+    ) -> None:
         self.search = search
+        self.kept_credentials = {key_id.lower() for key_id in kept_credentials}
+        """Key ids of the secrets that the file keeps: somebody uses them, whatever they are called."""
         self.held = held
         self.declared_urns = {step["urn"] for step in steps}
         self.wanted = [step["newState"] for step in steps if step.get("newState")]
@@ -101,7 +105,7 @@ class Draft:
                 )
 
     def lost(self) -> Iterator[Lost]:
-        """Secrets with names of ours on registrations of the stack, whose key ids the state does not have."""
+        """Secrets with names of ours on registrations of the stack, whose key ids neither the state nor the file has."""
         entries = [*self.held, *(note.entry for note in self.notes if not note.unwanted)]
         kept = {str(entry["id"]).lower() for entry in self.held if entry.get("id")}
         for entry in entries:
@@ -112,6 +116,8 @@ class Draft:
             for secret in found.get("passwordCredentials") or ():
                 name = str(secret.get("displayName") or "")
                 if f"{object_id}/password/{secret['keyId']}".lower() in kept or not name.startswith(f"{MARK} "):
+                    continue
+                if secret["keyId"].lower() in self.kept_credentials:
                     continue
                 lost = Lost(found["displayName"], object_id, secret["keyId"], name)
                 if self.search.made_since(secret.get("startDateTime")):

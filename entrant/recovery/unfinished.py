@@ -153,7 +153,8 @@ def plan(
     _let_settle(deployment, settle)
     began = _last_good(stack, deployment, cwd, environ) or began
     search = _search(environment, _deployer(environment, environ), _project_and_stack(steps, entries), held, began)
-    draft = Draft(search, held, steps)
+    kept = [credential.key_id for app in environment.apps.values() for credential in app.kept_credentials]
+    draft = Draft(search, held, steps, kept)
     draft.declared()
     draft.under_way(operations)
     draft.strays()

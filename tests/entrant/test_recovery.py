@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import local_azure
+from entrant.facts import pulumi_types as types
 from entrant.facts.marks import of_stack
 from entrant.recovery import checkpoints, draft
 from entrant.rehearsal import Rehearsal
@@ -391,3 +392,20 @@ def test_what_is_to_be_taken_over_is_not_looked_for() -> None:
     looked = draft.Draft(None, [], [{"urn": urn, "newState": state}])  # type: ignore[arg-type]  # it would fail
     looked.declared()
     assert (looked.notes, looked.left) == ([], [])
+
+
+def test_a_secret_that_the_file_keeps_is_not_a_lost_one() -> None:
+    """A registration that another stack has released brings a secret with a name of ours, which its consumers use."""
+
+    class Directory:
+        def registration(self, object_id: str) -> dict[str, Any]:
+            secrets = [{"keyId": key_id, "displayName": "entrant 2026-09-28"} for key_id in ("KEPT", "lost")]
+            return {"displayName": "Billing", "passwordCredentials": secrets}
+
+        def made_since(self, moment: str | None) -> bool:
+            return True
+
+    held = [{"urn": "urn:pulumi:dev::entrant::t::billing", "type": types.APPLICATION, "id": "/applications/x"}]
+    looked = draft.Draft(Directory(), held, [], kept_credentials=["kept"])  # type: ignore[arg-type]
+    assert [lost.key_id for lost in looked.lost()] == ["lost"]
+    assert looked.left == []
