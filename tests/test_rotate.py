@@ -166,7 +166,9 @@ def test_an_up_that_would_do_more_is_refused_before_anything_is_done(stack: Stac
     stack.write()
     stack.at("2027-01-05")
     done = stack.entrant("rotate", "-s", STACK, "--settle", "0")
-    assert (done.returncode, "did not end well" in done.stderr) == (0, False), "a refused run leaves nothing to look for"
+    assert (done.returncode, "did not end well" in done.stderr) == (0, False), (
+        "a refused run leaves nothing to look for"
+    )
 
 
 def test_a_revoked_secret_goes_after_its_successor_is_everywhere(stack: Stack) -> None:
