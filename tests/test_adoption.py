@@ -431,9 +431,10 @@ def test_an_app_is_let_go_without_a_trace_in_the_cloud_and_can_be_taken_over_aga
     number = stack.azure.requests()[-1]["number"]
 
     def release(*more: str) -> Any:
-        return stack.project.entrant("release", "api", "-s", stack.name, *more, **stack.settings)
+        return stack.project.entrant("release", "api", "api", "-s", stack.name, *more, **stack.settings)
 
     looked = release("--dry-run")
+    assert looked.stdout.count("still declares api") == 1
     assert looked.returncode == 7
     for line in (
         "forgets api. Nothing of it is deleted or changed in the cloud",

@@ -198,6 +198,8 @@ def test_a_slot_that_there_is_not_and_an_empty_reason_are_refused(stack: Stack) 
     assert "there are: 2026-12-27-2" in done.stderr
     done = stack.entrant("revoke", "-s", STACK, "reader", "--reason", " ", "--yes")
     assert done.returncode == 2 and "--reason is empty" in done.stderr
+    done = stack.entrant("revoke", "-s", STACK, "reader", "--reason", "x\x1b[2J", "--yes")
+    assert done.returncode == 2 and "--reason has characters that cannot be printed" in done.stderr
 
 
 def test_a_new_secret_that_gives_no_token_goes_nowhere_and_its_predecessor_stays(stack: Stack) -> None:

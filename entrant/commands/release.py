@@ -33,18 +33,19 @@ def release(apps: tuple[str, ...], stack: str, cwd: Path | None, yes: bool, dry_
     if yes and dry_run:
         raise ConfigurationError("--yes and --dry-run", next_step="choose one")
     environ = engine.environment(os.environ)
+    apps = tuple(dict.fromkeys(apps))
     found = releasing.plan(stack, apps, cwd=cwd, environ=environ)
-    for app in dict.fromkeys(apps):
+    for app in apps:
         if app not in found.apps:
             click.echo(f"{stack} holds nothing of {app} (it holds: {', '.join(found.held) or 'no app'})", err=True)
     if not found.apps:
         return 0
-    click.echo(f"{stack} forgets {' and '.join(found.apps)}. Nothing of it is deleted or changed in the cloud:")
+    click.echo(f"{stack} forgets {', '.join(found.apps)}. Nothing of it is deleted or changed in the cloud:")
     for line in (*found.lines(), *_in_the_file(stack, found.apps, cwd or project.ROOT)):
         click.echo(line)
     if agreed(f"Have {stack} forget this?", yes=yes, dry_run=dry_run):
         releasing.apply(found, cwd=cwd, environ=environ)
-        click.echo(f"✓ {stack} has forgotten {' and '.join(found.apps)}", err=True)
+        click.echo(f"✓ {stack} has forgotten {', '.join(found.apps)}", err=True)
         return 0
     return LEFT if dry_run else 1
 

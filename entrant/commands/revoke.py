@@ -41,7 +41,10 @@ def revoke(
     python3 -m entrant revoke -s prod log-reader --reason "it was in a log (INC-4711)"
     python3 -m entrant revoke -s prod log-reader 2026-11-01 --yes --reason "its laptop was stolen"
     """
-    if not reason.strip():
+    reason = " ".join(reason.split())
+    if not reason.isprintable():
+        raise ConfigurationError("--reason has characters that cannot be printed", next_step="write it in plain text")
+    if not reason:
         raise ConfigurationError("--reason is empty", next_step="say why the secret has to go; it stands in the log")
     environment = deliver.declared(stack, cwd)
     found = engine.stack_outputs(stack, secrets=False, cwd=cwd)
@@ -71,14 +74,14 @@ def revoke(
         environ=engine.environment(os.environ),
         settle=settle,
         patience=patience,
-        revoked={app: {name: reason.strip()}},
+        revoked={app: {name: reason}},
         remark=options.remark,
         show=partial(click.echo, err=True),
         tell=told,
     ).run()
     summary(stack, report)
     if f"{app} {name}" in report.removed:
-        click.echo(f"✓ {app}: {name} is revoked: {reason.strip()}")
+        click.echo(f"✓ {app}: {name} is revoked: {reason}")
         return report.exit_code
     click.echo(f"✗ {app}: {name} is still there; `python3 -m entrant rotate -s {stack}` goes on with it")
     return report.exit_code or STAYS
@@ -90,9 +93,10 @@ def _warn(app: str, name: str, declared: App, newest: bool) -> None:
     for delivery in declared.deliveries:
         click.echo(f"·   {delivery.where} gets {'another one' if newest else 'the newest'} first")
     if not declared.deliveries:
-        click.echo(
-            "·   no place is named under `deliver`: bring the new one to its consumers yourself before you go on"
-        )
+        then = "see first that its consumers have the newest one"
+        if newest:
+            then = "its consumers have no other when this one goes, and you bring them the new one afterwards"
+        click.echo(f"·   no place is named under `deliver`: {then}")
     click.echo(
         "! tokens that were issued with it work on, 60 to 90 minutes, and up to 28 hours where a client and an API use continuous "
         "access evaluation; to stop the app altogether, say `service_principal: {enabled: false}` in its file"

@@ -11,6 +11,7 @@ from entrant import engine
 from entrant.commands import deliver, options
 from entrant.delivery import rotate as rotation
 from entrant.delivery.deliver import Result
+from entrant.words import counted
 
 
 @click.command()
@@ -67,9 +68,14 @@ def summary(stack: str, report: rotation.Report) -> None:
     """The end of a rotation, for people."""
     for kept in report.kept:
         click.echo(f"! {kept}")
-    made = ", ".join(report.made) or "nothing was due"
-    removed = f"; taken away: {', '.join(report.removed)}" if report.removed else ""
-    click.echo(f"{'✗' if report.exit_code else '✓'} {stack}: {'made: ' if report.made else ''}{made}{removed}")
+    said = [f"made: {', '.join(report.made)}" if report.made else "nothing was due"]
+    if report.removed:
+        said.append(f"taken away: {', '.join(report.removed)}")
+    if unproved := [f"{proof.app} {proof.secret}" for proof in report.proofs if proof.failure]:
+        said.append(f"without tokens: {', '.join(unproved)}")
+    if failed := sum(not result.arrived for result in report.results):
+        said.append(f"{failed} of {counted(len(report.results), 'place')} without the newest secret")
+    click.echo(f"{'✗' if report.exit_code else '✓'} {stack}: {'; '.join(said)}")
 
 
 def record(report: rotation.Report) -> dict[str, object]:

@@ -219,7 +219,8 @@ def expected(what: str, value: Any) -> str:
     if what == "a mapping" and value is True:
         return "expected a mapping; found true: write {} for one with all defaults"
     forms = {"a mapping": "a mapping (`key: value`, or {})", "a list": "a list (`- item`, or [])"}
-    return f"expected {forms.get(what, what)}; found {kind(value)}"
+    found = "an empty list" if isinstance(value, list | tuple) and not value else kind(value)
+    return f"expected {forms.get(what, what)}; found {found}"
 
 
 def _text(path: Path, shown: str) -> str:

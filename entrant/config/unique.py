@@ -249,9 +249,12 @@ def _deliveries(name: str, app: App, environment: Environment) -> Iterator[Held]
         if place is BROKEN:
             continue
         where = delivery.where
+        if delivery.azure_devops is not None:  # its note is a variable of the same group
+            where = re.sub("(_KEY_ID)+$", "", where, flags=re.IGNORECASE)
         key = f"{place.vault.id}/{place.name}" if isinstance(place, KeyVaultDelivery) else where
         at, holder = ("apps", name, "secret", "deliver", index), f"apps.{name}.secret.deliver[{index}]"
-        yield Held(("delivery", key.lower()), holder, at, f"the place {shorten(where)}", remedy)
+        beside = "" if delivery.azure_devops is None else " (and the same with _KEY_ID for its note)"
+        yield Held(("delivery", key.lower()), holder, at, f"the place {shorten(where)}{beside}", remedy)
 
 
 def _role_definition(key: str, definition: RoleDefinition) -> Iterator[Held]:

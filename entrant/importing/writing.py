@@ -48,7 +48,7 @@ def document(sheet: Sheet, today: dt.date, schema: str | None, *, compact: bool 
         *([f"# yaml-language-server: $schema={schema}"] if schema else []),
         f"# {len(taken)} app{'s' * (len(taken) != 1)} as of {today}: the first `up` takes over what `adopt` names, unchanged.",
         "# Lines with `decide:` are for a person. What is removed from here is kept in Azure (`on_remove`).",
-        *([f"# decide: {without} of them have no owner."] if without else []),
+        *([f"# decide: {without} of them {'has' if without == 1 else 'have'} no owner."] if without else []),
         *yaml_text.mapping(top),
     ]
     for name, data in (

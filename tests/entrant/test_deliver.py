@@ -15,7 +15,10 @@ import yaml
 
 from entrant import config
 from entrant import outputs as stack_outputs
+from entrant.commands.rotate import summary
 from entrant.delivery import deliver as delivery
+from entrant.delivery.deliver import Result
+from entrant.delivery.rotate import Proof, Report
 from entrant.errors import AuthenticationError, EntrantError
 from entrant.facts.clouds import CLOUDS
 from tests.entrant import places as recording
@@ -390,3 +393,17 @@ def test_offline_or_without_the_program_it_fails_with_a_reason(name: str, world:
     assert failed.state == "failed"
     assert ("no answer" in failed.said) != (name == "exec")
     assert failed.next_step
+
+
+def test_the_end_of_a_rotation_says_what_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+    held = Result("reader", "2026-09-28", "exec put", "held", "holds 2026-09-28")
+    failed = Result("pusher", "2026-12-27", "github contoso/obs A", "failed", "no answer", exit_code=1)
+    summary("prod", Report(results=[held]))
+    summary("prod", Report(results=[held, failed]))
+    proof = Proof("pusher", "2026-12-27", EntrantError("no token"))
+    summary("prod", Report(made=["pusher 2026-12-27"], removed=["reader 2026-09-28"], proofs=[proof]))
+    assert capsys.readouterr().out.splitlines() == [
+        "✓ prod: nothing was due",
+        "✗ prod: nothing was due; 1 of 2 places without the newest secret",
+        "✗ prod: made: pusher 2026-12-27; taken away: reader 2026-09-28; without tokens: pusher 2026-12-27",
+    ]
