@@ -197,7 +197,6 @@ def _adopted(app: App, environment: Environment) -> Iterator[Fault]:
 
 def _without_principal(app: App, environment: Environment) -> Iterator[Fault]:
     """What takes a service principal, of this app or of one that it names."""
-    without = {name for name, other in intact(environment.apps) if not other.has_principal}
     consents = [(index, each.api.app) for index, each in intact(app.permissions) if any(each.consented().values())]
     if not app.has_principal:
         message = "the app has no service principal; take `no_service_principal` out of `adopt` to have one made"
@@ -207,7 +206,8 @@ def _without_principal(app: App, environment: Environment) -> Iterator[Fault]:
     named: list[tuple[Any, str | None]] = [(("permissions", index, "consent"), api) for index, api in consents]
     named += [(("owners",), owner.value) for owner in app.all_owners if owner.kind == "app"]
     for path, name in named:
-        if name in without:
+        other = environment.apps.get(name) if name else None
+        if other is not None and other is not BROKEN and not other.has_principal:
             yield Fault(path, f"{name} has no service principal (`no_service_principal`), which this takes")
 
 
