@@ -28,6 +28,10 @@ class AzureDevOps(Sink):
         self._organization = name if "://" in name else f"https://dev.azure.com/{quote(name, safe='')}"
         self._note = f"{place.name}_KEY_ID"
 
+    def address(self) -> str:
+        """Its API's."""
+        return self._organization
+
     def holds(self) -> str | None:
         """The key id in the variable beside the secret one."""
         variables = self._group()["variables"]

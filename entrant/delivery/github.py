@@ -35,6 +35,10 @@ class GitHub(Sink):
             needs = "*Environments*: read and write"
         self._needs = f"the repository permissions {needs} on {place.repository} (a classic token: the scope `repo`)"
 
+    def address(self) -> str:
+        """Its API's."""
+        return self._secrets
+
     def holds(self) -> str | None:
         """The key id in the variable, unless somebody changed the secret after that was written."""
         note, secret = self._find(f"{self._variables}/{self._note}"), self._find(f"{self._secrets}/{self._name}")

@@ -28,6 +28,10 @@ class GitLab(Sink):
         self._one = f"{self._variables}/{place.name}"
         self._filter = {"filter[environment_scope]": place.environment}
 
+    def address(self) -> str:
+        """Its API's."""
+        return self._variables
+
     def holds(self) -> str | None:
         """The key id in the description of a variable that is masked and protected as the file says."""
         found = self._find()

@@ -67,6 +67,11 @@ class Kubernetes(Sink):
         context = ["--context", place.context] if place.context else []
         self._kubectl = ["kubectl", *context, "--namespace", place.namespace]
 
+    def address(self) -> str:
+        """The API server of the context."""
+        shown = ["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]
+        return run([*self._kubectl, *shown], cwd=self._root, environ=self.environ).strip()
+
     def holds(self) -> str | None:
         """The annotation, while no other manager has written the secret's field; the secret itself is not asked for."""
         shown = "{.metadata.annotations}{'\\n'}{.metadata.managedFields}"

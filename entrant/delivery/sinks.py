@@ -37,6 +37,10 @@ class Sink(ABC):
     readable = True
     """Whether `holds` can tell."""
 
+    def address(self) -> str | None:
+        """The URL of what it speaks to; None: the cloud's own vault, or a program that nobody knows more of."""
+        return None
+
     @abstractmethod
     def holds(self) -> str | None:
         """The key id of the secret that is there; None: there is none, or one of unknown origin.

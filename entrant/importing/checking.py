@@ -9,7 +9,7 @@ from entrant.config import Problem
 from .entries import Entry, Sheet
 
 _AT: Final = re.compile(
-    r"(?P<part>apps|role_definitions|scopes)\.(?P<name>[a-z][a-z0-9_-]*)(?P<rest>[^:\s]*): (?P<message>.*)", re.DOTALL
+    r"(?P<part>apps|role_definitions|scopes)\.(?P<name>[a-z][a-z0-9_-]*+)(?P<rest>[^:\s]*): (?P<message>.*)", re.DOTALL
 )
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 _APART: Final = frozenset(

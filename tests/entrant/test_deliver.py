@@ -1,6 +1,7 @@
 """Client secrets on their way: what arrives at each place, in its own protocol, and what becomes of a place that fails."""
 
 import base64
+import dataclasses
 import datetime as dt
 import json
 import shutil
@@ -20,7 +21,7 @@ from entrant.delivery import deliver as delivery
 from entrant.delivery.deliver import Result
 from entrant.delivery.rotate import Proof, Report
 from entrant.errors import AuthenticationError, EntrantError
-from entrant.facts.clouds import CLOUDS
+from entrant.facts.clouds import CLOUDS, Cloud
 from tests.entrant import places as recording
 
 VALUES = {"k1": "a8Q~first.Value-of_the~secret123456789012", "k2": "b8Q~second.Value-of_the~secret12345678901"}
@@ -77,12 +78,14 @@ class World:
         file = {"apps": {"log-reader": {"owners": ["deployer"], "secret": {"deliver": list(forms)}}}}
         (self.root / "config" / "dev.yaml").write_text(yaml.safe_dump(file))
 
-    def deliver(self, key: str = "k1", *, check: bool = False, noted: bool = False) -> list[delivery.Result]:
+    def deliver(
+        self, key: str = "k1", *, check: bool = False, noted: bool = False, cloud: Cloud = CLOUDS["public"]
+    ) -> list[delivery.Result]:
         """Deliver the secret with this key id."""
         return delivery.deliver(
             self.outputs(key, noted),
             config.load("dev", root=self.root),
-            CLOUDS["public"],
+            cloud,
             self.root,
             check=check,
             environ=self.environ,
@@ -393,6 +396,30 @@ def test_offline_or_without_the_program_it_fails_with_a_reason(name: str, world:
     assert failed.state == "failed"
     assert ("no answer" in failed.said) != (name == "exec")
     assert failed.next_step
+
+
+@pytest.mark.parametrize("name", [kind for kind in kinds() if kind.values[0] != "exec"])
+def test_a_secret_of_the_local_azure_goes_to_no_real_place_and_none_goes_in_the_clear(name: str, world: World) -> None:
+    """In the shell of a rehearsal a delivery would else replace the secret that is in use."""
+    local = dataclasses.replace(CLOUDS["public"], authority="https://localhost:43217")
+    form = world.forms()[name]
+    world.write(form)
+    assert [result.state for result in world.deliver(cloud=local)] == ["delivered"], "a server of this machine"
+    before = world.values()
+    kubeconfig = Path(world.environ.get("KUBECONFIG", ""))
+    for scheme, message in (("https", "is a real place"), ("http", "unencrypted")):
+        url = f"{scheme}://code.contoso.com"
+        world.environ |= {"GITHUB_API_URL": url, "CI_API_V4_URL": url, "GITLAB_HOST": url}
+        if name == "kubernetes":
+            config_ = yaml.safe_load(kubeconfig.read_text())
+            config_["clusters"][0]["cluster"]["server"] = url
+            kubeconfig.write_text(yaml.safe_dump(config_))
+        if name == "devops":
+            form["azure_devops"]["organization"] = f"{url}/contoso"
+            world.write(form)
+        [result] = world.deliver("k2", cloud=local)
+        assert result.state == "failed" and "code.contoso.com" in result.said and message in result.said
+    assert world.values() == before
 
 
 def test_the_end_of_a_rotation_says_what_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ from local_azure.plugins.schema import (
 from local_azure.plugins.values import UNKNOWN
 
 ALL = {**AZUREAD, **AZURE_NATIVE}
-FILLED_IN_BY_THE_PLUGIN = {"roleAssignmentName", "roleDefinitionId", "resourceGroupName", "location"}
+FILLED_IN_BY_THE_PLUGIN = {"roleAssignmentName", "secretName", "roleDefinitionId", "resourceGroupName", "location"}
 
 
 def sdk(token: str) -> ModuleType:
