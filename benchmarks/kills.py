@@ -296,7 +296,9 @@ def run(trial: Trial, stack: str, place: Place, draw: random.Random) -> None:
     until = time.monotonic() + trial.moment
     while time.monotonic() < until and job.poll() is None:
         time.sleep(0.01)
-    trial.killed = job.poll() is None and kill(trial.victim, job.pid, azure, draw)
+    while job.poll() is None and not trial.killed:  # a victim that is not there yet is waited for
+        trial.killed = kill(trial.victim, job.pid, azure, draw)
+        time.sleep(0.01)
     trial.said, _ = job.communicate()  # the job's own children keep its output open: until all have ended
     again = place.up(stack)
     said, _ = again.communicate()
@@ -307,7 +309,7 @@ def run(trial: Trial, stack: str, place: Place, draw: random.Random) -> None:
 def table(trials: list[Trial]) -> str:
     """The trials, by victim and backend: converged of killed."""
     count: dict[Any, list[int]] = collections.defaultdict(lambda: [0, 0])
-    for trial in trials:
+    for trial in (trial for trial in trials if trial.killed):
         for key in ((trial.victim, trial.backend), (trial.victim, "all"), ("all", trial.backend), ("all", "all")):
             count[key][0] += not trial.faults
             count[key][1] += 1
@@ -340,7 +342,7 @@ def main() -> int:
                 apps, changing = (20 if number % 10 == 9 else draw.choice([3, 4, 5])), draw.random() < 0.5
                 if (apps, changing) not in lasts:  # how long a run takes that nobody kills
                     lasts[apps, changing] = _duration(here, apps, changing)
-                moment = draw.uniform(0.1, 1.0) * lasts[apps, changing]
+                moment = draw.uniform(0.05, 0.85) * lasts[apps, changing]
                 trial = Trial(victim, backend, apps, changing, moment, checkpoints=number % 7 != 6)
                 run(trial, f"kill{number}", here, draw)
                 done.append(trial)
