@@ -250,7 +250,8 @@ def _deliveries(name: str, app: App, environment: Environment) -> Iterator[Held]
             continue
         where = delivery.where
         if delivery.azure_devops is not None:  # its note is a variable of the same group
-            where = re.sub("(_KEY_ID)+$", "", where, flags=re.IGNORECASE)
+            while where.upper().endswith("_KEY_ID"):
+                where = where[: -len("_KEY_ID")]
         key = f"{place.vault.id}/{place.name}" if isinstance(place, KeyVaultDelivery) else where
         at, holder = ("apps", name, "secret", "deliver", index), f"apps.{name}.secret.deliver[{index}]"
         beside = "" if delivery.azure_devops is None else " (and the same with _KEY_ID for its note)"
