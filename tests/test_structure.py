@@ -316,3 +316,10 @@ def strongly_connected(graph: dict[str, set[str]]) -> list[set[str]]:
         if not any(name in group for group in groups):
             groups.append({name} | {other for other in reach[name] if name in reach[other]})
     return groups
+
+
+def test_no_private_key_is_in_the_repository() -> None:
+    """Tests make their keys when they run."""
+    pattern = "BEGIN [A-Z ]*PRIVATE KEY" + "-----"
+    found = subprocess.run(["git", "grep", "-lE", pattern], cwd=ROOT, capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", "")

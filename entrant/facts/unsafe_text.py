@@ -24,7 +24,9 @@ _COMMAND = re.compile(
     re.VERBOSE,
 )
 _JWT = re.compile(r"\beyJ[\w-]{8,}(\.[\w-]*)*")
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]|-(?!----))*+(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
+)
 _SCHEME = re.compile(r"(?i)\b(bearer|basic|sharedkey(?:lite)?)[ \t]{1,8}(?=\S{0,200}\d|\S{20})[\w.~+/:=-]{6,}")
 _TOKEN = re.compile(
     r"\b(?:gh[oprsu]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|pul-[0-9a-f]{16,}|\w{3}\dQ~[\w.~-]{20,})"

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import string
 import subprocess
 import sys
 import warnings
@@ -19,6 +20,8 @@ from xml.etree import ElementTree
 import click
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -382,12 +385,13 @@ def test_a_secret_that_begins_with_a_number_is_masked_too(parameter: str) -> Non
 
 
 SECRET = "12-Qx8~def/456.ghi"
+TOKEN = string.ascii_letters[:20] + string.digits
 WRITTEN = [
     ("could not open postgres://u:1234/56@host/db", "could not open postgres://***@host/db"),
     ("mongodb+srv://u:1/2@h/?x", "mongodb+srv://***@h/?x"),
     ("https://h:8443/p/@x", "https://h:8443/p/@x"),
-    ("Authorization: Bearer ghs_16C7e42F292c6912E7710c838347Ae178B4a", "Authorization: Bearer ***"),
-    ("bad token ghp_16C7e42F292c6912E7710c838347Ae178B4a, github_pat_11AAAAAAA0123456789_a", "bad token ***, ***"),
+    ("Authorization: Bearer ghs_<T>", "Authorization: Bearer ***"),
+    ("bad token ghp_<T>, github_pat_<T>_a, glpat-<T>", "bad token ***, ***, ***"),
     ("Bearer authentication is off; Basic too", "Bearer authentication is off; Basic too"),
     ("Authorization: Basic dXNlcjpodW50ZXIyCg==", "Authorization: Basic ***"),
     ("Authorization: SharedKey acct:Zm9vYmFyMTIzNDU2", "Authorization: SharedKey ***"),
@@ -408,8 +412,7 @@ WRITTEN = [
     ("client_assertion=<S>&client_assertion_type=urn", "client_assertion=***&client_assertion_type=urn"),
     ("aws_secret_access_key = '<S>'", "aws_secret_access_key = '***'"),
     ("x-functions-key: <S>", "x-functions-key: ***"),
-    ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nend", "***\nend"),
-    ("the secret value abc8Q~0123456789abcdefghijABCDEFGHIJ_-. is wrong", "the secret value *** is wrong"),
+    ("the secret value abc8Q~<T><T>_-. is wrong", "the secret value *** is wrong"),
     ("secret: {every: 90d}; password: expected text", "secret: {every: 90d}; password: expected text"),
     (
         'unknown key "client_secret": a secret never stands in a file',
@@ -420,7 +423,25 @@ WRITTEN = [
 
 @pytest.mark.parametrize(("text", "shown"), WRITTEN)
 def test_a_secret_is_in_no_error_however_it_is_written(text: str, shown: str) -> None:
-    assert str(EntrantError(text.replace("<S>", SECRET))) == shown
+    assert str(EntrantError(text.replace("<S>", SECRET).replace("<T>", TOKEN))) == shown
+
+
+def test_a_private_key_of_any_form_is_in_no_error() -> None:
+    """Whole, encrypted, and cut off where a message ends."""
+    rsa_key, ec_key = rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat
+    plain, locked = serialization.NoEncryption(), serialization.BestAvailableEncryption(b"a password")
+    written = [
+        *(
+            key.private_bytes(pem, each, plain)
+            for key in (rsa_key, ec_key)
+            for each in (form.TraditionalOpenSSL, form.PKCS8, form.OpenSSH)
+        ),
+        *(rsa_key.private_bytes(pem, each, locked) for each in (form.TraditionalOpenSSL, form.PKCS8)),
+    ]
+    for key in (one.decode() for one in written):
+        assert str(EntrantError(f"cannot read\n{key}end")) == "cannot read\n***\nend"
+        assert str(EntrantError(f"cannot read {key[: len(key) // 2]}")) == "cannot read ***"
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "json"])
