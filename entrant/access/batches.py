@@ -4,6 +4,7 @@ Source: Microsoft Graph, "Combine multiple HTTP requests using JSON batching" (2
 `Retry-After` of its own) and "Microsoft Graph throttling guidance".
 """
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 from entrant import http
 from entrant.access.deployer import Deployer
 from entrant.errors import RefusedError, UnreachableError
-from entrant.explain import told
+from entrant.explain import next_step, told
 from entrant.retries import PASSING
 
 MOST: Final = 20
@@ -80,7 +81,12 @@ def _asked(headers: Mapping[str, Any], otherwise: float) -> float:
 def _refusal(deployer: Deployer, version: str, path: str, status: int, body: Any) -> RefusedError:
     code, words = told(body) if isinstance(body, dict) else (None, str(body or ""))
     where = f"GET {deployer.cloud.graph}/{version}{path.partition('?')[0]}"
-    return RefusedError(f"{where}: {status}: {words[:500]}".rstrip(": "), status=status, code=code)
+    return RefusedError(
+        f"{where}: {status}: {words[:500]}".rstrip(": "),
+        status=status,
+        code=code,
+        next_step=next_step(json.dumps(body)),
+    )
 
 
 def _whole(deployer: Deployer, answer: dict[str, Any]) -> dict[str, Any]:

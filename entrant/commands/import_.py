@@ -1,12 +1,13 @@
 """`entrant import`: from what a tenant has to an environment file that takes it over unchanged."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from entrant import project
+from entrant import config, project
 from entrant.access import deployer as deployers
 from entrant.commands import options
 from entrant.errors import ConfigurationError
@@ -18,6 +19,7 @@ from entrant.importing.job import Job
 from entrant.importing.target import Target
 from entrant.progress import Steps, console
 from entrant.tokens import clouds
+from entrant.words import counted
 
 NOT_ALL = 7
 """Exit code when an app could not be taken over unchanged, or the plan holds more than imports."""
@@ -38,6 +40,13 @@ NOT_ALL = 7
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Registrations with this tag.")
 @click.option("--all", "everything", is_flag=True, help="Every registration of the tenant.")
 @click.option(
+    "--except",
+    "excepted",
+    multiple=True,
+    metavar="NAME|ID",
+    help="Of those, leave out this one: a display name, with * and ?, or an id.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -55,6 +64,7 @@ def import_(
     owners: tuple[str, ...],
     tags: tuple[str, ...],
     everything: bool,
+    excepted: tuple[str, ...],
     output: Path | None,
     into: Path | None,
     no_preview: bool,
@@ -64,20 +74,20 @@ def import_(
     """Write what the tenant has as an environment file that takes it over unchanged.
 
     Reads Microsoft Graph and Resource Manager as whoever is signed in (`az login`, or the ARM_* variables), and changes nothing
-    there. Name registrations by object id or client id, or choose them: --name, --owner and --tag narrow one another, and one of
-    them given twice widens. What the file cannot say stands in it as a comment, and on standard error. A killed run goes on where
-    it stopped.
+    there. Name registrations by object id or client id, or choose them: --name, --owner and --tag narrow one another, and one
+    of them given twice widens; --except leaves out. What the file cannot say stands in it as a comment, and on standard error.
+    A killed run goes on where it stopped.
 
     Then Pulumi previews the file, as the stack of its name, and what it would change is read again, or left out as a comment, until
     the plan holds imports alone. Exit code 7 if an app had to be left out or something else would happen.
 
     \b
     python3 -m entrant import --name 'billing-*' --tag prod -o config/legacy.yaml
-    python3 -m entrant import --all --no-preview -o config/tenant.yaml
+    python3 -m entrant import --all --except deployer --no-preview -o config/tenant.yaml
     """
     if bool(output) == bool(into):
         raise ConfigurationError("where to?", next_step="name a new file with -o, or one that is there with --into")
-    wanted = selection.Wanted(ids, names, owners, tags)
+    wanted = selection.Wanted(ids, names, owners, tags, excepted)
     if wanted.everything != everything or (ids and (names or owners or tags)):
         raise ConfigurationError(
             "which registrations?", next_step="give ids, or --name, --owner and --tag, or --all, one of the three"
@@ -90,7 +100,7 @@ def import_(
     job = Job(who, target, Steps(out=console(quiet=options.quiet())))
     selected = job.select(wanted)
     for kind, count in selected.skipped.items():
-        _say(f"  skipped: {count} {kind}")
+        _say(f"  skipped: {kind}: {count}")
     for note in selected.notes:
         _say(f"  not looked at: {note}")
     if not selected.registrations:
@@ -105,8 +115,17 @@ def import_(
     _tell(job, sheet.apps)
     click.echo(target.shown)
     left_out = sum(bool(entry.faults) for entry in sheet.apps)
-    options.remark(f"{len(sheet.apps) - left_out} apps. Next: python3 -m entrant review -s {target.stack}")
+    options.remark(f"{counted(len(sheet.apps) - left_out, 'app')}. Next: {_next(target)}")
     return NOT_ALL if left_out or job.rest else 0
+
+
+def _next(target: Target) -> str:
+    """How to see the plan: as the stack of the file's name where it reads this file, else as one that is told to."""
+    read = config.environment_file(target.stack, target.root)
+    if os.path.realpath(read) == os.path.realpath(target.path):
+        return f"python3 -m entrant review -s {target.stack}"
+    file = shlex.quote(target.shown)
+    return f"pulumi config set entrant:environment {file} -s STACK, then python3 -m entrant review -s STACK"
 
 
 def _tell(job: Job, apps: Sequence[Entry]) -> None:

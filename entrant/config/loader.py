@@ -91,6 +91,11 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     return Report(None if failed else sound, tuple(ordered), files, referred, tree, sound)
 
 
+def may_be_of_a_stack(file: Path, root: Path) -> bool:
+    """Whether a stack's settings may name this file: it lies in the project's repository."""
+    return _lies_in(file, _readable(root, file, named=False))
+
+
 def _readable(root: Path, file: Path, *, named: bool) -> tuple[Path, ...]:
     """The folders whose files may be read: the project's repository, and that of a file which the user named and lies elsewhere.
 

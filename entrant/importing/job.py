@@ -9,6 +9,7 @@ from entrant import config
 from entrant.access.deployer import Deployer
 from entrant.errors import ConfigurationError, EngineError
 from entrant.progress import Steps
+from entrant.words import counted
 
 from . import azure_roles, checking, proof, reading, selection, translating
 from .entries import Sheet
@@ -81,12 +82,14 @@ class Job:
     def _read(self, registrations: Sequence[dict[str, Any]], notebook: Any = None) -> list[Found]:
         count = len(registrations)
         with self.steps.step("What belongs to them") as step:
-            found = reading.read(self.who, registrations, notebook, lambda done: step.update(f"{done} of {count} apps"))
-            step.note = f"of {len(found)} apps"
+            found = reading.read(
+                self.who, registrations, notebook, lambda done: step.update(f"{done} of {counted(count, 'app')}")
+            )
+            step.note = f"of {counted(len(found), 'app')}"
         with self.steps.step("Azure roles") as step:
             tell = lambda done, of: step.update(f"{done} of {of} subscriptions and management groups")  # noqa: E731
             self.notes += reading.assign_roles(self.who, found, tell)
-            step.note = f"{sum(len(each.roles) for each in found)} assignments"
+            step.note = counted(sum(len(each.roles) for each in found), "assignment")
         return found
 
     # -------------------------------------------------------------------------------------------------------- the file

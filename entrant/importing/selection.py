@@ -28,6 +28,8 @@ class Wanted:
     owners: tuple[str, ...] = ()
     """User principal names, or object ids of users and service principals."""
     tags: tuple[str, ...] = ()
+    excepted: tuple[str, ...] = ()
+    """Those that are left out all the same: display names as above, object ids or client ids."""
 
     @property
     def everything(self) -> bool:
@@ -36,8 +38,8 @@ class Wanted:
 
     def fits(self, entry: Mapping[str, Any]) -> bool:
         """Whether name and tags of an object are asked for."""
-        shown, tags = str(entry.get("displayName") or "").lower(), set(entry.get("tags") or ())
-        named = not self.names or any(fnmatch.fnmatchcase(shown, name.lower()) for name in self.names)
+        shown, tags = str(entry.get("displayName") or ""), set(entry.get("tags") or ())
+        named = not self.names or any(_called(shown, name) for name in self.names)
         return named and (not self.tags or any(tag in tags for tag in self.tags))
 
 
@@ -55,17 +57,38 @@ def select(deployer: Deployer, wanted: Wanted, tenant: str) -> Selected:
     """Find what is asked for.
 
     Raises:
-        ConfigurationError: an id or an owner is not there.
+        ConfigurationError: an id, an owner or what is to be left out is not there.
         RefusedError, UnreachableError: Graph refused to list registrations, or did not answer.
     """
     if wanted.ids:
-        found, notes = _by_id(deployer, wanted.ids, tenant)
-        return Selected(tuple(found), {}, tuple(notes))
+        return Selected(_without(wanted.excepted, _by_id(deployer, wanted.ids, tenant)))
     listed = _owned(deployer, wanted) if wanted.owners else _listed(deployer, "/applications", wanted)
     registrations = {entry["id"]: entry for entry in listed if wanted.fits(entry)}
     skipped, notes = _skipped(deployer, wanted, tenant) if not wanted.owners else ({}, [])
     ordered = sorted(registrations.values(), key=lambda entry: (str(entry.get("createdDateTime")), entry["id"]))
-    return Selected(tuple(ordered), skipped, tuple(notes))
+    return Selected(_without(wanted.excepted, ordered), skipped, tuple(notes))
+
+
+def _called(shown: str, name: str) -> bool:
+    """Whether a display name is the one that is asked for, or fits its pattern."""
+    return fnmatch.fnmatchcase(shown.lower(), name.lower())
+
+
+def _without(excepted: Sequence[str], registrations: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The registrations but those that are to be left out."""
+
+    def meant(entry: Mapping[str, Any], name: str) -> bool:
+        return name.lower() in (entry["id"].lower(), entry["appId"].lower()) or _called(
+            str(entry.get("displayName") or ""), name
+        )
+
+    for name in excepted:
+        if not any(meant(entry, name) for entry in registrations):
+            raise ConfigurationError(
+                f'--except: none of the registrations asked for is "{name}"',
+                next_step="give a display name, an object id or a client id of one that would come along",
+            )
+    return tuple(entry for entry in registrations if not any(meant(entry, name) for name in excepted))
 
 
 def quoted(text: str) -> str:
@@ -118,7 +141,7 @@ def _owned(deployer: Deployer, wanted: Wanted) -> Iterator[dict[str, Any]]:
                 raise answer
 
 
-def _by_id(deployer: Deployer, ids: Sequence[str], tenant: str) -> tuple[list[dict[str, Any]], list[str]]:
+def _by_id(deployer: Deployer, ids: Sequence[str], tenant: str) -> list[dict[str, Any]]:
     """Registrations by object id or client id, in the order in which they are named."""
     for id_ in ids:
         if not is_guid(id_):
@@ -138,7 +161,7 @@ def _by_id(deployer: Deployer, ids: Sequence[str], tenant: str) -> tuple[list[di
                 f"{id_}: {_instead(deployer, id_, tenant)}", next_step="check the id and the tenant"
             )
         found[answer["id"]] = answer
-    return list(found.values()), []
+    return list(found.values())
 
 
 def _instead(deployer: Deployer, id_: str, tenant: str) -> str:

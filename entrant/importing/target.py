@@ -33,7 +33,7 @@ class Target:
         """A file that is to be made.
 
         Raises:
-            ConfigurationError: it is there already, or cannot be made.
+            ConfigurationError: it is there already, outside the project, or cannot be made.
         """
         path, shown = _named(file, root)
         if os.path.lexists(path):
@@ -49,7 +49,7 @@ class Target:
         """A file that is there.
 
         Raises:
-            ConfigurationError: it has errors, or is of another cloud.
+            ConfigurationError: it has errors, is outside the project, or of another cloud.
         """
         path, shown = _named(file, root)
         report = config.check(str(path), root=root)
@@ -151,4 +151,9 @@ def _named(file: Path, root: Path) -> tuple[Path, str]:
     shown = str(path) if shown.startswith("..") else Path(shown).as_posix()
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigurationError(f"{shown}: the file of an environment ends in .yaml", next_step="name it so")
+    if not config.may_be_of_a_stack(path, root):
+        raise ConfigurationError(
+            f"{shown} is outside the project, whose stacks could not read it",
+            next_step="name a file in the project, such as config/legacy.yaml",
+        )
     return path, shown

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 import local_azure
 from entrant import config
 from entrant.cli import cli
+from entrant.errors import EntrantError, RefusedError
 from entrant.importing import proof, trusts
 from tests.conftest import ROOT
 from tests.entrant import tenant as tenants
@@ -33,12 +34,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def entrant(azure: local_azure.LocalAzure, folder: Path, *arguments: str, code: int = 0) -> Result:
-    """Run `import` as the local Azure's deployer."""
-    env = {name: None for name in os.environ if name.startswith(("AZURE_", "ARM_", "ENTRANT_"))} | azure.environment()
+def entrant(
+    azure: local_azure.LocalAzure, folder: Path, *arguments: str, code: int = 0, who: local_azure.Identity | None = None
+) -> Result:
+    """Run `import` as the local Azure's deployer, or as somebody else."""
+    own = {name: None for name in os.environ if name.startswith(("AZURE_", "ARM_", "ENTRANT_"))}
+    env = own | azure.environment(who)
     done = CliRunner().invoke(cli, ["import", "-C", str(folder), *arguments], env=env, standalone_mode=False)
-    assert done.exception is None or code == 2, repr(done.exception)
-    if code != 2:
+    if isinstance(done.exception, EntrantError):
+        assert done.exception.exit_code == code, repr(done.exception)
+    else:
+        assert done.exception is None or code == 2, repr(done.exception)
+    if done.exception is None:
         assert (done.return_value or 0) == code, done.output
     return done
 
@@ -273,10 +280,10 @@ def test_groups_and_directory_roles(tenant: Tenant, folder: Path) -> None:
 
 def test_what_has_no_registration_here_is_counted_and_said(tenant: Tenant, folder: Path) -> None:
     done = entrant(tenant.azure, folder, "--all", "--no-preview", "-o", "config/legacy.yaml")
-    assert "skipped: 1 managed identities\n" in done.stderr
-    assert "skipped: 1 service principals of other tenants' apps\n" in done.stderr
-    assert re.search(r"skipped: \d\d service principals of Microsoft's own apps\n", done.stderr)
-    assert "skipped: 1 deleted registrations, which can still be restored\n" in done.stderr
+    assert "skipped: managed identities: 1\n" in done.stderr
+    assert "skipped: service principals of other tenants' apps: 1\n" in done.stderr
+    assert re.search(r"skipped: service principals of Microsoft's own apps: \d\d\n", done.stderr)
+    assert "skipped: deleted registrations, which can still be restored: 1\n" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -289,12 +296,17 @@ def test_what_has_no_registration_here_is_counted_and_said(tenant: Tenant, folde
         (("--owner", "{id}", "--name", "x"), set()),
         (("--name", "BILLING API"), {"BILLING API", "Billing API", "billing api"}),
         (("--name", "*logo*"), {"logo"}),
+        (("--tag", "billing", "--tag", "prod", "--except", "W?B"), {"owned"}),
+        (("{owned}", "{web}", "--except", "{web}"), {"owned"}),
+        (("--tag", "billing", "--tag", "prod", "--except", "{client}", "--except", "owned"), set()),
     ],
 )
 def test_conditions_narrow_and_repeated_ones_widen(
     tenant: Tenant, folder: Path, arguments: tuple[str, ...], names: set[str]
 ) -> None:
-    given = [each.format(user=tenant.user["userPrincipalName"], id=tenant.user["id"]) for each in arguments]
+    ids = {name: tenant.applications[name]["id"] for name in ("owned", "web")} | {"id": tenant.user["id"]}
+    client = tenant.applications["web"]["appId"].upper()
+    given = [each.format(user=tenant.user["userPrincipalName"], client=client, **ids) for each in arguments]
     done = entrant(tenant.azure, folder, *given, "--no-preview", "-o", "config/legacy.yaml")
     if not names:
         assert "nothing to import: no file was written" in done.stderr
@@ -318,6 +330,9 @@ def test_conditions_narrow_and_repeated_ones_widen(
         (("{deleted}", "-o", "config/x.yaml"), "this registration was deleted; restore it first"),
         (("{graph}", "-o", "config/x.yaml"), "one of the service principals of Microsoft's own apps"),
         (("--owner", "nobody@example.com", "-o", "config/x.yaml"), "there is no user or service principal nobody@"),
+        (("--all", "--except", "deploier", "-o", "config/x.yaml"), 'none of the registrations asked for is "deploier"'),
+        (("--all", "-o", "../outside.yaml"), "outside.yaml is outside the project, whose stacks could not read it"),
+        (("--all", "--into", "../outside.yaml"), "outside.yaml is outside the project, whose stacks could not read it"),
     ],
 )
 def test_what_cannot_be_done_is_said(tenant: Tenant, folder: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -327,6 +342,42 @@ def test_what_cannot_be_done_is_said(tenant: Tenant, folder: Path, arguments: tu
     assert said in str(done.exception)
     assert (folder / "config" / "there.yaml").read_text() == "apps: {a: {}}\n"
     assert [path.name for path in (folder / "config").iterdir()] == ["there.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("file", "then"),
+    [
+        ("config/legacy.yaml", "python3 -m entrant review -s legacy"),
+        (
+            "old apps/legacy.yaml",
+            "pulumi config set entrant:environment 'old apps/legacy.yaml' -s STACK, then python3 -m entrant review -s STACK",
+        ),
+    ],
+)
+def test_the_next_step_finds_the_file(tenant: Tenant, folder: Path, file: str, then: str) -> None:
+    (folder / "old apps").mkdir()
+    id_ = tenant.applications["plain"]["id"]
+    done = entrant(tenant.azure, folder, id_, "--no-preview", "-o", file)
+    assert done.stdout == f"{file}\n"
+    assert (
+        done.stderr.endswith(f"\n1 app. Next: {then}\n")
+        and "of 1 app" in done.stderr
+        and "of 1 apps" not in done.stderr
+    )
+    (folder / "Pulumi.other.yaml").write_text(f"config: {{'entrant:environment': '{file}'}}\n")
+    assert set(config.load("other", root=folder).apps) == {"plain"}
+
+
+def test_without_rights_to_read_it_names_those_for_reading(tenant: Tenant, folder: Path) -> None:
+    nobody = tenant.azure.create_identity(f"nobody {folder.name}")
+    try:
+        for arguments in (("--all",), (tenant.applications["plain"]["id"],)):
+            done = entrant(tenant.azure, folder, *arguments, "-o", "config/x.yaml", code=4, who=nobody)
+            assert isinstance(done.exception, RefusedError)
+            read = "to read, the caller needs Application.Read.All and Directory.Read.All, or the role Global Reader"
+            assert read in str(done.exception.next_step)
+    finally:
+        tenant.client.graph("DELETE", f"/applications/{nobody.application_id}")
 
 
 # ------------------------------------------------------------------------------------------------ into a file that is there
