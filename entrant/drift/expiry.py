@@ -98,9 +98,12 @@ def _kept(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime)
 
 
 def _secret(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime) -> tuple[str | None, str]:
-    turn = f"run `pulumi up -s {stack}`, which makes the next one"
+    # Where `rotate` has noted a delivery, an `up` alone would make a secret that nobody gets.
+    rotated = any(other.get("delivered") for other in app.credentials)
+    command = f"`python3 -m entrant rotate -s {stack}`" if rotated else f"`pulumi up -s {stack}`"
+    turn = f"run {command}, which makes the next one"
     if not entry.get("current"):
-        gone = f"the next `pulumi up -s {stack}` takes it away"
+        gone = f"the next {command} takes it away"
         return "a newer secret has taken its place", gone if ends <= now else f"nothing; {gone} after its end"
     if ends <= now or "successor_starts" not in entry:
         return None, turn
@@ -108,11 +111,11 @@ def _secret(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetim
     if successor <= now:
         return None, f"{turn}: it has been due since {successor:%Y-%m-%d}"
     if successor >= ends:
-        gap = f"nothing is valid between {ends:%Y-%m-%d %H:%M} UTC and the next `up`"
+        gap = f"nothing is valid between {ends:%Y-%m-%d %H:%M} UTC and the next {command}"
         return None, f"{gap}: give the secret of {app.name} an `overlap`"
     return (
-        "its calendar turns it over in time",
-        f"run `pulumi up -s {stack}` from {successor:%Y-%m-%d} on and before {ends:%Y-%m-%d}",
+        "its calendar rotates it in time",
+        f"run {command} from {successor:%Y-%m-%d} on and before {ends:%Y-%m-%d}",
     )
 
 

@@ -63,10 +63,25 @@ def test_what_ends_later_is_not_told() -> None:
     assert len(find(secret(), now=ENDS - 30 * DAY)) == 1
 
 
-def test_a_secret_that_its_calendar_turns_over_in_time_is_told_and_does_not_count() -> None:
+def test_a_secret_that_its_calendar_rotates_in_time_is_told_and_does_not_count() -> None:
     [ending] = find(secret(), now=SUCCESSOR - timedelta(seconds=1))
-    assert ending.expected == "its calendar turns it over in time"
+    assert ending.expected == "its calendar rotates it in time"
     assert ending.next_step == "run `pulumi up -s dev` from 2026-12-27 on and before 2027-01-03"
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (SUCCESSOR - DAY, "run {} from 2026-12-27 on and before 2027-01-03"),
+        (SUCCESSOR, "run {}, which makes the next one: it has been due since 2026-12-27"),
+        (ENDS, "run {}, which makes the next one"),
+    ],
+    ids=["in time", "due", "ended"],
+)
+def test_a_secret_that_rotate_delivers_is_rotated_by_it_and_not_by_an_up(now: datetime, said: str) -> None:
+    """An `up` alone would make a secret that no place gets."""
+    [ending] = find(secret(delivered=True), now=now, strict=True)
+    assert ending.next_step == said.format("`python3 -m entrant rotate -s dev`")
 
 
 def test_it_counts_when_asked_for_strictly() -> None:
@@ -202,7 +217,7 @@ def test_json_tells_all_and_what_counts(tmp_path: Path) -> None:
                 "name": "entrant 2026-09-28",
                 "key_id": "k1",
                 "ended": False,
-                "expected": "its calendar turns it over in time",
+                "expected": "its calendar rotates it in time",
                 "next_step": "run `pulumi up -s STACK` from 2026-12-27 on and before 2027-01-03",
                 "ends": "2027-01-03T00:00:00Z",
             }
