@@ -178,7 +178,7 @@ def test_deliver_reads_the_vault_back_and_brings_a_proved_secret_to_a_program(st
     value = stack.outputs()["reader_client_secret"]
     assert got.read_text() == value
     assert value not in done.stdout + done.stderr
-    assert "✓ reader: key_vault kv-obs reader: holds 2027-03-27" in done.stdout
+    assert "✓ reader: key_vault kv-obs reader: holds the secret 2027-03-27" in done.stdout
 
 
 def test_a_secret_that_was_removed_in_the_portal_is_not_delivered(stack: Stack) -> None:

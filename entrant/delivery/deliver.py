@@ -37,7 +37,6 @@ from entrant.outputs import App, Outputs
 from entrant.tokens.runner import Masker
 
 State = Literal["held", "delivered", "missing", "failed"]
-TRIES = 3
 _PAUSES = (1.0, 4.0)
 """Seconds before a place that failed is tried again."""
 
@@ -153,7 +152,10 @@ def _of_app(
     app = outputs.apps.get(name)
     try:
         if app is None:
-            raise ConfigurationError(f"the stack has no app {name} yet", next_step="run `pulumi up`")
+            raise ConfigurationError(
+                f"the stack has no app {name}",
+                next_step="run `pulumi up`, which makes it; if the stack has released it, take it out of the file",
+            )
         item = item_of(app)
     except EntrantError as error:
         for delivery in deliveries:
@@ -226,22 +228,28 @@ def _to_sink(
             if not sink.readable:
                 if noted or check:
                     state: State = "held" if noted else "missing"
-                    said = "delivered before, as `rotate` noted" if noted else "it cannot be asked what it holds"
+                    said = (
+                        "`rotate` noted that it was delivered; the place cannot be asked"
+                        if noted
+                        else "it cannot be asked what it holds"
+                    )
                     return Result(item.app, item.name, where, state, said)
             else:
                 held = sink.holds()
                 if held == item.key_id:
-                    return Result(item.app, item.name, where, "held", f"holds {item.name}")
+                    return Result(item.app, item.name, where, "held", f"holds the secret {item.name}")
                 if check:
-                    said = f"does not hold {item.name}" + (", but another secret" if held else "")
+                    said = f"does not hold the secret {item.name}" + (", but another one" if held else "")
                     return Result(item.app, item.name, where, "missing", said)
             demand()
             sink.put(item)
             if not sink.readable:
-                return Result(item.app, item.name, where, "delivered", f"took {item.name}; it cannot be read back")
+                return Result(
+                    item.app, item.name, where, "delivered", f"took the secret {item.name}; it cannot be read back"
+                )
             if sink.holds() != item.key_id:
                 raise EntrantError("it took the secret, and does not say that it holds it when it is read back")
-            return Result(item.app, item.name, where, "delivered", f"holds {item.name} now")
+            return Result(item.app, item.name, where, "delivered", f"holds the secret {item.name} now")
         except EntrantError as error:
             if pause is None or not _may_pass(error):
                 return _failed(item.app, item.name, where, error, item.value)

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import datetime as dt
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -145,7 +146,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         }
         (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
         environ = {
-            "PATH": __import__("os").environ["PATH"],
+            "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
             "GH_TOKEN": recording.TOKEN,
             "GITHUB_API_URL": f"{places.url}/github",
@@ -175,7 +176,7 @@ def test_a_secret_arrives_once_and_its_successor_takes_its_place(name: str, worl
     [missing] = world.deliver(check=True)
     assert (missing.state, world.values()[name], world.proved) == ("missing", None, [])
     [delivered] = world.deliver()
-    assert (delivered.state, delivered.said) == ("delivered", "holds 2026-11-01 now")
+    assert (delivered.state, delivered.said) == ("delivered", "holds the secret 2026-11-01 now")
     assert world.values()[name] == VALUES["k1"]
     assert world.proved == [VALUES["k1"]]
     done = len(world.places.writes(name)), (world.root / "calls").exists()
@@ -183,7 +184,7 @@ def test_a_secret_arrives_once_and_its_successor_takes_its_place(name: str, worl
     assert (len(world.places.writes(name)), (world.root / "calls").exists()) == done, "nothing is written twice"
     assert world.proved == [VALUES["k1"]], "and nothing is proved for nothing"
     [other] = world.deliver("k2", check=True)
-    assert (other.state, other.said) == ("missing", "does not hold 2026-11-02, but another secret")
+    assert (other.state, other.said) == ("missing", "does not hold the secret 2026-11-02, but another one")
     assert [result.state for result in world.deliver("k2")] == ["delivered"]
     assert world.values()[name] == VALUES["k2"]
 
@@ -339,8 +340,6 @@ def test_a_secret_that_has_ended_goes_nowhere(world: World) -> None:
     entry = {**world.outputs("k1").apps["log-reader"].credentials[0], "ends": "2026-11-25T00:00:00Z"}
     found = world.outputs("k1")
     app = found.apps["log-reader"]
-    import dataclasses
-
     stale = dataclasses.replace(found, apps={"log-reader": dataclasses.replace(app, credentials=(entry,))})
     [result] = delivery.deliver(
         stale,
@@ -360,7 +359,7 @@ def test_a_program_that_cannot_tell_is_run_until_rotate_has_noted_it(world: Worl
     world.write(form)
     for _ in range(2):
         [result] = world.deliver()
-        assert (result.state, result.said) == ("delivered", "took 2026-11-01; it cannot be read back")
+        assert (result.state, result.said) == ("delivered", "took the secret 2026-11-01; it cannot be read back")
     assert [result.state for result in (*world.deliver(noted=True), *world.deliver(check=True))] == ["held", "missing"]
     assert (world.root / "calls").read_text() == "xx"
 
@@ -422,8 +421,24 @@ def test_a_secret_of_the_local_azure_goes_to_no_real_place_and_none_goes_in_the_
     assert world.values() == before
 
 
+def test_an_app_that_the_stack_does_not_hold_says_what_to_do_after_a_release_too(world: World) -> None:
+    world.write(world.forms()["exec"])
+    [result] = delivery.deliver(
+        dataclasses.replace(world.outputs("k1"), apps={}),
+        config.load("dev", root=world.root),
+        CLOUDS["public"],
+        world.root,
+        environ=world.environ,
+    )
+    assert (result.state, result.said, result.next_step) == (
+        "failed",
+        "the stack has no app log-reader",
+        "run `pulumi up`, which makes it; if the stack has released it, take it out of the file",
+    )
+
+
 def test_the_end_of_a_rotation_says_what_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
-    held = Result("reader", "2026-09-28", "exec put", "held", "holds 2026-09-28")
+    held = Result("reader", "2026-09-28", "exec put", "held", "holds the secret 2026-09-28")
     failed = Result("pusher", "2026-12-27", "github contoso/obs A", "failed", "no answer", exit_code=1)
     summary("prod", Report(results=[held]))
     summary("prod", Report(results=[held, failed]))
