@@ -73,7 +73,7 @@ class GitHub(Sink):
 
     def _call(self, method: str, url: str, **options: Any) -> dict[str, Any]:
         names = ("GH_TOKEN", "GITHUB_TOKEN")
-        if self.environ.get("GH_HOST", "github.com") != "github.com":
+        if not _of_github(self.environ.get("GH_HOST") or "github.com"):
             names = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
         try:
             return http.call(method, url, token=self.token(*names, needs=self._needs), headers=_HEADERS, **options)
@@ -84,9 +84,16 @@ class GitHub(Sink):
 
 
 def _api(environ: Mapping[str, str]) -> str:
-    host = environ.get("GH_HOST", "github.com")
-    own = "https://api.github.com" if host == "github.com" else f"https://{host}/api/v3"
-    return (environ.get("GITHUB_API_URL") or own).rstrip("/")
+    """That of GH_HOST, as for `gh`; else that of the job, which every job of GitHub has in GITHUB_API_URL."""
+    host = environ.get("GH_HOST")
+    if host:
+        return f"https://api.{host}" if _of_github(host) else f"https://{host}/api/v3"
+    return (environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
+
+
+def _of_github(host: str) -> bool:
+    """Whether GitHub runs a host, and it is no GitHub Enterprise Server."""
+    return host == "github.com" or host.endswith(".ghe.com")
 
 
 def _sealed(key: str, value: str) -> str:

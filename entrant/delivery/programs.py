@@ -6,10 +6,13 @@ Sources: Kubernetes, "Server-Side Apply" (an apply owns the fields it sets, and 
 """
 
 import base64
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,22 +38,39 @@ def run(command: Sequence[str], *, given: str = "", cwd: Path, environ: Mapping[
     if at is None or not Path(at).exists():
         raise ConfigurationError(f"there is no program {command[0]}", next_step="install it, or correct its name")
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [str(at), *command[1:]],
-            input=given.encode(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=cwd,
             env=dict(environ),
-            capture_output=True,
-            timeout=PATIENCE,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        raise EntrantError(f"{command[0]} did not end within {PATIENCE:.0f} s") from None
     except OSError as error:
         raise ConfigurationError(f"{command[0]} cannot be run: {error.strerror}") from None
-    if done.returncode:
-        message = _masked(done.stderr or done.stdout, secret).strip()[-800:]
-        raise EntrantError(f"{command[0]} ended with exit code {done.returncode}: {message}".removesuffix(": "))
-    return _masked(done.stdout, secret)
+    with process:
+        try:
+            out, err = process.communicate(given.encode(), timeout=PATIENCE)
+        except BaseException as error:
+            _kill(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                said = f"{command[0]}, or a program that it started, did not end within {PATIENCE:.0f} s and was killed"
+                raise EntrantError(said) from None
+            raise
+    if process.returncode:
+        message = _masked(err or out, secret).strip()[-800:]
+        raise EntrantError(f"{command[0]} ended with exit code {process.returncode}: {message}".removesuffix(": "))
+    return _masked(out, secret)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a program and all that it started, which may have the secret, too."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _masked(data: bytes, secret: str) -> str:
@@ -68,9 +88,16 @@ class Kubernetes(Sink):
         self._kubectl = ["kubectl", *context, "--namespace", place.namespace]
 
     def address(self) -> str:
-        """The API server of the context."""
+        """The API server of the context; without a kubeconfig, that of the cluster whose pod this runs in, as kubectl does it."""
         shown = ["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]
-        return run([*self._kubectl, *shown], cwd=self._root, environ=self.environ).strip()
+        cluster = self.environ.get("KUBERNETES_SERVICE_HOST")
+        try:
+            server = run([*self._kubectl, *shown], cwd=self._root, environ=self.environ).strip()
+        except EntrantError as error:
+            if "current-context must exist" not in str(error) or cluster is None:
+                raise
+            server = f"https://[{cluster}]" if ":" in cluster else f"https://{cluster}"
+        return server if "://" in server else f"http://{server}"
 
     def holds(self) -> str | None:
         """The annotation, while no other manager has written the secret's field; the secret itself is not asked for."""

@@ -5,6 +5,7 @@ import dataclasses
 import datetime as dt
 import json
 import os
+import select
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,12 @@ import yaml
 from entrant import config
 from entrant import outputs as stack_outputs
 from entrant.commands.rotate import summary
+from entrant.config.delivery import GitHubDelivery, KubernetesDelivery
 from entrant.delivery import deliver as delivery
+from entrant.delivery import programs
 from entrant.delivery.deliver import Result
+from entrant.delivery.github import GitHub
+from entrant.delivery.programs import Kubernetes
 from entrant.delivery.rotate import Proof, Report
 from entrant.errors import AuthenticationError, EntrantError
 from entrant.facts.clouds import CLOUDS, Cloud
@@ -435,6 +440,59 @@ def test_an_app_that_the_stack_does_not_hold_says_what_to_do_after_a_release_too
         "the stack has no app log-reader",
         "run `pulumi up`, which makes it; if the stack has released it, take it out of the file",
     )
+
+
+@pytest.mark.parametrize(
+    ("environ", "address", "token"),
+    [
+        ({}, "https://api.github.com", "GH_TOKEN or GITHUB_TOKEN"),
+        ({"GITHUB_API_URL": "https://ghe.corp/api/v3/"}, "https://ghe.corp/api/v3", "GH_TOKEN or GITHUB_TOKEN"),
+        ({"GH_HOST": "github.com"}, "https://api.github.com", "GH_TOKEN or GITHUB_TOKEN"),
+        ({"GH_HOST": "contoso.ghe.com"}, "https://api.contoso.ghe.com", "GH_TOKEN or GITHUB_TOKEN"),
+        (
+            {"GH_HOST": "ghe.corp", "GITHUB_API_URL": "https://api.github.com"},
+            "https://ghe.corp/api/v3",
+            "GH_ENTERPRISE_TOKEN or GITHUB_ENTERPRISE_TOKEN",
+        ),
+    ],
+    ids=["github.com", "a job of a server", "named", "a company's at GitHub", "a server, from a job of github.com"],
+)
+def test_a_github_of_ones_own_gets_its_own_token_and_no_other(
+    environ: dict[str, str], address: str, token: str
+) -> None:
+    github = GitHub(GitHubDelivery(repository="contoso/obs", name="READER"), environ)
+    assert github.address() == f"{address}/repos/contoso/obs/actions/secrets"
+    with pytest.raises(EntrantError, match=f"^{token} is not set$"):
+        github.holds()
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+@pytest.mark.parametrize("server", ["https://10.0.0.1", "https://[fd00::1]"])
+def test_in_a_pod_without_a_kubeconfig_the_place_is_the_pods_own_cluster(server: str, tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBERNETES_SERVICE_HOST": server[8:].strip("[]")}
+    place = KubernetesDelivery(namespace="obs", name="reader")
+    assert Kubernetes(place, tmp_path, environ).address() == server
+    del environ["KUBERNETES_SERVICE_HOST"]
+    with pytest.raises(EntrantError, match="current-context must exist"):
+        Kubernetes(place, tmp_path, environ).address()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no process groups")
+def test_a_program_that_does_not_end_is_killed_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "PATIENCE", 2.0)
+    os.mkfifo(tmp_path / "held")
+    reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(
+            EntrantError, match=r"^sh, or a program that it started, did not end within 2 s and was killed$"
+        ):
+            programs.run(["sh", "-c", "exec 3>held; sleep 60 & exit 0"], cwd=tmp_path, environ=os.environ)
+        assert select.select([reader], [], [], 30) == ([reader], [], []), "what it started goes on"
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
 
 
 def test_the_end_of_a_rotation_says_what_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
