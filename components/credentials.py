@@ -99,56 +99,45 @@ class Credentials:
         # Its name in Azure never changes, so one that is renamed keeps the first; what it trusts is unique in the app, so
         # one that is replaced goes before the next comes.
         display_name = self._name_in_azure(claims is not None, key, was)
-        adopt, keep = args.get("adopt"), args.get("on_remove") == "keep"
+        adopt, subject = args.get("adopt"), args.get("subject")
         application = self._parts.id_of(APPLICATION, key) if adopt else ""
-        if claims is not None:
-            return azuread.ApplicationFlexibleFederatedIdentityCredential(
+        if claims is None:
+            type_, trusted = FEDERATED, {"subject": subject}
+            import_id = f"{application}/federatedIdentityCredential/{adopt}"
+        else:
+            type_, trusted = FLEXIBLE, {"claimsMatchingExpression": claims}
+            import_id = f"/applications/{application}/federatedIdentityCredentials/{adopt}"
+        opts = self._parts.options(
+            type_,
+            key,
+            others=others,
+            alike={"issuer": args["issuer"], **trusted},
+            was=was,
+            depends_on=depends_on,
+            delete_before_replace=True,
+            retain_on_delete=args.get("on_remove") == "keep",
+            **self._parts.adopted(type_, import_id if adopt else None, key, was),
+        )
+        if claims is None:
+            return azuread.ApplicationFederatedIdentityCredential(
                 f"{self._parts.name}/{key}",
                 application_id=self._application.id,
                 display_name=display_name,
                 description=args.get("description"),
                 issuer=args["issuer"],
-                claims_matching_expression=claims,
-                audience=args["audience"],
-                opts=self._parts.options(
-                    FLEXIBLE,
-                    key,
-                    others=others,
-                    alike={"issuer": args["issuer"], "claimsMatchingExpression": claims},
-                    was=was,
-                    depends_on=depends_on,
-                    delete_before_replace=True,
-                    retain_on_delete=keep,
-                    **self._parts.adopted(
-                        FLEXIBLE,
-                        f"/applications/{application}/federatedIdentityCredentials/{adopt}" if adopt else None,
-                        key,
-                        was,
-                    ),
-                ),
+                subject=subject,
+                audiences=[args["audience"]],
+                opts=opts,
             )
-        subject = args.get("subject")
-        return azuread.ApplicationFederatedIdentityCredential(
+        return azuread.ApplicationFlexibleFederatedIdentityCredential(
             f"{self._parts.name}/{key}",
             application_id=self._application.id,
             display_name=display_name,
             description=args.get("description"),
             issuer=args["issuer"],
-            subject=subject,
-            audiences=[args["audience"]],
-            opts=self._parts.options(
-                FEDERATED,
-                key,
-                others=others,
-                alike={"issuer": args["issuer"], "subject": subject},
-                was=was,
-                depends_on=depends_on,
-                delete_before_replace=True,
-                retain_on_delete=keep,
-                **self._parts.adopted(
-                    FEDERATED, f"{application}/federatedIdentityCredential/{adopt}" if adopt else None, key, was
-                ),
-            ),
+            claims_matching_expression=claims,
+            audience=args["audience"],
+            opts=opts,
         )
 
     def _name_in_azure(self, flexible: bool, key: str, was: Sequence[str]) -> str:
