@@ -44,6 +44,8 @@ def deliver(apps: tuple[str, ...], stack: str, cwd: Path | None, check: bool, pa
             raise ConfigurationError(
                 f"{stack} declares no app {app}", next_step=f"name one of: {', '.join(environment.apps)}"
             )
+        if not environment.apps[app].deliveries:
+            click.echo(f"! {app}: there is no `deliver` under its `secret`, so nothing is delivered", err=True)
     outputs = engine.stack_outputs(stack, cwd=cwd)
 
     def tell(result: delivery.Result) -> None:
@@ -62,7 +64,7 @@ def deliver(apps: tuple[str, ...], stack: str, cwd: Path | None, check: bool, pa
     )
     if form == "json":
         click.echo(json.dumps(records(results), indent=2))
-    elif not results:
+    elif not results and not apps:
         click.echo(f"✓ {stack}: nothing is to be delivered: no app has `deliver` under its `secret`")
     return exit_code(results)
 

@@ -61,7 +61,7 @@ def revoke(
         raise ConfigurationError(
             f"the file declares no secret for {app}", next_step=f"`pulumi up -s {stack}` takes away all it has"
         )
-    _warn(app, name, declared, bool(chosen["current"]))
+    warn(app, name, declared, bool(chosen["current"]))
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigurationError("nobody can be asked here", next_step="add --yes")
@@ -87,7 +87,7 @@ def revoke(
     return report.exit_code or STAYS
 
 
-def _warn(app: str, name: str, declared: App, newest: bool) -> None:
+def warn(app: str, name: str, declared: App, newest: bool) -> None:
     """Say what revoking a secret breaks."""
     click.echo(f"! {app}: whoever uses the secret {name} and is not named here cannot sign in once it is gone")
     for delivery in declared.deliveries:

@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from entrant import config
+from entrant import config, engine
 from entrant import outputs as stack_outputs
+from entrant.commands import deliver as command
+from entrant.commands.revoke import warn
 from entrant.commands.rotate import summary
 from entrant.config.delivery import GitHubDelivery, KubernetesDelivery
 from entrant.delivery import deliver as delivery
@@ -358,6 +361,19 @@ def test_a_secret_that_has_ended_goes_nowhere(world: World) -> None:
     assert world.places.writes("") == []
 
 
+def test_a_place_that_takes_a_secret_and_holds_another_afterwards_has_failed(world: World) -> None:
+    form = world.forms()["exec"]
+    form["exec"]["holds"] = ["echo", "k0"]
+    world.write(form)
+    [result] = world.deliver()
+    assert (result.state, result.said, result.exit_code) == (
+        "failed",
+        "it took the secret, and does not say that it holds it when it is read back",
+        1,
+    )
+    assert (world.root / "calls").read_text() == "xxx", "it is tried again"
+
+
 def test_a_program_that_cannot_tell_is_run_until_rotate_has_noted_it(world: World) -> None:
     form = world.forms()["exec"]
     del form["exec"]["holds"]
@@ -424,6 +440,20 @@ def test_a_secret_of_the_local_azure_goes_to_no_real_place_and_none_goes_in_the_
         [result] = world.deliver("k2", cloud=local)
         assert result.state == "failed" and "code.contoso.com" in result.said and message in result.said
     assert world.values() == before
+
+
+def test_an_app_that_is_named_and_has_no_place_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write()
+    monkeypatch.setattr(command, "declared", lambda *_: config.load("dev", root=world.root))
+    monkeypatch.setattr(engine, "stack_outputs", lambda *_, **__: world.outputs("k1"))
+    done = CliRunner().invoke(command.deliver, ["-s", "dev", "log-reader"], standalone_mode=False)
+    assert (done.return_value, done.stdout, done.stderr) == (
+        0,
+        "",
+        "! log-reader: there is no `deliver` under its `secret`, so nothing is delivered\n",
+    )
+    done = CliRunner().invoke(command.deliver, ["-s", "dev"], standalone_mode=False)
+    assert done.output == "✓ dev: nothing is to be delivered: no app has `deliver` under its `secret`\n"
 
 
 def test_an_app_that_the_stack_does_not_hold_says_what_to_do_after_a_release_too(world: World) -> None:
@@ -493,6 +523,33 @@ def test_a_program_that_does_not_end_is_killed_with_all_that_it_started(
         assert os.read(reader, 1) == b""
     finally:
         os.close(reader)
+
+
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize("delivered", [True, False])
+def test_revoke_says_first_whom_it_leaves_without_a_secret(
+    newest: bool, delivered: bool, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.write(*([world.forms()["github"]] if delivered else []))
+    warn("log-reader", "2026-11-01", config.load("dev", root=world.root).apps["log-reader"], newest)
+    lost, then, tokens = capsys.readouterr().out.splitlines()
+    assert lost == (
+        "! log-reader: whoever uses the secret 2026-11-01 and is not named here cannot sign in once it is gone"
+    )
+    assert (
+        then
+        == {
+            (True, True): "·   github contoso/obs LOG_READER gets another one first",
+            (True, False): "·   github contoso/obs LOG_READER gets the newest first",
+            (
+                False,
+                True,
+            ): "·   no place is named under `deliver`: its consumers have no other when this one goes, and you bring them "
+            "the new one afterwards",
+            (False, False): "·   no place is named under `deliver`: see first that its consumers have the newest one",
+        }[delivered, newest]
+    )
+    assert tokens.startswith("! tokens that were issued with it work on, 60 to 90 minutes, ")
 
 
 def test_the_end_of_a_rotation_says_what_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
