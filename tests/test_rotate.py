@@ -219,3 +219,26 @@ def test_a_new_secret_that_gives_no_token_goes_nowhere_and_its_predecessor_stays
     code, report = stack.rotate()
     assert code == 0, report
     assert stack.secrets()[0] == ("2027-03-27", True)
+
+
+def test_the_secret_before_the_newest_is_revoked_at_once_by_its_slot(stack: Stack) -> None:
+    """Its successor is proved and delivered, so nothing has to be made first."""
+    assert stack.secrets() == [("2027-03-27", True), ("2026-12-27-2", True)]
+    asked = (
+        "revoke",
+        "-s",
+        STACK,
+        "reader",
+        "2026-12-27-2",
+        "--reason",
+        "its laptop was stolen",
+        "--settle",
+        "0",
+        "--yes",
+    )
+    done = stack.entrant(*asked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓ reader: 2026-12-27-2 is revoked: its laptop was stolen" in done.stdout
+    assert stack.secrets() == [("2027-03-27", True)]
+    assert stack.held() == {"exec": "2027-03-27", "github": "2027-03-27"}
+    assert stack.signs_in("2027-03-27") and not stack.signs_in("2026-12-27-2")
