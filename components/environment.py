@@ -12,7 +12,8 @@ from pulumi_azure_native import authorization
 
 from entrant import config
 from entrant.config import Environment
-from entrant.config.checks import covers, order
+from entrant.config.checks import covers
+from entrant.config.order import order
 from entrant.config.problems import Refused
 from entrant.config.values import parse_moment
 from entrant.facts.clouds import cloud_name

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from entrant.facts import apis, limits, resource_types, risks
@@ -20,6 +19,7 @@ from .credentials import Certificate
 from .federated import Federated
 from .model import KEY
 from .models import App, Environment, Limits
+from .order import circles
 from .problems import Fault, did_you_mean, shorten
 from .registration import PERSONAL
 
@@ -68,12 +68,6 @@ def _ignored(environment: Environment, names: tuple[str, ...]) -> Iterator[Fault
             yield Fault(("drift", "ignore", index, "app"), f'no app is called "{shorten(ignored.app)}"{hint}')
 
 
-def order(apps: Mapping[str, App]) -> tuple[str, ...]:
-    """The apps, each after those whose ids it needs. Raises `graphlib.CycleError` when two need each other."""
-    graph = {name: sorted(app.needs & apps.keys()) for name, app in apps.items()}
-    return tuple(TopologicalSorter(graph).static_order())
-
-
 def _names(names: Iterable[str]) -> Iterator[Fault]:
     seen: dict[str, str] = {}
     for name in names:
@@ -85,20 +79,14 @@ def _names(names: Iterable[str]) -> Iterator[Fault]:
 
 
 def _cycles(apps: Mapping[str, App]) -> Iterator[Fault]:
-    try:
-        order(apps)
-    except CycleError as error:
-        circle: list[str] = error.args[1][:-1]
-        start = circle.index(min(circle))
-        circle = [*circle[start:], *circle[:start]]
-        remedy = "give one of the ids as a GUID, known after its first `pulumi up`"
+    remedy = "give one of the ids as a GUID, known after its first `pulumi up`"
+    for circle in circles(apps):
         if len(circle) == 1:
             message = f"{circle[0]} needs its own id (as owner or API) before it exists; {remedy}"
         else:
             round_trip = " needs ".join((*circle, circle[0]))
             message = f"permissions or owners go in a circle: {round_trip}; {remedy}"
         yield Fault(("apps", circle[0], KEY), message)
-        yield from _cycles({name: app for name, app in apps.items() if name not in circle})
 
 
 # ---------------------------------------------------------------------------------------------------------- custom roles

@@ -202,3 +202,10 @@ apps:
         '9:36: error: apps.a.web.redirect_uris[1]: a redirect URI without a path ends with a slash: write "https://a.example.com/"',
         '9:59: error: apps.a.web.redirect_uris[2]: a redirect URI without a path ends with a slash: write "https://a.example.com/"',
     ]
+
+
+def test_every_app_that_needs_itself_is_told_however_many_there_are(check: Check) -> None:
+    apps = "".join(f"  app-{number}: {{owners: [app-{number}]}}\n" for number in range(1200))
+    problems = check(f"apps:\n{apps}").problems
+    assert "app-0 needs its own id (as owner or API) before it exists" in problems[0].message
+    assert problems[-1].message == "700 further problems are not listed"
