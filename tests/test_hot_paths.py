@@ -24,6 +24,18 @@ scope = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631/resourceGroups/rg"
 app = "  app-{0}:\\n    secret: {{every: 90d, overlap: 7d}}\\n    roles: [{{role: Reader, scope: " + scope + "}}]\\n"
 file.write_text("apps:\\n" + "".join(app.format(number) for number in range(300)))
 """
+REVIEW = """
+import datetime as dt
+from pathlib import Path
+from entrant import config
+from entrant.review import reviewer
+app = "  app-{0}: {{federated: [{{github: {{repository: {1}/r{0}, branch: main}}}}]}}\\n"
+def report(owner):
+    file = Path(__import__("sys").argv[1]) / f"{owner}.yaml"
+    file.write_text("apps:\\n" + "".join(app.format(number, owner) for number in range(1500)))
+    return config.check(file)
+before, after = report("one"), report("two")
+"""
 PROGRAM = """
 from tests.components.mocked import deploy
 import pulumi_azuread as azuread
@@ -54,6 +66,12 @@ PATHS = {
         "yaml.safe_load(file.read_text())",
         "assert config.check(file).environment",
         0.6,
+    ),
+    "a review of 1,500 changed credentials": (
+        REVIEW,
+        "report('one'), report('two')",
+        "reviewer.of_commits('dev', reviewer.Base('main', before.environment), after, now=dt.datetime.now(dt.UTC))",
+        0.4,
     ),
     "a program of 60 apps": (
         PROGRAM,

@@ -263,7 +263,7 @@ class Comparison:
 
     def _client_ids(self, missing: Mapping[str, str]) -> Iterator[Breakage]:
         """Client ids that stop working, and apps that Pulumi will refuse to delete."""
-        refused = set()
+        refused, heirs = set(), self._heirs()
         for change in self.applied:
             goes = change.operation in ("delete", "forget")
             if change.app is None or not goes or not change.protected or change.app in refused:
@@ -281,7 +281,7 @@ class Comparison:
                 text = f"its registration is replaced{f' ({why})' if why else ''}: {consumers} until they have the new client id"
                 text += " and new credentials"
             elif change.operation == "delete":
-                text = f"it is deleted: {consumers}{self._heir(change.app)}"
+                text = f"it is deleted: {consumers}{heirs.get(change.app, '')}"
             elif change.operation == "create" and change.urn in missing:
                 text = "its registration was deleted manually and is made anew: consumers of the old client id break"
                 text += "; within 30 days it can be restored instead, with its client id"
@@ -290,16 +290,15 @@ class Comparison:
             self.gone.add(change.app)
             yield Breakage(app=change.app, text=text, client_id=client_id)
 
-    def _heir(self, app: str) -> str:
-        """For the end of a sentence: which app is made with the display name of one that is deleted, if one is."""
+    def _heirs(self) -> dict[str, str]:
+        """For the end of a sentence about an app that is deleted: which one is made with its display name; by app, if one is."""
         before, after = self.before.registrations, self.after.registrations
-        alike = (
-            made
-            for made in sorted(after.keys() - before.keys())
-            if app in before and after[made].display_name == before[app].display_name
-        )
-        heir = next(alike, None)
-        return f"; {heir} gets its name, and another client id" if heir else ""
+        made = {after[app].display_name: app for app in sorted(after.keys() - before.keys(), reverse=True)}
+        return {
+            app: f"; {made[old.display_name]} gets its name, and another client id"
+            for app, old in before.items()
+            if old.display_name in made
+        }
 
     def _addresses(self, touched: Mapping[str | None, AbstractSet[str]] | None) -> Iterator[Breakage]:
         """What others know an app by and that is taken away."""
@@ -315,14 +314,14 @@ class Comparison:
 
     def declared_breaks(self, base: Environment | None) -> Iterator[Breakage]:
         """What the files alone say will break."""
-        after = self.after.registrations
+        after, heirs = self.after.registrations, self._heirs()
         for app, old in sorted(self.before.registrations.items()):
             new = after.get(app)
             text = ""
             if new is None and old.protected:
                 text = _PROTECTED
             elif new is None and not old.kept:
-                text = f"it is deleted: consumers of its client id break{self._heir(app)}"
+                text = f"it is deleted: consumers of its client id break{heirs.get(app, '')}"
             elif new is not None and old.adopts != new.adopts and new.adopts:
                 text = "another registration is taken over in its place: consumers of its client id break"
             if text:
@@ -342,14 +341,13 @@ class Comparison:
 
 def _same_but_for_its_name(held: Holding, picture: Picture) -> Holding | None:
     """The credential of a picture that proves the same as one of the other, which Azure takes once: a trust, a key pair."""
-    alike = _of_kind(picture, held) if held.detail and held.kind != "secret" else []
+    alike = _of_kind(picture, held) if held.detail and held.kind != "secret" else ()
     return next((other for other in alike if other.detail == held.detail), None)
 
 
-def _of_kind(picture: Picture, like: Holding) -> list[Holding]:
+def _of_kind(picture: Picture, like: Holding) -> Sequence[Holding]:
     """The app's credentials of a kind, the one that ends first first."""
-    alike = [held for held in picture.holdings.values() if (held.app, held.kind) == (like.app, like.kind)]
-    return sorted(alike, key=lambda held: (held.ends, held.key))
+    return picture.credentials.get((like.app, like.kind), ())
 
 
 def first_step(path: str) -> str:

@@ -5,9 +5,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -78,7 +79,7 @@ class Registration:
     """Its other settings by property path."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picture:
     """Every app and what it has."""
 
@@ -86,6 +87,15 @@ class Picture:
     holdings: Mapping[Identity, Holding] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the environment itself, its custom roles included, by path. Told by an environment only."""
+
+    @cached_property
+    def credentials(self) -> Mapping[tuple[str, Kind], Sequence[Holding]]:
+        """The credentials of each app by kind, the one that ends first first."""
+        found: dict[tuple[str, Kind], list[Holding]] = {}
+        for held in sorted(self.holdings.values(), key=lambda held: (held.ends, held.key)):
+            if held.kind in CREDENTIALS:
+                found.setdefault((held.app, held.kind), []).append(held)
+        return found
 
     @classmethod
     def of(
