@@ -70,6 +70,8 @@ class Draft:
             if entry.get("id") and not entry.get("delete")
         }
         self._places = {entry["urn"]: entry for entry in (*self.wanted, *held)}
+        self._there = {entry["urn"]: entry for entry in reversed(held)}
+        """What the state has, or will have with the notes; of those with one URN the first, others are yet to be deleted."""
 
     def declared(self) -> None:
         """What the program declares and the state has not."""
@@ -179,30 +181,28 @@ class Draft:
     def _note(self, entry: State, unwanted: bool) -> None:
         """Note an entry, and before it what it needs to stand on: its provider, and the components around it."""
         above, urn = [], entry.get("parent")
-        present = {known["urn"] for known in self.held} | {note.entry["urn"] for note in self.notes}
-        while urn and urn not in present:
+        while urn and urn not in self._there:
             place = self._places.get(urn) or _component(urn)
             kept = ("urn", "custom", "type", "parent")
             above.append({name: place[name] for name in kept if name in place} | {"outputs": {}})
             urn = place.get("parent")
-        self.notes += [Note(place) for place in reversed(above)]
+        for place in reversed(above):
+            self._add(Note(place))
         provider = entry["provider"].rpartition("::")[0]
-        there = next((known for known in (*self.held, *self._noted()) if known["urn"] == provider), None)
-        if there is None:
-            there = _default_provider(provider)
-            self.notes.append(Note(there))
-        entry["provider"] = f"{provider}::{there['id']}"
-        present = {known["urn"] for known in self.held} | {known["urn"] for known in self._noted()}
-        entry["dependencies"] = [urn for urn in entry.get("dependencies") or () if urn in present]
+        if provider not in self._there:
+            self._add(Note(_default_provider(provider)))
+        entry["provider"] = f"{provider}::{self._there[provider]['id']}"
+        entry["dependencies"] = [urn for urn in entry.get("dependencies") or () if urn in self._there]
         entry["propertyDependencies"] = {
-            name: [urn for urn in urns if urn in present]
+            name: [urn for urn in urns if urn in self._there]
             for name, urns in (entry.get("propertyDependencies") or {}).items()
         }
-        self.notes.append(Note(entry, unwanted))
+        self._add(Note(entry, unwanted))
         self.search.held.add(entry["id"].lower())
 
-    def _noted(self) -> list[State]:
-        return [note.entry for note in self.notes]
+    def _add(self, note: Note) -> None:
+        self.notes.append(note)
+        self._there.setdefault(note.entry["urn"], note.entry)
 
 
 def with_notes(entries: Sequence[State], notes: Sequence[Note]) -> list[State]:

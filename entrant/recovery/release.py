@@ -8,11 +8,11 @@ from pathlib import Path
 
 from entrant.errors import EngineError
 from entrant.facts.contract import output_name
-from entrant.facts.pulumi_types import PASSWORD
+from entrant.facts.pulumi_types import API_CLIENTS, IDENTITY, PASSWORD
 from entrant.recovery import unfinished
 from entrant.recovery.draft import State, told
 
-_COMPONENTS = ("entrant:index:AppIdentity", "entrant:index:ApiClients")
+_COMPONENTS = (IDENTITY, API_CLIENTS)
 _OUTPUTS = ("client_id", "client_secret", "client_secret_previous")
 
 

@@ -113,8 +113,9 @@ class Search:
     ) -> None:
         self.who, self.mark, self.held, self.certificates = who, mark, held, certificates
         self.since = since - SKEW if since else None
-        self.marked = list(self._listed("/applications", f"tags/any(t:t eq '{_quoted(mark)}')", select=_REGISTRATION))
-        """Every registration with the mark."""
+        wanted = f"tags/any(t:t eq '{_quoted(mark)}')"
+        self.marked = {entry["id"]: entry for entry in self._listed("/applications", wanted, select=_REGISTRATION)}
+        """Every registration with the mark, by object id."""
         self.complete = True
         """Whether the plan said enough of all that was looked for."""
         self._ways: dict[str, Callable[[Mapping[str, Any]], Trace | None]] = {
@@ -154,12 +155,11 @@ class Search:
 
     def strays(self) -> list[Mapping[str, Any]]:
         """Registrations with the mark that the state does not know."""
-        return [entry for entry in self.marked if f"/applications/{entry['id']}".lower() not in self.held]
+        return [entry for entry in self.marked.values() if f"/applications/{entry['id']}".lower() not in self.held]
 
     def registration(self, object_id: str) -> Mapping[str, Any] | None:
         """A registration with its credentials; None when it is gone."""
-        known = next((entry for entry in self.marked if entry["id"] == object_id), None)
-        return known or self._get(f"/applications/{object_id}", _REGISTRATION)
+        return self.marked.get(object_id) or self._get(f"/applications/{object_id}", _REGISTRATION)
 
     def principal_of(self, client_id: str) -> Mapping[str, Any] | None:
         """The service principal of a registration."""
