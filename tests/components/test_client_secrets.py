@@ -29,7 +29,8 @@ def up(tmp_path: Path, *places: str, vault: str = VAULT, before: Any = None, **o
 
 
 def test_a_vault_gets_the_newest_secret_with_its_end_and_whose_it_is(tmp_path: Path) -> None:
-    made = up(tmp_path, "key_vault: {vault: kv, name: the-secret}").one(SECRET)
+    deployed = up(tmp_path, "key_vault: {vault: kv, name: the-secret}")
+    made = deployed.one(SECRET)
     assert made.name == "a/key-vault-kv-obs-the-secret"
     assert (made.inputs["vaultName"], made.inputs["resourceGroupName"]) == ("kv-obs", "rg")
     assert made.request.retainOnDelete
@@ -44,7 +45,14 @@ def test_a_vault_gets_the_newest_secret_with_its_end_and_whose_it_is(tmp_path: P
     assert made.inputs["tags"]["app"] == "a"
     assert made.inputs["tags"]["stack"] == "entrant:entrant/dev"
     assert made.inputs["tags"]["secret"] == "2026-09-28"
+    assert made.inputs["tags"]["key_id"] == credentials(deployed)[0]["key_id"]
     assert set(made.inputs["tags"]) == {"app", "client_id", "key_id", "secret", "stack"}
+
+
+def test_of_two_secrets_the_vault_gets_the_newest(tmp_path: Path) -> None:
+    made = up(tmp_path, "key_vault: {vault: kv, name: the-secret}", before=two_secrets()).one(SECRET)
+    assert made.inputs["tags"]["secret"] == "2026-09-28"
+    assert made.inputs["properties"]["value"]["value"] == "value-of-a-secret-2026-09-28"
 
 
 def test_a_vault_of_another_subscription_has_a_provider_of_its_own(tmp_path: Path) -> None:
@@ -75,6 +83,13 @@ def secret(name: str, issued: str, ends: str, **more: Any) -> dict[str, Any]:
     return {"kind": "secret", "name": f"entrant {name}", "issued": issued, "starts": issued, "ends": ends, **more}
 
 
+def two_secrets() -> dict[str, Any]:
+    """The outputs with a secret and the one before it."""
+    newest = secret("2026-09-28", "2026-11-19T00:00:00Z", "2027-01-03T00:00:00Z")
+    before = secret("2026-06-30", "2026-07-01T00:00:00Z", "2026-12-31T00:00:00Z")
+    return {"identities": {"a": {"credentials": [newest, before]}}}
+
+
 def credentials(made: Deployment) -> list[dict[str, Any]]:
     """The credentials in the outputs."""
     found: list[dict[str, Any]] = made.result["identities"].value["a"]["credentials"]
@@ -83,16 +98,7 @@ def credentials(made: Deployment) -> list[dict[str, Any]]:
 
 def test_what_rotate_says_of_an_up_is_noted_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the outputs, so that the next `up` knows it without being told."""
-    before = {
-        "identities": {
-            "a": {
-                "credentials": [
-                    secret("2026-09-28", "2026-11-19T00:00:00Z", "2027-01-03T00:00:00Z"),
-                    secret("2026-06-30", "2026-07-01T00:00:00Z", "2026-12-31T00:00:00Z"),
-                ]
-            }
-        }
-    }
+    before = two_secrets()
     place = "exec: {command: [put]}"
     first = credentials(up(tmp_path, place, before=before))
     assert [(entry["name"], entry.get("delivered")) for entry in first] == [

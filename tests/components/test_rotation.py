@@ -329,6 +329,7 @@ def test_a_revoked_secret_is_succeeded_at_once_and_goes_when_its_successor_is_de
         two = calendar.due(now, told(Calendar().due(START, ()), "2026-01-01", revoked="it leaked"))
         assert names(two) == ["2026-01-01-2", "2026-01-01"]
         assert two[1].revoked == "it leaked"
+        assert two[1].kept_until == two[1].ends, "nobody has said that its successor is in use"
         assert names(calendar.due(now + DAY, two)) == ["2026-01-01-2", "2026-01-01"]
         assert names(calendar.due(now, told(two, "2026-01-01-2", delivered=True))) == ["2026-01-01-2"]
 

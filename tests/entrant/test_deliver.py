@@ -245,10 +245,11 @@ def test_a_failed_place_is_told_and_the_others_go_on(world: World) -> None:
     assert [result.state for result in world.deliver()] == ["held", "delivered", "delivered", "delivered"]
 
 
+@pytest.mark.parametrize("statuses", [[503, 502, 500], [409, 408, 429]])
 @pytest.mark.parametrize("name", ["github", "devops", "gitlab"])
-def test_what_passes_is_tried_again(name: str, world: World) -> None:
+def test_what_passes_is_tried_again(name: str, statuses: list[int], world: World) -> None:
     world.write(world.forms()[name])
-    world.places.refusals = {name: [503, 502, 500]}
+    world.places.refusals = {name: statuses}
     assert [result.state for result in world.deliver()] == ["delivered"]
     assert world.values()[name] == VALUES["k1"]
 
@@ -288,6 +289,9 @@ def test_a_kubernetes_secret_keeps_what_is_not_ours_and_a_conflict_is_told(world
     world.deliver("k2")
     assert held["data"]["OTHER"] == "b3RoZXI="
     assert all(manager == "entrant" for manager in [entry["manager"] for entry in held["metadata"]["managedFields"]])
+    held["metadata"]["managedFields"][0]["manager"] = "argocd"
+    assert [result.state for result in world.deliver("k2", check=True)] == ["missing"], "another may have written it"
+    held["metadata"]["managedFields"][0]["manager"] = "entrant"
     world.places.edit("obs/log-reader", "by hand")
     [failed] = world.deliver("k2")
     assert failed.state == "failed" and 'conflict with "kubectl-edit"' in failed.said
