@@ -79,9 +79,8 @@ class Pace:
         if not self.quotas or kind not in BUCKETS:
             return None
         most, refill = BUCKETS[kind]
-        subscription = (
-            call.segments[1].lower() if family == "arm" and call.segments[0].lower() == "subscriptions" else ""
-        )
+        of_subscription = family == "arm" and call.segments[0].lower() == "subscriptions"
+        subscription = "".join(call.segments[1:2]).lower() if of_subscription else ""
         bucket = self._buckets.setdefault((kind, subscription, _asking(call)), _Bucket(most, now))
         bucket.left = min(most, bucket.left + (now - bucket.at) * refill)
         bucket.at = now

@@ -84,6 +84,13 @@ def test_what_one_subscription_was_asked_does_not_count_for_another() -> None:
     assert pace.refusal(call("GET", "/v1.0/applications"), 0.0) is None, "reads of Graph have no bucket here"
 
 
+@pytest.mark.parametrize("path", ["/subscriptions", "/tenants", "/v1.0", "/"])
+def test_a_request_of_no_subscription_and_no_object_is_answered(paced: LocalAzure, path: str) -> None:
+    paced.admin("PATCH", "settings", {"latency": None, "quotas": True})
+    answer = Client(paced).call("GET", f"{path}?api-version=2022-12-01")
+    assert answer.status_code < 500, answer.text
+
+
 def test_the_server_takes_its_time_and_refuses_in_the_apis_own_words(paced: LocalAzure) -> None:
     client = Client(paced)
     client.graph("GET", "/applications")  # with the token that it needs
