@@ -105,7 +105,7 @@ def review(
         click.echo(f"entrant: the plan is {made.digest}, not {expect}, which was reviewed; review it again", err=True)
         return OTHER_PLAN
     if only is not None and not reviewer.turns_secrets_only(reading, reviewer.moment(reading)):
-        click.echo("entrant: the plan does more than turn secrets over by their calendar", err=True)
+        click.echo("entrant: the plan does more than rotate secrets by their calendar", err=True)
         return OTHER_PLAN
     return POLICY if any(finding.severity == "error" for finding in made.findings) else 0
 

@@ -312,7 +312,7 @@ class Comparison:
                 elif "redirecturis[" in path:
                     yield Breakage(app=setting.app, text=f"sign-ins that return to {setting.old} fail")
 
-    def declared_breaks(self, base: Environment | None) -> Iterator[Breakage]:
+    def declared_breaks(self) -> Iterator[Breakage]:
         """What the files alone say will break."""
         after, heirs = self.after.registrations, self._heirs()
         for app, old in sorted(self.before.registrations.items()):

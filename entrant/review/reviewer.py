@@ -185,7 +185,7 @@ def of_commits(
         saw_cloud=False,
         base=base.name,
         digest=_digest("files", stack, planned),
-        breaks=tuple(comparison.declared_breaks(base.environment)),
+        breaks=tuple(comparison.declared_breaks()),
         findings=_findings(report, base),
         notes=tuple(notes),
         errors=tuple(errors),

@@ -1,5 +1,6 @@
 """What a killed run made is found and noted, and nothing that is not this stack's is touched."""
 
+import datetime as dt
 import json
 import subprocess
 import time
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 import local_azure
+from entrant.errors import EngineError
 from entrant.facts import pulumi_types as types
 from entrant.facts.marks import of_stack
-from entrant.recovery import checkpoints, draft
+from entrant.recovery import checkpoints, draft, unfinished
 from entrant.rehearsal import Rehearsal
 from tests.conftest import Project
 from tests.local_azure.conftest import Client
@@ -409,3 +411,24 @@ def test_a_secret_that_the_file_keeps_is_not_a_lost_one() -> None:
     looked = draft.Draft(Directory(), held, [], kept_credentials=["kept"])  # type: ignore[arg-type]
     assert [lost.key_id for lost in looked.lost()] == ["lost"]
     assert looked.left == []
+
+
+def test_a_state_that_somebody_changed_meanwhile_is_not_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "export", lambda *_, **__: {"deployment": {"resources": ["theirs"]}})
+    monkeypatch.setattr("entrant.engine.run", lambda *_, **__: pytest.fail("it was written"))
+    with pytest.raises(EngineError, match="the state of dev was changed meanwhile"):
+        unfinished.put("dev", {"deployment": {}}, {"deployment": {"resources": ["ours"]}})
+
+
+def test_what_was_restored_from_a_backup_knows_of_no_later_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last `up` that ended well bounds what a killed run made, and an older state that was put back bounds it earlier."""
+    updates = [
+        {"kind": "update", "result": "failed", "endTime": "2026-11-26T13:00:00Z"},
+        {"kind": "refresh", "result": "succeeded", "endTime": "2026-11-26T12:30:00Z"},
+        {"kind": "update", "result": "succeeded", "endTime": "2026-11-26T12:00:00Z"},
+    ]
+    done = subprocess.CompletedProcess([], 0, json.dumps(updates), "")
+    monkeypatch.setattr("entrant.engine.run", lambda *_, **__: done)
+    for written, hour in (("2026-11-26T11:00:00Z", 11), ("2026-11-26T13:00:00Z", 12)):
+        found = unfinished._last_good("dev", {"manifest": {"time": written}}, None, {})
+        assert found == dt.datetime(2026, 11, 26, hour, tzinfo=dt.UTC)
