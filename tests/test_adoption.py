@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 import local_azure
 from entrant.engine import in_file_words
+from entrant.facts.marks import of_stack
 from tests.conftest import ROOT, Project
 from tests.local_azure.conftest import READER
 from tests.test_identity import GROUP, LEGACY, Stack
@@ -426,7 +427,7 @@ apps:
 
 def test_an_app_is_let_go_without_a_trace_in_the_cloud_and_can_be_taken_over_again(stack: Stack) -> None:
     stack.up(TWO)
-    api, client_id = stack.outputs("api"), stack.outputs("api")["client_id"]
+    api, client_id, mark = stack.outputs("api"), stack.outputs("api")["client_id"], of_stack("entrant", stack.name)
     there = everything(stack, api["object_id"], api["service_principal_id"])
     number = stack.azure.requests()[-1]["number"]
 
@@ -440,7 +441,8 @@ def test_an_app_is_let_go_without_a_trace_in_the_cloud_and_can_be_taken_over_aga
         "forgets api. Nothing of it is deleted or changed in the cloud",
         f"· Application api (/applications/{api['object_id']})",
         "! the value of api's client secret is in this state alone",
-        "still declares api: take `apps.api` out before the next `up`, which would make it anew",
+        "still declares api: take `apps.api` out, or the next `up` fails, because the tenant has an app with its name",
+        f"! api keeps the tag {mark}: until somebody takes it off,",
         "! apps.user names api: write its client id",
     ):
         assert line in looked.stdout
@@ -457,11 +459,26 @@ def test_an_app_is_let_go_without_a_trace_in_the_cloud_and_can_be_taken_over_aga
     alone = TWO[: TWO.index("  api:")] + TWO[TWO.index("  user:") :].replace("api: api", f"api: {client_id}")
     assert set(stack.up(alone)) == {"unchanged"}
     assert everything(stack, api["object_id"], api["service_principal_id"]) == there
+    # the next `recover` knows it by its tag, and does not take it for a leftover of this stack
+    looked = stack.project.entrant("recover", "-s", stack.name, "--dry-run", "--settle", "0", **stack.settings)
+    assert looked.returncode == 7, looked.stderr
+    assert looked.stdout == (
+        f'! left alone: the registration "API (release)" ({api["object_id"]}), which nothing declares; '
+        f"if this stack released it, take the tag {mark} off it\n"
+    )
     stack.write(TWO)  # as if nobody had taken it out
     code, said = stack.run("up", "--yes", "--skip-preview")
     assert code != 0 and "the tenant has an app registration called" in in_file_words(said)
     adopt = f"adopt: {{application: {api['object_id']}, service_principal: {api['service_principal_id']}}}\n    on_remove: keep"
     taken = TWO.replace("protect: true", adopt).replace("    secret: {}\n", "")
     taken = taken[: taken.index("    roles:")] + taken[taken.index("  user:") :]
-    tags = json.dumps(there[0]["tags"])
-    assert stack.up(taken.replace("on_remove: keep", f"on_remove: keep\n    tags: {tags}"))["imported"] == 2
+    tags = there[0]["tags"]
+    assert mark in tags
+
+    def tagged(own: list[str]) -> str:
+        return taken.replace("on_remove: keep", f"on_remove: keep\n    tags: {json.dumps(own)}")
+
+    assert stack.up(tagged(tags))["imported"] == 2
+    tags.remove(mark)
+    stack.up(tagged(tags))
+    assert everything(stack, api["object_id"], api["service_principal_id"])[0]["tags"] == tags

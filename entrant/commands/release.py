@@ -62,12 +62,8 @@ def _in_the_file(stack: str, apps: tuple[str, ...], root: Path) -> Iterator[str]
         app = report.environment.apps.get(name)
         if app is None:
             continue
-        then = (
-            "takes it over again"
-            if app.adopt
-            else "would make it anew, which fails while the tenant has one of its name"
-        )
-        yield f"! {report.files[0]} still declares {name}: take `apps.{name}` out before the next `up`, which {then}"
+        then = "takes it over again" if app.adopt else "fails, because the tenant has an app with its name"
+        yield f"! {report.files[0]} still declares {name}: take `apps.{name}` out, or the next `up` {then}"
         naming = [other for other, each in report.environment.apps.items() if name in each.names and other not in apps]
         for other in naming:
             yield f"! apps.{other} names {name}: write its client id, or for an owner its object id, in place of the name"

@@ -11,7 +11,7 @@ from entrant.config.problems import Refused
 from entrant.config.values import parse_email
 from entrant.facts import risks
 from entrant.facts.directory_roles import DirectoryRole, find_directory_role
-from entrant.facts.marks import stack_in
+from entrant.facts.marks import MARK, stack_in
 
 from . import credentials, properties, trusts
 from .azure_roles import Roles
@@ -82,7 +82,11 @@ class Translation:
             entry.unsaid += [_left("service principal", name, value) for name, value in left]
         principal |= given(owners=self._owners(entry, each.principal_owners, "of the service principal"))
         if (mark := stack_in(said.get("tags", ()))) is not None:
-            entry.note(_TOP, f"decide: its tags say that stack {mark} declares it; release it there first.")
+            entry.note(
+                _TOP,
+                f"decide: its tags say that stack {mark} declares it; release it there first. After the first `up`, take the tag "
+                f"{MARK}:{mark} out, by which a recovery of that stack finds what it made.",
+            )
         self._clients(entry, each, said, ids)
         owners = self._owners(entry, each.owners, "")
         entry.data |= said | given(

@@ -191,8 +191,13 @@ _TAGS = ("stack", "tag")
 
 def marked(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Job | None:
     """The job that is at work on a stack, was killed there, or did not end well."""
+    return Job.parse(tags(stack, cwd=cwd, environ=environ).get(TAG, ""))
+
+
+def tags(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The tags that the backend has of a stack."""
     listed = engine.run([*_TAGS, "ls", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout
-    return Job.parse(json.loads(listed).get(TAG, ""))
+    return dict(json.loads(listed))
 
 
 def _mark(stack: str, job: Job | None, cwd: Path | None, environ: Mapping[str, str]) -> None:

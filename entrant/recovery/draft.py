@@ -90,11 +90,17 @@ class Draft:
                 self._look(state, unwanted=True)
 
     def strays(self) -> None:
-        """Registrations with the mark that are neither in the state nor declared, and their service principals."""
+        """Registrations with the mark that are neither in the state nor declared, and their service principals.
+
+        What was made at an unknown time, or before the runs asked about, stays: the stack may have released it.
+        """
         for entry in self.search.strays():
             trace = traces.registration_trace(entry)
-            if not self.search.made_since(entry["createdDateTime"]):
-                self.left.append(f'the registration "{entry["displayName"]}" ({entry["id"]}), which nothing declares')
+            if self.search.since is None or not self.search.made_since(entry["createdDateTime"]):
+                self.left.append(
+                    f'the registration "{entry["displayName"]}" ({entry["id"]}), which nothing declares; if this stack released '
+                    f"it, take the tag {self.search.mark} off it"
+                )
                 continue
             application = self._stray(types.APPLICATION, trace)
             principal = self.search.principal_of(entry["appId"])

@@ -1,14 +1,17 @@
 """An app that a stack forgets: its resources leave the state, and all of them stay in the cloud as they are."""
 
 import copy
+import datetime as dt
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrant import engine
 from entrant.errors import EngineError
 from entrant.facts.contract import output_name
-from entrant.facts.pulumi_types import API_CLIENTS, IDENTITY, PASSWORD
+from entrant.facts.marks import of_stack
+from entrant.facts.pulumi_types import API_CLIENTS, APPLICATION, IDENTITY, PASSWORD
 from entrant.recovery import unfinished
 from entrant.recovery.draft import State, told
 
@@ -39,6 +42,14 @@ class Plan:
             if any(entry["type"] == PASSWORD and _within(entry, app) for entry in self.forgotten):
                 command = f"pulumi stack output {output_name(app, 'client_secret')} --show-secrets -s {self.stack}"
                 yield f"! the value of {app}'s client secret is in this state alone; keep it first if it is needed: {command}"
+
+        for entry in self.forgotten:
+            mark = of_stack(*unfinished.project_and_stack([entry]))
+            if entry["type"] == APPLICATION and mark in ((entry.get("inputs") or {}).get("tags") or ()):
+                yield (
+                    f"! {_name(entry)} keeps the tag {mark}: until somebody takes it off, "
+                    f"`python3 -m entrant recover -s {self.stack}` names it as left alone (exit code 7)"
+                )
 
     @property
     def after(self) -> State:
@@ -96,6 +107,9 @@ def apply(plan: Plan, *, cwd: Path | None = None, environ: Mapping[str, str] = o
     Raises:
         EngineError: the state was changed since the plan was made, or could not be written.
     """
+    # The tag is first: a release that is killed must not leave what a recovery takes for its own.
+    tag = ["stack", "tag", "set", unfinished.RELEASED, dt.datetime.now(dt.UTC).isoformat(), "--stack", plan.stack]
+    engine.run(tag, cwd=cwd, environ=environ)
     unfinished.put(plan.stack, plan.before, plan.after, cwd=cwd, environ=environ)
 
 

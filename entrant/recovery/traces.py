@@ -18,7 +18,7 @@ SKEW = dt.timedelta(minutes=5)
 """How far this machine's clock and Azure's may be apart."""
 _SECRET, _SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 """How a state marks a secret (source: Pulumi, sdk/v3/go/common/resource/sig)."""
-_BEFORE = "before the last `up` that ended well: this state did not make it"
+_BEFORE = "before the last `up` that ended well, or the last `release`: it is not this state's"
 _REGISTRATION = "id,appId,displayName,createdDateTime,tags,passwordCredentials,keyCredentials,api"
 
 _TOLD: dict[str, dict[str, str]] = {
@@ -100,6 +100,7 @@ class Search:
         mark: the tag of what the stack makes.
         held: the ids that the state knows, in lower case.
         since: what was made before is not what a run left that was killed after; None for no such bound.
+        released: when the stack last released an app: what was made before and is not in the state is another's.
         certificates: those that are declared: thumbprint → key in the file, and PEM form.
     """
 
@@ -109,10 +110,11 @@ class Search:
         mark: str,
         held: set[str],
         since: dt.datetime | None,
+        released: dt.datetime | None,
         certificates: Mapping[str, tuple[str, str]],
     ) -> None:
         self.who, self.mark, self.held, self.certificates = who, mark, held, certificates
-        self.since = since - SKEW if since else None
+        self.since = max(filter(None, (since and since - SKEW, released)), default=None)
         wanted = f"tags/any(t:t eq '{_quoted(mark)}')"
         self.marked = {entry["id"]: entry for entry in self._listed("/applications", wanted, select=_REGISTRATION)}
         """Every registration with the mark, by object id."""

@@ -7,7 +7,8 @@ into the state with what the program asks for as its inputs, has Pulumi read it 
 died with the run.
 
 Only what is provably this stack's is touched. A registration or service principal has the tag of the stack (`facts.marks`) and
-was made after the last `up` that ended well; the rest belongs to a registration or service principal of the stack.
+was made after the last `up` that ended well, and after the last `release`; the rest belongs to a registration or service principal
+of the stack.
 """
 
 import copy
@@ -35,6 +36,9 @@ from entrant.words import counted
 
 RECOVERING = "ENTRANT_RECOVERING"
 """Set for the program, it declares registrations without the provider's check of their names, which those that are there fail."""
+RELEASED = "entrant:released"
+"""The stack tag that says when the stack last released an app. Such an app keeps the tag of the stack and is no longer the stack's:
+what was made before, and is not in the state, is none of what a later run left."""
 ROUNDS = 5
 """How often it is looked again, since what is found may be what something else hangs on."""
 
@@ -152,7 +156,8 @@ def plan(
     environment = _environment(stack, cwd, environ)
     _let_settle(deployment, settle)
     began = _last_good(stack, deployment, cwd, environ) or began
-    search = _search(environment, _deployer(environment, environ), _project_and_stack(steps, entries), held, began)
+    names, released = project_and_stack(steps, entries), _released(stack, cwd, environ)
+    search = _search(environment, _deployer(environment, environ), names, held, began, released)
     kept = [credential.key_id for app in environment.apps.values() for credential in app.kept_credentials]
     draft = Draft(search, held, steps, kept)
     draft.declared()
@@ -170,6 +175,7 @@ def _search(
     project_and_stack: tuple[str, str],
     held: Sequence[State],
     began: dt.datetime | None,
+    released: dt.datetime | None,
 ) -> Search:
     """The search for what is this stack's and not held by its state."""
     certificates = (pair for app in environment.apps.values() for pair in app.certificates.items())
@@ -178,6 +184,7 @@ def _search(
         of_stack(*project_and_stack),
         {str(entry["id"]).lower() for entry in held if entry.get("id")},
         began,
+        released,
         {certificate.public.thumbprint: (key, certificate.public.pem) for key, certificate in certificates},
     )
 
@@ -321,8 +328,14 @@ def _last_good(stack: str, deployment: State, cwd: Path | None, environ: Mapping
     return None
 
 
-def _project_and_stack(*listed: Sequence[State]) -> tuple[str, str]:
-    """The names that are in every URN."""
+def _released(stack: str, cwd: Path | None, environ: Mapping[str, str]) -> dt.datetime | None:
+    """When the stack last released an app; None when it never did."""
+    moment = locks.tags(stack, cwd=cwd, environ=environ).get(RELEASED)
+    return dt.datetime.fromisoformat(moment) if moment else None
+
+
+def project_and_stack(*listed: Sequence[State]) -> tuple[str, str]:
+    """The names that are in every URN: the project's and the stack's."""
     urn = next(entry["urn"] for entries in listed for entry in entries)
     stack, project, _ = urn.removeprefix("urn:pulumi:").split("::", 2)
     return project, stack

@@ -206,7 +206,7 @@ def test_another_state_of_the_same_name_takes_nothing_over(project: Project) -> 
         file.write_text(json.dumps(update))
     done = estate.entrant("recover", "--yes", "--settle", "0")
     assert done.returncode == 7, done.stdout + done.stderr
-    assert done.stdout.count("before the last `up` that ended well: this state did not make it") == 2
+    assert done.stdout.count("before the last `up` that ended well, or the last `release`: it is not this state's") == 2
     assert estate.state()["deployment"].get("resources") in (None, [])
     assert sum(estate.secrets().values()) == 1
 
@@ -432,3 +432,27 @@ def test_what_was_restored_from_a_backup_knows_of_no_later_update(monkeypatch: p
     for written, hour in (("2026-11-26T11:00:00Z", 11), ("2026-11-26T13:00:00Z", 12)):
         found = unfinished._last_good("dev", {"manifest": {"time": written}}, None, {})
         assert found == dt.datetime(2026, 11, 26, hour, tzinfo=dt.UTC)
+
+
+def test_what_nothing_declares_is_left_alone_where_it_is_unknown_since_when_runs_failed() -> None:
+    """A stack that was made anew under its name, without a history, may have released it; noted, the next `up` would delete it."""
+
+    class Directory:
+        since = None
+        mark = of_stack("entrant", "dev")
+
+        def strays(self) -> list[dict[str, Any]]:
+            return [{"id": "x", "appId": "y", "displayName": "Billing", "createdDateTime": "2026-01-01T00:00:00Z"}]
+
+        def made_since(self, moment: str | None) -> bool:
+            return True
+
+    looked = draft.Draft(Directory(), [], [])  # type: ignore[arg-type]
+    looked.strays()
+    assert (looked.notes, looked.left) == (
+        [],
+        [
+            'the registration "Billing" (x), which nothing declares; if this stack released it, take the tag entrant:entrant/dev '
+            "off it"
+        ],
+    )

@@ -66,7 +66,7 @@ def texts(value: Any) -> list[str]:
 
 
 def search(since: dt.datetime | None = BEGAN) -> Search:
-    return Search(Tenant(), MARK, {f"/applications/{KNOWN}"}, since, {})  # type: ignore[arg-type]
+    return Search(Tenant(), MARK, {f"/applications/{KNOWN}"}, since, None, {})  # type: ignore[arg-type]
 
 
 def find(type_: str, **inputs: Any) -> Trace | None:
