@@ -74,7 +74,11 @@ def test_an_administrative_unit_that_it_names_is_there_and_the_role_is_limited_t
         (r"^      - \{role: heartbeat-reader, scope: logs\}\n", "", {"delete": 1}),
         (r"^      - \{gitlab: \{project: contoso/obs, branch: main\}\}\n", "", {"delete": 1}),
         (r"^      batch: \{path: batch.pem\}\n", "", {"delete": 1}),
-        (r"^    secret: \{every: 30d, overlap: 72h\}\n", "    secret: false\n", {"delete": 1}),
+        (
+            r"^    secret:\n(?:      .*\n)+(?=    certificates:)",
+            "    secret: false\n",
+            {"delete": 3},
+        ),  # and in the vault, and that subscription's provider
         (r"^      - \{api: log-api, application: \[Logs.Read.All\], consent: true\}\n", "", {"delete": 1, "update": 1}),
         (r"^      login_url: .*\n", "", {"update": 1}),
     ],

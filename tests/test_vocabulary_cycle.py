@@ -43,7 +43,16 @@ PARTS = (
     "directory_roles[]",
 )
 ELSEWHERE = {
-    "adopt": "it needs ids of what exists: test_what_was_made_by_hand_is_taken_over_by_id_and_kept_on_removal",
+    **dict.fromkeys(
+        (
+            *(
+                f"{of}.adopt"
+                for of in ("apps.*", "role_definitions.*", "certificates.*", "pre_authorized[]", "federated[]")
+            ),
+            *(f"{of}[].adopt" for of in ("directory_roles", "groups", "permissions", "roles")),
+        ),
+        "it needs ids of what exists: test_what_was_made_by_hand_is_taken_over_by_id_and_kept_on_removal",
+    ),
     "change_adopted": "it goes with adopt: test_what_is_taken_over_is_not_changed_unless_the_app_says_so",
     **dict.fromkeys(
         (

@@ -151,8 +151,7 @@ def examine(
         yield from _each(look, environment, deployer)
     for compare in (_applications, _owners, _rights, _look_ups, _roles, _definitions, _quotas):
         yield from _each(compare, environment, deployer, there)
-    held = _held_ids(stack, cwd, environ) if stack is not None and there else ()
-    yield from _each(_existing, environment, deployer, there, held)
+    yield from _each(_existing, environment, deployer, there, lambda: _held_ids(stack, cwd, environ))
 
 
 def _there(stack: str, cwd: Path, environ: Mapping[str, str]) -> Mapping[str, App]:
@@ -172,9 +171,14 @@ def _there(stack: str, cwd: Path, environ: Mapping[str, str]) -> Mapping[str, Ap
     )
 
 
-def _held_ids(stack: str, cwd: Path, environ: Mapping[str, str]) -> list[str]:
-    """The ids of all that a stack holds."""
-    exported = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
+def _held_ids(stack: str | None, cwd: Path, environ: Mapping[str, str]) -> list[str]:
+    """The ids of all that a stack holds: more than its outputs say, when an `up` has failed on the way."""
+    if stack is None:
+        return []
+    try:
+        exported = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
+    except StackNotFoundError:
+        return []
     return [entry["id"] for entry in json.loads(exported)["deployment"].get("resources") or () if entry.get("id")]
 
 
@@ -415,11 +419,11 @@ def _adopted_certificates(
 
 
 def _existing(
-    environment: config.Environment, deployer: Deployer, there: Mapping[str, App], held: Iterable[str]
+    environment: config.Environment, deployer: Deployer, there: Mapping[str, App], held: Callable[[], Iterable[str]]
 ) -> Iterator[Finding]:
     """What the file declares anew and the tenant has already."""
     yield from _adopted_certificates(environment, deployer, there)
-    seen = existing.look(environment, deployer, there, held)
+    seen = existing.look(environment, deployer, there, held())
     for each in seen.found:
         evidence = f"{each.what} exists and is not the stack's: an `up` would fail on it"
         yield Finding(each.place, "problem", evidence, each.remedy)

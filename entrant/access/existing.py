@@ -167,6 +167,8 @@ class _Seeing:
         for entry in self.deployer.graph("/applications", filter=f"displayName eq '{shown}'", select="id,appId")[
             "value"
         ]:
+            if entry["id"].lower() in self.held:  # of an `up` that failed: no output names it yet
+                continue
             matching = f"appId eq '{entry['appId']}'"
             principals = self.deployer.graph("/servicePrincipals", filter=matching, select="id")["value"]
             ids = [f"application: {entry['id']}", *(f"service_principal: {each['id']}" for each in principals)]
