@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "components": {"entrant.config", "entrant.facts"},
     "entrant.setup": {"entrant"},
     "entrant.tokens": {"entrant.facts", "entrant"},
-    "entrant.access": {"entrant.config", "entrant.facts", "entrant.setup", "entrant.tokens", "entrant"},
+    "entrant.access": {"entrant.config", "entrant.facts", "entrant.tokens", "entrant"},
+    "entrant.doctor": {"entrant.access", "entrant.config", "entrant.facts", "entrant.setup", "entrant"},
     "entrant.importing": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
     "entrant.drift": {"entrant.config", "entrant.facts", "entrant.access", "entrant.tokens", "entrant"},
     "entrant.recovery": {
@@ -216,7 +217,6 @@ LINES = {"module": 500, "class": 300, "function": 60}
 REASON = "One module:"
 """A module that is longer says in its docstring, after these words, why it is one."""
 TOO_LONG = {
-    "entrant/access/doctor.py",
     "entrant/setup/bootstrap.py",
     "local_azure/__main__.py main",
     "local_azure/admin.py handle",

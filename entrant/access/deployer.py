@@ -45,6 +45,12 @@ class Deployer:
                 raise AuthenticationError(message, code=code, next_step=step) from error
             raise UnreachableError(message, next_step="check the network, then try again") from error
 
+    def claims(self, audience: str) -> Mapping[str, Any]:
+        """What the token for a named audience says of its bearer."""
+        from entrant.tokens.credentials import Token
+
+        return Token(self.token(audience), 0, audience, "", "").claims
+
     def arm(self, path: str, *, version: str = "2022-04-01", **params: str) -> dict[str, Any]:
         """GET from Azure Resource Manager."""
         query = {"api-version": version} | params

@@ -27,7 +27,7 @@ def doctor(stack: str, cwd: Path | None, form: str) -> int:
     python3 -m entrant doctor -s dev
     """
     from entrant import config
-    from entrant.access import doctor as examination
+    from entrant.doctor.examination import examine
 
     try:
         environment = config.load(stack, root=cwd or project.ROOT)
@@ -36,9 +36,7 @@ def doctor(stack: str, cwd: Path | None, form: str) -> int:
             str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
         ) from None
     deployer = deployers.find(clouds.resolve(environment.cloud, os.environ), os.environ)
-    findings = list(
-        examination.examine(environment, deployer, cwd=cwd or project.ROOT, environ=os.environ, stack=stack)
-    )
+    findings = list(examine(environment, deployer, cwd=cwd or project.ROOT, environ=os.environ, stack=stack))
     if form == "json":
         fields = ("what", "state", "evidence", "next_step")
         click.echo(json.dumps([{name: getattr(finding, name) for name in fields} for finding in findings]))

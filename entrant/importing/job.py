@@ -44,13 +44,7 @@ class Job:
     @property
     def tenant(self) -> str:
         """The tenant of the login."""
-        return str(self._claims.get("tid", "")).lower()
-
-    @property
-    def _claims(self) -> Mapping[str, Any]:
-        from entrant.tokens.credentials import Token
-
-        return Token(self.who.token("graph"), 0, "graph", "", "").claims
+        return str(self.who.claims("graph").get("tid", "")).lower()
 
     def select(self, wanted: Wanted) -> Selected:
         """The registrations that the file does not have yet."""
@@ -136,7 +130,7 @@ class Job:
             out=self._out,
         )
         sheet = translation.sheet()
-        signed_in = str(self._claims.get("appid", "")).lower()
+        signed_in = str(self.who.claims("graph").get("appid", "")).lower()
         for entry in sheet.apps:
             if entry.client_id == signed_in:
                 entry.note(

@@ -10,7 +10,9 @@ import pytest
 
 import local_azure
 from entrant import config, engine
-from entrant.access import deployer, doctor
+from entrant.access import deployer
+from entrant.doctor import azure_rights, examination, limits, references
+from entrant.doctor.findings import Finding
 from entrant.facts.clouds import Cloud
 from tests.entrant.test_access import Estate, cloud, environ
 
@@ -30,14 +32,14 @@ apps:
     return config.load("dev", root=folder)
 
 
-def examined(folder: Path, scope: str, who: deployer.Deployer | None, env: dict[str, str]) -> dict[str, doctor.Finding]:
+def examined(folder: Path, scope: str, who: deployer.Deployer | None, env: dict[str, str]) -> dict[str, Finding]:
     pulumi = {
         "PULUMI_BACKEND_URL": f"file://{folder}",
         "PULUMI_HOME": str(folder / "home"),
         "PULUMI_SKIP_UPDATE_CHECK": "1",
     }
     around = engine.environment(os.environ | env | pulumi)
-    found = doctor.examine(environment(folder, scope), who, cwd=folder, environ=around)
+    found = examination.examine(environment(folder, scope), who, cwd=folder, environ=around)
     return {finding.what: finding for finding in found}
 
 
@@ -94,7 +96,7 @@ def test_a_tenant_that_allows_shorter_secrets_only_is_seen_before_it_refuses(
 
 @pytest.mark.parametrize(("text", "days"), [("P180D", 180), ("P4DT12H", 4.5), ("P1Y", 365), ("P6M", 180)])
 def test_a_lifetime_of_a_policy_is_read(text: str, days: float) -> None:
-    assert doctor._duration(text) == timedelta(days=days)
+    assert limits._duration(text) == timedelta(days=days)
 
 
 def test_plugins_that_are_not_there_are_told_with_their_versions(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_more_objects_than_a_deployer_without_a_role_may_create_are_seen(
     (tmp_path / "config" / "dev.yaml").write_text(f"apps:\n{many}")
     who = deployer.find(cloud, environ)
     assert who is not None
-    found = {finding.what: finding for finding in doctor._quotas(config.load("dev", root=tmp_path), who)}
+    found = {finding.what: finding for finding in limits.quotas(config.load("dev", root=tmp_path), who, {})}
     assert ("objects of the deployer" in found) is told
 
 
@@ -154,9 +156,9 @@ apps:
         {"kind": "status", "status": 503, "family": "graph"}, {"kind": "status", "status": 503, "family": "arm"}
     )
     try:
-        looks = (doctor._look_ups, doctor._roles, doctor._quotas)
+        looks = (references.look_ups, azure_rights.roles, limits.quotas)
         environment = config.load("dev", root=tmp_path)
-        found = [finding for look in looks for finding in doctor._each(look, environment, who, {})]
+        found = [finding for look in looks for finding in examination._each(look, environment, who, {})]
     finally:
         azure.faults()
     assert {finding.state for finding in found} == {"unknown"}, found

@@ -14,8 +14,10 @@ import pytest
 
 import local_azure
 from entrant import config
-from entrant.access import deployer, doctor
+from entrant.access import deployer
 from entrant.config.models import App, Environment
+from entrant.doctor import azure_rights, directory_rights, examination, limits, references
+from entrant.doctor.findings import Finding
 from entrant.facts.apis import GRAPH, graph_permissions
 from entrant.facts.clouds import Cloud
 from entrant.facts.directory_roles import find_directory_role
@@ -104,17 +106,15 @@ def tenant(azure: local_azure.LocalAzure, environ: dict[str, str]) -> Iterator[T
     yield Tenant(azure, admin, scope, graph, group, upn, admin.new_identity())
 
 
-def problems(found: Iterator[doctor.Finding]) -> dict[str, doctor.Finding]:
+def problems(found: Iterator[Finding]) -> dict[str, Finding]:
     return {finding.what: finding for finding in found if finding.state == "problem"}
 
 
-def examined(
-    tenant: Tenant, who: Identity, cloud: Cloud, environ: dict[str, str], folder: Path
-) -> dict[str, doctor.Finding]:
+def examined(tenant: Tenant, who: Identity, cloud: Cloud, environ: dict[str, str], folder: Path) -> dict[str, Finding]:
     """The problems that `doctor` tells this deployer, leaving the engine out of it."""
     mine = environ | {"ARM_CLIENT_ID": who.client_id, "ARM_CLIENT_SECRET": who.secret}
     around = os.environ | {"PULUMI_BACKEND_URL": f"file://{folder}", "PULUMI_HOME": str(folder / "home")}
-    found = doctor.examine(tenant.environment(folder), deployer.find(cloud, mine), cwd=folder, environ=around)
+    found = examination.examine(tenant.environment(folder), deployer.find(cloud, mine), cwd=folder, environ=around)
     return problems(found)
 
 
@@ -242,11 +242,11 @@ def test_a_right_under_a_condition_is_not_called_enough(
     )
     more: dict[str, Any] = {"condition": condition, "conditionVersion": "2.0"}
     tenant.admin.grant(RBAC_ADMINISTRATOR, tenant.scope, made.object_id, **more)
-    [told] = doctor._roles(environment, who, {})
+    [told] = azure_rights.roles(environment, who, {})
     assert told.state == "unknown" and condition in told.evidence
     assert assign(tenant, Client(tenant.azure, made.client_id, made.secret)) == 403
     tenant.admin.grant(USER_ACCESS_ADMINISTRATOR, tenant.scope, made.object_id)
-    assert [finding.state for finding in doctor._roles(environment, who, {})] == ["ok"]
+    assert [finding.state for finding in azure_rights.roles(environment, who, {})] == ["ok"]
 
 
 def test_a_custom_role_that_cannot_be_changed_later_is_told(
@@ -256,7 +256,7 @@ def test_a_custom_role_that_cannot_be_changed_later_is_told(
     made = tenant.deployer()
     who = deployer.find(cloud, environ | {"ARM_CLIENT_ID": made.client_id, "ARM_CLIENT_SECRET": made.secret})
     assert who is not None
-    found = {finding.what: finding.state for finding in doctor._definitions(tenant.environment(tmp_path), who, {})}
+    found = {finding.what: finding.state for finding in azure_rights.definitions(tenant.environment(tmp_path), who, {})}
     assert found == {
         f"define looker on {on(tenant)}": "ok",
         "read looker back": "ok",
@@ -312,13 +312,13 @@ def test_an_adopted_app_of_somebody_else_is_told(
     assert who is not None
     client = Client(tenant.azure, made.client_id, made.secret)
     change = ("PATCH", f"/v1.0/applications/{tenant.target.application_id}", {"notes": "ours"})
-    [told] = doctor._owners(environment, who, {})
+    [told] = directory_rights.owners(environment, who, {})
     assert (told.what, told.state) == ("owners of a", "problem")
     assert tenant.target.application_id in told.evidence and tenant.target.object_id in told.evidence
     assert client.call(*change).status_code == 403
     for path in (f"applications/{tenant.target.application_id}", f"servicePrincipals/{tenant.target.object_id}"):
         tenant.admin.graph("POST", f"/{path}/owners/$ref", tenant.reference(made.object_id))
-    assert list(doctor._owners(environment, who, {})) == []
+    assert list(directory_rights.owners(environment, who, {})) == []
     assert client.call(*change).status_code == 204
 
 
@@ -338,7 +338,7 @@ def test_an_adopted_certificate_that_is_not_the_files_is_told(
         text = f"apps:\n  a:\n    adopt: {{application: {tenant.target.application_id}}}\n    on_remove: keep\n"
         text += f"    certificates: {{batch: {{path: {batch}, adopt: {key_id}}}}}\n"
         (tmp_path / "config" / "dev.yaml").write_text(text)
-        found = list(doctor._adopted_certificates(config.load("dev", root=tmp_path), who, {}))
+        found = list(references.adopted_certificates(config.load("dev", root=tmp_path), who, {}))
         assert [said in finding.evidence for finding in found if said] == ([True] if said else [])
         assert len(found) == (said is not None)
 
@@ -364,9 +364,9 @@ def test_owners_that_leave_the_deployer_out_are_told(
     limited = deployer.find(cloud, environ | {"ARM_CLIENT_ID": made.client_id, "ARM_CLIENT_SECRET": made.secret})
     everything = deployer.find(cloud, environ)
     assert limited is not None and everything is not None
-    found = [finding.evidence for finding in doctor._owners(environment, limited, {})]
+    found = [finding.evidence for finding in directory_rights.owners(environment, limited, {})]
     assert found == [f"the deployer may change only what it owns, and `{where}` leaves it out" for where in told]
-    assert list(doctor._owners(environment, everything, {})) == []
+    assert list(directory_rights.owners(environment, everything, {})) == []
 
 
 def test_what_is_there_already_takes_no_right_and_no_room(
@@ -393,26 +393,26 @@ def test_what_is_there_already_takes_no_right_and_no_room(
         groups=[tenant.group],
         directory_roles=[{"role_id": role.id, "administrative_unit": None}],
     )
-    assert len(list(doctor._rights(environment, who, {}))) == 4
-    assert list(doctor._rights(environment, who, {"a": there})) == []
-    assert list(doctor._roles(environment, who, {"a": there})) == []
+    assert len(list(directory_rights.rights(environment, who, {}))) == 4
+    assert list(directory_rights.rights(environment, who, {"a": there})) == []
+    assert list(azure_rights.roles(environment, who, {"a": there})) == []
     full = deployer.find(cloud, environ)
     assert full is not None
-    monkeypatch.setattr(doctor, "ASSIGNMENTS", 1)
-    monkeypatch.setattr(doctor, "NON_ADMIN_OBJECTS", 1)
+    monkeypatch.setattr(limits, "ASSIGNMENTS", 1)
+    monkeypatch.setattr(limits, "NON_ADMIN_OBJECTS", 1)
     used = tenant.admin.graph("GET", "/organization?$select=directorySizeQuota")["value"][0]["directorySizeQuota"][
         "used"
     ]
     before = tenant.azure.admin("GET", "settings")["directory_quota"]
     tenant.azure.admin("PATCH", "settings", {"directory_quota": used})
     try:
-        assert set(problems(doctor._quotas(environment, full, {}))) == {
+        assert set(problems(limits.quotas(environment, full, {}))) == {
             f"assignments in {tenant.azure.subscription_id}",
             "objects of the deployer",
             "directory size",
         }
-        assert problems(doctor._quotas(environment, full, {"a": there})) == {}
-        said = [finding.evidence for finding in doctor._quotas(environment, full, {"a": there})]
+        assert problems(limits.quotas(environment, full, {"a": there})) == {}
+        said = [finding.evidence for finding in limits.quotas(environment, full, {"a": there})]
         assert said[-1].endswith("are allowed: the directory is full, and nothing here is new")
     finally:
         tenant.azure.admin("PATCH", "settings", {"directory_quota": before})
