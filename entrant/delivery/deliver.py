@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from entrant.config import Environment
 from entrant.config.delivery import (
@@ -29,7 +28,7 @@ from entrant.delivery.gitlab import GitLab
 from entrant.delivery.key_vault import KeyVault
 from entrant.delivery.programs import Command, Kubernetes
 from entrant.delivery.proof import PATIENCE, prove
-from entrant.delivery.sinks import Item, Sink
+from entrant.delivery.sinks import Item, Sink, guard
 from entrant.errors import ConfigurationError, EntrantError, RefusedError
 from entrant.facts.clouds import Cloud
 from entrant.facts.contract import SECRET_NAMES
@@ -165,31 +164,11 @@ def _of_app(
     for delivery in deliveries:
         sink = open_sink(delivery, name, cloud, root, environ)
         try:
-            _guard(sink, cloud)
+            guard(sink.address(), cloud)
         except EntrantError as error:
             yield _failed(name, item.name, delivery.where, error, item.value)
             continue
         yield _to_sink(sink, delivery.where, item, lambda: proof.demand(app, item), noted, check, sleep)
-
-
-def _guard(sink: Sink, cloud: Cloud) -> None:
-    """Refuse a place that would be spoken to in the clear, and one in real use for a secret that works on a local Azure alone."""
-    address = urlsplit(sink.address() or "")
-    if not address.hostname or address.hostname in _THIS_MACHINE:
-        return
-    if address.scheme != "https":
-        raise ConfigurationError(
-            f"{address.hostname} would get the secret unencrypted", next_step="use its https address"
-        )
-    if urlsplit(cloud.authority).hostname in _THIS_MACHINE:
-        raise ConfigurationError(
-            f"{address.hostname} is a real place, and the secret is one of the local Azure: whoever reads it there would have one "
-            "that does not work",
-            next_step="deliver in a shell without the rehearsal's settings; to try it out, name a server of this machine",
-        )
-
-
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 class _Proof:

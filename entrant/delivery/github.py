@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from entrant import http
 from entrant.config.delivery import GitHubDelivery
-from entrant.delivery.sinks import Item, Sink
+from entrant.delivery.sinks import Item, Sink, token
 from entrant.errors import ConfigurationError, RefusedError
 
 _HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
@@ -25,7 +25,7 @@ class GitHub(Sink):
     def __init__(self, place: GitHubDelivery, environ: Mapping[str, str] = os.environ) -> None:
         super().__init__(environ)
         self._name, self._note = place.name, f"{place.name}_KEY_ID"
-        base = f"{_api(environ)}/repos/{place.repository}"
+        base = f"{api(environ)}/repos/{place.repository}"
         if place.environment is None:
             self._secrets, self._variables = f"{base}/actions/secrets", f"{base}/actions/variables"
             needs = "*Secrets* and *Variables*: read and write"
@@ -72,18 +72,27 @@ class GitHub(Sink):
             raise
 
     def _call(self, method: str, url: str, **options: Any) -> dict[str, Any]:
-        names = ("GH_TOKEN", "GITHUB_TOKEN")
-        if not _of_github(self.environ.get("GH_HOST") or "github.com"):
-            names = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
-        try:
-            return http.call(method, url, token=self.token(*names, needs=self._needs), headers=_HEADERS, **options)
-        except RefusedError as error:
-            if error.status in (401, 403, 404):
-                error.next_step = f"the token in {' or '.join(names)} needs {self._needs}"
-            raise
+        return call(method, url, self.environ, self._needs, **options)
 
 
-def _api(environ: Mapping[str, str]) -> str:
+def call(method: str, url: str, environ: Mapping[str, str], needs: str, **options: Any) -> dict[str, Any]:
+    """A call of GitHub's API with the token of its host; `needs` says what that has to be allowed.
+
+    Raises:
+        ConfigurationError: no token is set. RefusedError, UnreachableError: see `http.call`.
+    """
+    names = ("GH_TOKEN", "GITHUB_TOKEN")
+    if not _of_github(environ.get("GH_HOST") or "github.com"):
+        names = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+    try:
+        return http.call(method, url, token=token(environ, *names, needs=needs), headers=_HEADERS, **options)
+    except RefusedError as error:
+        if error.status in (401, 403, 404):
+            error.next_step = f"the token in {' or '.join(names)} needs {needs}"
+        raise
+
+
+def api(environ: Mapping[str, str]) -> str:
     """That of GH_HOST, as for `gh`; else that of the job, which every job of GitHub has in GITHUB_API_URL."""
     host = environ.get("GH_HOST")
     if host:

@@ -9,8 +9,10 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from entrant.errors import ConfigurationError
+from entrant.facts.clouds import Cloud
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,44 @@ class Sink(ABC):
         """
 
     def token(self, *names: str, needs: str) -> str:
-        """The first of these variables that is set.
+        """See the function `token`."""
+        return token(self.environ, *names, needs=needs)
 
-        Raises:
-            ConfigurationError: none is.
-        """
-        found = next((self.environ[name] for name in names if self.environ.get(name)), None)
-        if found is None:
-            raise ConfigurationError(f"{' or '.join(names)} is not set", next_step=f"set it to a token with {needs}")
-        return found
+
+def token(environ: Mapping[str, str], *names: str, needs: str) -> str:
+    """The first of these variables that is set.
+
+    Raises:
+        ConfigurationError: none is.
+    """
+    found = next((environ[name] for name in names if environ.get(name)), None)
+    if found is None:
+        raise ConfigurationError(f"{' or '.join(names)} is not set", next_step=f"set it to a token with {needs}")
+    return found
+
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
+def on_this_machine(address: str | None) -> bool:
+    """Whether a URL is one of this machine; so is none at all."""
+    host = urlsplit(address or "").hostname
+    return not host or host in _THIS_MACHINE
+
+
+def guard(address: str | None, cloud: Cloud, what: str = "the secret") -> None:
+    """Refuse a place that would be spoken to in the clear, and one in real use for what is of a local Azure alone.
+
+    Raises:
+        ConfigurationError: it is such a place. `what` would go there.
+    """
+    if on_this_machine(address):
+        return
+    found = urlsplit(address or "")
+    if found.scheme not in ("https", "smtps"):
+        raise ConfigurationError(f"{found.hostname} would get {what} unencrypted", next_step="use its https address")
+    if on_this_machine(cloud.authority):
+        raise ConfigurationError(
+            f"{found.hostname} is a real place, and {what} is one of the local Azure, which means nothing there",
+            next_step="use a shell without the rehearsal's settings; to try it out, name a server of this machine",
+        )
