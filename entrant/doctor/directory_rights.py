@@ -86,19 +86,19 @@ def applications(environment: config.Environment, deployer: Deployer, there: Map
     if by:
         yield Finding("create applications", "ok", by)
         return
+    step = "grant the Graph application permission Application.ReadWrite.OwnedBy, or the role Application Developer"
+    none = Finding("create applications", "problem", "no permission and no directory role for it", step)
+    if deployer.claims("graph").get("idtyp") == "app":  # what a tenant lets its users do is for people alone
+        yield none
+        return
     try:
         policy = deployer.graph("/policies/authorizationPolicy")
     except EntrantError as error:
         evidence = f"no role in the token, and of the tenant's policy: {unseen(error, identity.READS_POLICY)}"
         yield Finding("create applications", "unknown", evidence, error.next_step)
         return
-    if policy.get("defaultUserRolePermissions", {}).get("allowedToCreateApps") and "idtyp" not in deployer.claims(
-        "graph"
-    ):
-        yield Finding("create applications", "ok", "the tenant lets its users")
-    else:
-        step = "grant the Graph application permission Application.ReadWrite.OwnedBy, or the role Application Developer"
-        yield Finding("create applications", "problem", "no permission and no directory role for it", step)
+    users_may = policy.get("defaultUserRolePermissions", {}).get("allowedToCreateApps")
+    yield Finding("create applications", "ok", "the tenant lets its users") if users_may else none
 
 
 def owners(environment: config.Environment, deployer: Deployer, there: Mapping[str, App]) -> Iterator[Finding]:

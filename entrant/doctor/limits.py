@@ -89,7 +89,12 @@ def quotas(environment: config.Environment, deployer: Deployer, there: Mapping[s
         yield Finding(
             "objects of the deployer", "problem", evidence, "give it the role Cloud Application Administrator"
         )
-    organization = deployer.graph("/organization", select="id,directorySizeQuota").get("value") or [{}]
+    try:
+        organization = deployer.graph("/organization", select="id,directorySizeQuota").get("value") or [{}]
+    except EntrantError as error:
+        evidence = unseen(error, "the Graph permission Organization.Read.All")
+        yield Finding("directory size", "unknown", evidence, error.next_step)
+        return
     quota = organization[0].get("directorySizeQuota") or {}
     if quota.get("total"):
         full = bool(need) and int(quota["used"]) + need > int(quota["total"])

@@ -200,7 +200,7 @@ AADSTS7500514, AADSTS75005 (no) that is an answer of the SAML protocol
 # Microsoft Graph
 Authorization_RequestDenied (no) the caller lacks a directory permission for this
   > to read, the caller needs Application.Read.All and Directory.Read.All, or the role Global Reader; to deploy,
-  Application.ReadWrite.OwnedBy, and AppRoleAssignment.ReadWrite.All to consent, or a directory role
+    Application.ReadWrite.OwnedBy, and AppRoleAssignment.ReadWrite.All to consent, or a directory role
 Request_ResourceNotFound (later) no such object in the directory: deleted, or made seconds ago and not replicated yet
   > try again in some seconds
 NoBackingApplicationObject (later) the application of the new service principal is unknown: deleted, or made seconds

@@ -204,6 +204,21 @@ CASES: list[tuple[dict[str, Any], Callable[[Tenant], set[str]], Callable[[Tenant
 ]
 
 
+def test_an_app_without_any_right_may_not_create_applications_whatever_the_tenant_lets_its_users(
+    tenant: Tenant, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """And what it may not look at is said with the right that it lacks."""
+    who = tenant.admin.new_identity()
+    mine = environ | {"ARM_CLIENT_ID": who.client_id, "ARM_CLIENT_SECRET": who.secret}
+    tenant_of = tenant.environment(tmp_path)
+    around = os.environ | {"PULUMI_BACKEND_URL": f"file://{tmp_path}", "PULUMI_HOME": str(tmp_path / "home")}
+    found = examination.examine(tenant_of, deployer.find(cloud, mine), cwd=tmp_path, environ=around)
+    states = {finding.what: (finding.state, finding.evidence) for finding in found}
+    assert states["create applications"] == ("problem", "no permission and no directory role for it")
+    lacks = "403 Authorization_RequestDenied: the deployer lacks the Graph permission Organization.Read.All"
+    assert states["directory size"] == ("unknown", lacks)
+
+
 @pytest.mark.parametrize(("lacking", "told", "write"), CASES, ids=lambda value: getattr(value, "__name__", None))
 def test_a_right_that_is_missing_is_told_and_its_write_refused(
     tenant: Tenant,

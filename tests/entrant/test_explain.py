@@ -175,3 +175,14 @@ def test_explanations_are_json_for_a_script() -> None:
     assert json.loads(done.stdout) == [finding._asdict() for finding in known] and len(known) == 2
     done = CliRunner().invoke(cli, ["explain", "--json", "nothing of the kind"], standalone_mode=False)
     assert (json.loads(done.stdout), done.return_value) == ([], 1)
+
+
+def test_every_line_of_the_table_is_in_what_is_explained() -> None:
+    """A line that is indented otherwise would be left out without a word."""
+    texts = [f"{each.cause} {each.remedy}" for each in errors.EXPLANATIONS.values()]
+    lines = [
+        line.strip().removeprefix("> ")
+        for line in errors._TABLE.splitlines()
+        if re.match(r" +(?!.*\((no|later|once)\))", line)
+    ]
+    assert [line for line in lines if not any(line in text for text in texts)] == []
