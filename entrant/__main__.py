@@ -38,13 +38,14 @@ def main() -> int:
             return 0
     from entrant import terminal
     from entrant.project import CHECKOUT
-    from entrant.setup import bootstrap
+    from entrant.setup import bootstrap, environment
+    from entrant.setup.installers import SetupError
 
     terminal.guard()
     asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
     words = [word for before, word in zip(["", *asked], asked, strict=False) if before != "--color"]
     command = next((word for word in words if not word.startswith("-")), "")
-    at_home = os.path.realpath(sys.prefix) == os.path.realpath(bootstrap.VENV)
+    at_home = os.path.realpath(sys.prefix) == os.path.realpath(environment.VENV)
     helped = bool({"--help", "-h"} & set(asked))  # a question about a command sets nothing up for it
     tests = command == "test" and not helped
     own = CHECKOUT and (tests or at_home or not _installed())
@@ -52,8 +53,8 @@ def main() -> int:
     try:
         bootstrap.prepare(venv=own, tests=tests, pulumi=engine)
         if own and not at_home:
-            return _again(str(bootstrap.venv_python()), arguments)
-    except bootstrap.SetupError as error:
+            return _again(str(environment.venv_python()), arguments)
+    except SetupError as error:
         print(f"entrant: {error}\n  What to do: {error.remedy}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -14,7 +14,7 @@ import entrant
 from entrant import extras, terminal
 from entrant.commands import options
 from entrant.errors import EngineError, EntrantError
-from entrant.setup import bootstrap
+from entrant.setup.installers import SetupError
 
 
 class Row(NamedTuple):
@@ -75,7 +75,7 @@ def main() -> int:
         if error.next_step:
             _say(f"  What to do: {error.next_step}")
         return (error.status if type(error) is EngineError else None) or error.exit_code
-    except bootstrap.SetupError as error:
+    except SetupError as error:
         _say(f"entrant: {error}\n  What to do: {error.remedy}")
         return 1
     except _local_errors() as error:

@@ -19,7 +19,8 @@ from typing import Any
 
 from entrant import outputs, plugins, project
 from entrant.errors import ConfigurationError, EngineError, StackNotFoundError
-from entrant.setup import bootstrap, pins
+from entrant.setup import pins
+from entrant.setup.engine import find_pulumi
 
 Event = Mapping[str, Any]
 _LOADING = frozenset({"up", "update", "preview", "refresh", "destroy", "import", "watch"})
@@ -36,7 +37,7 @@ def find(environ: Mapping[str, str] = os.environ) -> Path:
     on_path = shutil.which("pulumi", path=environ.get("PATH"))
     if on_path:
         return Path(on_path)
-    own = bootstrap.find_pulumi()
+    own = find_pulumi()
     if own is None:
         raise EngineError(
             "there is no pulumi on PATH",

@@ -14,7 +14,7 @@ import pytest
 import local_azure
 from entrant import engine
 from entrant.rehearsal import Rehearsal, environ, users_home
-from entrant.setup import bootstrap
+from entrant.setup.engine import find_pulumi
 from local_azure import plugins
 
 pytest_plugins = ["tests.guard", "tests.passes", "tests.golden", "pytester"]
@@ -81,7 +81,7 @@ class Project:
 
 def pytest_report_header() -> list[str]:
     """Which engine and which resource plugins the tests run with."""
-    found = bootstrap.find_pulumi()
+    found = find_pulumi()
     served = []
     for name in plugins.NAMES:
         installed = plugins.directory(users_home(), name, plugins.sdk_version(name)).is_dir()
@@ -93,7 +93,7 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture(scope="session", autouse=True)
 def _engine() -> None:
     """Tests run the real engine; `python3 -m entrant test` sets it up first."""
-    if bootstrap.find_pulumi() is None:
+    if find_pulumi() is None:
         pytest.exit("there is no pulumi; run the tests with `python3 -m entrant test`, which sets one up", 2)
 
 

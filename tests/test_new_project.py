@@ -14,7 +14,7 @@ import local_azure
 from entrant import project, starter
 from entrant.cli import cli
 from entrant.rehearsal import environ
-from entrant.setup import bootstrap
+from entrant.setup.engine import find_pulumi
 from tests.conftest import ROOT
 from tests.distributions import Environment, attempt, run, wheels
 
@@ -164,7 +164,7 @@ def test_every_command_works_in_a_project_of_ones_own(installed: Environment, tm
         entrant("review", "-s", "dev", **settings)
 
         pack = ["preview", "-s", "dev", "--policy-pack", "policy", "--non-interactive"]
-        pulumi = str(bootstrap.find_pulumi().path)  # type: ignore[union-attr]
+        pulumi = str(find_pulumi().path)  # type: ignore[union-attr]
         path = f"{installed.python.parent}:{environ({})['PATH']}"
         file = root / "config/team.yaml"
         for level, stops in (

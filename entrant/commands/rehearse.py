@@ -10,7 +10,7 @@ from entrant import config, rehearsal, shells, terminal
 from entrant.commands import options
 from entrant.errors import ConfigurationError
 from entrant.progress import Steps, console
-from entrant.setup import bootstrap
+from entrant.setup.locks import locked
 from entrant.words import counted
 
 
@@ -57,7 +57,7 @@ def rehearse(
         terminal.say_exactly(shells.take_back("bash", os.environ) if unset else rehearsal.shell(job))
         return
     steps = Steps(out=console(quiet=options.quiet()))
-    with bootstrap.locked(job.folder.parent / f"{stack}.lock", remove=down):
+    with locked(job.folder.parent / f"{stack}.lock", remove=down):
         if down:
             rehearsal.down(job, steps)
             if shells.has_settings_of(job.folder, os.environ):

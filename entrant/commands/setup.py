@@ -8,7 +8,8 @@ import click
 from entrant import plugins, project
 from entrant.commands import options
 from entrant.errors import ConfigurationError
-from entrant.setup import bootstrap, pins
+from entrant.setup import pins
+from entrant.setup.plugins import ensure_plugins, pin_plugins
 
 
 @click.command()
@@ -32,8 +33,8 @@ def setup(also: bool, pin: bool, cwd: Path | None) -> None:
     except ValueError as error:
         raise ConfigurationError(str(error), next_step="correct the line, or remove the file and pin anew") from None
     if pin:
-        options.remark(f"the checksums are in {bootstrap.pin_plugins(wanted, root)}; commit it")
+        options.remark(f"the checksums are in {pin_plugins(wanted, root)}; commit it")
     if also:
         home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
-        for what, became in bootstrap.ensure_plugins(wanted, root, home).items():
+        for what, became in ensure_plugins(wanted, root, home).items():
             options.remark(f"{what}: {became}")

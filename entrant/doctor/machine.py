@@ -9,7 +9,7 @@ from pathlib import Path
 
 from entrant.doctor.findings import Finding
 from entrant.engine import run
-from entrant.setup import bootstrap
+from entrant.setup.engine import OLDEST_PULUMI
 
 PLUGINS = ("azuread", "azure-native")
 """The resource plugins that the program needs."""
@@ -17,8 +17,8 @@ PLUGINS = ("azuread", "azure-native")
 
 def engine(cwd: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     found = run(["version"], cwd=cwd, environ=environ).stdout.strip()
-    recent = tuple(int(part) for part in re.findall(r"\d+", found)[:3]) >= bootstrap.OLDEST_PULUMI
-    oldest = ".".join(map(str, bootstrap.OLDEST_PULUMI))
+    recent = tuple(int(part) for part in re.findall(r"\d+", found)[:3]) >= OLDEST_PULUMI
+    oldest = ".".join(map(str, OLDEST_PULUMI))
     yield Finding("pulumi", "ok" if recent else "problem", found, None if recent else f"install {oldest} or later")
     whoami = run(["whoami", "--verbose"], cwd=cwd, environ=environ, check=False)
     backend = re.search(r"Backend URL: (\S+)", whoami.stdout)

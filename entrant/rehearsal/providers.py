@@ -10,7 +10,7 @@ from entrant import engine, project
 from entrant.errors import EngineError
 from entrant.project import private
 from entrant.rehearsal.place import Rehearsal
-from entrant.setup import bootstrap, pins
+from entrant.setup import pins
 from local_azure import plugins
 
 
@@ -56,7 +56,7 @@ def has_real(rehearsal: Rehearsal, env: Mapping[str, str], name: str, version: s
         private(own.parent)
         own.symlink_to(users, target_is_directory=True)
         return True
-    if not bootstrap.reachable(bootstrap.RELEASES):
+    if not pins.reachable(pins.RELEASES):
         return False
     plugins.uninstall(rehearsal.home, [name])
     archive = f"pulumi-resource-{name}-v{version}-{pins.platform(plugin=True)}.tar.gz"

@@ -12,6 +12,8 @@ ENGINE = Path(__file__).with_name("checksums.txt")
 """The archives of Pulumi itself."""
 PLUGINS = "pulumi-plugins.sha256"
 """The file in a project's folder with the archives of its resource plugins; `entrant setup --pin` writes it."""
+RELEASES = "https://get.pulumi.com/releases"
+"""Where Pulumi's archives are; those of plugins below `plugins`, of itself below `sdk`."""
 _LINE = re.compile(r"(?P<digest>[0-9a-fA-F]{64})\s+\*?(?P<archive>\S+)")
 _PLUGIN = re.compile(
     r"pulumi-resource-(?P<name>[a-z0-9-]+?)-v(?P<version>\d+\.\d+\.\d[\w.+-]*?)-(?P<os>linux|darwin|windows)-"
@@ -70,3 +72,22 @@ def fetch(url: str, target: Path | None = None) -> str:
             digest.update(block)
             output.write(block)
     return digest.hexdigest()
+
+
+def reachable(url: str, timeout: float = 3.0) -> bool:
+    """Whether a connection to the URL's host can be opened, directly or through the proxy the environment names."""
+    import socket
+    import urllib.parse
+    import urllib.request
+
+    parts = urllib.parse.urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 443
+    proxy = urllib.request.getproxies().get("https")
+    if proxy:
+        parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        host, port = parts.hostname or "", parts.port or 80
+    try:
+        socket.create_connection((host, port), timeout=timeout).close()
+    except OSError:
+        return False
+    return True

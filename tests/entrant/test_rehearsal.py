@@ -12,7 +12,7 @@ from entrant.errors import ConfigurationError
 from entrant.outputs import App
 from entrant.project import SOURCE
 from entrant.rehearsal import job
-from entrant.setup import bootstrap
+from entrant.setup import pins
 from local_azure import plugins
 
 
@@ -21,7 +21,7 @@ def test_a_stand_in_is_never_taken_for_the_real_plugin(tmp_path: Path, monkeypat
     here = rehearsal.Rehearsal("dev", tmp_path)
     plugins.install(here.home, sys.executable, SOURCE, ["azuread"])
     monkeypatch.setenv("PULUMI_HOME", str(here.home))
-    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
+    monkeypatch.setattr(pins, "reachable", lambda url: False)
     served = rehearsal.providers.has_real(here, {"PATH": ""}, "azuread", plugins.sdk_version("azuread"))
     assert not served and plugins.is_stand_in(plugins.directory(here.home, "azuread", plugins.sdk_version("azuread")))
 
@@ -34,7 +34,7 @@ def test_a_plugin_that_was_removed_since_leaves_no_link_in_the_way(
     own.parent.mkdir(parents=True)
     own.symlink_to(tmp_path / "gone")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "none"))
-    monkeypatch.setattr(bootstrap, "reachable", lambda url: False)
+    monkeypatch.setattr(pins, "reachable", lambda url: False)
     assert not rehearsal.providers.has_real(here, {"PATH": ""}, "azuread", plugins.sdk_version("azuread"))
     plugins.install(here.home, sys.executable, SOURCE, ["azuread"])
     assert plugins.is_stand_in(own)

@@ -57,7 +57,7 @@ def test_what_keeps_the_pins_is_what_renovates_schema_says() -> None:
     run([*check, "--builtin-schema", "vendor.renovate", SOURCE / "renovate.json"], SOURCE)
     managers = json.loads((SOURCE / "renovate.json").read_text())["customManagers"]
     plugin = f"{'a' * 64}  pulumi-resource-azure-native-v3.29.0-linux-amd64.tar.gz"
-    texts = [file.read_text() for file in (pins.ENGINE, SOURCE / "entrant" / "setup" / "bootstrap.py")] + [plugin]
+    texts = [file.read_text() for file in (pins.ENGINE, SOURCE / "entrant" / "setup" / "engine.py")] + [plugin]
     for manager, text in zip(managers, texts, strict=True):
         assert re.search(manager["matchStrings"][0].replace("(?<", "(?P<"), text), manager["description"]
 
