@@ -1,8 +1,7 @@
 """Durations and moments as people write them, in options and in environment files alike. Standard library only."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # a token from the cache needs neither
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a token from the cache needs neither these nor typing
     from datetime import datetime, timedelta
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

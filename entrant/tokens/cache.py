@@ -1,32 +1,41 @@
 """Tokens on disk, only when asked for: encrypted, readable by their owner alone, one request for all who ask at once.
 
-The key of the encryption is derived from the credential itself (the client secret, the file with the private key, …), so that
-whoever can read a token could have asked for it, and no key lies beside what it locks. A file that is damaged, foreign or of
-another credential is no token: it is as if it were not there. Imports little, since a warm `entrant token` is mostly this.
+The keys are derived from the credential itself (the client secret, the file with the private key, …), so that whoever can read a
+token could have asked for it, and no key lies beside what it locks. A file that is damaged, foreign or of another credential is
+no token: it is as if it were not there.
+
+Standard library only, and little of it, since a warm `entrant token` is mostly this, in whichever Python it is started: a stream
+of SHAKE-256 and a keyed BLAKE2b over the result (docs/decisions/2026-11-26-token-cache-cipher.md).
 """
 
 import contextlib
 import os
-import re
 import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hashlib import blake2b, shake_256
+    from hmac import compare_digest
+else:
+    try:  # the same without OpenSSL, which takes longer to load than all the rest
+        from _blake2 import blake2b
+        from _operator import _compare_digest as compare_digest
+        from _sha3 import shake_256
+    except ImportError:  # another Python than CPython
+        from hashlib import blake2b, shake_256
+        from hmac import compare_digest
 
 VARIABLE = "ENTRANT_TOKEN_CACHE"
 """Set to 1, it turns the cache on."""
 FRESH = 300
 """Seconds that a token must have left to be handed out again, as azure-identity does it."""
 _KEPT = 24 * 3600
-_NONCE = 12
-_ENTRY = re.compile(r"[0-9a-f]{40}(\.\d+\.[0-9a-f]{8})?")
-_FORMAT = b"entrant token cache 1"
+_NONCE, _SEAL = 32, 32
+"""Bytes of what makes each writing's stream another, and of what proves the file whole; both are before the text."""
+_FORMAT = b"entrant tokens 2"
 
 
 def wanted(environ: Mapping[str, str]) -> bool:
@@ -72,9 +81,11 @@ class Cache:
 
     def __init__(self, proof: bytes, folder: str) -> None:
         self.folder = folder
-        # HKDF is for what is random and long, as client secrets (Entra ID makes them) and private keys are.
-        keys = HKDF(SHA256(), 64, salt=None, info=_FORMAT).derive(proof)
-        self._names, self._box = keys[:32], AESGCM(keys[32:])
+        # Client secrets (Entra ID makes them) and private keys are random and long: one pass of a hash makes keys of them.
+        root = blake2b(proof, person=_FORMAT).digest()
+        self._names, self._stream, self._seals = (
+            blake2b(use, key=root, digest_size=32).digest() for use in (b"names", b"stream", b"seals")
+        )
 
     def read(self, *key: str) -> list[str] | None:
         """What was written under a key; None when nothing was, or not by a holder of the same proof."""
@@ -84,10 +95,10 @@ class Cache:
                 data = file.read()
         except OSError:
             return None
-        try:
-            return self._box.decrypt(data[:_NONCE], data[_NONCE:], name.encode()).decode().split("\0")
-        except (InvalidTag, ValueError):  # damaged, foreign, or cut short: a miss
+        nonce, seal, text = data[:_NONCE], data[_NONCE : _NONCE + _SEAL], data[_NONCE + _SEAL :]
+        if not compare_digest(seal, self._seal(name, nonce, text)):  # damaged, foreign, or cut short: a miss
             return None
+        return self._crypt(nonce, text).decode().split("\0")
 
     def write(self, value: list[str], *key: str) -> None:
         """Keep texts (without NUL) under a key. Whoever reads meanwhile sees the old value or the new one, never a part.
@@ -97,7 +108,8 @@ class Cache:
         """
         name = self._name(key)
         nonce = os.urandom(_NONCE)
-        data = nonce + self._box.encrypt(nonce, "\0".join(value).encode(), name.encode())
+        text = self._crypt(nonce, "\0".join(value).encode())
+        data = nonce + self._seal(name, nonce, text) + text
         self._prepare()
         path = os.path.join(self.folder, name)
         temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
@@ -129,9 +141,17 @@ class Cache:
             os.close(handle)
 
     def _name(self, key: tuple[str, ...]) -> str:
-        name = HMAC(self._names, SHA256())
-        name.update("\0".join(key).encode())
-        return name.finalize().hex()[:40]
+        return blake2b("\0".join(key).encode(), key=self._names, digest_size=20).hexdigest()
+
+    def _crypt(self, nonce: bytes, text: bytes) -> bytes:
+        """Encrypt a text, or decrypt it: both are XOR with the stream of its nonce."""
+        size = len(text)
+        stream = shake_256(self._stream + nonce).digest(size)
+        return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(size, "big")
+
+    def _seal(self, name: str, nonce: bytes, text: bytes) -> bytes:
+        """What only a holder of the proof can make, for this file and this text; its parts before the text are of fixed length."""
+        return blake2b(name.encode() + nonce + text, key=self._seals, digest_size=_SEAL).digest()
 
     def _prepare(self) -> None:
         from pathlib import Path
@@ -150,9 +170,12 @@ class Cache:
 
     def _sweep(self) -> None:
         """Clear away what is too old to be of use, such as a killed writer's half."""
+        import re
+
+        ours = re.compile(r"[0-9a-f]{40}(\.\d+\.[0-9a-f]{8})?")  # and no lock, nor anything of somebody else
         oldest = time.time() - _KEPT
         for entry in os.scandir(self.folder):
-            if _ENTRY.fullmatch(entry.name):  # and no lock, nor anything of somebody else
+            if ours.fullmatch(entry.name):
                 with contextlib.suppress(FileNotFoundError):  # another writer sweeps too
                     if entry.stat(follow_symlinks=False).st_mtime < oldest:
                         os.unlink(entry.path)

@@ -1,4 +1,4 @@
-"""The short cut of `entrant token AUDIENCE` with the `AZURE_*` variables and the cache: a token on disk, and no set-up, no imports.
+"""The short cut of `entrant token AUDIENCE` with the `AZURE_*` variables and the cache: a token on disk, no set-up, few imports.
 
 Whatever is not plainly this is left to the command itself.
 """
@@ -6,7 +6,7 @@ Whatever is not plainly this is left to the command itself.
 import os
 from collections.abc import Mapping
 
-from entrant import times
+from entrant.tokens import cache
 
 
 def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str | None:
@@ -15,7 +15,7 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
     >>> answer(["logs", "--format", "json"], {"ENTRANT_TOKEN_CACHE": "1"}) is None
     True
     """
-    audience, form, validity = None, "raw", "0"
+    audience, form, validity = None, "raw", None
     cached = environ.get("ENTRANT_TOKEN_CACHE") == "1"
     words = iter(arguments)
     for word in words:
@@ -34,19 +34,19 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
     if not (cached and audience and tenant and client) or start is None:
         return None
     proof = _proof(environ)
-    try:
-        from entrant.tokens import cache
-    except ImportError:  # an interpreter without the requirements: the command will run in another
-        return None
     store = cache.Cache(proof, cache.folder(environ)) if proof else None
     cloud = environ.get("ENTRANT_CLOUD", "public")
     known = store and store.read(*cache.asked_key(tenant, client, cloud, audience, environ))
     if not (store and known):
         return None
-    try:
-        min_valid = times.seconds(validity)
-    except ValueError:
-        return None
+    min_valid = 0
+    if validity is not None:
+        from entrant import times
+
+        try:
+            min_valid = times.seconds(validity)
+        except ValueError:
+            return None
     found = cache.token(store, cache.token_key(tenant, client, *known), min_valid)
     return start + found[1] if found else None
 

@@ -1,5 +1,6 @@
 """The cache on disk: who can read it, what survives a kill, how many requests are made."""
 
+import hashlib
 import itertools
 import os
 import re
@@ -114,6 +115,28 @@ def test_a_damaged_file_is_a_miss(folder: str, cut: int, flip: int, noise: bytes
     for data in (whole[: cut % len(whole)], bytes(damaged), noise):
         path.write_bytes(data)
         assert store.read(*KEY) in (None, ["1", "eyJ.token"] if data == whole else None)
+
+
+def test_what_is_written_is_as_documented_and_never_the_same_twice(folder: str) -> None:
+    """docs/decisions/2026-11-26-token-cache-cipher.md, from the hashes of hashlib, which is another implementation."""
+    store = cache.Cache(b"proof", folder)
+    written = []
+    for _ in range(2):
+        store.write(["1", "eyJ.token"], *KEY)
+        (path,) = files(folder)
+        written.append(path.read_bytes())
+    assert not set(zip(*[iter(written[0])] * 4, strict=False)) & set(zip(*[iter(written[1])] * 4, strict=False))
+    root = hashlib.blake2b(b"proof", person=b"entrant tokens 2").digest()
+    names, stream, seals = (
+        hashlib.blake2b(use, key=root, digest_size=32).digest() for use in (b"names", b"stream", b"seals")
+    )
+    name = hashlib.blake2b("\0".join(KEY).encode(), key=names, digest_size=20).hexdigest()
+    assert path.name == name
+    for data in written:
+        nonce, seal, text = data[:32], data[32:64], data[64:]
+        assert hashlib.blake2b(name.encode() + nonce + text, key=seals, digest_size=32).digest() == seal
+        pad = hashlib.shake_256(stream + nonce).digest(len(text))
+        assert bytes(a ^ b for a, b in zip(text, pad, strict=True)) == b"1\0eyJ.token"
 
 
 def test_a_file_under_the_name_of_another_is_a_miss(folder: str) -> None:
@@ -292,8 +315,19 @@ def test_a_warm_token_needs_no_msal_no_pulumi_and_no_set_up(authority: Authority
             "ssl",
             "pathlib",
             "json",
+            "cryptography",
+            "hashlib",
+            "typing",
+            "re",
         }
     assert len(authority.requests) == 1
+
+
+def test_a_warm_token_needs_no_installed_package(authority: Authority) -> None:
+    """`-S` is a Python without site-packages, as the one on PATH may be: it need not start another one."""
+    entrant.token(entrant.from_environment(), SCOPE)
+    warm = command("-S", "-m", "entrant", "token", SCOPE, "--min-valid", "10m")
+    assert warm.communicate() == ("token-1\n", "")
 
 
 @pytest.mark.parametrize(
