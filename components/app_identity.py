@@ -11,7 +11,9 @@ import pulumi
 import pulumi_azuread as azuread
 from pulumi_azure_native import authorization
 
+from entrant.config import App
 from entrant.config.credentials import Secret
+from entrant.config.registration import ServicePrincipal
 from entrant.config.values import parse_moment
 from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL
 
@@ -19,13 +21,15 @@ from .access import Access, read_role
 from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs
 from .credentials import Credentials
 from .parts import Parts
-from .registration import application_inputs, principal_inputs
+from .registration import application_inputs, principal_inputs, unsaid
 from .rotation import Due, HandedOut, due
 from .state import State
 from .vaults import declare_vaults
 
-_UNSAID = ["deviceOnlyAuthEnabled", "oauth2PostResponseRequired", "templateId"]
-_UNSAID_OF_PRINCIPAL = ["alternativeNames", "preferredSingleSignOnMode", "samlSingleSignOn"]
+_UNSAID = unsaid(App, "device_only_auth_enabled", "oauth2_post_response_required", "template_id")
+_UNSAID_OF_PRINCIPAL = unsaid(
+    ServicePrincipal, "alternative_names", "preferred_single_sign_on_mode", "saml_single_sign_on"
+)
 """What the arguments have no word for: it stays as it is in what is taken over."""
 
 
@@ -129,7 +133,7 @@ class AppIdentity(pulumi.ComponentResource):
             ),
         )
         own = {name: value for name, value in inputs.items() if name != "owners" or owned}  # not the deployer
-        self.registration_digest = pulumi.Output.json_dumps(own).apply(
+        self.registration_digest = pulumi.Output.json_dumps(own, sort_keys=True).apply(
             lambda text: hashlib.sha256(text.encode()).hexdigest()
         )
         self.client_id = self.application.client_id

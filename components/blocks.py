@@ -1,52 +1,47 @@
 """The blocks of a file's app that name nothing else, as the component's arguments."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from entrant.config import App
-from entrant.config.registration import Api, FeatureTags, Links, OptionalClaim, OptionalClaims, Web
+from entrant.config.model import Model, plain, put
+from entrant.config.registration import FeatureTags
 
-from .arguments import (
-    ApiArgs,
-    AppIdentityArgs,
-    DeliveryArgs,
-    FeatureTagsArgs,
-    LinksArgs,
-    OptionalClaimArgs,
-    OptionalClaimsArgs,
-    WebArgs,
-)
+from .arguments import ApiArgs, AppIdentityArgs, AppRoleArgs, DeliveryArgs, ExposedScopeArgs, FeatureTagsArgs
+
+_Args = TypeVar("_Args")
 
 
 def registration(name: str, app: App) -> AppIdentityArgs:
     """The registration of the app `name`, but for what names other things: owners, permissions, identifier URIs."""
-    spa, public, adopt = app.spa, app.public_client, app.adopt
+    api, adopt = app.api, app.adopt
     return {
+        **properties(AppIdentityArgs, app),
         "display_name": app.display_name or name,
-        "description": app.description,
-        "notes": app.notes,
-        "sign_in_audience": app.sign_in_audience,
-        "web": _web(app.web) if app.web else None,
-        "spa": {"redirect_uris": list(spa.redirect_uris)} if spa else None,
-        "public_client": {"redirect_uris": list(public.redirect_uris), "fallback": public.fallback} if public else None,
-        "links": _links(app.links) if app.links else None,
-        "logo": app.logo,
         "app_roles": {
             value: {
+                **properties(AppRoleArgs, role),
                 "id": app.role_id(name, value),
                 "display_name": role.display_name or value,
-                "description": role.description,
-                "allowed": list(role.allowed),
-                "enabled": role.enabled,
             }
             for value, role in app.app_roles.items()
         },
-        "api": _api(name, app, app.api) if app.api else None,
-        "known_clients_apart": bool(app.api and app.api.known_clients),
-        "optional_claims": _optional_claims(app.optional_claims) if app.optional_claims else None,
-        "group_claims": list(app.group_claims),
+        "api": {
+            **properties(ApiArgs, api),
+            "scopes": {
+                value: {
+                    **properties(ExposedScopeArgs, scope),
+                    "id": app.scope_id(name, value),
+                    "display_name": scope.display_name or value,
+                }
+                for value, scope in api.scopes.items()
+            },
+        }
+        if api
+        else None,
+        "known_clients_apart": bool(api and api.known_clients),
         "tags": list(app.tags or ()),
         "feature_tags": feature_tags(app.feature_tags),
-        "service_management_reference": app.service_management_reference,
         "adopt": {
             "application": adopt.application,
             "service_principal": adopt.service_principal,
@@ -78,59 +73,24 @@ def feature_tags(tags: FeatureTags | None) -> FeatureTagsArgs | None:
     }
 
 
-def _web(web: Web) -> WebArgs:
-    grant = web.implicit_grant
-    return {
-        "redirect_uris": list(web.redirect_uris),
-        "logout_url": web.logout_url,
-        "implicit_grant": {"access_tokens": grant.access_tokens, "id_tokens": grant.id_tokens} if grant else None,
-    }
+def properties(args: Callable[..., _Args], model: Model) -> _Args:
+    """Each `Property` of a model, as arguments of the class `args`, which has the same keys and types
+    (`tests/components/test_arguments.py`).
+    """
+    return args(**_properties(model))
 
 
-def _links(links: Links) -> LinksArgs:
-    return {
-        "homepage": links.homepage,
-        "marketing": links.marketing,
-        "support": links.support,
-        "terms_of_service": links.terms_of_service,
-        "privacy_statement": links.privacy_statement,
-    }
-
-
-def _api(name: str, app: App, api: Api) -> ApiArgs:
-    return {
-        "token_version": api.token_version,
-        "mapped_claims": api.mapped_claims,
-        "scopes": {
-            value: {
-                "id": app.scope_id(name, value),
-                "display_name": scope.display_name or value,
-                "description": scope.description,
-                "user_display_name": scope.user_display_name,
-                "user_description": scope.user_description,
-                "type": scope.type,
-                "enabled": scope.enabled,
-            }
-            for value, scope in api.scopes.items()
-        },
-    }
-
-
-def _optional_claims(claims: OptionalClaims) -> OptionalClaimsArgs:
-    return {
-        "access_token": _claims(claims.access_token),
-        "id_token": _claims(claims.id_token),
-        "saml2_token": _claims(claims.saml2_token),
-    }
-
-
-def _claims(claims: Iterable[OptionalClaim]) -> list[OptionalClaimArgs]:
-    return [
-        {
-            "name": claim.name,
-            "source": claim.source,
-            "essential": claim.essential,
-            "additional_properties": list(claim.additional_properties),
-        }
-        for claim in claims
-    ]
+def _properties(model: Model) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for each in plain(type(model)):
+        value: Any = model
+        *blocks, key = each.path
+        for block in blocks:
+            value = getattr(value, block, None)
+        if value is None:
+            continue
+        value = getattr(value, key)
+        if isinstance(value, tuple):
+            value = [_properties(item) if isinstance(item, Model) else item for item in value]
+        put(found, each.path, value)
+    return found

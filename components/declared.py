@@ -182,16 +182,10 @@ class Declared:
 
     def _service_principal(self, principal: ServicePrincipal) -> ServicePrincipalArgs:
         return {
-            "enabled": principal.enabled,
-            "assignment_required": principal.assignment_required,
-            "description": principal.description,
-            "notes": principal.notes,
-            "notification_emails": list(principal.notification_emails),
-            "login_url": principal.login_url,
+            **blocks.properties(ServicePrincipalArgs, principal),
             "tags": None if principal.tags is None else list(principal.tags),
             "feature_tags": blocks.feature_tags(principal.feature_tags),
             "owners": self._owners(principal),
-            "use_existing": principal.use_existing,
         }
 
     def _federated(self, app: App) -> dict[str, FederatedArgs]:

@@ -1,7 +1,13 @@
-"""The base of all models: what is unknown is refused, and what is broken does not hide what is beside it."""
+"""The base of all models: what is unknown is refused, and what is broken does not hide what is beside it.
 
+And what a key is called elsewhere: a `Property` is passed on as it is, so nothing but its field names it.
+"""
+
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Final, Self, get_origin
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Self, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -115,3 +121,70 @@ def _invalid(faults: Iterable[tuple[tuple[Any, ...], Any]]) -> ValidationError:
 
 KEY: Final = object()
 """Last step of a `Refused` path that is about a key rather than its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """In a field's `Annotated`: the key is passed to Pulumi's provider, and read from Microsoft Graph, as it is.
+
+    Both names are paths from the object, such as `web.homepage_url`. A field that holds a model gives its path to the keys of that
+    model that name none.
+    """
+
+    provider: str | None = None
+    """The provider's input, in snake case. Default: as in a file."""
+    graph: str | None = None
+    """The property in Microsoft Graph; empty where it cannot be read so. Default: the provider's, in camel case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A `Property` of a model, in every place."""
+
+    path: tuple[str, ...]
+    """In a file, and in the component's arguments."""
+    provider: tuple[str, ...]
+    graph: str
+    default: Any
+    """What it is where a file does not say."""
+    items: type[Model] | None
+    """The model of its items, of which each `Property` is passed on."""
+
+
+@cache
+def plain(model: type[Model]) -> tuple[Plain, ...]:
+    """Every `Property` of a model, and of the models that it holds, in their order."""
+    return tuple(_plain(model, Plain((), (), "", None, None)))
+
+
+def _plain(model: type[Model], holder: Plain) -> Iterator[Plain]:
+    for key, field in model.model_fields.items():
+        for named in (each for each in field.metadata if isinstance(each, Property)):
+            own = (*holder.provider, key) if named.provider is None else tuple(named.provider.split("."))
+            graph = named.graph
+            if graph is None:
+                steps = own if named.provider is not None else (*filter(None, [holder.graph]), key)
+                graph = ".".join(map(camel, steps))
+            held, listed = _held(field.annotation), get_origin(field.annotation) is tuple
+            found = Plain((*holder.path, key), own, graph, field.default, held if listed else None)
+            yield from _plain(held, found) if held and not listed else [found]
+
+
+def _held(annotation: Any) -> type[Model] | None:
+    """The model that a field is, or has as items."""
+    return next(
+        (each for each in (annotation, *get_args(annotation)) if isinstance(each, type) and issubclass(each, Model)),
+        None,
+    )
+
+
+def camel(name: str) -> str:
+    """A name in snake case in camel case."""
+    return re.sub("_([a-z0-9])", lambda found: found[1].upper(), name)
+
+
+def put(into: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a value in mappings of mappings, which are made where they are not there."""
+    for step in path[:-1]:
+        into = into.setdefault(step, {})
+    into[path[-1]] = value

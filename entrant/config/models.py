@@ -22,7 +22,7 @@ from .delivery import Delivery
 from .drift import Drift
 from .federated import Federated
 from .known import Owner, first_name, permission_id
-from .model import Model
+from .model import Model, Property
 from .policy import Policy
 from .problems import Refused
 from .registration import (
@@ -72,40 +72,45 @@ class Adopt(Model):
 class App(Model):
     """One app: its registration, its service principal, its credentials and what it may do."""
 
-    display_name: Annotated[Text, StringConstraints(max_length=limits.DISPLAY_NAME_THERE)] | None = None
+    display_name: Annotated[
+        Annotated[Text, StringConstraints(max_length=limits.DISPLAY_NAME_THERE)] | None, Property()
+    ] = None
     """The name people see in Microsoft Entra. Default: the app's key."""
-    description: Annotated[Text, StringConstraints(max_length=limits.DESCRIPTION)] | None = None
+    description: Annotated[Annotated[Text, StringConstraints(max_length=limits.DESCRIPTION)] | None, Property()] = None
     """What the app is for, as its users see it."""
-    notes: Annotated[Text, StringConstraints(max_length=limits.NOTES)] | None = None
+    notes: Annotated[Annotated[Text, StringConstraints(max_length=limits.NOTES)] | None, Property()] = None
     """Notes of its managers."""
-    sign_in_audience: SignInAudience | None = None
+    sign_in_audience: Annotated[SignInAudience | None, Property()] = None
     """Whose accounts can sign in: `AzureADMyOrg` (the default), `AzureADMultipleOrgs`, `AzureADandPersonalMicrosoftAccount`
     or `PersonalMicrosoftAccount`."""
-    identifier_uris: tuple[IdentifierUri, ...] = ()
+    identifier_uris: Annotated[tuple[IdentifierUri, ...], Property()] = ()
     """URIs that name the app as an API: `api://{tenant_id}/logs` (written so, the id is filled in), or with a verified domain."""
-    web: Web | None = None
+    web: Annotated[Web | None, Property()] = None
     """The web application platform."""
-    spa: Spa | None = None
+    spa: Annotated[Spa | None, Property("single_page_application", "spa")] = None
     """The single-page application platform."""
-    public_client: PublicClient | None = None
+    public_client: Annotated[PublicClient | None, Property()] = None
     """The mobile and desktop platform."""
-    links: Links | None = None
+    links: Annotated[Links | None, Property()] = None
     """Pages about the app."""
-    logo: Logo | None = None
+    logo: Annotated[Logo | None, Property("logo_image", graph="")] = None
     """An image file of at most 100 KiB, relative to the file this stands in: PNG, JPEG or GIF."""
     app_roles: dict[PermissionValue, AppRole] = Field(default_factory=dict)
     """Roles that the app defines, by value."""
-    api: Api | None = None
+    api: Annotated[Api | None, Property()] = None
     """The app as an API that others call."""
-    optional_claims: OptionalClaims | None = None
+    optional_claims: Annotated[OptionalClaims | None, Property()] = None
     """Claims to add to tokens."""
-    group_claims: tuple[Literal["None", "SecurityGroup", "DirectoryRole", "ApplicationGroup", "All"], ...] = ()
+    group_claims: Annotated[
+        tuple[Literal["None", "SecurityGroup", "DirectoryRole", "ApplicationGroup", "All"], ...],
+        Property("group_membership_claims"),
+    ] = ()
     """Which group memberships tokens list."""
     tags: tuple[Tag_, ...] | None = None
     """Free tags. Whatever is declared here carries the tag `entrant` too."""
     feature_tags: FeatureTags | None = None
     """Tags with a meaning for Microsoft Entra."""
-    service_management_reference: Text | None = None
+    service_management_reference: Annotated[Text | None, Property()] = None
     """The app's entry in a service or asset management database; some tenants demand it."""
     owners: tuple[OwnerRef, ...] = ()
     """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi). Default:

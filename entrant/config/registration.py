@@ -10,7 +10,7 @@ from entrant.facts import limits
 
 from .broken import Unknown, intact
 from .known import Owner
-from .model import Model
+from .model import Model, Property
 from .problems import Refused, shorten
 from .source import expected, text_of
 from .values import AppRef, Email, Guid, HttpsUrl, HttpUrl, OnRemove, OwnerRef, RenamedFrom, Text, parse_url
@@ -101,20 +101,28 @@ def repeated(values: tuple[_T, ...], by: Callable[[_T], Any] = lambda value: val
 class ImplicitGrant(Model):
     """Tokens straight from the authorization endpoint; a legacy flow that single-page apps no longer need."""
 
-    access_tokens: Bool = False
+    access_tokens: Annotated[
+        Bool,
+        Property(
+            "web.implicit_grant.access_token_issuance_enabled", "web.implicitGrantSettings.enableAccessTokenIssuance"
+        ),
+    ] = False
     """Issue access tokens this way. Default false."""
-    id_tokens: Bool = False
+    id_tokens: Annotated[
+        Bool,
+        Property("web.implicit_grant.id_token_issuance_enabled", "web.implicitGrantSettings.enableIdTokenIssuance"),
+    ] = False
     """Issue ID tokens this way. Default false."""
 
 
 class Web(Model):
     """The web application platform."""
 
-    redirect_uris: tuple[RedirectUri, ...] = ()
+    redirect_uris: Annotated[tuple[RedirectUri, ...], Property()] = ()
     """Where sign-in may return to: https, or http for localhost."""
-    logout_url: Annotated[HttpUrl, Field(max_length=limits.LOGOUT_URL_LENGTH)] | None = None
+    logout_url: Annotated[Annotated[HttpUrl, Field(max_length=limits.LOGOUT_URL_LENGTH)] | None, Property()] = None
     """Where front-channel sign-out is sent to."""
-    implicit_grant: ImplicitGrant | None = None
+    implicit_grant: Annotated[ImplicitGrant | None, Property()] = None
     """The implicit grant."""
 
     def together(self) -> Iterator[Refused]:
@@ -125,7 +133,7 @@ class Web(Model):
 class Spa(Model):
     """The single-page application platform (authorization code with PKCE)."""
 
-    redirect_uris: tuple[RedirectUri, ...] = ()
+    redirect_uris: Annotated[tuple[RedirectUri, ...], Property()] = ()
     """Where sign-in may return to: https, or http for localhost."""
 
     def together(self) -> Iterator[Refused]:
@@ -136,9 +144,9 @@ class Spa(Model):
 class PublicClient(Model):
     """The mobile and desktop platform."""
 
-    redirect_uris: tuple[PublicRedirectUri, ...] = ()
+    redirect_uris: Annotated[tuple[PublicRedirectUri, ...], Property()] = ()
     """Where sign-in may return to; schemes of the app's own are allowed."""
-    fallback: Bool = False
+    fallback: Annotated[Bool, Property("fallback_public_client_enabled", "isFallbackPublicClient")] = False
     """Treat the app as a public client where the flow does not tell (device code, integrated Windows sign-in)."""
 
     def together(self) -> Iterator[Refused]:
@@ -149,28 +157,30 @@ class PublicClient(Model):
 class Links(Model):
     """Pages about the app, shown to its users."""
 
-    homepage: HttpUrl | None = None
+    homepage: Annotated[HttpUrl | None, Property("web.homepage_url", "web.homePageUrl")] = None
     """The app's home page."""
-    marketing: HttpUrl | None = None
+    marketing: Annotated[HttpUrl | None, Property("marketing_url", "info.marketingUrl")] = None
     """Its marketing page."""
-    support: HttpUrl | None = None
+    support: Annotated[HttpUrl | None, Property("support_url", "info.supportUrl")] = None
     """Its support page."""
-    terms_of_service: HttpUrl | None = None
+    terms_of_service: Annotated[HttpUrl | None, Property("terms_of_service_url", "info.termsOfServiceUrl")] = None
     """Its terms of service."""
-    privacy_statement: HttpUrl | None = None
+    privacy_statement: Annotated[HttpUrl | None, Property("privacy_statement_url", "info.privacyStatementUrl")] = None
     """Its privacy statement."""
 
 
 class AppRole(Model):
     """A role that the app defines, for users, for other apps, or both. Its key is the value in the `roles` claim."""
 
-    display_name: Text | None = None
+    display_name: Annotated[Text | None, Property()] = None
     """Name shown to administrators. Default: the key."""
-    description: Text
+    description: Annotated[Text, Property()]
     """What it allows."""
-    allowed: Annotated[tuple[Literal["User", "Application"], ...], Field(min_length=1)] = ("User", "Application")
+    allowed: Annotated[
+        tuple[Literal["User", "Application"], ...], Field(min_length=1), Property("allowed_member_types")
+    ] = ("User", "Application")
     """Who can have it: `User` (users and groups), `Application`, or both. Default: both."""
-    enabled: Bool = True
+    enabled: Annotated[Bool, Property(graph="isEnabled")] = True
     """Default true."""
     id: Guid | None = None
     """Only for a role that exists already under another id. Default: made from the app's name and the key."""
@@ -182,17 +192,17 @@ class AppRole(Model):
 class ExposedScope(Model):
     """A delegated permission that the app offers. Its key is the value in the `scp` claim."""
 
-    display_name: Text | None = None
+    display_name: Annotated[Text | None, Property("admin_consent_display_name")] = None
     """Name shown to administrators. Default: the key."""
-    description: Text
+    description: Annotated[Text, Property("admin_consent_description")]
     """What it allows, for administrators who are asked to consent."""
-    user_display_name: Text | None = None
+    user_display_name: Annotated[Text | None, Property("user_consent_display_name")] = None
     """Name shown to users who are asked to consent."""
-    user_description: Text | None = None
+    user_description: Annotated[Text | None, Property("user_consent_description")] = None
     """What it allows, for users."""
-    type: Literal["Admin", "User"] = "Admin"
+    type: Annotated[Literal["Admin", "User"], Property()] = "Admin"
     """Who can consent: `Admin` alone, or `User` too. Default Admin."""
-    enabled: Bool = True
+    enabled: Annotated[Bool, Property(graph="isEnabled")] = True
     """Default true."""
     id: Guid | None = None
     """Only for a scope that exists already under another id. Default: made from the app's name and the key."""
@@ -216,9 +226,9 @@ class PreAuthorized(Model):
 class Api(Model):
     """The app as an API that others call."""
 
-    token_version: TokenVersion = 2
+    token_version: Annotated[TokenVersion, Property("api.requested_access_token_version")] = 2
     """Version of the access tokens made for this API: 1 or 2. Default 2 (without `api`, Microsoft's default, 1)."""
-    mapped_claims: Bool = False
+    mapped_claims: Annotated[Bool, Property("api.mapped_claims_enabled", "api.acceptMappedClaims")] = False
     """Accept claims mapping without a signing key of the app's own. Default false."""
     scopes: dict[PermissionValue, ExposedScope] = Field(default_factory=dict)
     """Delegated permissions that the app offers, by value."""
@@ -236,24 +246,28 @@ class Api(Model):
 class OptionalClaim(Model):
     """A claim to add to tokens."""
 
-    name: Text
+    name: Annotated[Text, Property()]
     """Such as `upn`, `groups`, `email`."""
-    source: Literal["user"] | None = None
+    source: Annotated[Literal["user"] | None, Property()] = None
     """`user` for a directory extension; else leave it out."""
-    essential: Bool = False
+    essential: Annotated[Bool, Property()] = False
     """Whether the client needs it for a smooth experience. Default false."""
-    additional_properties: tuple[Text, ...] = ()
+    additional_properties: Annotated[tuple[Text, ...], Property()] = ()
     """Such as `emit_as_roles`, `dns_domain_and_sam_account_name`, `include_externally_authenticated_upn`."""
 
 
 class OptionalClaims(Model):
     """Claims to add, by kind of token."""
 
-    access_token: tuple[OptionalClaim, ...] = ()
+    access_token: Annotated[
+        tuple[OptionalClaim, ...], Property("optional_claims.access_tokens", "optionalClaims.accessToken")
+    ] = ()
     """To access tokens made for this API."""
-    id_token: tuple[OptionalClaim, ...] = ()
+    id_token: Annotated[tuple[OptionalClaim, ...], Property("optional_claims.id_tokens", "optionalClaims.idToken")] = ()
     """To ID tokens."""
-    saml2_token: tuple[OptionalClaim, ...] = ()
+    saml2_token: Annotated[
+        tuple[OptionalClaim, ...], Property("optional_claims.saml2_tokens", "optionalClaims.saml2Token")
+    ] = ()
     """To SAML tokens."""
 
     def together(self) -> Iterator[Refused]:
@@ -281,17 +295,17 @@ Tag_ = Annotated[Text, StringConstraints(max_length=limits.TAG)]
 class ServicePrincipal(Model):
     """The app's service principal: its presence in this tenant, which roles and permissions are given to."""
 
-    enabled: Bool = True
+    enabled: Annotated[Bool, Property("account_enabled")] = True
     """Whether anyone, the app included, can sign in. Default true."""
-    assignment_required: Bool = False
+    assignment_required: Annotated[Bool, Property("app_role_assignment_required")] = False
     """Whether users and apps need an assignment before they get tokens for it. Default false."""
-    description: Annotated[Text, StringConstraints(max_length=limits.DESCRIPTION)] | None = None
+    description: Annotated[Annotated[Text, StringConstraints(max_length=limits.DESCRIPTION)] | None, Property()] = None
     """Shown to users."""
-    notes: Annotated[Text, StringConstraints(max_length=limits.NOTES)] | None = None
+    notes: Annotated[Annotated[Text, StringConstraints(max_length=limits.NOTES)] | None, Property()] = None
     """Notes of its managers."""
-    notification_emails: tuple[Email, ...] = ()
+    notification_emails: Annotated[tuple[Email, ...], Property("notification_email_addresses")] = ()
     """Addresses that Microsoft warns before a SAML signing certificate expires."""
-    login_url: HttpsUrl | None = None
+    login_url: Annotated[HttpsUrl | None, Property()] = None
     """Where the service provider sends users to sign in."""
     tags: tuple[Tag_, ...] | None = None
     """Free tags. Default, without `feature_tags` either: those of the registration."""
@@ -300,7 +314,7 @@ class ServicePrincipal(Model):
     owners: tuple[OwnerRef, ...] = ()
     """Object ids, apps of this environment, user principal names, or `deployer` (whoever runs Pulumi). Default: whoever makes
     the service principal, and owners are left alone afterwards."""
-    use_existing: Bool = False
+    use_existing: Annotated[Bool, Property(graph="")] = False
     """Take the service principal that exists for this registration already, and leave it on removal. Default false."""
 
     def together(self) -> Iterator[Refused]:

@@ -7,7 +7,10 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from entrant.config import App
 from entrant.config.known import permission_id
+from entrant.config.model import Model, plain, put
+from entrant.config.registration import AppRole, ExposedScope, ServicePrincipal
 from entrant.facts.marks import FEATURES
 
 Doc = dict[str, Any]
@@ -96,103 +99,65 @@ def registration(doc: Mapping[str, Any], key: str, tenant: str) -> tuple[Doc, li
     it would change it, if it would.
     """
     rest, faults = _Rest(doc), list[str]()
-    audience = doc.get("signInAudience")
+    data = _plain(App, rest)
+    claims = str(data.get("group_claims", "")).split(",")
+    scopes = _by_value(ExposedScope, "scope", rest.take("api.oauth2PermissionScopes"), key, faults)
     data = given(
-        display_name=doc.get("displayName"),
-        description=rest.take("description"),
-        notes=rest.take("notes"),
-        sign_in_audience=audience if audience != "AzureADMyOrg" else None,
-        identifier_uris=[uri.replace(tenant, "{tenant_id}") for uri in rest.take("identifierUris") or ()],
-        web=_web(rest),
-        spa=given(redirect_uris=rest.take("spa.redirectUris")),
-        public_client=given(
-            redirect_uris=rest.take("publicClient.redirectUris"), fallback=rest.take("isFallbackPublicClient") or None
-        ),
-        links=given(
-            homepage=rest.take("web.homePageUrl"),
-            marketing=rest.take("info.marketingUrl"),
-            support=rest.take("info.supportUrl"),
-            terms_of_service=rest.take("info.termsOfServiceUrl"),
-            privacy_statement=rest.take("info.privacyStatementUrl"),
-        ),
-        app_roles=_app_roles(rest.take("appRoles") or (), key, faults),
-        api=_api(rest, key, faults),
-        optional_claims=_claims(rest),
-        group_claims=[each.strip() for each in (rest.take("groupMembershipClaims") or "").split(",") if each.strip()],
-        **_tags(rest.take("tags")),
-        service_management_reference=rest.take("serviceManagementReference"),
+        **data
+        | {
+            "identifier_uris": [uri.replace(tenant, "{tenant_id}") for uri in data.get("identifier_uris", ())],
+            "app_roles": _by_value(AppRole, "app role", rest.take("appRoles"), key, faults),
+            "api": _api(data.get("api", {}), (doc.get("api") or {}).get("requestedAccessTokenVersion"), scopes),
+            "group_claims": [claim.strip() for claim in claims if claim.strip()],
+            **_tags(rest.take("tags")),
+        }
     )
+    if data.get("sign_in_audience") == "AzureADMyOrg":
+        del data["sign_in_audience"]
     for setting in rest.take("web.redirectUriSettings") or ():
         if setting.get("index") is not None:
             faults.append("web.redirectUriSettings gives redirect URIs an order")
     return data, list(rest.left()), faults
 
 
-def _web(rest: _Rest) -> Doc:
-    grant = given(
-        access_tokens=rest.take("web.implicitGrantSettings.enableAccessTokenIssuance") or None,
-        id_tokens=rest.take("web.implicitGrantSettings.enableIdTokenIssuance") or None,
-    )
-    return given(
-        redirect_uris=rest.take("web.redirectUris"), logout_url=rest.take("web.logoutUrl"), implicit_grant=grant
-    )
+def _plain(model: type[Model], rest: _Rest) -> Doc:
+    """Each `Property` of a model that is not as it is where a file does not say."""
+    data: Doc = {}
+    for each in plain(model):
+        value = rest.take(each.graph) if each.graph else None
+        if each.items is not None and value is not None:
+            value = [_plain(each.items, _Rest(item)) for item in value]
+        default = each.default
+        if value != default and not (default and isinstance(default, tuple) and set(value or ()) == set(default)):
+            put(data, each.path, value)
+    return _blocks(data)
 
 
-def _app_roles(roles: Iterable[Mapping[str, Any]], key: str, faults: list[str]) -> Doc:
+def _blocks(data: Doc) -> Doc:
+    return given(**{key: _blocks(value) if isinstance(value, dict) else value for key, value in data.items()})
+
+
+def _by_value(
+    model: type[Model], kind: str, docs: Iterable[Mapping[str, Any]] | None, key: str, faults: list[str]
+) -> Doc:
+    """The app roles or scopes that the app `key` offers."""
     found: Doc = {}
-    for role in roles:
-        value = role.get("value")
+    for doc in docs or ():
+        value, data = doc.get("value"), _plain(model, _Rest(doc))
         if not value:
-            faults.append(f'app role "{role.get("displayName")}" ({role["id"]}) has no value')
+            faults.append(f'{kind} "{data.get("display_name")}" ({doc["id"]}) has no value')
             continue
-        allowed = role.get("allowedMemberTypes") or []
-        found[value] = given(
-            display_name=role["displayName"] if role.get("displayName") != value else None,
-            description=role.get("description"),
-            allowed=allowed if set(allowed) != {"User", "Application"} else None,
-            id=role["id"].lower() if role["id"].lower() != permission_id(key, "app role", value) else None,
-        ) | ({} if role.get("isEnabled", True) else {"enabled": False})
+        if data.get("display_name") == value:
+            del data["display_name"]
+        id_ = doc["id"].lower()
+        found[value] = data | given(id=id_ if id_ != permission_id(key, kind, value) else None)
     return found
 
 
-def _api(rest: _Rest, key: str, faults: list[str]) -> Doc:
-    version = rest.take("api.requestedAccessTokenVersion")
-    mapped = rest.take("api.acceptMappedClaims")
-    scopes: Doc = {}
-    for scope in rest.take("api.oauth2PermissionScopes") or ():
-        value = scope.get("value")
-        if not value:
-            faults.append(f'scope "{scope.get("adminConsentDisplayName")}" ({scope["id"]}) has no value')
-            continue
-        shown = scope.get("adminConsentDisplayName")
-        scopes[value] = given(
-            display_name=shown if shown != value else None,
-            description=scope.get("adminConsentDescription"),
-            user_display_name=scope.get("userConsentDisplayName"),
-            user_description=scope.get("userConsentDescription"),
-            type=scope["type"] if scope.get("type") != "Admin" else None,
-            id=scope["id"].lower() if scope["id"].lower() != permission_id(key, "scope", value) else None,
-        ) | ({} if scope.get("isEnabled", True) else {"enabled": False})
-    api = given(mapped_claims=mapped or None, scopes=scopes)
+def _api(properties: Doc, version: int | None, scopes: Doc) -> Doc:
+    """The block `api`, which says its token version: that is 1 where there is no such block."""
+    api = given(**{name: value for name, value in properties.items() if name != "token_version"}, scopes=scopes)
     return {"token_version": version or 1, **api} if api or version == 2 else {}
-
-
-def _claims(rest: _Rest) -> Doc:
-    kinds = {"access_token": "accessToken", "id_token": "idToken", "saml2_token": "saml2Token"}
-    return given(
-        **{
-            name: [
-                given(
-                    name=claim["name"],
-                    source=claim.get("source"),
-                    essential=claim.get("essential") or None,
-                    additional_properties=claim.get("additionalProperties"),
-                )
-                for claim in rest.take(f"optionalClaims.{wire}") or ()
-            ]
-            for name, wire in kinds.items()
-        }
-    )
 
 
 def _tags(tags: Iterable[str] | None) -> Doc:
@@ -208,14 +173,7 @@ def principal(doc: Mapping[str, Any], app: Mapping[str, Any]) -> tuple[Doc, list
     """A service principal in the vocabulary, and what of it the vocabulary cannot say."""
     rest = _Rest(doc)
     web = app.get("web") or {}
-    data = ({} if rest.take("accountEnabled") is not False else {"enabled": False}) | given(
-        assignment_required=rest.take("appRoleAssignmentRequired") or None,
-        description=rest.take("description"),
-        notes=rest.take("notes"),
-        notification_emails=rest.take("notificationEmailAddresses"),
-        login_url=rest.take("loginUrl"),
-        **_tags(rest.take("tags")),
-    )
+    data = _plain(ServicePrincipal, rest) | _tags(rest.take("tags"))
     mirrored = {
         "homepage": web.get("homePageUrl"),
         "logoutUrl": web.get("logoutUrl"),

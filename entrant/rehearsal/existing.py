@@ -14,6 +14,7 @@ from entrant.config.access import Permission, offered_permissions
 from entrant.config.federated import Federated
 from entrant.config.files import FileName, path_of
 from entrant.config.known import Reference, first_name
+from entrant.config.model import plain
 from entrant.facts.scopes import role_definition_id
 from entrant.progress import Step
 from entrant.rehearsal import stack
@@ -23,28 +24,10 @@ BEFORE = "before"
 
 
 _OF_REGISTRATIONS = frozenset(
-    {
-        "display_name",
-        "description",
-        "notes",
-        "sign_in_audience",
-        "identifier_uris",
-        "web",
-        "spa",
-        "public_client",
-        "links",
-        "logo",
-        "app_roles",
-        "api",
-        "optional_claims",
-        "group_claims",
-        "tags",
-        "feature_tags",
-        "service_management_reference",
-        "owners",
-        "service_principal",
-        "permissions",
-    }
+    [
+        *(each.path[0] for each in plain(config.App)),
+        *("app_roles", "tags", "feature_tags", "owners", "service_principal", "permissions"),
+    ]
 )
 """Keys of an app that describe its registration and service principal, which `adopt` is about."""
 
