@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
-from local_azure import arm, faults, management_groups, page
+from local_azure import faults, generic, management_groups, page
 from local_azure.access import bearer
 from local_azure.directory import new_secret
 from local_azure.graph import schema
@@ -326,7 +326,7 @@ def _make(world: World, scope: Scope, location: str) -> None:
         # A vault's secret cannot be without a value.
         secret = scope.resource_type.lower() == "microsoft.keyvault/vaults/secrets"
         body = {"properties": {"value": new_secret()}} if secret else {"location": location}
-        arm.put_resource(world, scope, body, None)
+        generic.put(world, scope, body, None)
 
 
 def _body(call: Call) -> Doc:

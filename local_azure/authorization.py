@@ -15,7 +15,7 @@ from entrant.facts.roles import BuiltInRole, RolePermission, builtin_roles
 from entrant.facts.scopes import Scope, ScopeError, parse_scope, role_definition_id
 from local_azure.access import Caller, demand
 from local_azure.resources import Assignment, Doc, key_of
-from local_azure.tree import body_of, no_method, require
+from local_azure.tree import body_of, filter_parts, no_method, require, verb_of
 from local_azure.wire import Call, Reply, is_guid, refuse, utc
 from local_azure.world import World
 
@@ -67,7 +67,7 @@ def _list_assignments(world: World, call: Call, caller: Caller, scope: Scope) ->
     demand(world, caller, f"{NAMESPACE}/roleAssignments/read", scope)
     text = call.query.get("$filter", "")
     at_scope, principals = False, None
-    for part in re.split(r"(?<!\s)\s+and\s+", text.strip(), flags=re.IGNORECASE) if text.strip() else []:
+    for part in filter_parts(text):
         found = re.fullmatch(
             r"(?:principalId\s+eq\s+|(assignedTo)\s*\(\s*)'?\{?([0-9a-fA-F-]{36})\}?'?\s*\)?", part, re.IGNORECASE
         )
@@ -96,9 +96,7 @@ def _list_assignments(world: World, call: Call, caller: Caller, scope: Scope) ->
 
 
 def _assignment(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> Reply:
-    verb = {"GET": "read", "PUT": "write", "DELETE": "delete"}.get(call.method)
-    if verb is None:
-        no_method(call)
+    verb = verb_of(call)
     held = world.resources.assignment(name)
     here = held if held is not None and key_of(held.scope) == key_of(scope.id) else None
     demand(world, caller, f"{NAMESPACE}/roleAssignments/{verb}", scope, _attributes(world, call, here))
@@ -144,15 +142,43 @@ def _put_assignment(
     world: World, call: Call, caller: Caller, scope: Scope, name: str, held: Assignment | None
 ) -> Reply:
     require(world, scope)
-    body = body_of(call)
-    properties: Doc = body.get("properties") or {}
-    principal, kind = properties.get("principalId"), properties.get("principalType")
+    properties: Doc = body_of(call).get("properties") or {}
+    principal = properties.get("principalId")
     if not is_guid(principal):
         refuse(400, "InvalidPrincipalId", f"The Principal ID '{principal}' is not valid. Principal ID must be a GUID.")
     principal = str(principal).lower()
-    found = (
-        ROLE_ID.match(properties["roleDefinitionId"]) if isinstance(properties.get("roleDefinitionId"), str) else None
-    )
+    role = _role_to_assign(world, properties.get("roleDefinitionId"), scope)
+    kind = _principal_type(world, principal, properties.get("principalType"))
+    condition = _condition(properties)
+    if held is None:
+        _refuse_twin(world, scope, role, principal)
+    elif key_of(held.scope) != key_of(scope.id) or held.principal != principal or held.role != role:
+        text = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
+        refuse(400, "RoleAssignmentUpdateNotPermitted", text)
+    now = world.store.now()
+    stamp = utc(now, digits=7)
+    doc = {
+        "roleDefinitionId": role_definition_id(scope, role),
+        "principalId": principal,
+        "principalType": kind,
+        "scope": scope.id,
+        "condition": condition,
+        "conditionVersion": properties.get("conditionVersion"),
+        "createdOn": held.doc["createdOn"] if held else stamp,
+        "updatedOn": stamp,
+        "createdBy": held.doc["createdBy"] if held else caller.object_id,
+        "updatedBy": caller.object_id,
+        "delegatedManagedIdentityResourceId": properties.get("delegatedManagedIdentityResourceId"),
+        "description": properties.get("description"),
+    }
+    assignment = Assignment(name, held.scope if held else scope.id, role, principal, held.created if held else now, doc)
+    world.resources.put_assignment(assignment)
+    return Reply(200 if held else 201, shown(assignment))
+
+
+def _role_to_assign(world: World, definition: Any, scope: Scope) -> str:
+    """The GUID of the role that a `roleDefinitionId` names, if it can be assigned at a scope."""
+    found = ROLE_ID.match(definition) if isinstance(definition, str) else None
     if found is None or not is_guid(found[1]):
         refuse(400, "BadRequestFormat", "The request was incorrectly formatted.")
     role = world.resources.role(found[1])
@@ -165,18 +191,18 @@ def _put_assignment(
             f"The role assignment scope '{scope.id}' must match the scope specified on the role definition '{listed}'."
         )
         refuse(400, "RoleAssignmentScopeNotAssignableToRoleDefinition", text)
-    kind = _principal_type(world, principal, kind)
-    role_id = found[1].lower()
+    return found[1].lower()
+
+
+def _condition(properties: Doc) -> str | None:
+    """The condition of an assignment, if it and what is said beside it are what they may be."""
     condition, version = properties.get("condition"), properties.get("conditionVersion")
     for value in (condition, version, properties.get("description")):
         if value is not None and not isinstance(value, str):
             refuse(400, "InvalidRequestContent", "The request content was invalid and could not be deserialized.")
     if condition and version not in ("1.0", "2.0"):
-        refuse(
-            400,
-            "InvalidConditionVersion",
-            "The condition version is not valid. It must be '1.0' or '2.0' when there is a condition.",
-        )
+        text = "The condition version is not valid. It must be '1.0' or '2.0' when there is a condition."
+        refuse(400, "InvalidConditionVersion", text)
     if condition:
         try:
             parse(condition)
@@ -184,34 +210,14 @@ def _put_assignment(
             # [?] The code is not documented; "Troubleshoot Azure role assignment conditions" has the first sentence.
             text = f"The given role assignment condition is invalid: {error}."
             refuse(400, "InvalidRoleAssignmentCondition", text)
-    now = utc(world.store.now(), digits=7)
-    if held is not None:
-        if key_of(held.scope) != key_of(scope.id) or held.principal != principal or held.role != role_id:
-            text = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
-            refuse(400, "RoleAssignmentUpdateNotPermitted", text)
-    else:
-        same = world.resources.same_assignment(scope.id, role_id, principal)
-        if same is not None:
-            text = f"The role assignment already exists. The ID of the conflicting role assignment is {same.name.replace('-', '')}."
-            refuse(409, "RoleAssignmentExists", text)
-    doc = {
-        "roleDefinitionId": role_definition_id(scope, role_id),
-        "principalId": principal,
-        "principalType": kind,
-        "scope": scope.id,
-        "condition": condition,
-        "conditionVersion": version,
-        "createdOn": held.doc["createdOn"] if held else now,
-        "updatedOn": now,
-        "createdBy": held.doc["createdBy"] if held else caller.object_id,
-        "updatedBy": caller.object_id,
-        "delegatedManagedIdentityResourceId": properties.get("delegatedManagedIdentityResourceId"),
-        "description": properties.get("description"),
-    }
-    created = held.created if held else world.store.now()
-    assignment = Assignment(name, held.scope if held else scope.id, role_id, principal, created, doc)
-    world.resources.put_assignment(assignment)
-    return Reply(200 if held else 201, shown(assignment))
+    return condition
+
+
+def _refuse_twin(world: World, scope: Scope, role: str, principal: str) -> None:
+    same = world.resources.same_assignment(scope.id, role, principal)
+    if same is not None:
+        text = f"The role assignment already exists. The ID of the conflicting role assignment is {same.name.replace('-', '')}."
+        refuse(409, "RoleAssignmentExists", text)
 
 
 def _kind_of(world: World, principal: str) -> str | None:
@@ -291,7 +297,7 @@ def _list_roles(world: World, call: Call, caller: Caller, scope: Scope) -> Reply
     demand(world, caller, f"{NAMESPACE}/roleDefinitions/read", scope)
     name = kind = None
     text = call.query.get("$filter", "").strip()
-    for part in re.split(r"(?<!\s)\s+and\s+", text, flags=re.IGNORECASE) if text else []:
+    for part in filter_parts(text):
         found = re.fullmatch(r"(roleName|type)\s+eq\s+'((?:[^']|'')*)'", part, re.IGNORECASE)
         if found and found[1].lower() == "rolename":
             name = found[2].replace("''", "'").lower()
@@ -311,9 +317,7 @@ def _list_roles(world: World, call: Call, caller: Caller, scope: Scope) -> Reply
 
 
 def _role(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> Reply:
-    verb = {"GET": "read", "PUT": "write", "DELETE": "delete"}.get(call.method)
-    if verb is None:
-        no_method(call)
+    verb = verb_of(call)
     demand(world, caller, f"{NAMESPACE}/roleDefinitions/{verb}", scope)
     if not is_guid(name):
         refuse(

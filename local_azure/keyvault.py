@@ -1,10 +1,10 @@
-"""Key Vault: vaults in Resource Manager, and the data plane of their secrets.
+"""Key Vault's data plane: the secrets of a vault.
 
 A vault answers at ``https://NAME.vault.localhost:PORT`` where names below ``localhost`` resolve, and everywhere at
 ``https://localhost:PORT/vaults/NAME``; `vaultUri` is whichever this machine can reach. Ids of secrets are always of the first form,
 because clients read name and version from their path.
 
-Sources: azure-rest-api-specs (keyvault secrets 7.4 to 7.6, Microsoft.KeyVault 2023-07-01), "Authentication, requests and
+Sources: azure-rest-api-specs (keyvault secrets 7.4 to 7.6), "Authentication, requests and
 responses", "Key Vault soft-delete overview", "Azure Key Vault RBAC guide", and error bodies quoted in issue threads.
 """
 
@@ -18,21 +18,19 @@ from typing import Any, NoReturn
 
 from cryptography.fernet import InvalidToken
 
-from entrant.facts.scopes import Scope, parse_scope
+from entrant.facts.scopes import parse_scope
 from local_azure import first_party
-from local_azure.access import Caller, accepts, bearer, caller_of, demand, permitted
-from local_azure.resources import key_of
+from local_azure.access import Caller, accepts, bearer, caller_of, permitted
 from local_azure.tokens import TokenError
-from local_azure.tree import body_of, no_method
+from local_azure.tree import no_method
 from local_azure.vaults import SecretVersion, Vault
-from local_azure.wire import Call, Refused, Reply, new_guid, parse_json, refuse, utc
+from local_azure.wire import Call, Refused, Reply, new_guid, parse_json, utc
 from local_azure.world import World
 
 Doc = dict[str, Any]
 
 HOST = re.compile(r"([a-z0-9-]+)\.vault\.localhost(:\d+)?\Z", re.IGNORECASE)
 VERSION = re.compile(r"7\.[0-6]|20\d\d-\d\d-\d\d(-preview(\.\d)?)?")
-VAULT_NAME = re.compile(r"(?=.{3,24}\Z)[A-Za-z](?:-?[A-Za-z0-9])*\Z")
 SECRET_NAME = re.compile(r"[0-9A-Za-z-]{1,127}\Z")
 LARGEST_VALUE = 25 * 1024
 LARGEST_PAGE = 25
@@ -301,7 +299,7 @@ class _Request:
         body = self._body()
         if "value" in body:
             _no(400, "BadParameter", "The value of a secret's version cannot be changed: set a new version.")
-        self.vaults.update(self.vault.name, one, _described(body, one.doc))
+        self.vaults.update(self.vault.name, one, described(body, one.doc))
         return Reply(200, self._bundle(self._one(name, one.version)))
 
     def _delete(self, name: str) -> Reply:
@@ -364,7 +362,7 @@ def set_secret(world: World, vault: Vault, name: str, value: str, given: Doc) ->
             "secret can only be recovered or purged."
         )
         _no(409, "Conflict", text, inner="ObjectIsDeletedButRecoverable")
-    doc = _described(given, {"attributes": {"enabled": True}, "contentType": None, "tags": None})
+    doc = described(given, {"attributes": {"enabled": True}, "contentType": None, "tags": None})
     if not world.vaults.versions(vault, name):
         world.vaults.forget(vault.name, name)  # What was deleted so long ago that it is past recovery.
     version = new_guid().replace("-", "")
@@ -372,7 +370,7 @@ def set_secret(world: World, vault: Vault, name: str, value: str, given: Doc) ->
     return world.vaults.versions(vault, name)[-1]
 
 
-def _described(given: Doc, before: Doc) -> Doc:
+def described(given: Doc, before: Doc) -> Doc:
     """What is said about a secret after a change: what is not given stays."""
     kind, tags, attributes = given.get("contentType"), given.get("tags"), given.get("attributes")
     if kind is not None and (not isinstance(kind, str) or len(kind) > 255):
@@ -407,163 +405,3 @@ def _no(
     if inner is not None:
         error["innererror"] = {"code": inner}
     raise Refused(Reply(status, {"error": error}, headers or {}), inner or code, message)
-
-
-# In Resource Manager
-
-
-def changes_model(stored: Doc, given: Doc) -> bool:
-    """Whether a change to a vault is one between roles and access policies, which who may not assign roles may not make.
-
-    Source: "Provide access to Key Vault keys, certificates, and secrets with Azure role-based access control".
-    """
-    wanted = (given.get("properties") or {}).get("enableRbacAuthorization")
-    if stored["type"].lower() != "microsoft.keyvault/vaults" or wanted is None:
-        return False
-    return bool(stored["properties"]["enableRbacAuthorization"] is not wanted)
-
-
-def computed_vault(world: World, doc: Doc, stored: Doc | None) -> Doc:
-    """What Microsoft.KeyVault computes for a vault.
-
-    Without `enableRbacAuthorization` a vault goes by roles, as the api-version of 2026 has it, unless it is given access policies.
-    """
-    name, given = doc["name"], doc["properties"]
-    if not VAULT_NAME.match(name):
-        text = (
-            f"The vault name '{name[:40]}' is invalid. A vault's name must be between 3-24 alphanumeric characters. The name must "
-            "begin with a letter, end with a letter or digit, and not contain consecutive hyphens. Follow this link for more "
-            "information: https://go.microsoft.com/fwlink/?linkid=2147742"
-        )
-        refuse(400, "VaultNameNotValid", text)
-    held = world.vaults.get(name)
-    recovering = given.pop("createMode", None) == "recover"
-    if held is not None and held.deleted is not None and not recovering:
-        text = (
-            "A vault with the same name already exists in deleted state. You need to either recover or purge existing key vault. "
-            "Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft delete."
-        )
-        refuse(409, "ConflictError", text)
-    if held is not None and held.deleted is None and held.key != key_of(doc["id"]):
-        refuse(409, "VaultAlreadyExists", f"The vault name '{name}' is already in use.")
-    before = stored or (held.doc if held is not None and recovering else {})
-    properties: Doc = {
-        "sku": {"family": "A", "name": "standard"},
-        "tenantId": world.tenant_id,
-        "enabledForDeployment": False,
-        "enableSoftDelete": True,
-        "softDeleteRetentionInDays": 90,
-        "publicNetworkAccess": "Enabled",
-        **(before.get("properties") or {}),
-        **given,
-    }
-    policies = properties.get("accessPolicies") or []
-    if not isinstance(policies, list) or not all(
-        isinstance(one, dict)
-        and isinstance(permissions := one.get("permissions") or {}, dict)
-        and isinstance(permissions.get("secrets") or [], list)
-        for one in policies
-    ):
-        refuse(400, "BadRequest", "'accessPolicies' must be a list of objects with 'objectId' and 'permissions'.")
-    days = properties["softDeleteRetentionInDays"]
-    if type(days) is not int or not 7 <= days <= 90:
-        refuse(400, "BadRequest", "The property 'softDeleteRetentionInDays' must be an integer from 7 to 90.")
-    if properties["tenantId"] != world.tenant_id:
-        refuse(400, "BadRequest", "An invalid value was provided for 'tenantId'.")
-    by_role = properties.get("enableRbacAuthorization")
-    doc["properties"] = properties | {
-        "accessPolicies": policies,
-        "enableRbacAuthorization": not policies if by_role is None else by_role is True,
-        "vaultUri": vault_uri(world, name.lower()),
-        "provisioningState": "Succeeded",
-    }
-    world.vaults.put(name, key_of(doc["id"]), doc)
-    return doc
-
-
-def computed_secret(world: World, doc: Doc, stored: Doc | None) -> Doc:
-    """A secret put by Resource Manager: its value goes to the vault and is never shown."""
-    given, vault = doc["properties"], world.vaults.get(doc["id"].split("/")[-3])
-    if vault is None or vault.deleted is not None:
-        refuse(404, "VaultNotFound", "The vault of this secret does not exist.")
-    if not SECRET_NAME.match(doc["name"]):
-        refuse(400, "BadRequest", f"'{doc['name'][:140]}' is not a secret's name.")
-    value = given.pop("value", None)
-    about = {**{name: given.get(name) for name in ("contentType", "attributes")}, "tags": doc.get("tags")}
-    if value is not None and not isinstance(value, str):
-        refuse(400, "BadRequest", "The value of a secret must be a string.")
-    if value is None:
-        found = world.vaults.versions(vault, doc["name"])
-        if not found:
-            refuse(400, "BadRequest", "The value of the secret is missing.")
-        world.vaults.update(vault.name, found[-1], _described(about, found[-1].doc))
-        one = found[-1]
-    else:
-        one = set_secret(world, vault, doc["name"], value, about)
-    uri = f"{vault.doc['properties']['vaultUri']}secrets/{one.name}"
-    doc["properties"] = given | {"secretUri": uri, "secretUriWithVersion": f"{uri}/{one.version}"}
-    return doc
-
-
-def at_subscription(world: World, call: Call, caller: Caller, subscription: str, rest: list[str]) -> Reply | None:
-    """``…/subscriptions/{id}/providers/Microsoft.KeyVault/{rest}`` for deleted vaults and names; `None` for anything else."""
-    scope = parse_scope(f"/subscriptions/{subscription}")
-    match [part.lower() for part in rest]:
-        case ["deletedvaults"]:
-            demand(world, caller, "Microsoft.KeyVault/deletedVaults/read", scope)
-            if call.method != "GET":
-                no_method(call)
-            mine = [_shown(one) for one in world.vaults.deleted() if one.key.startswith(key_of(scope.id) + "/")]
-            return Reply(200, {"value": mine})
-        case ["locations", location, "deletedvaults", name]:
-            demand(world, caller, "Microsoft.KeyVault/locations/deletedVaults/read", scope)
-            return Reply(200, _shown(_find_deleted(world, location, name, scope)))
-        case ["locations", location, "deletedvaults", name, "purge"] if call.method == "POST":
-            demand(world, caller, "Microsoft.KeyVault/locations/deletedVaults/purge/action", scope)
-            vault = _find_deleted(world, location, name, scope)
-            if vault.doc["properties"].get("enablePurgeProtection"):
-                refuse(409, "MethodNotAllowed", "Operation 'DeletedVaultPurge' is not allowed.")
-            world.vaults.purge(vault.name)
-            return Reply(200)
-        case ["checknameavailability"] if call.method == "POST":
-            demand(world, caller, "Microsoft.KeyVault/checkNameAvailability/read", scope)
-            name = str(body_of(call).get("name"))
-            if not VAULT_NAME.match(name):
-                return Reply(
-                    200, {"nameAvailable": False, "reason": "AccountNameInvalid", "message": "Not a vault's name."}
-                )
-            if world.vaults.get(name) is not None:
-                text = f"The vault name '{name}' is already in use."
-                return Reply(200, {"nameAvailable": False, "reason": "AlreadyExists", "message": text})
-            return Reply(200, {"nameAvailable": True})
-    return None
-
-
-def _find_deleted(world: World, location: str, name: str, scope: Scope) -> Vault:
-    vault = world.vaults.get(name)
-    if (
-        vault is None
-        or vault.deleted is None
-        or vault.doc.get("location") != location
-        or not vault.key.startswith(key_of(scope.id) + "/")
-    ):
-        refuse(404, "DeletedVaultNotFound", f"The specified deleted vault '{name[:40]}' does not exist.")
-    return vault
-
-
-def _shown(vault: Vault) -> Doc:
-    doc = vault.doc
-    location, deleted = doc.get("location"), vault.deleted or 0.0
-    return {
-        "id": f"{'/'.join(doc['id'].split('/')[:3])}/providers/Microsoft.KeyVault/locations/{location}/deletedVaults/{doc['name']}",
-        "name": doc["name"],
-        "type": "Microsoft.KeyVault/deletedVaults",
-        "properties": {
-            "vaultId": doc["id"],
-            "location": location,
-            "tags": doc.get("tags") or {},
-            "deletionDate": utc(deleted),
-            "scheduledPurgeDate": utc(deleted + vault.retention),
-            "purgeProtectionEnabled": bool(doc["properties"].get("enablePurgeProtection")),
-        },
-    }

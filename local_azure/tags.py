@@ -6,7 +6,7 @@ from typing import Any
 
 from entrant.facts.scopes import Scope
 from local_azure.access import Caller, demand
-from local_azure.tree import body_of, no_method, require, tags_of
+from local_azure.tree import body_of, require, tags_of, verb_of
 from local_azure.wire import Call, Reply, refuse
 from local_azure.world import World
 
@@ -15,9 +15,7 @@ Doc = dict[str, Any]
 
 def handle(world: World, call: Call, caller: Caller, scope: Scope, name: str) -> Reply:
     """Answer a request for the tags of a subscription, resource group or resource; only `default` is a set of tags."""
-    verb = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(call.method)
-    if verb is None:
-        no_method(call)
+    verb = verb_of(call, "PATCH")
     demand(world, caller, f"Microsoft.Resources/tags/{verb}", scope)
     require(world, scope)
     held = world.resources.get(scope.id)

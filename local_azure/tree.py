@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from entrant.facts.scopes import Scope
+from entrant.facts.scopes import Scope, ScopeError, parse_scope
 from local_azure.resources import MANAGEMENT_GROUPS, key_of
-from local_azure.wire import Call, refuse
+from local_azure.wire import Call, Reply, refuse
 from local_azure.world import World
 
 Doc = dict[str, Any]
@@ -66,3 +68,45 @@ def tags_of(body: Doc) -> dict[str, str] | None:
     if not isinstance(tags, dict) or len(tags) > 50 or not all(isinstance(value, str) for value in tags.values()):
         refuse(400, "InvalidTags", "Tags must be at most 50 pairs of strings.")
     return tags
+
+
+def location_of(body: Doc) -> str | None:
+    """The region in a body, as Resource Manager spells it, or `None`; 400 when it is no region's name."""
+    location = body.get("location")
+    if location is None:
+        return None
+    if not isinstance(location, str) or not re.fullmatch(r"[A-Za-z0-9 ]{1,60}", location):
+        refuse(400, "InvalidRequestContent", "The request content was invalid: 'location' is not a region's name.")
+    return location.replace(" ", "").lower()
+
+
+def scope_of(segments: list[str]) -> Scope | None:
+    """The scope that the parts of a path name, or `None` when they name none (a collection or an action)."""
+    try:
+        return parse_scope("/" + "/".join(segments))
+    except ScopeError:
+        return None
+
+
+def get_only(call: Call, answer: Callable[[], Reply]) -> Reply:
+    """The answer to a request that may only read; 405 to any other."""
+    if call.method not in ("GET", "HEAD"):
+        no_method(call)
+    return answer()
+
+
+def value_of(docs: list[Doc]) -> Reply:
+    """The answer that is a list."""
+    return Reply(200, {"value": docs})
+
+
+def verb_of(call: Call, *more: str) -> str:
+    """What a request does, as actions name it: read, write or delete; 405 unless it is a GET, PUT, DELETE or one of `more`."""
+    if call.method not in ("GET", "PUT", "DELETE", *more):
+        no_method(call)
+    return {"GET": "read", "HEAD": "read", "DELETE": "delete"}.get(call.method, "write")
+
+
+def filter_parts(text: str) -> list[str]:
+    """The parts of a `$filter` that are joined by `and`."""
+    return re.split(r"(?<!\s)\s+and\s+", text.strip(), flags=re.IGNORECASE) if text.strip() else []

@@ -14,7 +14,7 @@ from entrant.facts.scopes import Scope
 from local_azure.access import Caller, demand
 from local_azure.resources import key_of
 from local_azure.telemetry import COMMON, SEEDED, Columns
-from local_azure.tree import body_of, no_method, no_resource
+from local_azure.tree import body_of, no_method, no_resource, verb_of
 from local_azure.wire import Call, Reply, new_guid, refuse, utc
 from local_azure.world import World
 
@@ -77,8 +77,8 @@ def shared_keys(world: World, doc: Doc) -> Reply:
 
 def tables(world: World, call: Call, caller: Caller, workspace: Scope, name: str | None) -> Reply:
     """Answer a request for the tables of a workspace, or for the one of this name."""
-    verb = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(call.method)
-    if verb is None or (name is None and verb != "read"):
+    verb = verb_of(call, "PATCH")
+    if name is None and verb != "read":
         no_method(call)
     demand(world, caller, f"{TABLES}/{verb}", workspace)
     held = world.resources.get(workspace.id)

@@ -212,15 +212,11 @@ REASON = "One module:"
 TOO_LONG = {
     "local_azure/__main__.py main",
     "local_azure/admin.py handle",
-    "local_azure/arm.py",
-    "local_azure/arm.py _route",
-    "local_azure/authorization.py _put_assignment",
     "local_azure/components.py _sample",
     "local_azure/connections.py bounded",
     "local_azure/directory.py Directory",
     "local_azure/entra.py _token",
     "local_azure/graph/schema.py",
-    "local_azure/keyvault.py",
     "local_azure/plugins/session.py read_settings",
     "local_azure/telemetry.py Telemetry.seed",
 }
