@@ -35,13 +35,13 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     load = os.getloadavg()[0]
     measured = [(size, deployments.run(size)) for size in (QUICK if options.quick else SIZES)]
-    own = [said("validate")] + ([said("tokens", "5" if options.quick else "21")] if options.az else [])
+    own = [output("validate")] + ([output("tokens", "5" if options.quick else "21")] if options.az else [])
     (folder / "results.svg").write_text(picture(measured), "utf-8")
     (folder / "results.md").write_text(page(measured, own, load), "utf-8")
     print(folder / "results.md")
 
 
-def said(module: str, *arguments: str) -> str:
+def output(module: str, *arguments: str) -> str:
     """What one of the other measurements prints."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -187,8 +187,8 @@ def measure(azure: local_azure.LocalAzure, contender: Contender, into: Figures, 
         cost, _ = processes.run(contender.commands[operation], cwd=contender.folder, env=contender.env)
         into.costs.setdefault(operation, []).append(cost)
         into.requests.setdefault(operation, []).append(_asked(azure) - before)
-        told = f"{cost.wall:6.1f} s, {cost.cpu:6.1f} CPU, {cost.peak:4.0f} MB"
-        print(f"{contender.name:<24} {operation:<8} {told}", file=sys.stderr)
+        shown = f"{cost.wall:6.1f} s, {cost.cpu:6.1f} CPU, {cost.peak:4.0f} MB"
+        print(f"{contender.name:<24} {operation:<8} {shown}", file=sys.stderr)
 
 
 def _asked(azure: local_azure.LocalAzure) -> int:
@@ -251,8 +251,8 @@ def table(size: Size, found: list[Figures]) -> str:
             cells.append(ratios)
         lines.append(f"| {operation}, to plain Pulumi | {' | '.join(cells)} |")
     for operation in size.operations:
-        asked = [f"{statistics.median(each.requests[operation]) / size.apps:.1f}" for each in found]
-        lines.append(f"| requests per app, {operation} | {' | '.join(asked)} |")
+        counts = [f"{statistics.median(each.requests[operation]) / size.apps:.1f}" for each in found]
+        lines.append(f"| requests per app, {operation} | {' | '.join(counts)} |")
     peaks = [f"{max(cost.peak for costs in each.costs.values() for cost in costs):.0f} MB" for each in found]
     lines.append(f"| memory of the largest process | {' | '.join(peaks)} |")
     return "\n".join(lines)

@@ -271,7 +271,7 @@ class Trial:
     checkpoints: bool = True
     killed: bool = False
     faults: list[str] = field(default_factory=list)
-    said: str = ""
+    output: str = ""
 
     def __str__(self) -> str:
         kind = f"{'change' if self.changing else 'first up'}{'' if self.checkpoints else ', no checkpoints'}"
@@ -287,8 +287,8 @@ def run(trial: Trial, stack: str, place: Place, draw: random.Random) -> None:
     place.write(stack, environment(stack, trial.apps, changed=False))
     if trial.changing:
         first = place.up(stack)
-        said, _ = first.communicate()
-        assert first.returncode == 0, said
+        output, _ = first.communicate()
+        assert first.returncode == 0, output
         place.write(stack, environment(stack, trial.apps, changed=True))
     azure = place.azure()
     more = {} if trial.checkpoints else {"PULUMI_SKIP_CHECKPOINTS": "true", "PULUMI_EXPERIMENTAL": "true"}
@@ -299,10 +299,10 @@ def run(trial: Trial, stack: str, place: Place, draw: random.Random) -> None:
     while job.poll() is None and not trial.killed:  # a victim that is not there yet is waited for
         trial.killed = kill(trial.victim, job.pid, azure, draw)
         time.sleep(0.01)
-    trial.said, _ = job.communicate()  # the job's own children keep its output open: until all have ended
+    trial.output, _ = job.communicate()  # the job's own children keep its output open: until all have ended
     again = place.up(stack)
-    said, _ = again.communicate()
-    trial.said += f"\n--- again ---\n{said}"
+    output, _ = again.communicate()
+    trial.output += f"\n--- again ---\n{output}"
     trial.faults = [f"the next run ended with {again.returncode}"] if again.returncode else faults(stack, place)
 
 
@@ -329,11 +329,13 @@ def main() -> int:
     parser.add_argument("--backends", default=",".join(BACKENDS))
     parser.add_argument("--victims", default=",".join(VICTIMS))
     parser.add_argument("--log", type=Path, help="a file for what the runs said that did not converge")
-    given = parser.parse_args()
-    draw = random.Random(given.seed)
+    options = parser.parse_args()
+    draw = random.Random(options.seed)
     done: list[Trial] = []
-    backends, victims = given.backends.split(","), given.victims.split(",")
-    shares = [given.trials // len(backends) + (index < given.trials % len(backends)) for index in range(len(backends))]
+    backends, victims = options.backends.split(","), options.victims.split(",")
+    shares = [
+        options.trials // len(backends) + (index < options.trials % len(backends)) for index in range(len(backends))
+    ]
     for backend, share in zip(backends, shares, strict=True):
         with place(backend) as here:
             lasts = {}
@@ -347,11 +349,11 @@ def main() -> int:
                 run(trial, f"kill{number}", here, draw)
                 done.append(trial)
                 print(f"{len(done):3} {trial}", flush=True)
-                if trial.faults and given.log:
-                    with given.log.open("a") as log:
-                        log.write(f"=== {trial}\n{trial.said}\n")
+                if trial.faults and options.log:
+                    with options.log.open("a") as log:
+                        log.write(f"=== {trial}\n{trial.output}\n")
     print(f"\n{table(done)}")
-    print(json.dumps({"trials": len(done), "seed": given.seed, "converged": sum(not trial.faults for trial in done)}))
+    print(json.dumps({"trials": len(done), "seed": options.seed, "converged": sum(not trial.faults for trial in done)}))
     return int(any(trial.faults for trial in done))
 
 
@@ -363,8 +365,8 @@ def _duration(place: Place, apps: int, changing: bool) -> float:
         place.write(stack, environment(stack, apps, changed=changed))
         begun = time.monotonic()
         job = place.up(stack)
-        said, _ = job.communicate()
-        assert job.returncode == 0, said
+        output, _ = job.communicate()
+        assert job.returncode == 0, output
         last = time.monotonic() - begun
     return last
 

@@ -47,12 +47,12 @@ def run(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> tuple[Cost,
         SystemExit: it failed; with the end of what it said.
     """
     with tempfile.TemporaryDirectory() as folder:
-        file, said = Path(folder) / "cost.json", Path(folder) / "said"
+        file, log = Path(folder) / "cost.json", Path(folder) / "output"
         env = {name: value for name, value in env.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as users have it
-        with said.open("wb") as output:
+        with log.open("wb") as output:
             watched = [sys.executable, "-S", "-c", _WATCHER, str(file), *command]
             subprocess.run(watched, cwd=cwd, env=env, stdout=output, stderr=output, check=True)
-        text = said.read_text("utf-8", "replace")
+        text = log.read_text("utf-8", "replace")
         wall, cpu, peak, code = json.loads(file.read_text())
     if code:
         raise SystemExit(f"{os.path.basename(command[0])} {' '.join(command[1:4])} failed ({code}):\n{text[-3000:]}")

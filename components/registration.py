@@ -29,7 +29,7 @@ def application_inputs(args: AppIdentityArgs) -> dict[str, Any]:
     scopes = (args.get("api") or ApiArgs()).get("scopes") or {}
     inputs = _properties(App, args)
     inputs["api"]["oauth2_permission_scopes"] = [_scope(value, scope) for value, scope in scopes.items()]
-    return _given(
+    return _pruned(
         inputs
         | {
             "app_roles": [_app_role(value, role) for value, role in (args.get("app_roles") or {}).items()],
@@ -50,7 +50,7 @@ def principal_inputs(args: AppIdentityArgs) -> dict[str, Any]:
     own = principal.get("tags") is not None or principal.get("feature_tags") is not None
     existing = principal.get("use_existing") or (adopt and adopt.get("service_principal"))
     owners = principal.get("owners")
-    return _given(
+    return _pruned(
         _properties(ServicePrincipal, principal)
         | {
             "tags": _tags(principal if own else args, marked=not existing) if own or not existing else None,
@@ -61,8 +61,8 @@ def principal_inputs(args: AppIdentityArgs) -> dict[str, Any]:
 
 def unsaid(model: type[Model], *inputs: str) -> list[str]:
     """Those of a provider's inputs, as Pulumi calls them, that no `Property` of a model is passed to."""
-    said = {each.provider[0] for each in plain(model)}
-    return [camel(each) for each in inputs if each not in said]
+    passed = {each.provider[0] for each in plain(model)}
+    return [camel(each) for each in inputs if each not in passed]
 
 
 def _properties(model: type[Model], args: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,9 +90,9 @@ def _tags(args: AppIdentityArgs | ServicePrincipalArgs, *, marked: bool) -> list
     return [*tags, *(mark for mark in marks if mark not in tags)]
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+def _pruned(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that say something, in blocks too."""
-    kept = {name: _given(value) if isinstance(value, dict) else value for name, value in values.items()}
+    kept = {name: _pruned(value) if isinstance(value, dict) else value for name, value in values.items()}
     return {name: value for name, value in kept.items() if value not in (None, [], {})}
 
 

@@ -55,18 +55,18 @@ class State:
 
     @classmethod
     def _read(cls) -> "State":
-        asked = own_stack("readStackResourceOutputs", "stackName")
-        found: Mapping[str, Any] = asked.get("outputs") or {}
+        answer = own_stack("readStackResourceOutputs", "stackName")
+        found: Mapping[str, Any] = answer.get("outputs") or {}
         resources = {
             (str(entry["type"]), urn.split("::", 3)[3]): entry["outputs"]
             for urn, entry in found.items()
             if not entry["type"].startswith("pulumi:") and not entry["type"].endswith("Password")
         }
-        said: Mapping[str, Any] = next(
+        outputs: Mapping[str, Any] = next(
             (entry["outputs"] for entry in found.values() if entry["type"] == "pulumi:pulumi:Stack"), {}
         )
-        identities: Mapping[str, Any] = said.get("identities") or {}
-        settled = said.get("adopted")
+        identities: Mapping[str, Any] = outputs.get("identities") or {}
+        settled = outputs.get("adopted")
         if settled is None:  # outputs of before they listed it
             settled = [found[0] for found in GUID.finditer(json.dumps(identities, default=str))]
         return cls(
@@ -189,10 +189,10 @@ def adopted(
         return {"import_": import_id}
 
     def refuse(args: pulumi.ResourceHookArgs) -> None:
-        told = [_REPLACED]
+        found = [_REPLACED]
         if args.old_inputs is not None:
-            told = differences(args.old_inputs, args.new_inputs or {}, args.old_outputs or {}) or [_ORDER]
-        lines = "\n".join(f"  {line}" for line in told)
+            found = differences(args.old_inputs, args.new_inputs or {}, args.old_outputs or {}) or [_ORDER]
+        lines = "\n".join(f"  {line}" for line in found)
         raise pulumi.RunError(
             f"{where}: {args.name} exists ({_last(import_id)}) and differs from the file. It was not changed:\n{lines}\n"
             f"Write what the tenant has into the file, or let it be changed: `change_adopted: true` in {where}."

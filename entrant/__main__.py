@@ -42,11 +42,11 @@ def main() -> int:
     from entrant.setup.installers import SetupError
 
     terminal.guard()
-    asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    words = [word for before, word in zip(["", *asked], asked, strict=False) if before != "--color"]
+    own_arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    words = [word for before, word in zip(["", *own_arguments], own_arguments, strict=False) if before != "--color"]
     command = next((word for word in words if not word.startswith("-")), "")
     at_home = os.path.realpath(sys.prefix) == os.path.realpath(environment.VENV)
-    helped = bool({"--help", "-h"} & set(asked))  # a question about a command sets nothing up for it
+    helped = bool({"--help", "-h"} & set(own_arguments))  # a question about a command sets nothing up for it
     tests = command == "test" and not helped
     own = CHECKOUT and (tests or at_home or not _installed())
     engine = command in ("setup", "test", "rehearse", "review", "drift", "hold") and not helped

@@ -67,7 +67,7 @@ def run(
         ForeignPluginError: it would load plugins, and the state or project asks for some that are not this project's.
     """
     if arguments[0] in _LOADING:
-        refuse_foreign_plugins(_stack_of(arguments), asked=arguments, cwd=cwd, environ=environ)
+        refuse_foreign_plugins(_stack_of(arguments), operation=arguments, cwd=cwd, environ=environ)
     _log.debug("pulumi %s", shlex.join(arguments))
     done = subprocess.run(
         [str(find(environ)), "--non-interactive", "--color=never", *arguments],
@@ -83,9 +83,9 @@ def run(
     return done
 
 
-def failure(arguments: list[str], code: int, said: str) -> EngineError:
+def failure(arguments: list[str], code: int, output: str) -> EngineError:
     """The error for a failed call, from what the engine said."""
-    words = "\n".join(line for line in said.strip().splitlines() if line.strip())
+    words = "\n".join(line for line in output.strip().splitlines() if line.strip())
     if "no stack named" in words:
         return StackNotFoundError(
             words.removeprefix("error: "),
@@ -152,11 +152,11 @@ class ForeignPluginError(EngineError):
 def refuse_foreign_plugins(
     stack: str | None,
     *,
-    asked: list[str] | None = None,
+    operation: list[str] | None = None,
     cwd: Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> None:
-    """Look at the plugins that a stack's state and the project ask for, before an operation (`asked`) loads them.
+    """Look at the plugins that a stack's state and the project ask for, before an operation (`operation`) loads them.
 
     Raises:
         ForeignPluginError: some are not this project's.
@@ -172,7 +172,7 @@ def refuse_foreign_plugins(
     of_stack = ["--stack", stack] if stack else []
     done = run(["stack", "export", *of_stack], cwd=cwd, environ=environ, check=False)
     if done.returncode:
-        raise failure(asked or ["stack", "export"], done.returncode, done.stderr or done.stdout)
+        raise failure(operation or ["stack", "export"], done.returncode, done.stderr or done.stdout)
 
     def own(package: str, name: str) -> set[str]:
         settings = json.loads(run(["config", "--json", *of_stack], cwd=cwd, environ=environ).stdout)
@@ -223,7 +223,7 @@ def operate(
         EngineError: it failed; the message carries the diagnostics of the resources that did.
         ForeignPluginError: the state or project asks for plugins that are not this project's; nothing was run.
     """
-    refuse_foreign_plugins(_stack_of(arguments), asked=arguments, cwd=cwd, environ=environ)
+    refuse_foreign_plugins(_stack_of(arguments), operation=arguments, cwd=cwd, environ=environ)
     with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
         log = Path(folder) / "events"
         command = [str(find(environ)), *arguments, "--non-interactive", "--color=never", "--event-log", str(log)]
@@ -310,10 +310,10 @@ def _follow(log: Path, process: "subprocess.Popen[str]", on_event: Callable[[Eve
             continue
 
 
-def _errors(said: list[str]) -> str:
+def _errors(lines: list[str]) -> str:
     """What the engine said in the end, from its error on, without the progress before it."""
-    first = next((index for index, line in enumerate(said) if line.startswith("error:")), 0)
-    return "".join(said[first:])
+    first = next((index for index, line in enumerate(lines) if line.startswith("error:")), 0)
+    return "".join(lines[first:])
 
 
 def _diagnostics(events: list[Event]) -> str:
@@ -333,15 +333,15 @@ def diagnosis(event: Event) -> str | None:
     return name + in_file_words(diagnostic["message"].strip())
 
 
-def in_file_words(said: str) -> str:
+def in_file_words(message: str) -> str:
     """An error with its remedy in the vocabulary of an environment's file, where it names an option of Pulumi or Terraform.
 
     What is not known stays as it is.
     """
     for pattern, words in _IN_FILE_WORDS:
-        if found := pattern.search(said):
+        if found := pattern.search(message):
             return words.format(**{name: value or "" for name, value in found.groupdict().items()})
-    return said
+    return message
 
 
 _IMPORT = r"(\.|\s*-) *[Tt]o be managed via (Terraform|Pulumi),? this (resource|association) needs to be imported"

@@ -41,13 +41,13 @@ def next_step(text: str | None, *, stack: str = "STACK", app: str = "APP") -> st
     return f"{found[-1].cause}; {found[-1].next_step}" if found else None
 
 
-def told(body: Any) -> tuple[str | None, str]:
+def error_text(body: Any) -> tuple[str | None, str]:
     """The code of an error body, and all that it says: each code and message from the outermost to the innermost.
 
     Azure's `innererror` and `details` at every level, OData's, OAuth's, and those that have a message alone; nothing of what
     carries no message (request ids, dates). Both are empty where `body` is none of these.
 
-    >>> told({"error": {"code": "A", "message": "No.", "innererror": {"code": "B", "message": "No such column x"}}})
+    >>> error_text({"error": {"code": "A", "message": "No.", "innererror": {"code": "B", "message": "No such column x"}}})
     ('A', 'A: No: B: No such column x')
     """
     if not isinstance(body, dict):
@@ -58,23 +58,23 @@ def told(body: Any) -> tuple[str | None, str]:
         found = errors.codes(description)
         return (found[0], description) if found else (error, f"{error}: {description}".removesuffix(": "))
     code = error.get("code") if isinstance(error, dict) else None
-    return (str(code) if code else None), _told(error)
+    return (str(code) if code else None), _text(error)
 
 
-def _told(error: Any, depth: int = 0) -> str:
+def _text(error: Any, depth: int = 0) -> str:
     if not isinstance(error, dict) or depth > _DEEPEST:
         return error if isinstance(error, str) else ""
     message = error.get("message") or error.get("Message") or ""
     if isinstance(message, dict):
         message = message.get("value") or json.dumps(message)
     if isinstance(inner := _json(message), dict):  # a whole body where the message belongs
-        message = told(inner)[1] or message
+        message = error_text(inner)[1] or message
     own = ": ".join(str(part).strip() for part in (error.get("code"), message) if part)
     if isinstance(error.get("line"), int) and "line [" not in own:
         own += f" on line [{error['line']},{error.get('pos')}]"
-    parts = [own, *(_told(error.get(key), depth + 1) for key in ("innererror", "innerError"))]
+    parts = [own, *(_text(error.get(key), depth + 1) for key in ("innererror", "innerError"))]
     listed = [entry for key in ("details", "errors") for entry in _list(error.get(key))]
-    parts.append("; ".join(filter(None, (_told(entry, depth + 1) for entry in listed))))
+    parts.append("; ".join(filter(None, (_text(entry, depth + 1) for entry in listed))))
     for entry in _list(error.get("additionalInfo")):
         parts.append(json.dumps(entry)[:500])
     *outer, innermost = [

@@ -13,7 +13,7 @@ from urllib3.exceptions import MaxRetryError, ResponseError
 from urllib3.util import Retry
 
 from entrant.errors import RefusedError, UnreachableError
-from entrant.explain import next_step, told
+from entrant.explain import error_text, next_step
 from entrant.retries import LONGEST_WAIT, NOT_DONE, PASSING, TRIES
 
 TIMEOUT = (10.0, 180.0)
@@ -144,7 +144,7 @@ def _request(
 def refusal(where: str, answer: requests.Response) -> RefusedError:
     """The error for an answer that is not 2xx: Azure's code, and every message from the outermost to the innermost."""
     try:
-        code, message = told(answer.json())
+        code, message = error_text(answer.json())
     except ValueError:
         code, message = None, ""
     message = message or answer.text.strip()[:500]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from entrant import http
 from entrant.access.deployer import Deployer
 from entrant.errors import RefusedError, UnreachableError
-from entrant.explain import next_step, told
+from entrant.explain import error_text, next_step
 from entrant.retries import PASSING
 
 MOST: Final = 20
@@ -52,7 +52,7 @@ def _batch(deployer: Deployer, paths: Sequence[str], version: str) -> Answers:
             status, body = int(answer["status"]), answer.get("body")
             if status in PASSING and turn < ROUNDS - 1:
                 again.append(path)
-                pause = max(pause, _asked(answer.get("headers") or {}, 2.0**turn))
+                pause = max(pause, _pause(answer.get("headers") or {}, 2.0**turn))
             elif status >= 400:
                 answers[path] = _refusal(deployer, version, path, status, body)
             else:
@@ -69,7 +69,7 @@ def _batch(deployer: Deployer, paths: Sequence[str], version: str) -> Answers:
     return answers
 
 
-def _asked(headers: Mapping[str, Any], otherwise: float) -> float:
+def _pause(headers: Mapping[str, Any], otherwise: float) -> float:
     """Seconds that an answer asks to wait."""
     wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
     try:
@@ -79,7 +79,7 @@ def _asked(headers: Mapping[str, Any], otherwise: float) -> float:
 
 
 def _refusal(deployer: Deployer, version: str, path: str, status: int, body: Any) -> RefusedError:
-    code, words = told(body) if isinstance(body, dict) else (None, str(body or ""))
+    code, words = error_text(body) if isinstance(body, dict) else (None, str(body or ""))
     where = f"GET {deployer.cloud.graph}/{version}{path.partition('?')[0]}"
     return RefusedError(
         f"{where}: {status}: {words[:500]}".rstrip(": "),

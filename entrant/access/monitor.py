@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from entrant import http
 from entrant.errors import ConfigurationError, PartialResultError, RefusedError
-from entrant.explain import next_step, told
+from entrant.explain import error_text, next_step
 from entrant.facts.clouds import Cloud
 from entrant.facts.scopes import ScopeError, is_guid, parse_scope
 from entrant.words import counted
@@ -76,7 +76,7 @@ def _table(api: str, answer: Mapping[str, Any]) -> Table:
     except (KeyError, IndexError, TypeError) as error:
         raise RefusedError(f"{api} answered without a table", status=200) from error
     if answer.get("error"):
-        code, message = told(answer)
+        code, message = error_text(answer)
         step = next_step(json.dumps(answer["error"]))
         raise PartialResultError(
             f"the query gave only a part of its result: {message}", result, code=code, next_step=step
@@ -228,13 +228,13 @@ def _of_lines(faults: Sequence[tuple[int, ConfigurationError]]) -> Configuration
     shown = faults[:_MOST_FAULTS]
     remedies = {error.next_step for _, error in faults}
     one = len(remedies) == 1
-    said = [
+    lines = [
         f"line {number}: {error}{'' if one or not error.next_step else f'; {error.next_step}'}"
         for number, error in shown
     ]
     if more := len(faults) - len(shown):
-        said.append(f"and {counted(more, 'more line')} {'is' if more == 1 else 'are'} wrong")
-    return ConfigurationError("\n".join(said), next_step=remedies.pop() if one else "correct these lines")
+        lines.append(f"and {counted(more, 'more line')} {'is' if more == 1 else 'are'} wrong")
+    return ConfigurationError("\n".join(lines), next_step=remedies.pop() if one else "correct these lines")
 
 
 _KEYS = tuple(each.name for each in fields(Sample))

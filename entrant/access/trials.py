@@ -94,8 +94,8 @@ class Trial:
             return self._from_outside(directory, self.reason, stack)
         try:
             return self._proof("granted", self.attempt())
-        except as_app.Untried as said:
-            return self._proof("seen", str(said))
+        except as_app.Untried as reason:
+            return self._proof("seen", str(reason))
         except as_app.Unknowable as reason:
             return self._from_outside(directory, str(reason), stack)
         except EntrantError as error:
@@ -128,16 +128,16 @@ class Trial:
         try:
             sight = self.outside(directory)
         except from_outside.Missing as missing:
-            said = f"{missing}: run `pulumi up --refresh`"
-            return self._proof("denied", f"{evidence}; {missing}", said, final=self.grant is not None)
+            remedy = f"{missing}: run `pulumi up --refresh`"
+            return self._proof("denied", f"{evidence}; {missing}", remedy, final=self.grant is not None)
         except EntrantError as error:
             return self._proof("pending", f"{evidence}; {unseen(error, self.right)}", step)
-        said = f"{evidence}; {sight.evidence}"
+        evidence = f"{evidence}; {sight.evidence}"
         if sight.since is None:
-            return self._proof("pending", said, step)
+            return self._proof("pending", evidence, step)
         if dt.datetime.now(dt.UTC) - sight.since < PROPAGATION:
-            return self._proof("pending", said, "new roles take up to an hour: wait")
-        return self._proof("denied", said, step)
+            return self._proof("pending", evidence, "new roles take up to an hour: wait")
+        return self._proof("denied", evidence, step)
 
     def _own(self, error: RefusedError) -> bool:
         own = (f"/applications/{self.app.object_id}", f"/servicePrincipals/{self.app.service_principal_id}")

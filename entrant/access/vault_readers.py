@@ -28,9 +28,9 @@ def readers(who: Deployer, vault: Scope, secret: str) -> list[str]:
         found = list(_by_roles(who, f"{vault.id}/secrets/{secret}"))
     else:
         found = [("", str(policy["objectId"]), "an access policy") for policy in _policies(properties)]
-    told = dict.fromkeys(found)
+    readers = dict.fromkeys(found)
     return [
-        f"{_named(who, kind, id_, look=number < MOST_NAMES)} ({how})" for number, (kind, id_, how) in enumerate(told)
+        f"{_named(who, kind, id_, look=number < MOST_NAMES)} ({how})" for number, (kind, id_, how) in enumerate(readers)
     ]
 
 

@@ -482,11 +482,11 @@ def _shown(held: dict[str, Any]) -> str:
     lines = [f"seed: {held['seed']}", "rules:" if held["rules"] else "rules: []"]
     for rule in held["rules"]:
         matters = {"status": ("status",), "reset": ()}.get(rule["kind"], ("seconds",))
-        said = {
+        shown = {
             name: value
             for name, value in rule.items()
             if name in ("kind", *matters) or (name in usual and value != usual[name])
         }
-        flow = yaml.safe_dump(said, default_flow_style=True, sort_keys=False, width=1000).strip()
+        flow = yaml.safe_dump(shown, default_flow_style=True, sort_keys=False, width=1000).strip()
         lines.append(f"  - {flow}  # hit {rule['hits']}")
     return "\n".join(lines) + "\n"

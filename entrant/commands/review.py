@@ -237,10 +237,10 @@ def _faults(report: config.Report | None) -> tuple[str, ...]:
     return ("\n".join(f"{problem.place}: {problem.message}" for problem in report.errors),)
 
 
-def _diagnostics(said: list[str]) -> tuple[str, ...]:
+def _diagnostics(messages: list[str]) -> tuple[str, ...]:
     """What the engine said went wrong, without the words that only say that something did."""
     empty = ("preview failed", "an unhandled error occurred: program exited", "update failed")
-    return tuple(dict.fromkeys(_without_frames(each) for each in said if not each.startswith(empty)))
+    return tuple(dict.fromkeys(_without_frames(each) for each in messages if not each.startswith(empty)))
 
 
 def _without_frames(words: str) -> str:

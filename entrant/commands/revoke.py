@@ -9,7 +9,7 @@ import click
 
 from entrant import engine
 from entrant.commands import deliver, options
-from entrant.commands.rotate import summary, told
+from entrant.commands.rotate import show, summary
 from entrant.config import App
 from entrant.delivery import rotate as rotation
 from entrant.errors import ConfigurationError
@@ -77,7 +77,7 @@ def revoke(
         revoked={app: {name: reason}},
         remark=options.remark,
         show=partial(click.echo, err=True),
-        tell=told,
+        tell=show,
     ).run()
     summary(stack, report)
     if f"{app} {name}" in report.removed:

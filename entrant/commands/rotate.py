@@ -41,7 +41,7 @@ def rotate(stack: str, cwd: Path | None, settle: float, patience: float, form: s
         patience=patience,
         remark=options.remark,
         show=partial(click.echo, err=True),
-        tell=told if form == "text" else lambda found: None,
+        tell=show if form == "text" else lambda found: None,
     )
     report = work.run()
     if form == "json":
@@ -51,7 +51,7 @@ def rotate(stack: str, cwd: Path | None, settle: float, patience: float, form: s
     return report.exit_code
 
 
-def told(found: rotation.Proof | Result) -> None:
+def show(found: rotation.Proof | Result) -> None:
     """Say what became of a proof or a delivery."""
     if isinstance(found, rotation.Proof):
         if found.failure is None:
@@ -68,14 +68,14 @@ def summary(stack: str, report: rotation.Report) -> None:
     """The end of a rotation, for people."""
     for kept in report.kept:
         click.echo(f"! {kept}")
-    said = [f"made: {', '.join(report.made)}" if report.made else "nothing was due"]
+    parts = [f"made: {', '.join(report.made)}" if report.made else "nothing was due"]
     if report.removed:
-        said.append(f"taken away: {', '.join(report.removed)}")
+        parts.append(f"taken away: {', '.join(report.removed)}")
     if unproved := [f"{proof.app} {proof.secret}" for proof in report.proofs if proof.failure]:
-        said.append(f"without tokens: {', '.join(unproved)}")
+        parts.append(f"without tokens: {', '.join(unproved)}")
     if failed := sum(not result.arrived for result in report.results):
-        said.append(f"{failed} of {counted(len(report.results), 'place')} without the newest secret")
-    click.echo(f"{'✗' if report.exit_code else '✓'} {stack}: {'; '.join(said)}")
+        parts.append(f"{failed} of {counted(len(report.results), 'place')} without the newest secret")
+    click.echo(f"{'✗' if report.exit_code else '✓'} {stack}: {'; '.join(parts)}")
 
 
 def record(report: rotation.Report) -> dict[str, object]:

@@ -57,16 +57,16 @@ def run(
     if not command:
         raise ConfigurationError("which command?", next_step="write it after --, such as: run -s dev app logs -- env")
     found = source.apps(stack, file, cwd)
-    name, asked = _split(words, set(found.apps) if found else set())
+    name, audiences = _split(words, set(found.apps) if found else set())
     who = found.app(name) if found else outputs.from_environment(os.environ)
     how: dict[str, Any] = source.how()
     variables: dict[str, str] = {}
-    for variable, audience in asked:
+    for variable, audience in audiences:
         variables[variable] = credentials.token(who, audience, min_valid=min_valid, **how).access_token
     secrets = [*variables.values(), *filter(None, (who.secret, who.previous_secret))]
     environ = dict(os.environ)
     way = None
-    if identity or not asked:
+    if identity or not audiences:
         shown = runner.identity(who, environ, using=how.get("using", "auto"))
         environ, way = shown.environ, shown.way
         secrets += shown.secrets
@@ -83,10 +83,10 @@ def run(
 def _split(words: tuple[str, ...], apps: set[str]) -> tuple[str | None, list[tuple[str, str]]]:
     """The app and the audiences with their variables: the first word is the app if there is one of this name."""
     name = words[0] if words and words[0] in apps else None
-    asked = []
+    audiences = []
     for word in words[1:] if name else words:
         variable, equals, audience = word.partition("=")
         if not (equals and options.VARIABLE.fullmatch(variable)):
             variable, audience = formats.variable(word), word
-        asked.append((options.variable_name(variable), audience))
-    return name, asked
+        audiences.append((options.variable_name(variable), audience))
+    return name, audiences

@@ -124,8 +124,8 @@ def apps(stack: str | None, file: str | None, cwd: Path | None, *, named: bool =
 
 
 def _may_be_kept() -> bool:
-    asked = how().get("cache")
-    return cache.wanted(os.environ) if asked is None else asked
+    wanted = how().get("cache")
+    return cache.wanted(os.environ) if wanted is None else wanted
 
 
 def app(name: str | None, stack: str | None, file: str | None, cwd: Path | None) -> outputs.App:

@@ -157,10 +157,10 @@ class Certificate(Model):
             yield Refused("a certificate has `path` or `pem`, one of the two")
         elif self.adopt is None and self.public.ends <= datetime.now(UTC):
             ended = self.public.ends.date()
-            yield Refused(f"the certificate expired on {ended}; Microsoft Entra takes no expired one", self._given)
+            yield Refused(f"the certificate expired on {ended}; Microsoft Entra takes no expired one", self._key)
 
     @property
-    def _given(self) -> str:
+    def _key(self) -> str:
         return "pem" if self.path is None else "path"
 
     @property

@@ -44,12 +44,12 @@ class Model(BaseModel):
             raise _invalid((tuple(step for step in each.path if step is not KEY), each) for each in refused)
         return self
 
-    def _twice(self, told: Collection[tuple[Any, ...]]) -> Iterator[Refused]:
+    def _twice(self, known: Collection[tuple[Any, ...]]) -> Iterator[Refused]:
         """Texts that a list has twice, but for what has been told."""
         for name in sorted(self.model_fields_set):
             values, first = getattr(self, name), dict[str, int]()
             for index, value in enumerate(values if isinstance(values, tuple) else ()):
-                if isinstance(value, str) and first.setdefault(value, index) != index and (name, index) not in told:
+                if isinstance(value, str) and first.setdefault(value, index) != index and (name, index) not in known:
                     message = f'"{shorten(value)}" is there twice; entry {first[value]} is the same, keep one'
                     yield Refused(message, name, index)
 

@@ -20,14 +20,14 @@ class Right:
     """Something that an `up` does in the directory, and what lets it: one of the permissions of Microsoft Graph or one of the
     directory roles.
 
-    `asked` tells what an app asks of it, in words that are the same for the same thing. Sources: the permissions tables of
+    `asks` tells what an app asks of it, in words that are the same for the same thing. Sources: the permissions tables of
     Microsoft Graph's reference for each request; Microsoft, "Microsoft Entra built-in roles".
     """
 
     what: str
     permissions: tuple[str, ...]
     roles: tuple[str, ...]
-    asked: Callable[[config.App], Iterator[str]]
+    asks: Callable[[config.App], Iterator[str]]
     there: Callable[[App], Iterator[str]]
     """What an app of the stack's outputs has of it already, in the same words."""
 
@@ -147,7 +147,7 @@ def rights(environment: config.Environment, deployer: Deployer, there: Mapping[s
         wanting = [
             name
             for name, app in environment.apps.items()
-            if set(right.asked(app)) - (set(right.there(there[name])) if name in there else set())
+            if set(right.asks(app)) - (set(right.there(there[name])) if name in there else set())
         ]
         if not wanting:
             continue

@@ -38,8 +38,8 @@ def examine(
         try:
             there = _there(stack, cwd, environ)
         except EntrantError as error:
-            said = f"its outputs are not readable, so all of the file counts as new: {error}"
-            yield Finding("stack", "unknown", said, error.next_step)
+            message = f"its outputs are not readable, so all of the file counts as new: {error}"
+            yield Finding("stack", "unknown", message, error.next_step)
     for look in (identity.who, limits.lifetime):
         yield from _each(look, environment, deployer)
     for compare in (
@@ -83,8 +83,8 @@ def _held_ids(stack: str | None, cwd: Path, environ: Mapping[str, str]) -> list[
     return [entry["id"] for entry in json.loads(exported)["deployment"].get("resources") or () if entry.get("id")]
 
 
-def _each(look: Callable[..., Iterator[Finding]], *given: object) -> Iterator[Finding]:
+def _each(look: Callable[..., Iterator[Finding]], *arguments: object) -> Iterator[Finding]:
     try:
-        yield from look(*given)
+        yield from look(*arguments)
     except EntrantError as error:
         yield Finding(look.__name__, "unknown", str(error), error.next_step)

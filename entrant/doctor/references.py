@@ -85,8 +85,8 @@ def adopted_certificates(
                     what, "problem", f"the registration has no certificate with the key id {certificate.adopt}", step
                 )
             elif found and str(found.get("customKeyIdentifier")).upper() != certificate.public.thumbprint:
-                said = f"the registration has {found.get('customKeyIdentifier')} there, not {certificate.public.thumbprint}"
-                yield Finding(what, "problem", said, "put that certificate into the file, or correct `adopt`")
+                evidence = f"the registration has {found.get('customKeyIdentifier')} there, not {certificate.public.thumbprint}"
+                yield Finding(what, "problem", evidence, "put that certificate into the file, or correct `adopt`")
 
 
 def existing(

@@ -128,11 +128,11 @@ class Judged:
         return validate
 
 
-def _resource(given: pulumi_policy.PolicyResource) -> StackResource:
-    parent = given.parent.urn if given.parent else None
-    links = {name: [each.urn for each in found] for name, found in given.property_dependencies.items()}
-    ignored = tuple(given.opts.ignore_changes)
-    return StackResource(given.resource_type, given.urn, plain(given.props), parent, links, ignored)
+def _resource(resource: pulumi_policy.PolicyResource) -> StackResource:
+    parent = resource.parent.urn if resource.parent else None
+    links = {name: [each.urn for each in found] for name, found in resource.property_dependencies.items()}
+    ignored = tuple(resource.opts.ignore_changes)
+    return StackResource(resource.resource_type, resource.urn, plain(resource.props), parent, links, ignored)
 
 
 def plain(value: Any) -> Any:

@@ -33,7 +33,7 @@ class Note:
 
     def __str__(self) -> str:
         end = ", which nothing declares: the next `up` deletes it" if self.unwanted else ""
-        return f"{told(self.entry['urn'])} ({self.entry['id']}){end}"
+        return f"{kind_and_name(self.entry['urn'])} ({self.entry['id']}){end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Draft:
         try:
             trace = self.search.find(state["type"], state["urn"].split("::", 3)[-1], inputs)
         except NotOurs as reason:
-            self.left.append(f"{reason}; {told(state['urn'])} cannot be made beside it")
+            self.left.append(f"{reason}; {kind_and_name(state['urn'])} cannot be made beside it")
             return
         if trace is None:
             return
@@ -254,6 +254,6 @@ def _type(urn: str) -> str:
     return urn.split("::")[2].rsplit("$", 1)[-1]
 
 
-def told(urn: str) -> str:
+def kind_and_name(urn: str) -> str:
     """`…::entrant:index:AppIdentity$azuread:index/application:Application::log-reader` → `Application log-reader`."""
     return f"{traces.kind(_type(urn))} {urn.split('::', 3)[-1]}"

@@ -13,7 +13,7 @@ from entrant.facts.contract import output_name
 from entrant.facts.marks import of_stack
 from entrant.facts.pulumi_types import API_CLIENTS, APPLICATION, IDENTITY, PASSWORD
 from entrant.recovery import unfinished
-from entrant.recovery.draft import State, told
+from entrant.recovery.draft import State, kind_and_name
 
 _COMPONENTS = (IDENTITY, API_CLIENTS)
 _OUTPUTS = ("client_id", "client_secret", "client_secret_previous")
@@ -37,7 +37,7 @@ class Plan:
         """The plan for people, a line for each thing."""
         for entry in self.forgotten:
             if entry.get("custom"):
-                yield f"· {told(entry['urn'])} ({entry['id']})"
+                yield f"· {kind_and_name(entry['urn'])} ({entry['id']})"
         for app in self.apps:
             if any(entry["type"] == PASSWORD and _within(entry, app) for entry in self.forgotten):
                 command = f"pulumi stack output {output_name(app, 'client_secret')} --show-secrets -s {self.stack}"

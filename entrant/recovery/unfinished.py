@@ -29,7 +29,7 @@ from entrant.access.deployer import Deployer
 from entrant.errors import ConfigurationError, EngineError, RefusedError
 from entrant.facts.marks import of_stack
 from entrant.pipeline import locks
-from entrant.recovery.draft import Draft, Lost, Note, State, is_secret, is_unread, of_azure, told, with_notes
+from entrant.recovery.draft import Draft, Lost, Note, State, is_secret, is_unread, kind_and_name, of_azure, with_notes
 from entrant.recovery.traces import Search
 from entrant.tokens import clouds
 from entrant.words import counted
@@ -76,7 +76,7 @@ class Plan:
         yield from (f"+ note in the state: {note}" for note in self.notes if note.found)
         yield from (f"- remove from the directory: {lost}, whose value is lost" for lost in self.lost)
         yield from (f"- take out of the state: {what}, which is gone" for what in self.gone)
-        yield from (f"- take out of the state: {told(urn)}, without its value" for urn in self.worthless)
+        yield from (f"- take out of the state: {kind_and_name(urn)}, without its value" for urn in self.worthless)
         yield from (f"~ read again: {what}, which is not as the state has it" for what in self.changed)
         yield from (f"! left alone: {what}" for what in self.left)
 
@@ -144,9 +144,9 @@ def plan(
     differing = {change.urn for change in seen.found if change.new is not None} | {entry["urn"] for entry in partly}
     found = Plan(
         stack,
-        pending=tuple(f"{operation['type']} {told(operation['resource']['urn'])}" for operation in operations),
-        gone=tuple(told(urn) for urn in sorted(gone)),
-        changed=tuple(told(urn) for urn in sorted(differing - gone - {*worthless})),
+        pending=tuple(f"{operation['type']} {kind_and_name(operation['resource']['urn'])}" for operation in operations),
+        gone=tuple(kind_and_name(urn) for urn in sorted(gone)),
+        changed=tuple(kind_and_name(urn) for urn in sorted(differing - gone - {*worthless})),
         worthless=worthless,
         document=document,
     )

@@ -182,7 +182,7 @@ class Parts:
                     }
                 ],
             }
-            self.azure.call("PUT", path, {"properties": _given(properties)})
+            self.azure.call("PUT", path, {"properties": _without_none(properties)})
             self.made["custom roles"] += 1
 
     def of(self, name: str, app: config.App) -> None:
@@ -245,7 +245,7 @@ class Parts:
         }
         assert credential.adopt is not None
         self._reserve("federatedIdentityCredential", f"{application}/{shown}", credential.adopt)
-        self.azure.call("POST", f"/{'beta' if expression else 'v1.0'}{path}", _given(body))
+        self.azure.call("POST", f"/{'beta' if expression else 'v1.0'}{path}", _without_none(body))
         self.made["federated credentials"] += 1
 
     def _certificates(self, app: config.App, path: str) -> None:
@@ -304,7 +304,7 @@ class Parts:
             "condition": grant.condition,
             "conditionVersion": grant.condition_version,
         }
-        self.azure.call("PUT", f"{where}?api-version=2022-04-01", {"properties": _given(properties)})
+        self.azure.call("PUT", f"{where}?api-version=2022-04-01", {"properties": _without_none(properties)})
         self.made["role assignments"] += 1
 
     def _consents(self, principal: str, permission: Permission) -> None:
@@ -330,5 +330,5 @@ class Parts:
             self.made["consents"] += 1
 
 
-def _given(properties: dict[str, Any]) -> dict[str, Any]:
+def _without_none(properties: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in properties.items() if value is not None}

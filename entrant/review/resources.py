@@ -99,7 +99,7 @@ class _Names:
     def __init__(self, environments: Sequence[Environment], found: Sequence[tuple[Change, Side]]) -> None:
         self._custom: dict[str, tuple[str, tuple[RolePermission, ...]]] = {}
         self._apps: dict[str, App] = {}
-        self._asked: dict[str, tuple[str, str]] = {}
+        self._requested: dict[str, tuple[str, str]] = {}
         self._ids = dict(known_permissions())
         for environment in environments:
             self._declare(environment)
@@ -110,7 +110,7 @@ class _Names:
                 )
                 guid = str(state.get("roleDefinitionId") or "").rsplit("/", 1)[-1].lower()
                 self._custom[guid] = (str(state.get("roleName") or change.name), tuple(blocks))
-            elif change.type == types.APP_ROLE_ASSIGNMENT and (requested := self._asked.get(change.name)):
+            elif change.type == types.APP_ROLE_ASSIGNMENT and (requested := self._requested.get(change.name)):
                 self._ids.setdefault(("application", _known(state.get("appRoleId"))), requested)
         self._apis = {client_id: name for name, client_id in FIRST_PARTY.items()}
         for change, state in found:
@@ -129,8 +129,8 @@ class _Names:
             for permission in app.permissions:
                 key = f"{name}/{permission.api.key}"
                 for _, _, value in permission.named():
-                    self._asked[f"{key}/{value}"] = (permission.api.name, value)
-                self._asked[key] = (permission.api.name, "")
+                    self._requested[f"{key}/{value}"] = (permission.api.name, value)
+                self._requested[key] = (permission.api.name, "")
 
     def _offered(self, api: str, offered: Mapping[str, Mapping[str, str]]) -> None:
         self._ids |= {(how, guid): (api, name) for how, names in offered.items() for name, guid in names.items()}
@@ -205,7 +205,7 @@ class _Names:
 
     def _application_permission(self, app: str, change: Change, state: Side) -> tuple[str, str]:
         role_id = _known(state.get("appRoleId"))
-        if requested := self._asked.get(change.name):
+        if requested := self._requested.get(change.name):
             return requested
         if known := self._ids.get(("application", role_id)):
             return known
@@ -215,7 +215,7 @@ class _Names:
         return api or known_as, value
 
     def _api(self, change: Change, state: Side) -> str:
-        requested = self._asked.get(change.name)
+        requested = self._requested.get(change.name)
         return requested[0] if requested else change.part
 
     def _required(self, app: str, state: Side) -> Iterator[Holding]:

@@ -203,7 +203,7 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
     for role in app.directory_roles:
         yield of_directory_role(name, role.role.id, role.administrative_unit or "")
     for permission in app.permissions:
-        yield from _asked(name, permission)
+        yield from _permissions(name, permission)
     for membership in app.memberships:
         yield Holding(name, "group", membership.group, membership.group)
     for owner in app.all_owners:
@@ -232,7 +232,7 @@ def _days(span: Any) -> str:
     return counted(hours // 24, "day") if hours % 24 == 0 else counted(hours, "hour")
 
 
-def _asked(name: str, permission: Permission) -> Iterator[Holding]:
+def _permissions(name: str, permission: Permission) -> Iterator[Holding]:
     for kind, consented in permission.consented().items():
         for value in getattr(permission, kind):
             yield of_permission(name, "permission", permission.api.name, value, kind)

@@ -25,7 +25,7 @@ class Transport(RequestsTransport):  # type: ignore[misc]  # azure-core loads it
         self.error: Exception | None = None
         """Why the last request got no answer."""
         self.status = 0
-        self.said = ""
+        self.body = ""
         """The last answer's body if it was a refusal."""
         self.retry_after: str | None = None
         self.skew: float | None = None
@@ -33,7 +33,7 @@ class Transport(RequestsTransport):  # type: ignore[misc]  # azure-core loads it
 
     def send(self, request: Any, **options: Any) -> Any:
         """Send one request; what azure-core's pipeline calls."""
-        self.status, self.said, self.retry_after, self.error = 0, "", None, None
+        self.status, self.body, self.retry_after, self.error = 0, "", None, None
         before = time.time()
         try:
             answer = super().send(request, **options)
@@ -42,7 +42,7 @@ class Transport(RequestsTransport):  # type: ignore[misc]  # azure-core loads it
             raise
         self.status, self.retry_after = answer.status_code, answer.headers.get("Retry-After")
         if self.status >= 400:
-            self.said = answer.text()
+            self.body = answer.text()
         date = email.utils.parsedate_tz(answer.headers.get("Date") or "")
         if date is not None:
             # `Date` was cut to whole seconds somewhere between the request and its answer.

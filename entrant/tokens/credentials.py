@@ -150,18 +150,18 @@ class Credential:
         store = self._store
         plain = len(scopes) == 1 and not options.get("claims") and _key(scopes, options) == _key(scopes, {})
         if store is None or not plain:
-            return self._asked(scopes, options)
+            return self._request(scopes, options)
         name = disk.token_key(self.app.tenant_id, self.app.client_id, self.cloud.authority, scopes[0])
         found = _stored(store, name, min_valid)
         if found is None:
             with _alone(store, name):
                 found = _stored(store, name, min_valid)
                 if found is None:
-                    found = self._asked(scopes, options)
+                    found = self._request(scopes, options)
                     _keep(store, [str(found.expires_on), found.token], name)
         return found
 
-    def _asked(self, scopes: tuple[str, ...], options: Mapping[str, Any]) -> "AccessTokenInfo":
+    def _request(self, scopes: tuple[str, ...], options: Mapping[str, Any]) -> "AccessTokenInfo":
         from azure.core.exceptions import AzureError
 
         from entrant.tokens.authority import Retries, Transport
@@ -270,7 +270,7 @@ def _translate(text: str, answer: "Transport", app: App, cloud: Cloud) -> Authen
             next_step="try again later; `--cache` saves requests" if answer.status == 429 else "try again later",
         )
     with suppress(ValueError, KeyError, TypeError):  # not OAuth's error body: azure-identity's words then
-        text = str(json.loads(answer.said)["error_description"])
+        text = str(json.loads(answer.body)["error_description"])
     code = re.search(r"AADSTS\d+", text)
     words = re.sub(
         r"(?<!\s)\s*(Trace ID|Correlation ID|Timestamp):\s*\S+( \S+Z)?",

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import local_azure
 from entrant.cli import cli
-from entrant.explain import explain, next_step, told
+from entrant.explain import error_text, explain, next_step
 from entrant.facts import errors
 from local_azure.faults import STATUSES
 
@@ -129,7 +129,7 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 def test_an_error_body_is_told_to_its_deepest_level() -> None:
-    code, said = told(nested(7))
+    code, said = error_text(nested(7))
     assert code == "Level1"
     assert said == ": ".join(f"Level{level}: message {level}" for level in range(1, 8)) + "."
 
@@ -157,7 +157,7 @@ def test_an_error_body_is_told_to_its_deepest_level() -> None:
     ],
 )  # fmt: skip
 def test_what_a_body_says_is_told_whole_and_once(body: Any, code: str | None, said: str) -> None:
-    assert told(body) == (code, said)
+    assert error_text(body) == (code, said)
 
 
 def test_the_next_step_is_the_innermost_cause_s() -> None:

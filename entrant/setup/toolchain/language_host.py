@@ -231,7 +231,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
     def Run(self, request: language_pb2.RunRequest, context: grpc.ServicerContext) -> language_pb2.RunResponse:
         """Run a program to its end. Configuration, secrets in it, goes through its environment."""
         python = _python(request.info, context)
-        given = {
+        flags = {
             "monitor": request.monitor_address,
             "engine": self.engine,
             "project": request.project,
@@ -242,7 +242,7 @@ class Host(language_pb2_grpc.LanguageRuntimeServicer):
             "parallel": str(request.parallel),
             "organization": request.organization,
         }
-        options = [part for name, value in given.items() if value for part in (f"--{name}", value)]
+        options = [part for name, value in flags.items() if value for part in (f"--{name}", value)]
         program = os.path.join(request.info.program_directory, request.info.entry_point or ".")
         settings = {
             "PULUMI_CONFIG": json.dumps(dict(request.config)),
@@ -378,7 +378,7 @@ def outputs(process: "subprocess.Popen[bytes]") -> Iterator[tuple[str, bytes]]:
 def main(arguments: Sequence[str]) -> int:
     """Serve until the engine ends it, or is gone."""
     parent = os.getppid()  # before the port is printed: an engine that has read it may be killed at once
-    told, tell = os.pipe()
+    wakeup, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell)  # at once, whichever thread is interrupted
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -391,7 +391,7 @@ def main(arguments: Sequence[str]) -> int:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    while os.getppid() == parent and not select.select([told], [], [], 0.5)[0]:
+    while os.getppid() == parent and not select.select([wakeup], [], [], 0.5)[0]:
         pass
     children.close()
     os._exit(0)  # threads that wait for pipes of what was ended need not be waited for
