@@ -143,6 +143,7 @@ def settings(world: World) -> Doc:
             "speed": world.store.clock_speed,
         },
         "directory_quota": world.directory_quota,
+        "premium": world.premium,
         "latency": world.pace.latency,
         "quotas": world.pace.quotas,
     }
@@ -172,6 +173,8 @@ def _change(world: World, body: Doc) -> None:
             ):
                 _bad("The clock takes 'offset' in seconds and a 'speed' above 0.")
             world.store.set_clock(offset=numbers.get("offset"), speed=numbers.get("speed"))
+        elif name == "premium" and isinstance(value, bool):
+            world.store.set_setting(name, str(int(value)))
         elif name == "directory_quota" and type(value) is int and 0 < value <= 10**9:
             world.store.set_setting(name, str(value))
         elif name == "latency" and (value is None or (type(value) is int and abs(value) < 2**63)):

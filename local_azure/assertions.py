@@ -36,8 +36,8 @@ class AssertionRefused(Exception):
 
 def check_assertion(
     world: World, assertion: str, client_id: str, application: Doc | None, owners: list[str], audiences: Iterable[str]
-) -> None:
-    """Accept a client assertion or raise `AssertionRefused`.
+) -> str | None:
+    """Accept a client assertion or raise `AssertionRefused`; the key id of its certificate, if it has one.
 
     Self-signed (issuer and subject are the client) is checked against the owners' certificates, anything else against the
     application's federated identity credentials.
@@ -51,9 +51,9 @@ def check_assertion(
         text = "Client assertion is not a valid JSON Web Token: the token is malformed."
         raise AssertionRefused(401, "invalid_client", 50027, text) from error
     if claims.get("iss") == claims.get("sub") == client_id or claims.get("iss") == client_id:
-        _certificate(world, assertion, header, claims, client_id, owners, set(audiences))
-    else:
-        _federated(world, assertion, claims, application)
+        return _certificate(world, assertion, header, claims, client_id, owners, set(audiences))
+    _federated(world, assertion, claims, application)
+    return None
 
 
 def _certificate(
@@ -64,10 +64,10 @@ def _certificate(
     client_id: str,
     owners: list[str],
     audiences: set[str],
-) -> None:
+) -> str:
     now, delay = world.store.now(), world.propagation("secrets")
     thumbprints = {_decoded(str(header.get(name, ""))) for name in ("x5t", "x5t#S256", "kid")} - {b""}
-    for _, der, starts, ends, created in world.directory.certificates(owners):
+    for key_id, der, starts, ends, created in world.directory.certificates(owners):
         prints = {hashlib.sha1(der, usedforsecurity=False).digest(), hashlib.sha256(der).digest()}
         if not thumbprints & prints or created + delay > now:
             continue
@@ -88,7 +88,7 @@ def _certificate(
             raise AssertionRefused(
                 401, "invalid_client", 700021, "Client assertion application identifier doesn't match 'client_id'."
             )
-        return
+        return key_id
     text = (
         "The certificate used to sign the client assertion is not registered on application. [Reason - The key was not found., "
         f"Please visit the Azure Portal to register it for app '{client_id}']."

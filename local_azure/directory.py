@@ -322,6 +322,14 @@ class Directory:
             )
         ]
 
+    def note_sign_in(self, doc: Doc) -> None:
+        """Keep the last sign-in with a client secret or certificate; `doc["keyId"]` says which."""
+        self.store.run("INSERT OR REPLACE INTO sign_in VALUES (?, ?)", doc["keyId"].lower(), json.dumps(doc))
+
+    def sign_ins(self) -> list[Doc]:
+        """The last sign-in with each credential, whether or not that is still there."""
+        return [json.loads(doc) for (doc,) in self.store.rows("SELECT doc FROM sign_in")]
+
     def add_federated(self, owner: str, doc: Doc) -> None:
         """Add a federated identity credential; `doc["id"]` is its id."""
         self.store.run(

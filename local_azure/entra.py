@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
 from entrant.facts.apis import GRAPH, KEY_VAULT
-from local_azure import first_party, keyvault
+from local_azure import first_party, keyvault, sign_ins
 from local_azure.assertions import AssertionRefused, check_assertion
 from local_azure.directory import Doc
 from local_azure.tokens import LIFETIME, unique_id
@@ -191,13 +191,13 @@ def _token(world: World, call: Call, tenant: str, *, version: int) -> Reply:
     owners = [owner["id"] for owner in (application, principal) if owner is not None]
     how = "1"
     if secret:
-        _check_secret(world, owners, client_id, secret, no)
+        key_id: str | None = _check_secret(world, owners, client_id, secret, no)
     elif form.get("client_assertion"):
         if form.get("client_assertion_type") != ASSERTION_TYPE:
             missing("client_assertion_type")
         audiences = {f"{world.url}/{name}/{path}" for name in (tenant, world.tenant_id) for path in AUDIENCE_PATHS}
         try:
-            check_assertion(world, form["client_assertion"], client_id, application, owners, audiences)
+            key_id = check_assertion(world, form["client_assertion"], client_id, application, owners, audiences)
         except AssertionRefused as error:
             no(error.status, error.error, error.code, error.text)
         how = "2"
@@ -226,6 +226,7 @@ def _token(world: World, call: Call, tenant: str, *, version: int) -> Reply:
         )
         no(400, "invalid_resource", 500011, text)
     claims = _claims(world, principal, resource, how, form.get("claims"))
+    sign_ins.note(world, key_id, application, principal, resource.service_principal)
     return _answer(world.signer.sign(claims), claims, asked, version)
 
 
@@ -260,15 +261,16 @@ def _basic(call: Call) -> tuple[str | None, str | None]:
     return unquote_plus(client) or None, unquote_plus(secret) or None
 
 
-def _check_secret(world: World, owners: list[str], client_id: str, value: str, no: Any) -> None:
+def _check_secret(world: World, owners: list[str], client_id: str, value: str, no: Any) -> str:
     now, delay = world.store.now(), world.propagation("secrets")
     live = [
         secret
         for secret in world.directory.secrets_of(owners, value)
         if secret.matches and secret.created + delay <= now
     ]
-    if any(secret.starts <= now < secret.ends for secret in live):
-        return
+    valid = next((secret for secret in live if secret.starts <= now < secret.ends), None)
+    if valid is not None:
+        return valid.key_id
     if any(secret.ends <= now for secret in live):
         text = (
             f"The provided client secret keys for app '{client_id}' are expired. Visit the Azure portal to create new keys for "

@@ -81,6 +81,9 @@ CREATE INDEX operation_due ON operation (settled, due);
 CREATE TABLE management (child TEXT PRIMARY KEY, parent TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX management_parent ON management (parent);
 """,
+    """
+CREATE TABLE sign_in (key_id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID;
+""",
 )
 """The tables, step by step: a state of version n has the first n steps, and gets the rest when it is opened."""
 

@@ -118,6 +118,11 @@ class World:
         """How many objects the directory may have."""
         return int(self.store.setting("directory_quota") or DIRECTORY_QUOTA)
 
+    @property
+    def premium(self) -> bool:
+        """Whether the tenant has a licence of Microsoft Entra ID P1 or P2, without which nobody is told of sign-ins."""
+        return self.store.setting("premium") != "0"
+
     def propagation(self, what: str) -> float:
         """Seconds until something new takes effect: `roles`, `secrets`, or roles at `insights`, where those of all unless set."""
         set_for = self.store.setting(f"propagation.{what}")

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from local_azure.access import accepts, bearer, caller_of
-from local_azure.graph import applications, credentials, federated, grants, links, people, reading, roles, tenant, units
+from local_azure.graph import (
+    applications,
+    credentials,
+    federated,
+    grants,
+    links,
+    people,
+    reading,
+    reports,
+    roles,
+    tenant,
+    units,
+)
 from local_azure.graph.context import Context, dispatch
 from local_azure.graph.errors import refuse
 from local_azure.tokens import TokenError
@@ -19,6 +31,7 @@ __all__ = [
     "links",
     "people",
     "reading",
+    "reports",
     "roles",
     "tenant",
     "units",
