@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
@@ -261,7 +262,7 @@ def _basic(call: Call) -> tuple[str | None, str | None]:
     return unquote_plus(client) or None, unquote_plus(secret) or None
 
 
-def _check_secret(world: World, owners: list[str], client_id: str, value: str, no: Any) -> str:
+def _check_secret(world: World, owners: list[str], client_id: str, value: str, no: Callable[..., NoReturn]) -> str:
     now, delay = world.store.now(), world.propagation("secrets")
     live = [
         secret

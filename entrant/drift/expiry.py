@@ -1,4 +1,4 @@
-"""Secrets and certificates that end: read from the outputs of a stack alone, without any cloud.
+"""Secrets and certificates that end: read from the outputs of a stack alone, or held beside what its tenant has.
 
 A secret of a calendar need not be seen to: from `successor_starts` on an `up` makes the next one, and the one before stays valid
 for the overlap, until `kept_until`. So what counts is a secret that ends with nothing to follow it, or whose successor is due and
@@ -7,9 +7,10 @@ has not been made; and a certificate, which nobody renews by itself.
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from entrant.drift.live import Tenant
 from entrant.errors import ContractError
 from entrant.outputs import App, Outputs
 from entrant.words import counted
@@ -30,6 +31,22 @@ class Ending:
     expected: str | None
     """Why nobody need act, or None: then it counts."""
     next_step: str
+    origin: Literal["declared", "kept", "unknown"] = "declared"
+    """Whether it is a resource of the stack, is under `kept_credentials`, or is in the tenant and not in the file."""
+    state: str = ""
+    """What there is to say of it besides its end: `is not in the file`, `is not in the tenant any more`, `was not used …`."""
+    owners: tuple[str, ...] = ()
+    last_used: dt.datetime | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether somebody has to act."""
+        return self.expected is None
+
+    @property
+    def title(self) -> str:
+        """What there is to say of it, in few words."""
+        return f"{self.kind} {self.state or ('has ended' if self.ended else 'ends soon')}"
 
     def within(self, now: dt.datetime) -> str:
         """How soon, in words: `in 5 days`, `3 hours ago`."""
@@ -42,26 +59,118 @@ class Ending:
     def sentence(self, now: dt.datetime) -> str:
         """What ends when, without what to do."""
         verb = "ended" if self.ended else "ends"
-        return f'{self.kind} "{self.name}" of {self.app} {verb} {self.within(now)} ({self.ends:%Y-%m-%d %H:%M} UTC)'
+        state = f"{self.state}; it " if self.state else ""
+        return (
+            f'{self.kind} "{self.name}" of {self.app} {state}{verb} {self.within(now)} ({self.ends:%Y-%m-%d %H:%M} UTC)'
+        )
 
 
 def find(
-    stack: str, outputs: Outputs, *, now: dt.datetime, within: dt.timedelta, strict: bool = False
+    stack: str,
+    outputs: Outputs,
+    *,
+    now: dt.datetime,
+    within: dt.timedelta,
+    strict: bool = False,
+    tenant: Tenant | None = None,
+    unused: dt.timedelta | None = None,
 ) -> Iterator[Ending]:
     """What has ended at `now` or ends within the time given, app by app, soonest first.
 
-    With `strict` a secret that its calendar will rotate in time counts too.
+    With `strict` a secret that its calendar will rotate in time counts too. With a `tenant` every credential is told whenever it
+    ends, those first that the file does not say, which count when they end soon, or always with `strict`; and what was not used for
+    the time `unused` counts.
 
     Raises:
         ContractError: a credential has no end, or none that can be read.
     """
-    for app in outputs.apps.values():
-        found = [
-            _ending(stack, app, entry, _end(app, entry), now, strict)
-            for entry in (*app.credentials, *app.kept_credentials)
-            if entry["kind"] in ("secret", "certificate") and _end(app, entry) <= now + within
-        ]
-        yield from sorted(found, key=lambda ending: ending.ends)
+    found = [
+        _live(ending, tenant, now, within, strict, entry, unused) if tenant else ending
+        for app in outputs.apps.values()
+        for entry, ending in sorted(_of_app(stack, app, tenant, now, strict), key=lambda pair: pair[1].ends)
+        if tenant or ending.ends <= now + within
+    ]
+    yield from sorted(found, key=lambda ending: ending.origin != "unknown")
+
+
+def _of_app(
+    stack: str, app: App, tenant: Tenant | None, now: dt.datetime, strict: bool
+) -> Iterator[tuple[Any, Ending]]:
+    """The secrets and certificates of an app in the outputs and in the tenant, with the ends that the tenant gives them."""
+    read = tenant.credentials.get(app.name) if tenant else None
+    there = {str(entry["key_id"]).lower(): entry for entry in read or ()}
+    for kept, entry in _in_outputs(app):
+        held = there.pop(str(entry.get("key_id")).lower(), None)
+        if held:
+            entry = {**entry, "ends": held["ends"], "starts": held["starts"], "name": entry["name"] or held["name"]}
+        ending = _ending(stack, app, entry, kept, now, strict)
+        if read is not None and not held:
+            step = f"run `python3 -m entrant drift -s {stack}`, which says how to put it back"
+            if ending.origin == "kept":
+                step = f"take its entry out of `apps.{app.name}.kept_credentials`"
+            ending = replace(ending, expected=None, state=GONE, next_step=step)
+        yield entry, ending
+    for entry in there.values():
+        yield entry, _unknown(stack, app, entry, now)
+
+
+def _in_outputs(app: App) -> Iterator[tuple[bool, Any]]:
+    """The secrets and certificates that the outputs tell of, each with whether it is only kept."""
+    for kept, entries in ((False, app.credentials), (True, app.kept_credentials)):
+        yield from ((kept, entry) for entry in entries if entry["kind"] in ("secret", "certificate"))
+
+
+GONE = "is not in the tenant any more"
+UNKNOWN = "is not in the file"
+LATER = "it ends later"
+
+
+def _unknown(stack: str, app: App, entry: Any, now: dt.datetime) -> Ending:
+    ends = _moment(app, entry, "ends")
+    where = " of the service principal, which the portal does not show," if entry["principal"] else ""
+    step = f"find out who made it{where} and who uses it, then put it under `apps.{app.name}.kept_credentials`, or remove it"
+    if ends <= now:
+        step = f"remove it from the {'service principal' if entry['principal'] else 'registration'}"
+    name, key_id = _called(entry), entry["key_id"]
+    return Ending(stack, app.name, entry["kind"], name, key_id, ends, ends <= now, None, step, "unknown", UNKNOWN)
+
+
+def _live(
+    ending: Ending,
+    tenant: Tenant,
+    now: dt.datetime,
+    within: dt.timedelta,
+    strict: bool,
+    entry: Any,
+    unused: dt.timedelta | None,
+) -> Ending:
+    """An ending with what the tenant says about it besides."""
+    owners = tuple(owner.name for owner in tenant.owners.get(ending.app, ()))
+    last = (tenant.used or {}).get(str(ending.key_id).lower())
+    ending = replace(ending, owners=owners, last_used=last)
+    later = ending.ends > now + within and ending.state != GONE
+    idle = unused is not None and tenant.used is not None and _idle(ending, entry, last, now, unused)
+    if idle:
+        days = counted((now - last) // dt.timedelta(days=1), "day") if last else ""
+        state = f"was not used for {days}" if last else "has no sign-in on record"
+        step = "see that nobody needs it, then remove it"
+        if ending.origin == "declared":
+            step += f": take it out of `apps.{ending.app}` in the file of {ending.stack}"
+        state = f"{ending.state} and {state}" if ending.state else state
+        return replace(ending, expected=None, state=state, next_step=step)
+    if later and not (strict and ending.origin == "unknown"):
+        return replace(ending, expected=LATER)
+    return ending
+
+
+def _idle(ending: Ending, entry: Any, last: dt.datetime | None, now: dt.datetime, unused: dt.timedelta) -> bool:
+    """Whether a credential that works, and is as old as that, gave no token for so long. A succeeded one is to be unused."""
+    succeeded = ending.origin == "declared" and not entry.get("current", True)
+    try:
+        since = dt.datetime.fromisoformat(entry["starts"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return not ending.ended and not succeeded and ending.state != GONE and max(since, last or since) <= now - unused
 
 
 def soonest(outputs: Outputs, *, after: dt.datetime) -> tuple[dt.datetime, str] | None:
@@ -69,23 +178,26 @@ def soonest(outputs: Outputs, *, after: dt.datetime) -> tuple[dt.datetime, str] 
     ends = [
         (_moment(app, entry, "ends"), f'{entry["kind"]} "{_called(entry)}" of {app.name}')
         for app in outputs.apps.values()
-        for entry in (*app.credentials, *app.kept_credentials)
-        if entry["kind"] in ("secret", "certificate")
+        for _, entry in _in_outputs(app)
     ]
     return min((end for end in ends if end[0] > after), default=None)
 
 
-def _ending(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime, strict: bool) -> Ending:
-    judge = _kept if entry in app.kept_credentials else _certificate if entry["kind"] == "certificate" else _secret
+def _ending(stack: str, app: App, entry: Any, kept: bool, now: dt.datetime, strict: bool) -> Ending:
+    ends = _end(app, entry)
+    judge = _kept if kept else _certificate if entry["kind"] == "certificate" else _secret
     expected, step = judge(stack, app, entry, ends, now)
     if strict and entry.get("current"):
         expected = None
-    name, key_id = _called(entry), entry.get("key_id")
-    return Ending(stack, app.name, entry["kind"], name, key_id, ends, ends <= now, expected, step)
+    origin: Literal["declared", "kept"] = "kept" if kept else "declared"
+    return Ending(
+        *(stack, app.name, entry["kind"], _called(entry), entry.get("key_id")),
+        *(ends, ends <= now, expected, step, origin),
+    )
 
 
 def _called(entry: Any) -> str:
-    return str(entry["name"] or entry.get("key_id"))
+    return str(entry.get("name") or entry.get("key_id"))
 
 
 def _kept(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime) -> tuple[None, str]:
