@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -224,6 +223,8 @@ def operate(
         ForeignPluginError: the state or project asks for plugins that are not this project's; nothing was run.
     """
     refuse_foreign_plugins(_stack_of(arguments), operation=arguments, cwd=cwd, environ=environ)
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
         log = Path(folder) / "events"
         command = [str(find(environ)), *arguments, "--non-interactive", "--color=never", "--event-log", str(log)]
@@ -339,7 +340,7 @@ def in_file_words(message: str) -> str:
     What is not known stays as it is.
     """
     for pattern, words in _IN_FILE_WORDS:
-        if found := pattern.search(message):
+        if found := re.search(pattern, message, re.DOTALL):
             return words.format(**{name: value or "" for name, value in found.groupdict().items()})
     return message
 
@@ -349,96 +350,92 @@ _EXISTS = (
     "it was made manually or by another stack; `python3 -m entrant doctor -s STACK` shows the `adopt` line that takes it over, or "
     "remove it"
 )
-_IN_FILE_WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.DOTALL), words)
-    for pattern, words in (
-        (
-            r'existing "azuread_application" with name "(?P<name>[^"]*)" \(ID: "(?P<id>[^"]*)"\) was found',
-            'the tenant has an app registration called "{name}" already, with the object id {id}; if that is meant and no stack '
-            "declares it, take it over with `adopt: {{application: {id}}}` and `on_remove`, else give this app another "
-            "`display_name`",
-        ),
-        (
-            r'A resource with the ID "(/servicePrincipals/)?(?P<id>[0-9a-f-]{36})" already exists' + _IMPORT,
-            "the app has a service principal already, with the object id {id}; take it over with `service_principal: {id}` under "
-            "`adopt`, or take it as it is with `service_principal: {{use_existing: true}}`",
-        ),
-        (
-            r'A resource with the ID "(?P<id>[0-9a-f-]{36})/member/[^"]*" already exists' + _IMPORT,
-            "the app is a member of the group {id} already; take the membership over with `{{group: {id}, adopt: true}}` under "
-            "`groups`, or remove it",
-        ),
-        (
-            r'A resource with the ID "[^"]*/preAuthorizedApplication/(?P<id>[^"]*)" already exists'
-            + _IMPORT
-            + r"|the application pre-authorizes (?P<same>\S+) already",
-            "the client {id}{same} is pre-authorized already; take the entry over with `adopt: true` beside `client`, or remove it",
-        ),
-        (
-            r'A resource with the ID "/applications/[^"]*/knownClients" already exists'
-            + _IMPORT
-            + r"|the application has known clients already",
-            "the registration has known clients already; take them over with `known_clients: true` under the app's `adopt`, or "
-            "remove them",
-        ),
-        (
-            r"FederatedIdentityCredential with name (?P<id>\S+) already exists|Issuer and subject combination already exists",
-            "the registration has a federated credential of this name, or of this issuer and subject, already: "
-            + _EXISTS,
-        ),
-        (
-            r"Permission being assigned already exists on the object|Permission entry already exists",
-            "the app has this consent already: " + _EXISTS,
-        ),
-        (
-            r"(?=.*/roleManagement/directory/roleAssignments|.*[Dd]irectory role).*A conflicting object with one or more of the "
-            r"specified property values is present in the directory",
-            "the app has this directory role already: " + _EXISTS,
-        ),
-        (
-            r'A resource with the ID "(?P<id>[^"]*)" already exists' + _IMPORT,
-            "{id} is there already and does not belong to this stack: it was made manually or by another stack; remove it there "
-            "and run again, or take the entry out of the file",
-        ),
-        (
-            r"RoleAssignmentExists.*?ID of the (existing|conflicting) role assignment is (?P<a>[0-9a-f]{8})-?(?P<b>[0-9a-f]{4})"
-            r"-?(?P<c>[0-9a-f]{4})-?(?P<d>[0-9a-f]{4})-?(?P<e>[0-9a-f]{12})",
-            "the app has this role at this scope already, by an assignment made manually or by another stack; take it over with "
-            "`adopt: {a}-{b}-{c}-{d}-{e}` and `on_remove` beside `role`, or remove that assignment",
-        ),
-        (
-            r"cannot create already existing (subresource|resource) '[^']*/roleAssignments/(?P<id>[^'/]+)'",
-            "the assignment {id} is there already and does not belong to this stack; take it over with `adopt: {id}` and "
-            "`on_remove` beside `role`, or remove it",
-        ),
-        (
-            r"cannot create already existing (subresource|resource) '[^']*/roleDefinitions/(?P<id>[^'/]+)'",
-            "the custom role {id} is there already and does not belong to this stack: another stack declares the same key and "
-            "first assignable scope, or a removed stack left it; take it over with `adopt: {id}` and `on_remove`, give it another "
-            "key under `role_definitions`, or remove it",
-        ),
-        (
-            r"RoleDefinitionWithSameNameExists|A custom role with the same name already exists",
-            "the tenant has a custom role of this name already: " + _EXISTS,
-        ),
-        (
-            r"(marked for protection|because it is protected|is protected and cannot be)",
-            "the file or the stack says `protect: true` for it, so it is not deleted or replaced; if that is meant, set "
-            "`protect: false` in a deployment of its own first",
-        ),
-        (
-            r"inputs to import do not match the existing resource",
-            "what the file says of it differs from what is there; `adopt` takes an object over as it is: describe it so first, and "
-            "change it in a later deployment (`python3 -m entrant review` shows the differences)",
-        ),
-        (
-            r"resource '(?P<id>[^']*)' does not exist",
-            "there is nothing with the id {id} that stands under `adopt`; correct the id, or take `adopt` out to have it made",
-        ),
-        (
-            r"Duplicate resource URN '[^']*::(?P<name>[^':]+)'",
-            "two entries of the file make one resource ({name}); rename one of them",
-        ),
-    )
+_IN_FILE_WORDS: tuple[tuple[str, str], ...] = (
+    (
+        r'existing "azuread_application" with name "(?P<name>[^"]*)" \(ID: "(?P<id>[^"]*)"\) was found',
+        'the tenant has an app registration called "{name}" already, with the object id {id}; if that is meant and no stack '
+        "declares it, take it over with `adopt: {{application: {id}}}` and `on_remove`, else give this app another "
+        "`display_name`",
+    ),
+    (
+        r'A resource with the ID "(/servicePrincipals/)?(?P<id>[0-9a-f-]{36})" already exists' + _IMPORT,
+        "the app has a service principal already, with the object id {id}; take it over with `service_principal: {id}` under "
+        "`adopt`, or take it as it is with `service_principal: {{use_existing: true}}`",
+    ),
+    (
+        r'A resource with the ID "(?P<id>[0-9a-f-]{36})/member/[^"]*" already exists' + _IMPORT,
+        "the app is a member of the group {id} already; take the membership over with `{{group: {id}, adopt: true}}` under "
+        "`groups`, or remove it",
+    ),
+    (
+        r'A resource with the ID "[^"]*/preAuthorizedApplication/(?P<id>[^"]*)" already exists'
+        + _IMPORT
+        + r"|the application pre-authorizes (?P<same>\S+) already",
+        "the client {id}{same} is pre-authorized already; take the entry over with `adopt: true` beside `client`, or remove it",
+    ),
+    (
+        r'A resource with the ID "/applications/[^"]*/knownClients" already exists'
+        + _IMPORT
+        + r"|the application has known clients already",
+        "the registration has known clients already; take them over with `known_clients: true` under the app's `adopt`, or "
+        "remove them",
+    ),
+    (
+        r"FederatedIdentityCredential with name (?P<id>\S+) already exists|Issuer and subject combination already exists",
+        "the registration has a federated credential of this name, or of this issuer and subject, already: " + _EXISTS,
+    ),
+    (
+        r"Permission being assigned already exists on the object|Permission entry already exists",
+        "the app has this consent already: " + _EXISTS,
+    ),
+    (
+        r"(?=.*/roleManagement/directory/roleAssignments|.*[Dd]irectory role).*A conflicting object with one or more of the "
+        r"specified property values is present in the directory",
+        "the app has this directory role already: " + _EXISTS,
+    ),
+    (
+        r'A resource with the ID "(?P<id>[^"]*)" already exists' + _IMPORT,
+        "{id} is there already and does not belong to this stack: it was made manually or by another stack; remove it there "
+        "and run again, or take the entry out of the file",
+    ),
+    (
+        r"RoleAssignmentExists.*?ID of the (existing|conflicting) role assignment is (?P<a>[0-9a-f]{8})-?(?P<b>[0-9a-f]{4})"
+        r"-?(?P<c>[0-9a-f]{4})-?(?P<d>[0-9a-f]{4})-?(?P<e>[0-9a-f]{12})",
+        "the app has this role at this scope already, by an assignment made manually or by another stack; take it over with "
+        "`adopt: {a}-{b}-{c}-{d}-{e}` and `on_remove` beside `role`, or remove that assignment",
+    ),
+    (
+        r"cannot create already existing (subresource|resource) '[^']*/roleAssignments/(?P<id>[^'/]+)'",
+        "the assignment {id} is there already and does not belong to this stack; take it over with `adopt: {id}` and "
+        "`on_remove` beside `role`, or remove it",
+    ),
+    (
+        r"cannot create already existing (subresource|resource) '[^']*/roleDefinitions/(?P<id>[^'/]+)'",
+        "the custom role {id} is there already and does not belong to this stack: another stack declares the same key and "
+        "first assignable scope, or a removed stack left it; take it over with `adopt: {id}` and `on_remove`, give it another "
+        "key under `role_definitions`, or remove it",
+    ),
+    (
+        r"RoleDefinitionWithSameNameExists|A custom role with the same name already exists",
+        "the tenant has a custom role of this name already: " + _EXISTS,
+    ),
+    (
+        r"(marked for protection|because it is protected|is protected and cannot be)",
+        "the file or the stack says `protect: true` for it, so it is not deleted or replaced; if that is meant, set "
+        "`protect: false` in a deployment of its own first",
+    ),
+    (
+        r"inputs to import do not match the existing resource",
+        "what the file says of it differs from what is there; `adopt` takes an object over as it is: describe it so first, and "
+        "change it in a later deployment (`python3 -m entrant review` shows the differences)",
+    ),
+    (
+        r"resource '(?P<id>[^']*)' does not exist",
+        "there is nothing with the id {id} that stands under `adopt`; correct the id, or take `adopt` out to have it made",
+    ),
+    (
+        r"Duplicate resource URN '[^']*::(?P<name>[^':]+)'",
+        "two entries of the file make one resource ({name}); rename one of them",
+    ),
 )
 """What the engine and the azuread and azure-native providers say → the same in an environment file's words."""

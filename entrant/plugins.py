@@ -10,7 +10,6 @@ settings of pulumi-azuread and pulumi-azure-native.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +30,8 @@ _PLAIN: Final = re.compile(r"(?i)true|false|public|global|usgovernment(l[45])?|d
 
 def allowed(root: Path) -> dict[str, set[str]]:
     """The plugins that may run: those of the installed SDKs, and what the project pins besides; name → versions."""
+    from importlib import metadata
+
     found = {name: set(versions) for name, versions in pins.plugins(root).items()}
     for name, package in SDKS.items():
         try:

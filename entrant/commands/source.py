@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from importlib import import_module
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -118,9 +118,16 @@ def apps(stack: str | None, file: str | None, cwd: Path | None, *, named: bool =
     if not stack:
         return None
     if not _may_be_kept():
-        # Half of what a token costs is loading azure-identity; pulumi takes that long too.
-        threading.Thread(target=import_module, args=("entrant.tokens.authority",), daemon=True).start()
+        # Half of what a token costs is loading what asks for it; pulumi takes that long too.
+        threading.Thread(target=_prepare, daemon=True).start()
     return engine.stack_outputs(stack, cwd=cwd)
+
+
+def _prepare() -> None:
+    from entrant.tokens import exchange
+
+    with suppress(ConfigurationError):  # told by whoever asks
+        exchange.prepare()
 
 
 def _may_be_kept() -> bool:

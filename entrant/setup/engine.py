@@ -10,7 +10,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +131,8 @@ def ensure_pulumi() -> Pulumi:
             _remove(leftover)
         log = project.STATE / "log" / "pulumi.log"
         log.unlink(missing_ok=True)
+        import tempfile
+
         making = Path(tempfile.mkdtemp(prefix=".making-", dir=cache()))
         try:
             origin = _make(making, log)

@@ -3,7 +3,6 @@
 Standard library only. What has no checksum is not downloaded.
 """
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -64,6 +63,7 @@ def fetch(url: str, target: Path | None = None) -> str:
     Raises:
         OSError: no answer, or one that is not the file.
     """
+    import hashlib
     import urllib.request
 
     digest = hashlib.sha256()

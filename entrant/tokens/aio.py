@@ -15,7 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from entrant.outputs import App
-from entrant.tokens import credentials
+from entrant.tokens import credentials, exchange
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
@@ -38,7 +38,7 @@ class Credential:
 
     async def get_token_info(self, *scopes: str, options: "TokenRequestOptions | None" = None) -> "AccessTokenInfo":
         """As `entrant.Credential.get_token_info`."""
-        return await self._obtain(scopes, dict(options or {}))
+        return credentials.sdk(await self._obtain(scopes, dict(options or {})))
 
     async def close(self) -> None:
         """Forget the tokens."""
@@ -50,7 +50,7 @@ class Credential:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _obtain(self, scopes: tuple[str, ...], options: dict[str, Any]) -> "AccessTokenInfo":
+    async def _obtain(self, scopes: tuple[str, ...], options: dict[str, Any]) -> exchange.Bearer:
         kept = self.sync.kept(scopes, options)
         return kept if kept is not None else await asyncio.to_thread(self.sync.obtain, scopes, options)
 

@@ -1,58 +1,75 @@
 """How azure-identity's clients talk to Entra ID here: bounded retries, and an eye on what came back and on the clock."""
 
-import email.utils
 import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
+from azure.core.exceptions import AzureError
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import RetryPolicy
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import CertificateCredential, ClientAssertionCredential, ClientSecretCredential
 
 from entrant.retries import LONGEST_WAIT, PASSING, TRIES
+from entrant.tokens.exchange import ALL, CONNECT, READ, Bearer, Outcome, NoTokenError
 
-__all__ = ["CertificateCredential", "ClientAssertionCredential", "ClientSecretCredential", "Retries", "Transport"]
+__all__ = [
+    "CertificateCredential",
+    "ClientAssertionCredential",
+    "ClientSecretCredential",
+    "Retries",
+    "Transport",
+    "ask",
+]
 
-CONNECT, READ, ALL = 10, 30, 120
-"""Seconds to connect, to wait for an answer, and for all tries of one request together (without the waits between them)."""
+Client = ClientSecretCredential | CertificateCredential | ClientAssertionCredential
+
+
+def ask(
+    make: Callable[..., Client], authority: str, scopes: tuple[str, ...], options: Mapping[str, Any], outcome: Outcome
+) -> Bearer:
+    """A token from a client that azure-identity is to make; `outcome` is told how the last request ended.
+
+    Raises:
+        NoTokenError: a refusal, or no answer after all tries.
+        ValueError: a tenant or client id that cannot be one.
+    """
+    made = make(
+        authority=authority,
+        # One request less: it would only confirm a host that is in our table, or that the user named.
+        disable_instance_discovery=True,
+        retry_policy_class=Retries,
+        transport=Transport(outcome),
+    )
+    with closing(made) as client:
+        try:
+            settings: Any = {key: value for key, value in options.items() if value is not None}
+            found = client.get_token_info(*scopes, options=settings)
+        except AzureError as error:
+            raise NoTokenError(str(getattr(error, "message", error))) from None
+    return Bearer(found.token, found.expires_on, found.refresh_on)
 
 
 class Transport(RequestsTransport):  # type: ignore[misc]  # azure-core loads it lazily, and so untyped
-    """A transport that remembers how the last request ended, and what `Date` said."""
+    """A transport that tells an `Outcome` how each request ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, outcome: Outcome) -> None:
         super().__init__(connection_timeout=CONNECT, read_timeout=READ)
-        self.error: Exception | None = None
-        """Why the last request got no answer."""
-        self.status = 0
-        self.body = ""
-        """The last answer's body if it was a refusal."""
-        self.retry_after: str | None = None
-        self.skew: float | None = None
-        """Seconds that the server's clock is ahead of this machine's."""
+        self.outcome = outcome
 
     def send(self, request: Any, **options: Any) -> Any:
         """Send one request; what azure-core's pipeline calls."""
-        self.status, self.body, self.retry_after, self.error = 0, "", None, None
-        before = time.time()
+        begun = time.time()
         try:
             answer = super().send(request, **options)
         except Exception as error:
-            self.error = error
+            self.outcome.error, self.outcome.status = error, 0
             raise
-        self.status, self.retry_after = answer.status_code, answer.headers.get("Retry-After")
-        if self.status >= 400:
-            self.body = answer.text()
-        date = email.utils.parsedate_tz(answer.headers.get("Date") or "")
-        if date is not None:
-            # `Date` was cut to whole seconds somewhere between the request and its answer.
-            self.skew = email.utils.mktime_tz(date) + 0.5 - (before + time.time()) / 2
+        self.outcome.answered(answer.status_code, answer.headers, begun)
+        if answer.status_code >= 400:
+            self.outcome.body = answer.text()
         return answer
-
-    @property
-    def too_busy(self) -> bool:
-        """Whether the last answer was only that there would be none now."""
-        return self.status == 429 or self.status >= 500
 
 
 class Retries(RetryPolicy[Any, Any]):

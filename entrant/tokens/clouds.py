@@ -9,7 +9,6 @@
 """
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -64,6 +63,8 @@ def scope(cloud: Cloud, audience: str, apps: Mapping[str, str] = MappingProxyTyp
             f"{audience} ({AUDIENCES[audience].what}) has no audience of its own in the cloud {cloud.name}",
             next_step="name the resource's URL instead",
         )
+    import difflib
+
     called = {word: name for name, api in AUDIENCES.items() for word in (*api.also, name)} | {app: app for app in apps}
     near = difflib.get_close_matches(audience.lower(), called, 1)
     own = f"; apps of the stack are {', '.join(apps)}" if apps else ""
@@ -84,10 +85,14 @@ def _url(value: str) -> str:
 
 
 def _described(cloud: Cloud, host: str) -> Cloud:
-    from entrant import http
+    from entrant.tokens import exchange
 
     url = f"{_url(host)}/metadata/endpoints"
-    document = http.get_json(url, params={"api-version": _METADATA_VERSION})
+    document = exchange.document(f"{url}?api-version={_METADATA_VERSION}")
+    if not isinstance(document, dict):  # asked for again by what tries more, and says why it does not work
+        from entrant import http
+
+        document = http.get_json(url, params={"api-version": _METADATA_VERSION})
     try:
         authentication: dict[str, Any] = document["authentication"]
         audiences = dict(cloud.audiences) | {

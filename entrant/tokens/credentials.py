@@ -1,4 +1,4 @@
-"""Bearer tokens for an app, from azure-identity: credentials that every Azure SDK client takes.
+"""Bearer tokens for an app: credentials that every Azure SDK client takes.
 
     import entrant
 
@@ -17,9 +17,10 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,12 @@ from entrant.explain import next_step
 from entrant.facts.clouds import Cloud
 from entrant.outputs import App
 from entrant.tokens import cache as disk
-from entrant.tokens import clouds
+from entrant.tokens import clouds, exchange
+from entrant.tokens.exchange import Bearer, Outcome, NoTokenError
 from entrant.tokens.ways import choose
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
-
-    from entrant.tokens.authority import Transport
 
 SKEW = 60.0
 """Seconds that two clocks may differ by before it is told."""
@@ -96,7 +96,7 @@ class Credential:
 
     def get_token_info(self, *scopes: str, options: "TokenRequestOptions | None" = None) -> "AccessTokenInfo":
         """The same with the token's type and refresh time; what newer Azure SDK clients call."""
-        return self.obtain(scopes, dict(options or {}))
+        return sdk(self.obtain(scopes, dict(options or {})))
 
     def close(self) -> None:
         """Forget the tokens. Connections do not outlive a request."""
@@ -108,14 +108,14 @@ class Credential:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def kept(self, scopes: tuple[str, ...], options: Mapping[str, Any]) -> "AccessTokenInfo | None":
+    def kept(self, scopes: tuple[str, ...], options: Mapping[str, Any]) -> Bearer | None:
         """The token in memory, if there is one that need not be renewed."""
         held = self._held.get(_key(scopes, options))
         return held.info if held and held.info and not options.get("claims") and not _due(held.info) else None
 
     def obtain(
         self, scopes: tuple[str, ...], options: Mapping[str, Any] = MappingProxyType({}), *, min_valid: float = 0
-    ) -> "AccessTokenInfo":
+    ) -> Bearer:
         """A token from memory, from disk or from Entra ID, in this order.
 
         One that has less than `min_valid` seconds left (or five minutes, if that is more) is renewed. If that fails, the old one
@@ -144,9 +144,7 @@ class Credential:
                 return usable
             return held.info
 
-    def _stored_or_asked(
-        self, scopes: tuple[str, ...], options: Mapping[str, Any], min_valid: float
-    ) -> "AccessTokenInfo":
+    def _stored_or_asked(self, scopes: tuple[str, ...], options: Mapping[str, Any], min_valid: float) -> Bearer:
         store = self._store
         plain = len(scopes) == 1 and not options.get("claims") and _key(scopes, options) == _key(scopes, {})
         if store is None or not plain:
@@ -161,37 +159,32 @@ class Credential:
                     _keep(store, [str(found.expires_on), found.token], name)
         return found
 
-    def _request(self, scopes: tuple[str, ...], options: Mapping[str, Any]) -> "AccessTokenInfo":
-        from azure.core.exceptions import AzureError
-
-        from entrant.tokens.authority import Retries, Transport
-
-        settings: TokenRequestOptions = {key: value for key, value in options.items() if value is not None}  # type: ignore[assignment]
-        common = {
-            "authority": self.cloud.authority,
-            # One request less: it would only confirm a host that is in our table, or that the user named.
-            "disable_instance_discovery": True,
-            "retry_policy_class": Retries,
-        }
+    def _request(self, scopes: tuple[str, ...], options: Mapping[str, Any]) -> Bearer:
         refused: AuthenticationError | None = None
-        for make in self._way.clients():
-            transport = Transport()
+        for attempt in self._attempts(scopes, options):
+            outcome = Outcome()
             try:
-                made = make(**common, transport=transport)
+                return attempt(outcome)
             except ValueError as error:  # azure-identity's words about a tenant or client id that cannot be one
                 raise ConfigurationError(f"no token for {self.app.name}: {error}") from None
-            with closing(made) as client:
-                try:
-                    return client.get_token_info(*scopes, options=settings)
-                except AzureError as error:
-                    problem = _translate(str(getattr(error, "message", error)), transport, self.app, self.cloud)
-                    if not isinstance(problem, AuthenticationError) or problem.code not in _WRONG_SECRET:
-                        raise problem from None
-                    refused = refused or problem
-                finally:
-                    self._look_at_the_clock(transport.skew)
-        assert refused is not None, "there is always a client to try"
+            except NoTokenError as error:
+                problem = _translate(str(error), outcome, self.app, self.cloud)
+                if not isinstance(problem, AuthenticationError) or problem.code not in _WRONG_SECRET:
+                    raise problem from None
+                refused = refused or problem
+            finally:
+                self._look_at_the_clock(outcome.skew)
+        assert refused is not None, "there is always one to try"
         raise refused
+
+    def _attempts(self, scopes: tuple[str, ...], options: Mapping[str, Any]) -> Iterator[Callable[[Outcome], Bearer]]:
+        authority, tenant, way = self.cloud.authority, self.app.tenant_id, self._way
+        if way.fields is not None and not any(options.values()) and exchange.can_ask(authority, tenant):
+            known = {"client_id": self.app.client_id, "scope": " ".join(scopes)}
+            return (partial(exchange.ask, authority, tenant, known | fields) for fields in way.fields())
+        from entrant.tokens import authority as azure_identity
+
+        return (partial(azure_identity.ask, make, authority, scopes, options) for make in way.clients())
 
     def _look_at_the_clock(self, skew: float | None) -> None:
         if skew is None:
@@ -206,7 +199,7 @@ class _Held:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.info: AccessTokenInfo | None = None
+        self.info: Bearer | None = None
         self.tried = 0.0
 
 
@@ -214,17 +207,23 @@ def _key(scopes: tuple[str, ...], options: Mapping[str, Any]) -> tuple[Any, ...]
     return scopes, options.get("tenant_id"), bool(options.get("enable_cae"))
 
 
-def _due(info: "AccessTokenInfo", min_valid: float = 0) -> bool:
-    now = time.time()
-    refresh_on = getattr(info, "refresh_on", None)
-    return info.expires_on - now < max(disk.FRESH, min_valid) or (refresh_on is not None and refresh_on <= now)
-
-
-def _stored(store: disk.Cache, name: tuple[str, ...], min_valid: float) -> "AccessTokenInfo | None":
+def sdk(info: Bearer) -> "AccessTokenInfo":
+    """A token as azure-core has it."""
     from azure.core.credentials import AccessTokenInfo
 
+    return AccessTokenInfo(info.token, info.expires_on, refresh_on=info.refresh_on)
+
+
+def _due(info: Bearer, min_valid: float = 0) -> bool:
+    now = time.time()
+    return info.expires_on - now < max(disk.FRESH, min_valid) or (
+        info.refresh_on is not None and info.refresh_on <= now
+    )
+
+
+def _stored(store: disk.Cache, name: tuple[str, ...], min_valid: float) -> Bearer | None:
     found = disk.token(store, name, min_valid)
-    return AccessTokenInfo(found[1], found[0]) if found else None
+    return Bearer(found[1], found[0]) if found else None
 
 
 def _keep(store: disk.Cache, value: list[str], name: tuple[str, ...]) -> None:
@@ -253,7 +252,7 @@ def _clock(skew: float) -> str:
     return f"this machine's clock is {abs(skew):.0f} s {which} Entra ID's; set it, or tokens and assertions are refused"
 
 
-def _translate(text: str, answer: "Transport", app: App, cloud: Cloud) -> AuthenticationError | UnreachableError:
+def _translate(text: str, answer: Outcome, app: App, cloud: Cloud) -> AuthenticationError | UnreachableError:
     if answer.error is not None:
         message = str(answer.error)
         trust = "certificate verify failed" in message.lower()

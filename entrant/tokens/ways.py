@@ -9,21 +9,23 @@ from entrant.outputs import App
 from entrant.tokens import assertions
 
 if TYPE_CHECKING:
-    from entrant.tokens.authority import CertificateCredential, ClientAssertionCredential, ClientSecretCredential
-
-    Client = ClientSecretCredential | CertificateCredential | ClientAssertionCredential
+    from entrant.tokens.authority import Client
 
 
 KINDS = ("secret", "certificate", "file", "github", "azure-devops")
 """The ways an app may prove that it is itself, in the order they are tried; see `entrant.tokens.assertions` for the last three."""
 
+_JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
 
 class Way(NamedTuple):
-    """How an app proves that it is itself: the kind, what only its owner has (the disk cache's key), and the clients to try."""
+    """How an app proves that it is itself: the kind, what only its owner has (the disk cache's key), and what to try in turn:
+    clients of azure-identity, or fields of a request, where the proof is one that can be sent."""
 
     kind: str
     proof: Callable[[], bytes]
     clients: Callable[[], Iterator[Callable[..., "Client"]]]
+    fields: Callable[[], Iterator[dict[str, str]]] | None = None
 
 
 def choose(app: App, environ: Mapping[str, str], using: str = "auto") -> Way:
@@ -80,7 +82,7 @@ def _with_secret(app: App) -> Way:
 
         return (partial(ClientSecretCredential, app.tenant_id, app.client_id, secret) for secret in secrets)
 
-    return Way("secret", secrets[0].encode, clients)
+    return Way("secret", secrets[0].encode, clients, lambda: ({"client_secret": secret} for secret in secrets))
 
 
 def _with_certificate(app: App, path: str | None, password: str | None) -> Way:
@@ -119,4 +121,7 @@ def _with_assertion(app: App, kind: str, ask: Callable[[], str], proof: Callable
         assertion = ask()
         return ClientAssertionCredential(app.tenant_id, app.client_id, lambda: assertion, **common)
 
-    return Way(kind, proof, lambda: iter([client]))
+    def fields() -> Iterator[dict[str, str]]:
+        yield {"client_assertion_type": _JWT_BEARER, "client_assertion": ask()}
+
+    return Way(kind, proof, lambda: iter([client]), fields)

@@ -3,7 +3,9 @@
 import asyncio
 import dataclasses
 import logging
+import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import entrant.tokens.aio
 import local_azure
 from entrant.outputs import App
 from entrant.retries import TRIES
-from entrant.tokens import assertions, credentials, ways
+from entrant.tokens import assertions, credentials, exchange, ways
 from entrant.tokens.authority import Transport
 from tests.entrant.authority import TENANT, Answer, Authority, certificate, refusal, serve
 from tests.local_azure.conftest import Client, Identity
@@ -37,7 +39,23 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits between tries, which take no time."""
     found: list[float] = []
     monkeypatch.setattr(Transport, "sleep", lambda _, seconds: found.append(seconds))
+    monkeypatch.setattr(exchange, "sleep", found.append)
     return found
+
+
+@pytest.fixture(params=["directly", "by azure-identity"])
+def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to ask: azure-identity's is taken where there is a proxy, which is not for this machine."""
+    way: str = request.param
+    if way == "by azure-identity":
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        monkeypatch.setenv("NO_PROXY", "localhost")
+    return way
+
+
+def agents(authority: Authority) -> list[str]:
+    """Who made each request: `entrant` itself, or a library of azure-identity's."""
+    return [re.split(r"[/ ]", request.headers["user-agent"])[0] for request in authority.requests]
 
 
 def secrets(authority: Authority) -> list[str]:
@@ -45,6 +63,21 @@ def secrets(authority: Authority) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------------- how often
+
+
+def test_a_token_is_renewed_when_entra_id_would_like_it(authority: Authority, asked: str) -> None:
+    authority.script = [
+        Answer(200, {"token_type": "Bearer", "expires_in": 7200, "refresh_in": 1, "access_token": "first"})
+    ]
+    credential = entrant.credential(APP)
+    info = credential.get_token_info(SCOPE)
+    assert (info.token, info.token_type) == ("first", "Bearer")
+    assert info.refresh_on is not None
+    assert info.expires_on - info.refresh_on == 7199
+    while time.time() < info.refresh_on:
+        time.sleep(0.05)
+    next(iter(credential._held.values())).tried = 0.0
+    assert credential.get_token(SCOPE).token == "token-2"
 
 
 def test_threads_that_ask_at_once_share_one_request(authority: Authority) -> None:
@@ -116,13 +149,15 @@ def test_the_asynchronous_credential_gives_the_same_tokens(authority: Authority)
 
 
 @pytest.mark.parametrize("code", [7000215, 7000222])
-def test_the_previous_secret_is_tried_when_the_newest_is_unknown_or_expired(authority: Authority, code: int) -> None:
+def test_the_previous_secret_is_tried_when_the_newest_is_unknown_or_expired(
+    asked: str, authority: Authority, code: int
+) -> None:
     authority.script = [refusal(code)]
     assert entrant.credential(APP).get_token(SCOPE).token == "token-2"
     assert secrets(authority) == ["s3cret-new", "s3cret-old"]
 
 
-def test_another_refusal_is_final_and_explained(authority: Authority) -> None:
+def test_another_refusal_is_final_and_explained(asked: str, authority: Authority) -> None:
     authority.script = [refusal(700016, 400, "unauthorized_client")]
     with pytest.raises(entrant.AuthenticationError) as caught:
         entrant.credential(APP).get_token(SCOPE)
@@ -154,7 +189,7 @@ def test_a_refusal_is_not_repeated_from_memory(authority: Authority) -> None:
     ids=["429 with Retry-After", "429", "503", "500", "504", "reset"],
 )
 def test_a_passing_failure_is_tried_again(
-    authority: Authority, waits: list[float], answer: Answer, waited: list[float]
+    asked: str, authority: Authority, waits: list[float], answer: Answer, waited: list[float]
 ) -> None:
     authority.script = [answer]
     assert entrant.credential(APP).get_token(SCOPE).token == "token-2"
@@ -162,7 +197,7 @@ def test_a_passing_failure_is_tried_again(
 
 
 def test_a_certificate_or_an_assertion_is_tried_again_too(
-    authority: Authority, waits: list[float], tmp_path: Path
+    asked: str, authority: Authority, waits: list[float], tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text("assertion")
     authority.script = [Answer(429, {"error": "throttled"}, {"Retry-After": "7"}), Answer(503), Answer(reset=True)]
@@ -171,14 +206,14 @@ def test_a_certificate_or_an_assertion_is_tried_again_too(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_tries_are_bounded(authority: Authority, waits: list[float], status: int) -> None:
+def test_tries_are_bounded(asked: str, authority: Authority, waits: list[float], status: int) -> None:
     authority.always = Answer(status, {"error": "no"})
     with pytest.raises(entrant.UnreachableError, match=f"answers {status}$"):
         entrant.credential(APP).get_token(SCOPE)
     assert len(authority.requests) == TRIES
 
 
-def test_nobody_waits_for_an_hour(authority: Authority, waits: list[float]) -> None:
+def test_nobody_waits_for_an_hour(asked: str, authority: Authority, waits: list[float]) -> None:
     authority.always = Answer(429, {"error": "no"}, {"Retry-After": "3600"})
     with pytest.raises(entrant.UnreachableError, match="answers 429 and asks to wait 3600 s"):
         entrant.credential(APP).get_token(SCOPE)
@@ -186,19 +221,82 @@ def test_nobody_waits_for_an_hour(authority: Authority, waits: list[float]) -> N
     assert not any(waits)
 
 
-def test_no_answer_at_all_is_told_apart_from_a_refusal(authority: Authority, waits: list[float]) -> None:
+def test_no_answer_at_all_is_told_apart_from_a_refusal(asked: str, authority: Authority, waits: list[float]) -> None:
     authority.always = Answer(reset=True)
     with pytest.raises(entrant.UnreachableError, match="gave no answer"):
         entrant.credential(APP).get_token(SCOPE)
 
 
 def test_an_untrusted_authority_is_told_with_the_variable_to_set(
-    authority: Authority, waits: list[float], monkeypatch: pytest.MonkeyPatch
+    asked: str, authority: Authority, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(entrant.UnreachableError) as caught:
         entrant.credential(APP).get_token(SCOPE)
     assert caught.value.next_step == "name the CA bundle to trust in REQUESTS_CA_BUNDLE"
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(
+    authority: Authority, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(entrant.UnreachableError):
+        entrant.credential(APP).get_token(SCOPE)
+    assert waits == []
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_bundle_that_is_none_is_named(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    bundle = tmp_path / "none.pem"
+    if content:
+        bundle.write_text(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with pytest.raises(entrant.ConfigurationError, match=f"certificates to trust in {bundle} cannot be read"):
+        entrant.credential(APP).get_token(SCOPE)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(200), Answer(200, ["no token"]), Answer(200, {"expires_in": 1}), Answer(302, headers={"Location": "/"})],
+    ids=["empty", "a list", "no token", "a redirect"],
+)
+def test_an_answer_that_is_no_token_is_a_refusal(authority: Authority, answer: Answer) -> None:
+    authority.always = answer
+    with pytest.raises(entrant.AuthenticationError, match="no token for log-reader: "):
+        entrant.credential(APP).get_token(SCOPE)
+    assert len(authority.requests) == 1
+
+
+def test_azure_identity_asks_for_what_it_alone_can(asked: str, authority: Authority, tmp_path: Path) -> None:
+    """A challenge, a certificate, anything through a proxy. A secret and an assertion need no more than the standard library."""
+    directly = asked == "directly"
+    entrant.credential(APP).get_token(SCOPE)
+    (tmp_path / "token").write_text("assertion")
+    entrant.credential(dataclasses.replace(APP, secret=None, assertion=str(tmp_path / "token"))).get_token(SCOPE)
+    assert [agent == "entrant" for agent in agents(authority)] == [directly] * 2
+    names = {"client_id", "scope", "grant_type"}
+    secret, assertion = (request.fields for request in authority.requests)
+    if directly:
+        assert secret.keys() - names == {"client_secret"}
+        assert assertion.keys() - names == {"client_assertion", "client_assertion_type"}
+    for name in names:
+        assert secret[name] == assertion[name]
+    authority.requests.clear()
+    entrant.credential(APP).get_token(SCOPE, claims="{}")
+    entrant.credential(APP).get_token(SCOPE, enable_cae=True)
+    (tmp_path / "c.pem").write_bytes(certificate()[0])
+    proved = dataclasses.replace(APP, secret=None, certificate=str(tmp_path / "c.pem"))
+    entrant.credential(proved).get_token(SCOPE)
+    assert len(authority.requests) == 3
+    assert "entrant" not in agents(authority)
+
+
+def test_a_token_for_another_tenant_is_not_asked_of_ones_own(authority: Authority) -> None:
+    with pytest.raises(entrant.AuthenticationError, match="tenant"):
+        entrant.credential(APP).get_token(SCOPE, tenant_id="another")
+    assert authority.requests == []
 
 
 def test_no_error_shows_a_secret(authority: Authority) -> None:
@@ -226,7 +324,7 @@ def test_a_clock_that_is_wrong_by_more_than_a_minute_is_told_once(
     assert all("this machine's clock is " in text for text in told)
 
 
-def test_an_assertion_refused_for_its_time_is_blamed_on_the_clock(authority: Authority) -> None:
+def test_an_assertion_refused_for_its_time_is_blamed_on_the_clock(asked: str, authority: Authority) -> None:
     authority.ahead = 900
     authority.script = [refusal(700024)]
     with pytest.raises(entrant.AuthenticationError) as caught:
