@@ -55,11 +55,12 @@ PATHS = {
         "import components",
         1.6,
     ),
-    "a warm token's imports": (
+    "a warm token's imports": ("", "import runpy, json, re, typing", "import runpy, entrant.tokens.warm", 0.5),
+    "a new token's imports": (
         "",
-        "import runpy",
-        "import runpy, entrant, entrant.tokens.warm",
-        1.3,
+        "import click, http.client, inspect, ssl; ssl.create_default_context()",
+        "import entrant.cli, entrant.commands.token, entrant.tokens.exchange as e; e.prepare()",
+        1.6,
     ),
     "a file of 300 apps": (
         FILE + "import yaml; from entrant import config; config.check('dev')",

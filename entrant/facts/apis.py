@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -63,7 +63,7 @@ class Permissions:
 @cache
 def graph_permissions() -> Permissions:
     """Microsoft Graph's permissions: 714 application and 805 delegated."""
-    table = json.loads((files(__package__) / "graph_permissions.json").read_text("utf-8"))
+    table = json.loads(Path(__file__).with_name("graph_permissions.json").read_text("utf-8"))
     return Permissions(
         MappingProxyType(table["application"]),
         MappingProxyType({name: DelegatedPermission(*entry) for name, entry in table["delegated"].items()}),

@@ -7,7 +7,7 @@ Source of the table (`directory_roles.json`): Microsoft's page "Microsoft Entra 
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class DirectoryRole:
 @cache
 def directory_roles() -> tuple[DirectoryRole, ...]:
     """Every built-in directory role, sorted by name."""
-    table = json.loads((files(__package__) / "directory_roles.json").read_text("utf-8"))
+    table = json.loads(Path(__file__).with_name("directory_roles.json").read_text("utf-8"))
     return tuple(DirectoryRole(name, template, privileged) for name, template, privileged in table)
 
 

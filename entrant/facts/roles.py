@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def permits(permissions: Iterable[RolePermission], action: str, *, data: bool = 
 @cache
 def builtin_roles() -> tuple[BuiltInRole, ...]:
     """Every built-in role, sorted by name."""
-    table = json.loads((files(__package__) / "builtin_roles.json").read_text("utf-8"))
+    table = json.loads(Path(__file__).with_name("builtin_roles.json").read_text("utf-8"))
     return tuple(
         BuiltInRole(name, guid, tuple(RolePermission(*(tuple(patterns) for patterns in block)) for block in blocks))
         for name, guid, blocks in table
