@@ -12,7 +12,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import CertificateCredential, ClientAssertionCredential, ClientSecretCredential
 
 from entrant.retries import LONGEST_WAIT, PASSING, TRIES
-from entrant.tokens.exchange import ALL, CONNECT, READ, Bearer, Outcome, NoTokenError
+from entrant.tokens.exchange import ALL, CONNECT, READ, Bearer, NoTokenError, Outcome
 
 __all__ = [
     "CertificateCredential",

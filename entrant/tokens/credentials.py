@@ -30,7 +30,7 @@ from entrant.facts.clouds import Cloud
 from entrant.outputs import App
 from entrant.tokens import cache as disk
 from entrant.tokens import clouds, exchange
-from entrant.tokens.exchange import Bearer, Outcome, NoTokenError
+from entrant.tokens.exchange import Bearer, NoTokenError, Outcome
 from entrant.tokens.ways import choose
 
 if TYPE_CHECKING:
