@@ -16,8 +16,8 @@ from entrant.facts.scopes import is_guid
 from entrant.facts.unsafe_text import harmless, inert, without_secrets
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit code."""
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command line; the process ends with exit code 2 where one is not valid."""
     parser = argparse.ArgumentParser(
         prog="python -m local_azure", description="Microsoft Entra ID and Azure, on this machine."
     )
@@ -53,6 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--connections {options.connections}: a number above 0")
     if options.tenant is not None and not is_guid(options.tenant):
         parser.error(f"--tenant {options.tenant}: a tenant's id is a GUID")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    options = _options(arguments)
     os.umask(0o077)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S"))

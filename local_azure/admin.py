@@ -11,8 +11,8 @@ from typing import Any, Literal, NoReturn
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
 from local_azure import faults, generic, management_groups, page
 from local_azure.access import bearer
-from local_azure.directory import new_secret
-from local_azure.graph import schema
+from local_azure.credentials import new_secret
+from local_azure.graph.rights import GROUP, PRINCIPAL, UNIT, USER
 from local_azure.issuers import AUDIENCE, GITHUB
 from local_azure.resources import key_of
 from local_azure.seed import add_subscription
@@ -31,13 +31,22 @@ def handle(world: World, call: Call, key: str, reset: Callable[[], None]) -> Rep
     refuse_strangers(call)
     if (call.method, segments[1:]) == ("POST", ["visits", "redeem"]):
         return Reply(200, {"key": _redeemed(world, _body(call))})
+    _demand_key(world, call, key)
+    return _answer(world, call, reset)
+
+
+def _demand_key(world: World, call: Call, key: str) -> None:
+    """401 and 403 unless a request has the owner's key, or that of a visit and does what a visit may."""
     token = bearer(call) or ""
     if not hmac.compare_digest(token.encode(), key.encode()):
         if not world.visits.holds(token):
             refuse(401, "AdminKeyRequired", "Send the content of the state directory's admin.key as bearer token.")
-        if (call.method, "/".join(segments[1:])) not in ROUTES:
+        if (call.method, "/".join(call.segments[1:])) not in ROUTES:
             refuse(403, "OwnerRequired", "The page in the browser may not do this; the key in admin.key may.")
-    match call.method, segments[1:]:
+
+
+def _answer(world: World, call: Call, reset: Callable[[], None]) -> Reply:
+    match call.method, call.segments[1:]:
         case "POST", ["visits"]:
             return Reply(201, {"code": world.visits.invite()})
         case "GET", ["overview"]:
@@ -269,46 +278,35 @@ def _ensure_principals(world: World, wanted: Any) -> list[str]:
         if of != "ManagedIdentity" and not is_guid(of):
             _bad(f"'{of[:100]}' is neither ManagedIdentity nor the id of a tenant.")
         managed = of == "ManagedIdentity"
-        doc = {
-            **schema.defaults({**schema.SERVICE_PRINCIPAL, **schema.SERVICE_PRINCIPAL_BETA}),
-            "id": new_guid(),
-            "appId": new_guid(),
-            "displayName": name,
-            "servicePrincipalType": "ManagedIdentity" if managed else "Application",
-            "appOwnerOrganizationId": None if managed else of.lower(),
-            "createdDateTime": utc(world.store.now()),
-        }
+        doc = PRINCIPAL.new(
+            {"displayName": name, "servicePrincipalType": "ManagedIdentity" if managed else "Application"},
+            id=new_guid(),
+            appId=new_guid(),
+            appOwnerOrganizationId=None if managed else of.lower(),
+            createdDateTime=utc(world.store.now()),
+        )
         world.directory.create("servicePrincipal", doc)
         created.append(doc["id"])
     return created
 
 
 def _object(world: World, kind: Referred, name: str) -> Doc:
-    now = utc(world.store.now())
+    now, short = utc(world.store.now()), name[:8]
     if kind == "administrativeUnit":
-        unit = {"id": name.lower(), "displayName": f"Administrative unit {name[:8]}"}
-        return {**schema.defaults(schema.ADMINISTRATIVE_UNIT), **unit}
+        return UNIT.new({"displayName": f"Administrative unit {short}"}, id=name.lower())
     if kind == "group":
-        return {
-            **schema.defaults({**schema.GROUP, **schema.GROUP_BETA}),
-            "id": name.lower(),
-            "displayName": f"Group {name[:8]}",
-            "mailNickname": name[:8],
-            "mailEnabled": False,
-            "securityEnabled": True,
-            "createdDateTime": now,
-            "renewedDateTime": now,
-        }
-    by_name = "@" in name
-    return {
-        **schema.defaults(schema.USER),
-        "id": new_guid() if by_name else name.lower(),
-        "displayName": name.split("@")[0],
-        "mailNickname": name.split("@")[0],
-        "userPrincipalName": name if by_name else f"{name[:8]}@{world.domain}",
-        "accountEnabled": True,
-        "createdDateTime": now,
-    }
+        given = {"displayName": f"Group {short}", "mailNickname": short, "securityEnabled": True}
+        return GROUP.new(given, id=name.lower(), createdDateTime=now, renewedDateTime=now)
+    by_name, alias = "@" in name, name.split("@")[0]
+    return USER.new(
+        {
+            "displayName": alias,
+            "mailNickname": alias,
+            "userPrincipalName": name if by_name else f"{short}@{world.domain}",
+        },
+        id=new_guid() if by_name else name.lower(),
+        createdDateTime=now,
+    )
 
 
 def _make(world: World, scope: Scope, location: str) -> None:

@@ -67,7 +67,7 @@ def _certificate(
 ) -> str:
     now, delay = world.store.now(), world.propagation("secrets")
     thumbprints = {_decoded(str(header.get(name, ""))) for name in ("x5t", "x5t#S256", "kid")} - {b""}
-    for key_id, der, starts, ends, created in world.directory.certificates(owners):
+    for key_id, der, starts, ends, created in world.credentials.certificates(owners):
         prints = {hashlib.sha1(der, usedforsecurity=False).digest(), hashlib.sha256(der).digest()}
         if not thumbprints & prints or created + delay > now:
             continue
@@ -99,7 +99,7 @@ def _certificate(
 def _federated(world: World, assertion: str, claims: dict[str, Any], application: Doc | None) -> None:
     """Accept what an external identity provider says of a subject that the application declares as its own."""
     now, delay = world.store.now(), world.propagation("secrets")
-    held = world.directory.federated(application["id"]) if application is not None else []
+    held = world.credentials.federated(application["id"]) if application is not None else []
     live = [credential for created, credential in held if created + delay <= now]
     issuer, subject = str(claims.get("iss")), str(claims.get("sub"))
     ours = [credential for credential in live if credential["issuer"] == issuer]

@@ -9,11 +9,11 @@ the tables `App…`; azure-rest-api-specs (applicationinsights 2020-02-02).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from local_azure import samples
 from local_azure.kql import Columns, Row, Source, python_value
 from local_azure.resources import Doc, key_of
 from local_azure.wire import new_guid, utc
@@ -182,10 +182,7 @@ def computed(world: World, doc: Doc, stored: Doc | None) -> Doc:
     }
     world.store.set_setting(f"component.{app_id.lower()}", doc["id"])
     if stored is None:
-        for name, columns in COLUMNS.items():
-            world.telemetry.add_table(_place(world, doc), name, columns)
-        for name, rows in _sample(doc, app_id, world.store.now()).items():
-            world.telemetry.add_rows(_place(world, doc), name, rows)
+        world.telemetry.seed(_place(world, doc), COLUMNS, samples.of_component(doc, app_id, world.store.now()))
     return doc
 
 
@@ -229,93 +226,3 @@ class Telemetry(Source):
             if row.get("_ResourceId") == owner:
                 typed = row | {"TimeGenerated": python_value(row["TimeGenerated"], "datetime")}
                 yield classic_row(table, typed, app_name) if name in BY_CLASSIC else typed
-
-
-# Telemetry of a new component
-
-
-def _sample(component: Doc, app_id: str, now: float) -> dict[str, list[tuple[float, Row]]]:
-    """Telemetry of the past hour of a small web shop; the same for the same application id."""
-    chance, properties = random.Random(app_id), component["properties"]
-    found: dict[str, list[tuple[float, Row]]] = {name: [] for name in TABLES}
-
-    def add(table: str, minutes: float, **own: Any) -> None:
-        time = now - minutes * 60
-        shared = {
-            "TimeGenerated": utc(time, digits=7),
-            "Type": table,
-            "TenantId": properties["TenantId"],
-            "_ResourceId": component["id"].lower(),
-            "_ItemId": f"{chance.getrandbits(128):032x}",
-            "ResourceGUID": app_id,
-            "IKey": properties["InstrumentationKey"],
-            "SDKVersion": "py3.11:otel1.30.0:ext1.6.0",
-            "ItemCount": 1,
-            "AppRoleName": "shop",
-            "AppRoleInstance": "shop-0",
-            "AppVersion": "1.4.0",
-            "ClientType": "PC",
-            "ClientCity": "Dublin",
-            "ClientCountryOrRegion": "Ireland",
-            "Properties": {},
-        }
-        found[table].append((time, shared | own))
-
-    for at, minute in enumerate(range(58, -1, -2)):
-        name = ("GET /", "GET /orders", "POST /orders")[at % 3]
-        failed, operation = at % 10 == 9, f"{chance.getrandbits(128):032x}"
-        taken = {"DurationMs": round(chance.uniform(4, 400), 2), "PerformanceBucket": "<250ms"}
-        one = {
-            "OperationId": operation,
-            "OperationName": name,
-            "UserId": f"user-{at % 4}",
-            "SessionId": f"session-{at % 5}",
-        }
-        url = f"https://shop.contoso.example{name.split()[1]}"
-        code = "500" if failed else "200"
-        add(
-            "AppRequests",
-            minute,
-            **one,
-            **taken,
-            Id=operation[:16],
-            Name=name,
-            Url=url,
-            ResultCode=code,
-            Success=not failed,
-        )
-        if at % 3:
-            query = {"Name": "orders", "Target": "db.contoso.example", "DependencyType": "SQL", "Data": "select …"}
-            add(
-                "AppDependencies",
-                minute,
-                **one,
-                **query,
-                DurationMs=3.5,
-                ResultCode="0",
-                Success=True,
-                Id=f"dependency-{at}",
-            )
-        add(
-            "AppTraces",
-            minute,
-            **one,
-            Message=f"{name} took {taken['DurationMs']} ms",
-            SeverityLevel=3 if failed else 1,
-        )
-        if failed:
-            kind = {"ExceptionType": "TimeoutError", "OuterType": "TimeoutError", "ProblemId": "TimeoutError at orders"}
-            add("AppExceptions", minute, **one, **kind, OuterMessage="the database did not answer", SeverityLevel=3)
-        if name == "POST /orders":
-            add("AppEvents", minute, **one, Name="OrderPlaced", Properties={"channel": "web"})
-        if name == "GET /":
-            add("AppPageViews", minute, **one, Name="Home", Url=url, DurationMs=812.0)
-    for minute in range(55, -1, -10):
-        counter = {"Category": "Process", "Instance": "python"}
-        percent = round(chance.uniform(5, 60), 1)
-        add("AppPerformanceCounters", minute, **counter, Name="% Processor Time Normalized", Value=percent)
-        depth = round(chance.uniform(0, 40))
-        add("AppMetrics", minute, Name="queue_length", Sum=depth, Min=depth, Max=depth)
-        test = {"Name": "home page", "Location": "North Europe", "Id": f"availability-{minute}", "Message": "Passed"}
-        add("AppAvailabilityResults", minute, **test, DurationMs=220.0, Success=True)
-    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -36,67 +36,68 @@ class Limits:
     discarded: int = 256 * 1024 * 1024
 
 
+class Bounded(H11Protocol):
+    """A connection that no client can hold without finishing its request."""
+
+    limits: ClassVar[Limits]
+    _deadline: asyncio.TimerHandle | None = None
+    _resting_since: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections and not self._make_room():
+            log.warning("more than %d connections, all in use: one is dropped", self.limits.connections)
+            transport.abort()
+        else:
+            self._watch()
+
+    def _make_room(self) -> bool:
+        """End the connection that has been idle longest."""
+        resting = [one for one in self.connections if isinstance(one, Bounded) and one._resting_since is not None]
+        if not resting:
+            return False
+        oldest = min(resting, key=lambda one: one._resting_since or 0.0)
+        oldest._resting_since = None
+        oldest.transport.close()
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        self._resting_since = None
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+        if self._deadline is None and self.conn.their_state is h11.IDLE:
+            self._resting_since = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._rest()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Let the deadline run while a request is begun and not whole, and from the connection to its first byte."""
+        state, begun = self.conn.their_state, bool(self.conn.trailing_data[0])
+        if state is h11.SEND_BODY or (state is h11.IDLE and (begun or self.cycle is None)):
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(self.limits.request_seconds, self._drop)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _drop(self) -> None:
+        log.info("a request was not whole after %g s: its client is dropped", self.limits.request_seconds)
+        self.transport.abort()
+
+
 def bounded(limits: Limits) -> type[H11Protocol]:
     """uvicorn's protocol, within these limits."""
-
-    class Bounded(H11Protocol):
-        """A connection that no client can hold without finishing its request."""
-
-        _deadline: asyncio.TimerHandle | None = None
-        _resting_since: float | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > limits.connections and not self._make_room():
-                log.warning("more than %d connections, all in use: one is dropped", limits.connections)
-                transport.abort()
-            else:
-                self._watch()
-
-        def _make_room(self) -> bool:
-            """End the connection that has been idle longest."""
-            resting = [one for one in self.connections if isinstance(one, Bounded) and one._resting_since is not None]
-            if not resting:
-                return False
-            oldest = min(resting, key=lambda one: one._resting_since or 0.0)
-            oldest._resting_since = None
-            oldest.transport.close()
-            return True
-
-        def data_received(self, data: bytes) -> None:
-            self._resting_since = None
-            super().data_received(data)
-            self._watch()
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._watch()
-            if self._deadline is None and self.conn.their_state is h11.IDLE:
-                self._resting_since = self.loop.time()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._rest()
-            super().connection_lost(exc)
-
-        def _watch(self) -> None:
-            """Let the deadline run while a request is begun and not whole, and from the connection to its first byte."""
-            state, begun = self.conn.their_state, bool(self.conn.trailing_data[0])
-            if state is h11.SEND_BODY or (state is h11.IDLE and (begun or self.cycle is None)):
-                if self._deadline is None:
-                    self._deadline = self.loop.call_later(limits.request_seconds, self._drop)
-            else:
-                self._rest()
-
-        def _rest(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-        def _drop(self) -> None:
-            log.info("a request was not whole after %g s: its client is dropped", limits.request_seconds)
-            self.transport.abort()
-
-    return Bounded
+    return type("Bounded", (Bounded,), {"limits": limits})
 
 
 class Bodies:

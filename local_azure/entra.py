@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import unquote_plus
 
-from entrant.facts.apis import GRAPH, KEY_VAULT
+from entrant.facts.apis import AZURE_AD_GRAPH, GRAPH, KEY_VAULT
 from local_azure import first_party, keyvault, sign_ins
 from local_azure.assertions import AssertionRefused, check_assertion
 from local_azure.directory import Doc
@@ -25,6 +24,11 @@ from local_azure.world import World
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SIGN_IN_SCOPES = frozenset({"openid", "offline_access", "profile", "email"})
 SHARED_TENANTS = frozenset({"common", "organizations", "consumers"})
+AUDIENCE_PATHS = ("oauth2/v2.0/token", "oauth2/token", "v2.0", "")
+NOT_INSTALLED = (
+    "This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in "
+    "the tenant. You {} have sent your authentication request to the wrong tenant."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,9 @@ def handle(world: World, call: Call) -> Reply | None:
     parts = call.segments
     match [part.lower() for part in parts]:
         case [_, "oauth2", "v2.0", "token"]:
-            return _token(world, call, parts[0], version=2)
+            return _TokenRequest(world, call, parts[0], 2).answer()
         case [_, "oauth2", "token"]:
-            return _token(world, call, parts[0], version=1)
+            return _TokenRequest(world, call, parts[0], 1).answer()
         case [_, "v2.0", ".well-known", "openid-configuration"] | [
             "common",
             "v2.0",
@@ -146,109 +150,149 @@ def _instance(world: World) -> Reply:
     )
 
 
-def _token(world: World, call: Call, tenant: str, *, version: int) -> Reply:
-    form = call.form()
-    correlation = call.headers.get("client-request-id") or form.get("client-request-id")
-    correlation = correlation if is_guid(correlation) else new_guid()
+class _TokenRequest:
+    """One request for a token."""
 
-    def no(status: int, error: str, code: int, text: str) -> NoReturn:
-        fail(world, status, error, code, text, correlation=correlation)
+    def __init__(self, world: World, call: Call, tenant: str, version: int) -> None:
+        self.world, self.call, self.tenant, self.version = world, call, tenant, version
+        self.form = call.form()
+        correlation = call.headers.get("client-request-id") or self.form.get("client-request-id")
+        self.correlation = correlation if is_guid(correlation) else new_guid()
 
-    def missing(name: str) -> NoReturn:
-        no(400, "invalid_request", 900144, f"The request body must contain the following parameter: '{name}'.")
+    def no(self, status: int, error: str, code: int, text: str) -> NoReturn:
+        """Refuse it."""
+        fail(self.world, status, error, code, text, correlation=self.correlation)
 
-    if call.method != "POST":
-        no(
-            400,
-            "invalid_request",
-            900561,
-            f"The endpoint only accepts POST requests. Received a {call.method} request.",
-        )
-    grant = form.get("grant_type") or missing("grant_type")
-    if tenant.lower() in SHARED_TENANTS:
-        text = "No tenant-identifying information found in either the request or implied by any provided credentials."
-        no(400, "invalid_request", 50059, text)
-    _tenant(world, tenant, "invalid_request")
-    if grant != "client_credentials":
-        no(400, "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant}'.")
-    client_id, secret = _basic(call)
-    client_id = client_id or form.get("client_id") or missing("client_id")
-    secret = secret or form.get("client_secret")
-    world.asking = {"client_id": client_id[:100]}
-    if version == 2 and form.get("resource"):
-        no(400, "invalid_request", 901002, "The 'resource' request parameter is not supported.")
+    def missing(self, name: str) -> NoReturn:
+        """Refuse it for a parameter that it lacks."""
+        self.no(400, "invalid_request", 900144, f"The request body must contain the following parameter: '{name}'.")
 
-    application = next(iter(world.directory.find("application", "appId", client_id)), None)
-    principal = next(iter(world.directory.find("servicePrincipal", "appId", client_id)), None)
-    known = application is not None or (principal is not None and principal["appId"] not in first_party.by_app_id())
-    if not known or world.faults.unknown(client_id, world.store.now()):
-        text = (
-            f"Application with identifier '{client_id}' was not found in the directory '{world.domain}'. This can happen if the "
-            "application has not been installed by the administrator of the tenant or consented to by any user in the tenant. "
-            "You may have sent your authentication request to the wrong tenant."
-        )
-        no(400, "unauthorized_client", 700016, text)
-    world.asking["name"] = (application or principal or {})["displayName"]
-    owners = [owner["id"] for owner in (application, principal) if owner is not None]
-    how = "1"
-    if secret:
-        key_id: str | None = _check_secret(world, owners, client_id, secret, no)
-    elif form.get("client_assertion"):
-        if form.get("client_assertion_type") != ASSERTION_TYPE:
-            missing("client_assertion_type")
-        audiences = {f"{world.url}/{name}/{path}" for name in (tenant, world.tenant_id) for path in AUDIENCE_PATHS}
-        try:
-            key_id = check_assertion(world, form["client_assertion"], client_id, application, owners, audiences)
-        except AssertionRefused as error:
-            no(error.status, error.error, error.code, error.text)
-        how = "2"
-    else:
+    def answer(self) -> Reply:
+        """The token, or the refusal that Entra ID gives."""
+        client_id, secret = self._read()
+        application, principal = self._client(client_id)
+        how, key_id = self._proven(client_id, secret, application, principal)
+        if principal is None:
+            text = (
+                f"The client application {client_id} is missing service principal in the tenant {self.world.tenant_id}. "
+                "See instructions here: https://go.microsoft.com/fwlink/?linkid=2225119"
+            )
+            self.no(401, "invalid_client", 7000229, text)
+        if principal.get("accountEnabled") is False:
+            text = f"Application '{client_id}'({principal['displayName']}) is disabled."
+            self.no(400, "unauthorized_client", 7000112, text)
+        asked = self._asked()
+        resource = _resource(self.world, asked)
+        if resource is None:
+            text = f"The resource principal named {asked} was not found in the tenant named {self.world.domain}. "
+            self.no(400, "invalid_resource", 500011, text + NOT_INSTALLED.format("might"))
+        claims = _claims(self.world, principal, resource, how, self.form.get("claims"))
+        sign_ins.note(self.world, key_id, application, principal, resource.service_principal)
+        return _answer(self.world.signer.sign(claims), claims, asked, self.version)
+
+    def _read(self) -> tuple[str, str | None]:
+        """The client id and the secret, if it has one, of a request that is well-formed."""
+        form = self.form
+        if self.call.method != "POST":
+            text = f"The endpoint only accepts POST requests. Received a {self.call.method} request."
+            self.no(400, "invalid_request", 900561, text)
+        grant = form.get("grant_type") or self.missing("grant_type")
+        if self.tenant.lower() in SHARED_TENANTS:
+            text = (
+                "No tenant-identifying information found in either the request or implied by any provided credentials."
+            )
+            self.no(400, "invalid_request", 50059, text)
+        _tenant(self.world, self.tenant, "invalid_request")
+        if grant != "client_credentials":
+            self.no(400, "unsupported_grant_type", 70003, f"The app requested an unsupported grant type '{grant}'.")
+        client_id, secret = _basic(self.call)
+        client_id = client_id or form.get("client_id") or self.missing("client_id")
+        self.world.asking = {"client_id": client_id[:100]}
+        if self.version == 2 and form.get("resource"):
+            self.no(400, "invalid_request", 901002, "The 'resource' request parameter is not supported.")
+        return client_id, secret or form.get("client_secret")
+
+    def _client(self, client_id: str) -> tuple[Doc | None, Doc | None]:
+        """The registration and the service principal of a client; one of them is there."""
+        world = self.world
+        application = next(iter(world.directory.find("application", "appId", client_id)), None)
+        principal = next(iter(world.directory.find("servicePrincipal", "appId", client_id)), None)
+        known = application is not None or (principal is not None and principal["appId"] not in first_party.by_app_id())
+        if not known or world.faults.unknown(client_id, world.store.now()):
+            text = f"Application with identifier '{client_id}' was not found in the directory '{world.domain}'. "
+            self.no(400, "unauthorized_client", 700016, text + NOT_INSTALLED.format("may"))
+        world.asking = {**(world.asking or {}), "name": (application or principal or {})["displayName"]}
+        return application, principal
+
+    def _proven(
+        self, client_id: str, secret: str | None, application: Doc | None, principal: Doc | None
+    ) -> tuple[str, str | None]:
+        """How the client proves who it is (`1` by a secret, `2` by an assertion), and the key id of what it proves it with."""
+        owners = [owner["id"] for owner in (application, principal) if owner is not None]
+        if secret:
+            return "1", self._check_secret(owners, client_id, secret)
+        if self.form.get("client_assertion"):
+            if self.form.get("client_assertion_type") != ASSERTION_TYPE:
+                self.missing("client_assertion_type")
+            names, url = (self.tenant, self.world.tenant_id), self.world.url
+            audiences = {f"{url}/{name}/{path}" for name in names for path in AUDIENCE_PATHS}
+            try:
+                assertion = self.form["client_assertion"]
+                return "2", check_assertion(self.world, assertion, client_id, application, owners, audiences)
+            except AssertionRefused as error:
+                self.no(error.status, error.error, error.code, error.text)
         text = (
             "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
-            if version == 1
+            if self.version == 1
             else "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type."
         )
-        no(401, "invalid_client", 7000216, text)
-    if principal is None:
+        self.no(401, "invalid_client", 7000216, text)
+
+    def _check_secret(self, owners: list[str], client_id: str, value: str) -> str:
+        """The key id of the secret that this is."""
+        now, delay = self.world.store.now(), self.world.propagation("secrets")
+        live = [
+            secret
+            for secret in self.world.credentials.secrets_of(owners, value)
+            if secret.matches and secret.created + delay <= now
+        ]
+        valid = next((secret for secret in live if secret.starts <= now < secret.ends), None)
+        if valid is not None:
+            return valid.key_id
+        if any(secret.ends <= now for secret in live):
+            text = (
+                f"The provided client secret keys for app '{client_id}' are expired. Visit the Azure portal to create new keys for "
+                "your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: "
+                "https://aka.ms/certCreds."
+            )
+            self.no(401, "invalid_client", 7000222, text)
         text = (
-            f"The client application {client_id} is missing service principal in the tenant {world.tenant_id}. "
-            "See instructions here: https://go.microsoft.com/fwlink/?linkid=2225119"
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the "
+            f"client secret ID, for a secret added to app '{client_id}'."
         )
-        no(401, "invalid_client", 7000229, text)
-    if principal.get("accountEnabled") is False:
-        no(400, "unauthorized_client", 7000112, f"Application '{client_id}'({principal['displayName']}) is disabled.")
-    asked = _asked(form, version, no, missing)
-    resource = _resource(world, asked)
-    if resource is None:
-        text = (
-            f"The resource principal named {asked} was not found in the tenant named {world.domain}. This can happen if the "
-            "application has not been installed by the administrator of the tenant or consented to by any user in the tenant. "
-            "You might have sent your authentication request to the wrong tenant."
-        )
-        no(400, "invalid_resource", 500011, text)
-    claims = _claims(world, principal, resource, how, form.get("claims"))
-    sign_ins.note(world, key_id, application, principal, resource.service_principal)
-    return _answer(world.signer.sign(claims), claims, asked, version)
+        self.no(401, "invalid_client", 7000215, text)
 
-
-AUDIENCE_PATHS = ("oauth2/v2.0/token", "oauth2/token", "v2.0", "")
-
-
-def _asked(form: dict[str, str], version: int, no: Any, missing: Any) -> str:
-    if version == 1:
-        return form.get("resource") or "00000002-0000-0000-c000-000000000000"
-    scopes = [scope for scope in (form.get("scope") or missing("scope")).split() if scope.lower() not in SIGN_IN_SCOPES]
-    if len(scopes) > 1:
-        text = f"Provided value for the input parameter scope is not valid because it contains more than one resource. {scopes}"
-        no(400, "invalid_scope", 28000, f"{text} is not valid.")
-    asked = scopes[0] if scopes else form["scope"]
-    if not asked.lower().endswith("/.default"):
-        text = (
-            f"The provided value for scope {asked} is not valid. Client credential flows must have a scope value with /.default "
-            "suffixed to the resource identifier (application ID URI)."
-        )
-        no(400, "invalid_scope", 1002012, text)
-    return asked[: -len("/.default")]
+    def _asked(self) -> str:
+        """The API that a token is asked for, by its identifier."""
+        form = self.form
+        if self.version == 1:
+            return form.get("resource") or AZURE_AD_GRAPH
+        scopes = [
+            scope
+            for scope in (form.get("scope") or self.missing("scope")).split()
+            if scope.lower() not in SIGN_IN_SCOPES
+        ]
+        if len(scopes) > 1:
+            text = f"Provided value for the input parameter scope is not valid because it contains more than one resource. {scopes}"
+            self.no(400, "invalid_scope", 28000, f"{text} is not valid.")
+        asked = scopes[0] if scopes else form["scope"]
+        if not asked.lower().endswith("/.default"):
+            text = (
+                f"The provided value for scope {asked} is not valid. Client credential flows must have a scope value with "
+                "/.default suffixed to the resource identifier (application ID URI)."
+            )
+            self.no(400, "invalid_scope", 1002012, text)
+        return asked[: -len("/.default")]
 
 
 def _basic(call: Call) -> tuple[str | None, str | None]:
@@ -260,30 +304,6 @@ def _basic(call: Call) -> tuple[str | None, str | None]:
     except (binascii.Error, ValueError):
         return None, None
     return unquote_plus(client) or None, unquote_plus(secret) or None
-
-
-def _check_secret(world: World, owners: list[str], client_id: str, value: str, no: Callable[..., NoReturn]) -> str:
-    now, delay = world.store.now(), world.propagation("secrets")
-    live = [
-        secret
-        for secret in world.directory.secrets_of(owners, value)
-        if secret.matches and secret.created + delay <= now
-    ]
-    valid = next((secret for secret in live if secret.starts <= now < secret.ends), None)
-    if valid is not None:
-        return valid.key_id
-    if any(secret.ends <= now for secret in live):
-        text = (
-            f"The provided client secret keys for app '{client_id}' are expired. Visit the Azure portal to create new keys for "
-            "your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: "
-            "https://aka.ms/certCreds."
-        )
-        no(401, "invalid_client", 7000222, text)
-    text = (
-        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client "
-        f"secret ID, for a secret added to app '{client_id}'."
-    )
-    no(401, "invalid_client", 7000215, text)
 
 
 def _resource(world: World, asked: str) -> Requested | None:

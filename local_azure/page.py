@@ -175,8 +175,8 @@ def _app(world: World, doc: Doc) -> Doc:
 def _credentials(world: World, owner: Doc) -> Iterable[Doc]:
     """The credentials of an application or service principal, without the hint of a secret."""
     delay = world.propagation("secrets")
-    made = world.directory.secret_times(owner["id"])
-    made |= {key: created for key, _, _, _, created in world.directory.certificates([owner["id"]])}
+    made = world.credentials.secret_times(owner["id"])
+    made |= {key: created for key, _, _, _, created in world.credentials.certificates([owner["id"]])}
     for kind, name in (("secret", "passwordCredentials"), ("certificate", "keyCredentials")):
         for one in owner.get(name) or []:
             yield {
@@ -187,7 +187,7 @@ def _credentials(world: World, owner: Doc) -> Iterable[Doc]:
                 "ends": one["endDateTime"],
                 "effective": made.get(one["keyId"].lower(), 0.0) + delay,
             }
-    for created, one in world.directory.federated(owner["id"]):
+    for created, one in world.credentials.federated(owner["id"]):
         yield {
             "kind": "federated",
             "name": one["name"],

@@ -13,10 +13,10 @@ from typing import Any
 from entrant.facts.apis import GRAPH, graph_permissions
 from entrant.facts.roles import find_role
 from local_azure import first_party
-from local_azure.directory import new_secret
+from local_azure.credentials import new_secret
 from local_azure.files import write_private
-from local_azure.graph import schema
 from local_azure.graph.applications import reflect
+from local_azure.graph.rights import APPLICATION, PRINCIPAL
 from local_azure.resources import Assignment
 from local_azure.wire import is_guid, new_guid, utc
 from local_azure.world import World
@@ -89,7 +89,7 @@ def seed(world: World, state: Path, tenant: str | None = None) -> Deployer:
     with world.store.write():
         _first_parties(world)  # an older version may not have had them all
         _identity(world, deployer, known["application"])
-        held = world.directory.secrets_of([known["application"], deployer.object_id], deployer.client_secret)
+        held = world.credentials.secrets_of([known["application"], deployer.object_id], deployer.client_secret)
         if not any(secret.matches for secret in held):
             _add_secret(world, known["application"], deployer.client_secret)
     if deployer is not kept:
@@ -160,23 +160,18 @@ def _identity(world: World, deployer: Deployer, application_id: str) -> None:
         directory.restore(object_id)
     application = directory.get(application_id, "application")
     if application is None:
-        application = {
-            **schema.defaults({**schema.APPLICATION, **schema.APPLICATION_BETA}),
-            "id": application_id,
-            "appId": deployer.client_id,
-            "displayName": "deployer",
-            "description": "Runs pulumi up against this local Azure.",
-            "createdDateTime": now,
-            "publisherDomain": world.domain,
-        }
+        application = APPLICATION.new(
+            {"displayName": "deployer", "description": "Runs pulumi up against this local Azure."},
+            id=application_id,
+            appId=deployer.client_id,
+            createdDateTime=now,
+            publisherDomain=world.domain,
+        )
         directory.create("application", application)
     if directory.get(deployer.object_id, "servicePrincipal") is None:
-        principal = {
-            **schema.defaults({**schema.SERVICE_PRINCIPAL, **schema.SERVICE_PRINCIPAL_BETA}),
-            "id": deployer.object_id,
-            "createdDateTime": now,
-            "appOwnerOrganizationId": deployer.tenant_id,
-        }
+        principal = PRINCIPAL.new(
+            {}, id=deployer.object_id, createdDateTime=now, appOwnerOrganizationId=deployer.tenant_id
+        )
         directory.create("servicePrincipal", reflect(application, principal))
 
 
@@ -187,7 +182,7 @@ def _add_secret(world: World, application_id: str, value: str) -> None:
     assert application is not None, "_identity comes first"
     for old in application["passwordCredentials"]:
         if old["displayName"] == "deployer.json":
-            directory.remove_secret(application_id, old["keyId"])
+            world.credentials.remove_secret(application_id, old["keyId"])
     credential = {
         "customKeyIdentifier": None,
         "displayName": "deployer.json",
@@ -200,7 +195,7 @@ def _add_secret(world: World, application_id: str, value: str) -> None:
     others = [old for old in application["passwordCredentials"] if old["displayName"] != "deployer.json"]
     application["passwordCredentials"] = [*others, credential]
     directory.update(application)
-    directory.add_secret(application_id, key, value, 0.0, FAR, created=0.0)
+    world.credentials.add_secret(application_id, key, value, 0.0, FAR, created=0.0)
 
 
 def _first_parties(world: World) -> None:
@@ -211,17 +206,15 @@ def _first_parties(world: World) -> None:
 
 
 def _first_party(api: first_party.FirstPartyApi, now: float) -> dict[str, Any]:
-    return {
-        **schema.defaults({**schema.SERVICE_PRINCIPAL, **schema.SERVICE_PRINCIPAL_BETA}),
-        "id": new_guid(),
-        "appId": api.app_id,
-        "appDisplayName": api.name,
-        "displayName": api.name,
-        "appOwnerOrganizationId": first_party.MICROSOFT_TENANT,
-        "createdDateTime": utc(now),
-        "servicePrincipalNames": [api.app_id, *api.audiences],
-        "signInAudience": "AzureADMultipleOrgs",
-    }
+    return PRINCIPAL.new(
+        {"displayName": api.name, "servicePrincipalNames": [api.app_id, *api.audiences]},
+        id=new_guid(),
+        appId=api.app_id,
+        appDisplayName=api.name,
+        appOwnerOrganizationId=first_party.MICROSOFT_TENANT,
+        createdDateTime=utc(now),
+        signInAudience="AzureADMultipleOrgs",
+    )
 
 
 def add_subscription(world: World, subscription_id: str, name: str) -> None:

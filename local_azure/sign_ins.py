@@ -21,7 +21,7 @@ def note(world: World, key_id: str | None, application: Doc | None, principal: D
         for name, kind in _KINDS:
             for credential in (owner or {}).get(name) or ():
                 if key_id is not None and credential["keyId"].lower() == key_id.lower():
-                    world.directory.note_sign_in(
+                    world.credentials.note_sign_in(
                         {
                             "id": base64.b64encode(f"{credential['keyId']}|{origin}".encode()).decode(),
                             "keyId": credential["keyId"],

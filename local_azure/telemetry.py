@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from local_azure import components
@@ -116,95 +115,9 @@ class Telemetry:
         )
         return [{"namespace": row[0], "metric": row[1], "time": utc(row[2]), **json.loads(row[3])} for row in rows]
 
-    def seed(self, workspace: str, customer_id: str, resource_id: str) -> None:
-        """Give a new workspace the tables that every real one has, with rows of the past hour (the same for the same id)."""
-        chance, now = random.Random(customer_id), self.store.now()
-        machines = ["web-01", "web-02", "db-01"]
-        parts = resource_id.split("/")
-
-        def stamped(minutes: float, table: str, row: Row) -> tuple[float, Row]:
-            time = now - minutes * 60
-            fixed = {
-                "TimeGenerated": utc(time, digits=7),
-                "TenantId": customer_id,
-                "Type": table,
-                "_ResourceId": resource_id.lower(),
-            }
-            return time, fixed | row
-
-        rows = {
-            "Heartbeat": [
-                stamped(
-                    minute,
-                    "Heartbeat",
-                    {
-                        "Computer": machine,
-                        "Category": "Azure Monitor Agent",
-                        "OSType": "Linux",
-                        "Version": "1.33.1",
-                        "ComputerIP": f"10.0.0.{4 + at}",
-                        "SourceSystem": "Linux",
-                    },
-                )
-                for minute in range(59, -1, -5)
-                for at, machine in enumerate(machines)
-            ],
-            "AzureActivity": [
-                stamped(
-                    50 - at * 10,
-                    "AzureActivity",
-                    {
-                        "OperationNameValue": operation,
-                        "Level": level,
-                        "ActivityStatusValue": status,
-                        "Caller": "admin@contoso.example",
-                        "CallerIpAddress": "203.0.113.7",
-                        "ResourceGroup": parts[4] if len(parts) > 4 else "",
-                        "SubscriptionId": parts[2] if len(parts) > 2 else "",
-                        "CorrelationId": f"00000000-0000-4000-8000-{at:012d}",
-                    },
-                )
-                for at, (operation, level, status) in enumerate(
-                    [
-                        ("MICROSOFT.RESOURCES/SUBSCRIPTIONS/RESOURCEGROUPS/WRITE", "Information", "Success"),
-                        ("MICROSOFT.OPERATIONALINSIGHTS/WORKSPACES/WRITE", "Information", "Success"),
-                        ("MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE", "Warning", "Failure"),
-                        ("MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE", "Information", "Success"),
-                        ("MICROSOFT.COMPUTE/VIRTUALMACHINES/START/ACTION", "Information", "Success"),
-                    ]
-                )
-            ],
-            "Usage": [
-                stamped(
-                    60,
-                    "Usage",
-                    {
-                        "DataType": table,
-                        "Quantity": round(chance.uniform(0.01, 3), 4),
-                        "QuantityUnit": "MBytes",
-                        "IsBillable": table != "AzureActivity",
-                        "Solution": "LogManagement",
-                        "ResourceUri": resource_id.lower(),
-                    },
-                )
-                for table in ("Heartbeat", "AzureActivity", "Perf")
-            ],
-            "Perf": [
-                stamped(
-                    minute,
-                    "Perf",
-                    {
-                        "Computer": machine,
-                        "ObjectName": "Processor",
-                        "CounterName": "% Processor Time",
-                        "InstanceName": "_Total",
-                        "CounterValue": round(chance.uniform(2, 60), 2),
-                    },
-                )
-                for minute in range(55, -1, -10)
-                for machine in machines
-            ],
-        }
-        for name, columns in SEEDED.items():
-            self.add_table(workspace, name, columns)
-            self.add_rows(workspace, name, rows.get(name, []))
+    def seed(self, key: str, tables: Mapping[str, Columns], rows: Mapping[str, list[tuple[float, Row]]]) -> None:
+        """Give a new workspace or component its tables, with rows in some of them."""
+        for name, columns in tables.items():
+            self.add_table(key, name, columns)
+        for name, some in rows.items():
+            self.add_rows(key, name, some)

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from entrant.facts.scopes import Scope
+from local_azure import samples
 from local_azure.access import Caller, demand
 from local_azure.resources import key_of
 from local_azure.telemetry import COMMON, SEEDED, Columns
@@ -62,7 +63,8 @@ def computed(world: World, doc: Doc, stored: Doc | None) -> Doc:
     }
     if stored is None:
         world.resources.set_workspace(customer, doc["id"])
-        world.telemetry.seed(key_of(doc["id"]), customer, doc["id"])
+        rows = samples.of_workspace(doc["id"], customer, world.store.now())
+        world.telemetry.seed(key_of(doc["id"]), SEEDED, rows)
     return doc
 
 

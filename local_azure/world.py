@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from local_azure.credentials import Credentials
 from local_azure.directory import Directory
 from local_azure.faults import Faults
 from local_azure.issuers import Issuers
@@ -42,6 +43,7 @@ class World:
     store: Store
     url: str
     directory: Directory = field(init=False)
+    credentials: Credentials = field(init=False)
     resources: Resources = field(init=False)
     telemetry: Telemetry = field(init=False)
     vaults: Vaults = field(init=False)
@@ -76,6 +78,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.directory = Directory(self.store)
+        self.credentials = Credentials(self.store)
         self.resources = Resources(self.store)
         self.telemetry = Telemetry(self.store)
         self.vaults = Vaults(self.store)

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from local_azure import first_party
-from local_azure.graph import schema
+from local_azure.graph import types
 from local_azure.graph.context import Context, routes
 from local_azure.graph.credentials import add_password, keep_passwords, set_keys
 from local_azure.graph.errors import bad_request, not_found, refuse
@@ -23,16 +23,12 @@ LARGEST_LOGO = 100 * 1024
 
 def make_application(ctx: Context, changes: Doc) -> Doc:
     """Store a new application with these (checked) properties."""
-    doc = schema.merge(
-        {
-            **schema.defaults(APPLICATION.of("beta")),
-            "id": ctx.world.reserved("application", str(changes.get("displayName"))) or new_guid(),
-            "appId": new_guid(),
-            "createdDateTime": utc(ctx.world.store.now()),
-            "publisherDomain": ctx.world.domain,
-        },
-        {name: value for name, value in changes.items() if value is not None},
-        APPLICATION.of("beta"),
+    doc = APPLICATION.new(
+        changes,
+        id=ctx.world.reserved("application", str(changes.get("displayName"))) or new_guid(),
+        appId=new_guid(),
+        createdDateTime=utc(ctx.world.store.now()),
+        publisherDomain=ctx.world.domain,
     )
     check_application(ctx, doc, None)
     ctx.make_room()
@@ -42,15 +38,11 @@ def make_application(ctx: Context, changes: Doc) -> Doc:
 
 def make_principal(ctx: Context, application: Doc, changes: Doc) -> Doc:
     """Store the service principal of an application."""
-    doc = schema.merge(
-        {
-            **schema.defaults(PRINCIPAL.of("beta")),
-            "id": ctx.world.reserved("servicePrincipal", application["id"]) or new_guid(),
-            "createdDateTime": utc(ctx.world.store.now()),
-            "appOwnerOrganizationId": ctx.world.tenant_id,
-        },
-        {name: value for name, value in changes.items() if value is not None},
-        PRINCIPAL.of("beta"),
+    doc = PRINCIPAL.new(
+        changes,
+        id=ctx.world.reserved("servicePrincipal", application["id"]) or new_guid(),
+        createdDateTime=utc(ctx.world.store.now()),
+        appOwnerOrganizationId=ctx.world.tenant_id,
     )
     doc = reflect(application, doc)
     ctx.make_room()
@@ -62,7 +54,7 @@ def make_principal(ctx: Context, application: Doc, changes: Doc) -> Doc:
 def _create_application(ctx: Context) -> Reply:
     may_write(ctx, APPLICATION, None)
     body = ctx.body()
-    changes = schema.checked(body, APPLICATION.of(ctx.version), APPLICATION.title)
+    changes = APPLICATION.checked(body, ctx.version)
     if not changes.get("displayName"):
         bad_request("One or more property values specified are invalid. Property 'displayName' is required.")
     passwords = changes.pop("passwordCredentials", None) or []
@@ -86,7 +78,7 @@ def _create_application(ctx: Context) -> Reply:
 def _create_principal(ctx: Context) -> Reply:
     may_write(ctx, PRINCIPAL, None)
     body = ctx.body()
-    changes = schema.checked(body, PRINCIPAL.of(ctx.version), PRINCIPAL.title)
+    changes = PRINCIPAL.checked(body, ctx.version)
     app_id = changes.get("appId")
     if not app_id:
         bad_request("One or more property values specified are invalid. Property 'appId' is required.")
@@ -190,11 +182,11 @@ def _identifier_uri(ctx: Context, doc: Doc, uri: str) -> None:
 def _update_application(ctx: Context, object_id: str) -> Reply:
     doc = ctx.get(APPLICATION, object_id)
     may_write(ctx, APPLICATION, object_id)
-    changes = schema.checked(ctx.body(), APPLICATION.of(ctx.version), APPLICATION.title)
+    changes = APPLICATION.checked(ctx.body(), ctx.version)
     if "displayName" in changes and not changes["displayName"]:
         bad_request("Invalid value specified for property 'displayName'.")
     keys, passwords = changes.pop("keyCredentials", None), changes.pop("passwordCredentials", None)
-    after = schema.merge(doc, changes, APPLICATION.of("beta"))
+    after = APPLICATION.merged(doc, changes)
     check_application(ctx, after, doc)
     if keys is not None:
         set_keys(ctx, after, keys)
@@ -210,13 +202,13 @@ def _update_application(ctx: Context, object_id: str) -> Reply:
 def _update_principal(ctx: Context, object_id: str) -> Reply:
     doc = ctx.get(PRINCIPAL, object_id)
     may_write(ctx, PRINCIPAL, object_id)
-    changes = schema.checked(ctx.body(), PRINCIPAL.of(ctx.version), PRINCIPAL.title)
+    changes = PRINCIPAL.checked(ctx.body(), ctx.version)
     if changes.pop("appId", doc["appId"]) != doc["appId"]:
         bad_request("Property 'appId' is read-only and cannot be set.")
     for name in ("appRoles", "displayName", "oauth2PermissionScopes"):
         changes.pop(name, None)
     keys, passwords = changes.pop("keyCredentials", None), changes.pop("passwordCredentials", None)
-    after = schema.merge(doc, changes, PRINCIPAL.of("beta"))
+    after = PRINCIPAL.merged(doc, changes)
     if keys is not None:
         set_keys(ctx, after, keys)
     if passwords is not None:
@@ -285,7 +277,7 @@ def _instantiate(ctx: Context, key: str) -> Reply:
     may_write(ctx, APPLICATION, None)
     if key.lower() != TEMPLATE["id"]:
         not_found(key)
-    body = schema.checked(ctx.body(), {"displayName": APPLICATION.properties["displayName"]}, APPLICATION.title)
+    body = types.checked(ctx.body(), {"displayName": APPLICATION.properties["displayName"]}, APPLICATION.title)
     if not body.get("displayName"):
         bad_request("One or more property values specified are invalid. Property 'displayName' is required.")
     application = make_application(ctx, body | {"tags": ["WindowsAzureActiveDirectoryIntegratedApp"]})

@@ -10,7 +10,7 @@ from typing import Any
 from entrant.facts.directory_roles import find_directory_role
 from local_azure import directory
 from local_azure.access import Caller
-from local_azure.graph import odata, schema
+from local_azure.graph import odata, schema, types
 from local_azure.graph.errors import bad_request, denied, not_found, refuse
 from local_azure.wire import Call, Reply
 from local_azure.world import World
@@ -24,8 +24,8 @@ class Kind:
 
     name: directory.Kind
     plural: str
-    properties: dict[str, schema.Type]
-    beta: dict[str, schema.Type]
+    properties: dict[str, types.Type]
+    beta: dict[str, types.Type]
     search: tuple[str, ...] = ("displayName",)
 
     @property
@@ -38,9 +38,22 @@ class Kind:
         """Its name as it stands in error texts."""
         return self.name[0].upper() + self.name[1:]
 
-    def of(self, version: str) -> dict[str, schema.Type]:
+    def of(self, version: str) -> dict[str, types.Type]:
         """The properties in a version of the API."""
         return self.properties | self.beta if version == "beta" else self.properties
+
+    def checked(self, body: Doc, version: str) -> Doc:
+        """The writable properties of a request body, or a 400."""
+        return types.checked(body, self.of(version), self.title)
+
+    def merged(self, doc: Doc, changes: Doc) -> Doc:
+        """An object after a change."""
+        return types.merge(doc, changes, self.of("beta"))
+
+    def new(self, given: Doc, **own: Any) -> Doc:
+        """An object of this kind: what it is given, over what it is made with, over the default of every property."""
+        properties = self.of("beta")
+        return types.merge(types.defaults(properties) | own, given, properties)
 
 
 KINDS: dict[str, Kind] = {

@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from entrant.facts.apis import AZURE_AD_GRAPH
 from local_azure.assertions import signed_by
-from local_azure.directory import new_secret
-from local_azure.graph import schema
+from local_azure.credentials import new_secret
+from local_azure.graph import schema, types
 from local_azure.graph.context import Context, Kind, routes
 from local_azure.graph.errors import bad_request, refuse
 from local_azure.graph.policies import check_secret
@@ -65,7 +65,7 @@ def add_password(ctx: Context, doc: Doc, wanted: Doc) -> Doc:
         "startDateTime": starts,
     }
     doc["passwordCredentials"] = [*doc["passwordCredentials"], credential]
-    ctx.world.directory.add_secret(doc["id"], credential["keyId"], value, epoch_of(starts), epoch_of(ends))
+    ctx.world.credentials.add_secret(doc["id"], credential["keyId"], value, epoch_of(starts), epoch_of(ends))
     return {**credential, "secretText": value}
 
 
@@ -78,7 +78,7 @@ def keep_passwords(ctx: Context, doc: Doc, wanted: list[Doc]) -> None:
             "Update to existing credential with KeyId is not allowed, and new passwords cannot be set: use addPassword."
         )
     for key in held.keys() - set(kept):
-        ctx.world.directory.remove_secret(doc["id"], key)
+        ctx.world.credentials.remove_secret(doc["id"], key)
     doc["passwordCredentials"] = [held[key] for key in kept]
 
 
@@ -104,7 +104,7 @@ def set_keys(ctx: Context, doc: Doc, wanted: list[Doc]) -> None:
     if len({credential["keyId"] for credential in stored}) < len(stored):
         bad_request("KeyCredentials must have unique key ids.", code="KeyCredentialsDuplicateKeyId")
     doc["keyCredentials"] = stored
-    ctx.world.directory.set_certificates(doc["id"], keys)
+    ctx.world.credentials.set_certificates(doc["id"], keys)
 
 
 def _new_key(ctx: Context, wanted: Doc) -> Doc:
@@ -156,7 +156,7 @@ def _add(ctx: Context, kind: Kind, object_id: str) -> Reply:
     wanted = body.get("passwordCredential")
     if wanted is not None and not isinstance(wanted, dict):
         bad_request("Invalid value specified for property 'passwordCredential'.")
-    checked = schema.checked(wanted or {}, schema.PASSWORD.of, "PasswordCredential")
+    checked = types.checked(wanted or {}, schema.PASSWORD.of, "PasswordCredential")
     credential = add_password(ctx, doc, checked)
     ctx.world.directory.update(doc)
     return Reply(200, {"@odata.context": f"{ctx.base}/$metadata#microsoft.graph.passwordCredential", **credential})
@@ -166,7 +166,7 @@ def _remove(ctx: Context, kind: Kind, object_id: str) -> Reply:
     doc = ctx.get(kind, object_id)
     may_write(ctx, kind, object_id)
     key = ctx.body().get("keyId")
-    if not is_guid(key) or not ctx.world.directory.remove_secret(object_id, str(key)):
+    if not is_guid(key) or not ctx.world.credentials.remove_secret(object_id, str(key)):
         bad_request("No password credential found with keyId.")
     doc["passwordCredentials"] = [one for one in doc["passwordCredentials"] if one["keyId"] != str(key).lower()]
     ctx.world.directory.update(doc)
@@ -180,8 +180,8 @@ def _sign_in_certificate(ctx: Context, object_id: str) -> Reply:
     """
     doc = ctx.get(PRINCIPAL, object_id)
     may_write(ctx, PRINCIPAL, object_id)
-    wanted = schema.checked(
-        ctx.body(), {"displayName": schema.Str(longest=256), "endDateTime": schema.Time()}, "SelfSignedCertificate"
+    wanted = types.checked(
+        ctx.body(), {"displayName": types.Str(longest=256), "endDateTime": types.Time()}, "SelfSignedCertificate"
     )
     name = wanted.get("displayName") or f"CN={doc['displayName']}"
     now = ctx.world.store.now()
@@ -260,7 +260,7 @@ def _check_proof(ctx: Context, doc: Doc, proof: Any) -> None:
         claims, algorithm = {}, ""
     now = ctx.world.store.now()
     keys = [
-        x509.load_der_x509_certificate(one[1]).public_key() for one in ctx.world.directory.certificates([doc["id"]])
+        x509.load_der_x509_certificate(one[1]).public_key() for one in ctx.world.credentials.certificates([doc["id"]])
     ]
     good = (
         claims.get("aud") == AZURE_AD_GRAPH
@@ -280,7 +280,7 @@ def _add_key(ctx: Context, kind: Kind, object_id: str) -> Reply:
     if not isinstance(wanted, dict):
         bad_request("Invalid value specified for property 'keyCredential'.")
     held = {one["keyId"] for one in doc["keyCredentials"]}
-    set_keys(ctx, doc, [*doc["keyCredentials"], schema.checked(wanted, schema.KEY.of, "KeyCredential")])
+    set_keys(ctx, doc, [*doc["keyCredentials"], types.checked(wanted, schema.KEY.of, "KeyCredential")])
     ctx.world.directory.update(doc)
     added = next(one for one in doc["keyCredentials"] if one["keyId"] not in held)
     return Reply(200, {"@odata.context": f"{ctx.base}/$metadata#microsoft.graph.keyCredential", **added, "key": None})

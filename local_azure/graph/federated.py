@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from local_azure.graph import schema
+from local_azure.graph import types
 from local_azure.graph.context import Context, routes
 from local_azure.graph.errors import bad_request, not_found
 from local_azure.graph.reading import expandable
@@ -20,21 +20,21 @@ Doc = dict[str, Any]
 
 MOST = 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,119}\Z")
-PROPERTIES: dict[str, schema.Type] = {
-    "id": schema.Guid(read_only=True),
-    "audiences": schema.Many(of=schema.Str(longest=600)),
-    "claimsMatchingExpression": schema.Complex(
-        of={"languageVersion": schema.Int(), "value": schema.Str(longest=1000)}, required=("languageVersion", "value")
+PROPERTIES: dict[str, types.Type] = {
+    "id": types.Guid(read_only=True),
+    "audiences": types.Many(of=types.Str(longest=600)),
+    "claimsMatchingExpression": types.Complex(
+        of={"languageVersion": types.Int(), "value": types.Str(longest=1000)}, required=("languageVersion", "value")
     ),
-    "description": schema.Str(longest=600),
-    "issuer": schema.Str(longest=600),
-    "name": schema.Str(longest=120),
-    "subject": schema.Str(longest=600),
+    "description": types.Str(longest=600),
+    "issuer": types.Str(longest=600),
+    "name": types.Str(longest=120),
+    "subject": types.Str(longest=600),
 }
 COLLECTION = "applications/*/federatedIdentityCredentials"
 
 
-def _properties(ctx: Context) -> dict[str, schema.Type]:
+def _properties(ctx: Context) -> dict[str, types.Type]:
     return {
         name: spec for name, spec in PROPERTIES.items() if ctx.version == "beta" or name != "claimsMatchingExpression"
     }
@@ -46,7 +46,7 @@ def _shown(ctx: Context, doc: Doc) -> Doc:
 
 def _held(ctx: Context, application: str, key: str) -> Doc:
     """The credential with this id or name."""
-    for _, doc in ctx.world.directory.federated(application):
+    for _, doc in ctx.world.credentials.federated(application):
         if key.lower() == doc["id"] or key == doc["name"]:
             return doc
     not_found(key)
@@ -69,7 +69,7 @@ def _check(ctx: Context, application: str, doc: Doc) -> None:
         bad_request(f"Property subject is invalid: give a subject{either}.")
     if len(doc.get("audiences") or []) != 1 or not doc["audiences"][0]:
         bad_request("Property audiences is invalid: there must be exactly one audience.")
-    others = [other for _, other in ctx.world.directory.federated(application) if other["id"] != doc["id"]]
+    others = [other for _, other in ctx.world.credentials.federated(application) if other["id"] != doc["id"]]
     if any(other["name"] == doc["name"] for other in others):
         text = f"FederatedIdentityCredential with name {doc['name']} already exists."
         bad_request(text, code="Request_MultipleObjectsWithSameKeyValue")
@@ -90,7 +90,7 @@ def _list(ctx: Context, application: str) -> Reply:
 
 
 def _all(ctx: Context, application: str) -> list[Doc]:
-    return [_shown(ctx, doc) for _, doc in ctx.world.directory.federated(application)]
+    return [_shown(ctx, doc) for _, doc in ctx.world.credentials.federated(application)]
 
 
 expandable("federatedIdentityCredentials", "application")(_all)
@@ -100,11 +100,11 @@ expandable("federatedIdentityCredentials", "application")(_all)
 def _create(ctx: Context, application: str) -> Reply:
     ctx.get(APPLICATION, application)
     may_write(ctx, APPLICATION, application)
-    body = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
-    doc = schema.defaults(PROPERTIES) | {"id": new_guid()} | body
+    body = types.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
+    doc = types.defaults(PROPERTIES) | {"id": new_guid()} | body
     _check(ctx, application, doc)
     doc["id"] = ctx.world.take_reserved("federatedIdentityCredential", f"{application}/{doc['name']}") or doc["id"]
-    ctx.world.directory.add_federated(application, doc)
+    ctx.world.credentials.add_federated(application, doc)
     return _answer(ctx, application, doc, 201)
 
 
@@ -120,12 +120,12 @@ def _update(ctx: Context, application: str, key: str) -> Reply:
     ctx.get(APPLICATION, application)
     may_write(ctx, APPLICATION, application)
     doc = _held(ctx, application, key)
-    body = schema.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
+    body = types.checked(ctx.body(), _properties(ctx), "FederatedIdentityCredential")
     if body.get("name", doc["name"]) != doc["name"]:
         bad_request("Property name is read-only and cannot be set.")
-    after = schema.merge(doc, body, PROPERTIES)
+    after = types.merge(doc, body, PROPERTIES)
     _check(ctx, application, after)
-    ctx.world.directory.update_federated(after)
+    ctx.world.credentials.update_federated(after)
     return Reply(204)
 
 
@@ -133,5 +133,5 @@ def _update(ctx: Context, application: str, key: str) -> Reply:
 def _delete(ctx: Context, application: str, key: str) -> Reply:
     ctx.get(APPLICATION, application)
     may_write(ctx, APPLICATION, application)
-    ctx.world.directory.remove_federated(application, _held(ctx, application, key)["id"])
+    ctx.world.credentials.remove_federated(application, _held(ctx, application, key)["id"])
     return Reply(204)

@@ -13,7 +13,7 @@ from typing import Any
 
 from entrant.facts.apis import AZURE_AD_GRAPH, GRAPH
 from local_azure import first_party
-from local_azure.graph import odata, schema
+from local_azure.graph import odata, types
 from local_azure.graph.context import CONSENT_BUT_GRAPH, KINDS, Context, Kind, routes
 from local_azure.graph.errors import bad_request, not_found, refuse
 from local_azure.graph.reading import expandable
@@ -25,16 +25,16 @@ Doc = dict[str, Any]
 NO_ROLE = "00000000-0000-0000-0000-000000000000"
 """The role id of default access, for an API that has no roles."""
 PRINCIPAL_TYPES = {"servicePrincipal": "ServicePrincipal", "user": "User", "group": "Group"}
-ASSIGNMENT: dict[str, schema.Type] = {
-    "id": schema.Str(read_only=True),
-    "appRoleId": schema.Guid(),
-    "principalId": schema.Guid(),
-    "resourceId": schema.Guid(),
-    "createdDateTime": schema.Time(read_only=True),
-    "deletedDateTime": schema.Time(read_only=True),
-    "principalDisplayName": schema.Str(read_only=True),
-    "principalType": schema.Str(read_only=True),
-    "resourceDisplayName": schema.Str(read_only=True),
+ASSIGNMENT: dict[str, types.Type] = {
+    "id": types.Str(read_only=True),
+    "appRoleId": types.Guid(),
+    "principalId": types.Guid(),
+    "resourceId": types.Guid(),
+    "createdDateTime": types.Time(read_only=True),
+    "deletedDateTime": types.Time(read_only=True),
+    "principalDisplayName": types.Str(read_only=True),
+    "principalType": types.Str(read_only=True),
+    "resourceDisplayName": types.Str(read_only=True),
 }
 
 
@@ -65,7 +65,7 @@ def _assign(ctx: Context, kind: Kind, object_id: str, side: str) -> Reply:
     """Create an app role assignment; `side` says which of its ends the path names."""
     ctx.get(kind, object_id)
     ctx.need("AppRoleAssignment.ReadWrite.All", CONSENT_BUT_GRAPH)
-    body = schema.checked(ctx.body(), ASSIGNMENT, "EntitlementGrant")
+    body = types.checked(ctx.body(), ASSIGNMENT, "EntitlementGrant")
     for name in ("principalId", "resourceId", "appRoleId"):
         if not body.get(name):
             bad_request(f"One or more property values specified are invalid. Property '{name}' is required.")
@@ -154,15 +154,15 @@ for _kind in (PRINCIPAL, USER, GROUP):
 
 # Delegated permissions
 
-GRANT: dict[str, schema.Type] = {
-    "id": schema.Str(read_only=True),
-    "clientId": schema.Guid(),
-    "consentType": schema.Str(options=("AllPrincipals", "Principal")),
-    "principalId": schema.Guid(),
-    "resourceId": schema.Guid(),
-    "scope": schema.Str(longest=3850),
-    "startTime": schema.Time(),
-    "expiryTime": schema.Time(),
+GRANT: dict[str, types.Type] = {
+    "id": types.Str(read_only=True),
+    "clientId": types.Guid(),
+    "consentType": types.Str(options=("AllPrincipals", "Principal")),
+    "principalId": types.Guid(),
+    "resourceId": types.Guid(),
+    "scope": types.Str(longest=3850),
+    "startTime": types.Time(),
+    "expiryTime": types.Time(),
 }
 MAY_GRANT = ("DelegatedPermissionGrant.ReadWrite.All", "Directory.ReadWrite.All")
 MAY_SEE = ("DelegatedPermissionGrant.Read.All", "Directory.Read.All", *MAY_GRANT)
@@ -189,7 +189,7 @@ def _list_grants(ctx: Context) -> Reply:
 @routes.add("POST", "oauth2PermissionGrants")
 def _create_grant(ctx: Context) -> Reply:
     ctx.need(*MAY_GRANT)
-    body = schema.checked(ctx.body(), GRANT, "OAuth2PermissionGrant")
+    body = types.checked(ctx.body(), GRANT, "OAuth2PermissionGrant")
     for name in ("clientId", "consentType", "resourceId"):
         if not body.get(name):
             bad_request(f"One or more property values specified are invalid. Property '{name}' is required.")
@@ -227,7 +227,7 @@ def _read_grant(ctx: Context, key: str) -> Reply:
 @routes.add("PATCH", "oauth2PermissionGrants/*")
 def _update_grant(ctx: Context, key: str) -> Reply:
     ctx.need(*MAY_GRANT)
-    doc, body = _grant(ctx, key), schema.checked(ctx.body(), GRANT, "OAuth2PermissionGrant")
+    doc, body = _grant(ctx, key), types.checked(ctx.body(), GRANT, "OAuth2PermissionGrant")
     fixed = [name for name in body if name not in ("scope", "startTime", "expiryTime") and body[name] != doc[name]]
     if fixed:
         bad_request(f"Property {fixed[0]} is read-only and cannot be set.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from local_azure.graph import schema
 from local_azure.graph.context import Context, Kind, routes
 from local_azure.graph.errors import bad_request
 from local_azure.graph.links import add_reference, bound
@@ -33,7 +32,7 @@ SENSITIVE = frozenset(
 def create_group(ctx: Context) -> Reply:
     """Create a group."""
     body = ctx.body()
-    changes = schema.checked(body, GROUP.of(ctx.version), "Group")
+    changes = GROUP.checked(body, ctx.version)
     if changes.get("isAssignableToRole"):
         may_manage_role_group(ctx, None, "Group.Create", *WRITE["group"])
     else:
@@ -53,16 +52,12 @@ def create_group(ctx: Context) -> Reply:
     if changes.get("isAssignableToRole") and any(ctx.world.directory.kind_of(one) == "group" for one in members):
         bad_request("A group cannot be a member of a role-assignable group.")
     object_id = new_guid()
-    doc = schema.merge(
-        {
-            **schema.defaults(GROUP.of("beta")),
-            "id": object_id,
-            "createdDateTime": utc(ctx.world.store.now()),
-            "renewedDateTime": utc(ctx.world.store.now()),
-            "securityIdentifier": security_identifier(object_id),
-        },
-        {name: value for name, value in changes.items() if value is not None},
-        GROUP.of("beta"),
+    doc = GROUP.new(
+        changes,
+        id=object_id,
+        createdDateTime=utc(ctx.world.store.now()),
+        renewedDateTime=utc(ctx.world.store.now()),
+        securityIdentifier=security_identifier(object_id),
     )
     if doc["mailEnabled"]:
         doc["mail"] = f"{doc['mailNickname']}@{ctx.world.domain}"
@@ -84,7 +79,7 @@ def security_identifier(object_id: str) -> str:
 def create_user(ctx: Context) -> Reply:
     """Create a user (users never sign in here; they are members and owners)."""
     may_write(ctx, USER, None)
-    changes = schema.checked(ctx.body(), USER.of(ctx.version), "User")
+    changes = USER.checked(ctx.body(), ctx.version)
     for name in ("displayName", "mailNickname", "userPrincipalName", "passwordProfile"):
         if not changes.get(name):
             bad_request(f"A value is required for property '{name}' of resource 'User'.")
@@ -99,11 +94,7 @@ def create_user(ctx: Context) -> Reply:
     if ctx.world.directory.find("user", "userPrincipalName", changes["userPrincipalName"]):
         bad_request("Another object with the same value for property userPrincipalName already exists.")
     changes.pop("passwordProfile")
-    doc = schema.merge(
-        {**schema.defaults(USER.of("beta")), "id": new_guid(), "createdDateTime": utc(ctx.world.store.now())},
-        {name: value for name, value in changes.items() if value is not None},
-        USER.of("beta"),
-    )
+    doc = USER.new(changes, id=new_guid(), createdDateTime=utc(ctx.world.store.now()))
     ctx.make_room()
     ctx.world.directory.create("user", doc)
     return ctx.one(shown(ctx, doc, USER), USER, status=201)
@@ -113,7 +104,7 @@ def _update(ctx: Context, kind: Kind, object_id: str) -> Reply:
     doc = ctx.get(kind, object_id)
     may_write(ctx, kind, object_id)
     body = ctx.body()
-    changes = schema.checked(body, kind.of(ctx.version), kind.title)
+    changes = kind.checked(body, ctx.version)
     if kind is USER and SENSITIVE & changes.keys():
         spare_administrators(ctx, object_id)
     for member in bound(ctx, body, "members") if kind is GROUP else ():
@@ -123,7 +114,7 @@ def _update(ctx: Context, kind: Kind, object_id: str) -> Reply:
     changes.pop("passwordProfile", None)
     if kind is GROUP and changes.get("isAssignableToRole", doc["isAssignableToRole"]) != doc["isAssignableToRole"]:
         bad_request("Property 'isAssignableToRole' is immutable.")
-    ctx.world.directory.update(schema.merge(doc, changes, kind.of("beta")))
+    ctx.world.directory.update(kind.merged(doc, changes))
     return Reply(204)
 
 

@@ -26,14 +26,14 @@ def _may_read(ctx: Context) -> None:
 @routes.add("GET", _PATH)
 def _activities(ctx: Context) -> Reply:
     _may_read(ctx)
-    found = sorted(ctx.world.directory.sign_ins(), key=lambda doc: str(doc["id"]))
+    found = sorted(ctx.world.credentials.sign_ins(), key=lambda doc: str(doc["id"]))
     return ctx.many(({"@odata.type": _TYPE, **doc} for doc in found), _PATH)
 
 
 @routes.add("GET", f"{_PATH}/*")
 def _activity(ctx: Context, key: str) -> Reply:
     _may_read(ctx)
-    found = next((doc for doc in ctx.world.directory.sign_ins() if doc["id"] == key), None)
+    found = next((doc for doc in ctx.world.credentials.sign_ins() if doc["id"] == key), None)
     if found is None:
         not_found(key)
     return Reply(200, {"@odata.context": f"{ctx.base}/$metadata#{_PATH}/$entity", "@odata.type": _TYPE, **found})

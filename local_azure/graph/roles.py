@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 from entrant.facts.directory_roles import DirectoryRole, directory_roles, find_directory_role
-from local_azure.graph import schema
+from local_azure.graph import schema, types
 from local_azure.graph.context import KINDS, Context, routes
 from local_azure.graph.errors import bad_request, not_found, refuse
 from local_azure.graph.grants import linked_id
@@ -72,7 +72,7 @@ def _one_template(ctx: Context, key: str) -> Reply:
 @routes.add("POST", "directoryRoles")
 def _activate(ctx: Context) -> Reply:
     ctx.need(MAY_CHANGE)
-    body = schema.checked(ctx.body(), schema.DIRECTORY_ROLE, "DirectoryRole")
+    body = types.checked(ctx.body(), schema.DIRECTORY_ROLE, "DirectoryRole")
     role = find_directory_role(body.get("roleTemplateId") or "")
     if role is None or not is_guid(body.get("roleTemplateId")):
         bad_request("Property roleTemplateId is invalid: there is no such directory role template.")
@@ -185,32 +185,32 @@ def _remove_scoped_member(ctx: Context, unit: str, key: str) -> Reply:
 
 # Unified role management
 
-DEFINITION: dict[str, schema.Type] = {
-    "id": schema.Guid(read_only=True),
-    "description": schema.Str(),
-    "displayName": schema.Str(longest=256),
-    "isBuiltIn": schema.Bool(read_only=True),
-    "isEnabled": schema.Bool(default=True),
-    "resourceScopes": schema.Many(),
-    "rolePermissions": schema.Many(
-        of=schema.Complex(
+DEFINITION: dict[str, types.Type] = {
+    "id": types.Guid(read_only=True),
+    "description": types.Str(),
+    "displayName": types.Str(longest=256),
+    "isBuiltIn": types.Bool(read_only=True),
+    "isEnabled": types.Bool(default=True),
+    "resourceScopes": types.Many(),
+    "rolePermissions": types.Many(
+        of=types.Complex(
             of={
-                "allowedResourceActions": schema.Many(),
-                "condition": schema.Str(),
-                "excludedResourceActions": schema.Many(),
+                "allowedResourceActions": types.Many(),
+                "condition": types.Str(),
+                "excludedResourceActions": types.Many(),
             }
         )
     ),
-    "templateId": schema.Str(longest=64),
-    "version": schema.Str(),
+    "templateId": types.Str(longest=64),
+    "version": types.Str(),
 }
-ASSIGNMENT: dict[str, schema.Type] = {
-    "id": schema.Str(read_only=True),
-    "appScopeId": schema.Str(),
-    "condition": schema.Str(),
-    "directoryScopeId": schema.Str(),
-    "principalId": schema.Guid(),
-    "roleDefinitionId": schema.Guid(),
+ASSIGNMENT: dict[str, types.Type] = {
+    "id": types.Str(read_only=True),
+    "appScopeId": types.Str(),
+    "condition": types.Str(),
+    "directoryScopeId": types.Str(),
+    "principalId": types.Guid(),
+    "roleDefinitionId": types.Guid(),
 }
 BASE = "roleManagement/directory"
 
@@ -250,11 +250,11 @@ def _definitions(ctx: Context) -> Reply:
 @routes.add("POST", f"{BASE}/roleDefinitions")
 def _create_definition(ctx: Context) -> Reply:
     ctx.need(MAY_CHANGE)
-    body = schema.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
+    body = types.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
     if not body.get("displayName") or not body.get("rolePermissions"):
         bad_request("Properties displayName and rolePermissions are required.")
     key = new_guid()
-    doc = schema.defaults(DEFINITION) | {"resourceScopes": ["/"]} | body | {"id": key, "isBuiltIn": False}
+    doc = types.defaults(DEFINITION) | {"resourceScopes": ["/"]} | body | {"id": key, "isBuiltIn": False}
     doc["templateId"] = doc.get("templateId") or key
     ctx.world.directory.create("roleDefinition", doc)
     return Reply(201, {"@odata.context": f"{ctx.base}/$metadata#{BASE}/roleDefinitions/$entity", **doc})
@@ -274,9 +274,9 @@ def _update_definition(ctx: Context, key: str) -> Reply:
     doc = _definition(ctx, key)
     if doc["isBuiltIn"]:
         bad_request("Built-in role definitions cannot be changed.")
-    body = schema.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
+    body = types.checked(ctx.body(), DEFINITION, "UnifiedRoleDefinition")
     body.pop("templateId", None)
-    ctx.world.directory.update(schema.merge(doc, body, DEFINITION))
+    ctx.world.directory.update(types.merge(doc, body, DEFINITION))
     return Reply(204)
 
 
@@ -349,7 +349,7 @@ def _with_expanded(ctx: Context, assignment: Doc) -> Doc:
 @routes.add("POST", f"{BASE}/roleAssignments")
 def _create_assignment(ctx: Context) -> Reply:
     ctx.need(MAY_CHANGE)
-    body = schema.checked(ctx.body(), ASSIGNMENT, "UnifiedRoleAssignment")
+    body = types.checked(ctx.body(), ASSIGNMENT, "UnifiedRoleAssignment")
     principal, scope = body.get("principalId"), _scope(ctx, body.get("directoryScopeId"))
     if not principal or not body.get("roleDefinitionId"):
         bad_request("Properties principalId and roleDefinitionId are required.")

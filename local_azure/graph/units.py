@@ -6,7 +6,6 @@ for what is a member of it directly (Microsoft, "Administrative units in Microso
 
 from __future__ import annotations
 
-from local_azure.graph import schema
 from local_azure.graph.context import Context, routes
 from local_azure.graph.errors import bad_request
 from local_azure.graph.links import add_reference
@@ -19,10 +18,10 @@ from local_azure.wire import Reply, new_guid
 @routes.add("POST", UNIT.plural)
 def _create(ctx: Context) -> Reply:
     may_write(ctx, UNIT, None)
-    body = schema.checked(ctx.body(), UNIT.of(ctx.version), UNIT.title)
+    body = UNIT.checked(ctx.body(), ctx.version)
     if not body.get("displayName"):
         bad_request(f"A value is required for property 'displayName' of resource '{UNIT.title}'.")
-    doc = schema.merge({**schema.defaults(UNIT.of("beta")), "id": new_guid()}, body, UNIT.of("beta"))
+    doc = UNIT.new(body, id=new_guid())
     ctx.make_room()
     ctx.world.directory.create("administrativeUnit", doc)
     return ctx.one(shown(ctx, doc, UNIT), UNIT, status=201)
@@ -32,10 +31,10 @@ def _create(ctx: Context) -> Reply:
 def _update(ctx: Context, object_id: str) -> Reply:
     doc = ctx.get(UNIT, object_id)
     may_write(ctx, UNIT, object_id)
-    changes = schema.checked(ctx.body(), UNIT.of(ctx.version), UNIT.title)
+    changes = UNIT.checked(ctx.body(), ctx.version)
     if "displayName" in changes and not changes["displayName"]:
         bad_request("Invalid value specified for property 'displayName'.")
-    ctx.world.directory.update(schema.merge(doc, changes, UNIT.of("beta")))
+    ctx.world.directory.update(UNIT.merged(doc, changes))
     return Reply(204)
 
 

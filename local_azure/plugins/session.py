@@ -83,31 +83,51 @@ _ENVIRONMENTS = (
 )  # fmt: skip
 
 
-def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in provider configuration ``config`` and the environment.
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a plugin was given: provider configuration first, then the environment."""
 
-    Raises `PluginError` naming what is missing or contradictory.
-    """
+    plugin: str
+    config: Mapping[str, Any]
+    env: Mapping[str, str]
 
-    def text(name: str, *variables: str) -> str:
-        value = config.get(name)
+    def text(self, name: str, *variables: str) -> str:
+        """A setting that is a text; empty where it is not given."""
+        value = self.config.get(name)
         if isinstance(value, str) and value:
             return value
-        return next((env[variable] for variable in variables if env.get(variable)), "")
+        return next((self.env[variable] for variable in variables if self.env.get(variable)), "")
 
-    def flag(name: str, variable: str, default: bool) -> bool:
-        value = config.get(name)
+    def flag(self, name: str, variable: str, default: bool) -> bool:
+        """A setting that is true or false; `PluginError` where it is anything else."""
+        value = self.config.get(name)
         if value is None or value == "":
-            value = env.get(variable) or default
+            value = self.env.get(variable) or default
         if isinstance(value, bool):
             return value
         if str(value).lower() in ("true", "1", "t"):
             return True
         if str(value).lower() in ("false", "0", "f"):
             return False
-        raise PluginError(f"{plugin}: {name} ({variable}) must be true or false, but is {str(value)!r}")
+        raise PluginError(f"{self.plugin}: {name} ({variable}) must be true or false, but is {str(value)!r}")
 
-    metadata_host = text("metadataHost", "ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST")
+    def certificate(self) -> bytes:
+        """The client certificate in a file or in base64; empty when there is neither."""
+        path = self.text("clientCertificatePath", "ARM_CLIENT_CERTIFICATE_PATH")
+        data = self.text("clientCertificate", "ARM_CLIENT_CERTIFICATE")
+        try:
+            return Path(path).read_bytes() if path else base64.b64decode(data)
+        except (OSError, ValueError) as error:
+            raise PluginError(f"{self.plugin}: reading the client certificate: {error}") from None
+
+
+def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in provider configuration ``config`` and the environment.
+
+    Raises `PluginError` naming what is missing or contradictory.
+    """
+    given = _Given(plugin, config, env)
+    metadata_host = given.text("metadataHost", "ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST")
     if not metadata_host:
         raise PluginError(
             f"this {plugin} plugin is a stand-in for rehearsals on a local Azure and never talks to the real one. "
@@ -115,7 +135,7 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
             f"Azure; for a real tenant, let Pulumi have the real plugin: remove this one with `pulumi plugin rm resource "
             f"{plugin} --all` and run `pulumi install` where Pulumi can download plugins."
         )
-    environment = text("environment", "ARM_ENVIRONMENT")
+    environment = given.text("environment", "ARM_ENVIRONMENT")
     if environment.lower() not in _ENVIRONMENTS:
         raise PluginError(
             f'failed to read Azure environment "{environment}": it must be public, usgovernment or china, '
@@ -123,35 +143,23 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
         )
     settings = Settings(
         metadata_host=metadata_host.removeprefix("https://").rstrip("/"),
-        tenant_id=text("tenantId", "ARM_TENANT_ID"),
-        client_id=text("clientId", "ARM_CLIENT_ID"),
-        subscription_id=text("subscriptionId", "ARM_SUBSCRIPTION_ID"),
+        tenant_id=given.text("tenantId", "ARM_TENANT_ID"),
+        client_id=given.text("clientId", "ARM_CLIENT_ID"),
+        subscription_id=given.text("subscriptionId", "ARM_SUBSCRIPTION_ID"),
         environment=environment or "public",
-        disable_instance_discovery=flag("disableInstanceDiscovery", "ARM_DISABLE_INSTANCE_DISCOVERY", False),
-        client_secret=text("clientSecret", "ARM_CLIENT_SECRET"),
-        certificate=_certificate(
-            plugin,
-            text("clientCertificatePath", "ARM_CLIENT_CERTIFICATE_PATH"),
-            text("clientCertificate", "ARM_CLIENT_CERTIFICATE"),
-        ),
-        certificate_password=text("clientCertificatePassword", "ARM_CLIENT_CERTIFICATE_PASSWORD"),
-        oidc_token=text("oidcToken", "ARM_OIDC_TOKEN"),
-        oidc_token_file=text("oidcTokenFilePath", "ARM_OIDC_TOKEN_FILE_PATH"),
-        oidc_request_url=text("oidcRequestUrl", "ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"),
-        oidc_request_token=text("oidcRequestToken", "ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-        use_oidc=flag("useOidc", "ARM_USE_OIDC", False),
-        use_cli=flag("useCli", "ARM_USE_CLI", True),
+        disable_instance_discovery=given.flag("disableInstanceDiscovery", "ARM_DISABLE_INSTANCE_DISCOVERY", False),
+        client_secret=given.text("clientSecret", "ARM_CLIENT_SECRET"),
+        certificate=given.certificate(),
+        certificate_password=given.text("clientCertificatePassword", "ARM_CLIENT_CERTIFICATE_PASSWORD"),
+        oidc_token=given.text("oidcToken", "ARM_OIDC_TOKEN"),
+        oidc_token_file=given.text("oidcTokenFilePath", "ARM_OIDC_TOKEN_FILE_PATH"),
+        oidc_request_url=given.text("oidcRequestUrl", "ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"),
+        oidc_request_token=given.text("oidcRequestToken", "ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+        use_oidc=given.flag("useOidc", "ARM_USE_OIDC", False),
+        use_cli=given.flag("useCli", "ARM_USE_CLI", True),
     )
     _refuse_what_cannot_sign_in(plugin, settings)
     return settings
-
-
-def _certificate(plugin: str, path: str, data: str) -> bytes:
-    """The client certificate in a file or in base64; empty when there is neither."""
-    try:
-        return Path(path).read_bytes() if path else base64.b64decode(data)
-    except (OSError, ValueError) as error:
-        raise PluginError(f"{plugin}: reading the client certificate: {error}") from None
 
 
 def _refuse_what_cannot_sign_in(plugin: str, settings: Settings) -> None:

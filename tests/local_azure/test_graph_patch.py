@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local_azure.graph import federated, schema
+from local_azure.graph import federated, types
 from local_azure.graph.context import KINDS
 from tests.local_azure.conftest import Client
 
@@ -54,10 +54,10 @@ PATHS = {
 }
 
 
-def complex_properties(properties: Mapping[str, schema.Type], owner: str) -> Iterator[tuple[str, schema.Complex]]:
+def complex_properties(properties: Mapping[str, types.Type], owner: str) -> Iterator[tuple[str, types.Complex]]:
     """Every complex property that can be written, by its path."""
     for name, spec in properties.items():
-        if isinstance(spec, schema.Complex) and not spec.read_only:
+        if isinstance(spec, types.Complex) and not spec.read_only:
             yield f"{owner}.{name}", spec
             yield from complex_properties(spec.of, f"{owner}.{name}")
 
@@ -73,20 +73,20 @@ COMPLEX = {
 }
 
 
-def sample(spec: schema.Type) -> Any:
+def sample(spec: types.Type) -> Any:
     """A value of this type that is not its default."""
     match spec:
-        case schema.Many():
+        case types.Many():
             return [sample(spec.of)]
-        case schema.Complex():
+        case types.Complex():
             return {name: sample(inner) for name, inner in spec.of.items() if not inner.read_only}
-        case schema.Bool():
+        case types.Bool():
             return True
-        case schema.Int():
+        case types.Int():
             return 2
-        case schema.Guid():
+        case types.Guid():
             return str(uuid.uuid4())
-        case schema.Str(options=(first, *_)):
+        case types.Str(options=(first, *_)):
             return first
         case _:
             return "x"
@@ -126,7 +126,7 @@ def test_a_patch_changes_a_complex_property_as_documented(deployer: Client, obje
         before = sample(spec)
         last = list(before)[-1]
         change = {last: sample(spec.of[last])} if len(before) > 1 else {}
-        merged, untouched = before | change, schema.defaults(spec.of)
+        merged, untouched = before | change, types.defaults(spec.of)
 
     def patch(value: dict[str, Any]) -> dict[str, Any]:
         body: Any = value
