@@ -295,8 +295,8 @@ def _object(world: World, kind: Referred, name: str) -> Doc:
     if kind == "administrativeUnit":
         return UNIT.new({"displayName": f"Administrative unit {short}"}, id=name.lower())
     if kind == "group":
-        given = {"displayName": f"Group {short}", "mailNickname": short, "securityEnabled": True}
-        return GROUP.new(given, id=name.lower(), createdDateTime=now, renewedDateTime=now)
+        properties = {"displayName": f"Group {short}", "mailNickname": short, "securityEnabled": True}
+        return GROUP.new(properties, id=name.lower(), createdDateTime=now, renewedDateTime=now)
     by_name, alias = "@" in name, name.split("@")[0]
     return USER.new(
         {

@@ -109,10 +109,10 @@ def _wrong_stream(name: str, declared: Any) -> Iterator[tuple[str, str, str]]:
             yield "InvalidStream", text, f"{target}.columns[{at}]"  # [?]
 
 
-def _destinations(given: Doc) -> dict[str, Doc]:
+def _destinations(destinations: Doc) -> dict[str, Doc]:
     """Every destination by its name, of whatever kind."""
     found = {}
-    for several in given.values():
+    for several in destinations.values():
         for one in several if isinstance(several, list) else [several]:
             if isinstance(one, dict) and isinstance(one.get("name"), str):
                 found[one["name"]] = one

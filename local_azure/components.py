@@ -156,7 +156,7 @@ def classic_row(name: str, row: Row, app_name: str) -> Row:
 def computed(world: World, doc: Doc, stored: Doc | None) -> Doc:
     """What Microsoft.Insights computes for a component; a new one gets telemetry of the past hour."""
     held = (stored or {}).get("properties") or {}
-    given, now = doc["properties"], utc(world.store.now(), digits=7)
+    properties, now = doc["properties"], utc(world.store.now(), digits=7)
     app_id, key = held.get("AppId") or new_guid(), held.get("InstrumentationKey") or new_guid()
     doc.setdefault("kind", "web")
     doc["properties"] = {
@@ -168,7 +168,7 @@ def computed(world: World, doc: Doc, stored: Doc | None) -> Doc:
         "publicNetworkAccessForQuery": "Enabled",
         "DisableIpMasking": False,
         "DisableLocalAuth": False,
-        **given,
+        **properties,
         "ApplicationId": doc["name"],
         "AppId": app_id,
         "Name": doc["name"],
@@ -176,7 +176,7 @@ def computed(world: World, doc: Doc, stored: Doc | None) -> Doc:
         "ConnectionString": f"InstrumentationKey={key};IngestionEndpoint={world.url}/;ApplicationId={app_id}",
         "CreationDate": held.get("CreationDate", now),
         "TenantId": doc["id"].split("/")[2],
-        "IngestionMode": "LogAnalytics" if given.get("WorkspaceResourceId") else "ApplicationInsights",
+        "IngestionMode": "LogAnalytics" if properties.get("WorkspaceResourceId") else "ApplicationInsights",
         "Ver": "v2",
         "provisioningState": "Succeeded",
     }

@@ -181,14 +181,14 @@ class _TokenRequest:
         if principal.get("accountEnabled") is False:
             text = f"Application '{client_id}'({principal['displayName']}) is disabled."
             self.no(400, "unauthorized_client", 7000112, text)
-        asked = self._asked()
-        resource = _resource(self.world, asked)
+        identifier = self._identifier()
+        resource = _resource(self.world, identifier)
         if resource is None:
-            text = f"The resource principal named {asked} was not found in the tenant named {self.world.domain}. "
+            text = f"The resource principal named {identifier} was not found in the tenant named {self.world.domain}. "
             self.no(400, "invalid_resource", 500011, text + NOT_INSTALLED.format("might"))
         claims = _claims(self.world, principal, resource, how, self.form.get("claims"))
         sign_ins.note(self.world, key_id, application, principal, resource.service_principal)
-        return _answer(self.world.signer.sign(claims), claims, asked, self.version)
+        return _answer(self.world.signer.sign(claims), claims, identifier, self.version)
 
     def _read(self) -> tuple[str, str | None]:
         """The client id and the secret, if it has one, of a request that is well-formed."""
@@ -272,7 +272,7 @@ class _TokenRequest:
         )
         self.no(401, "invalid_client", 7000215, text)
 
-    def _asked(self) -> str:
+    def _identifier(self) -> str:
         """The API that a token is asked for, by its identifier."""
         form = self.form
         if self.version == 1:
@@ -285,14 +285,14 @@ class _TokenRequest:
         if len(scopes) > 1:
             text = f"Provided value for the input parameter scope is not valid because it contains more than one resource. {scopes}"
             self.no(400, "invalid_scope", 28000, f"{text} is not valid.")
-        asked = scopes[0] if scopes else form["scope"]
-        if not asked.lower().endswith("/.default"):
+        scope = scopes[0] if scopes else form["scope"]
+        if not scope.lower().endswith("/.default"):
             text = (
-                f"The provided value for scope {asked} is not valid. Client credential flows must have a scope value with "
+                f"The provided value for scope {scope} is not valid. Client credential flows must have a scope value with "
                 "/.default suffixed to the resource identifier (application ID URI)."
             )
             self.no(400, "invalid_scope", 1002012, text)
-        return asked[: -len("/.default")]
+        return scope[: -len("/.default")]
 
 
 def _basic(call: Call) -> tuple[str | None, str | None]:
@@ -306,15 +306,15 @@ def _basic(call: Call) -> tuple[str | None, str | None]:
     return unquote_plus(client) or None, unquote_plus(secret) or None
 
 
-def _resource(world: World, asked: str) -> Requested | None:
+def _resource(world: World, identifier: str) -> Requested | None:
     """The API that a resource identifier names: a first-party audience, this server, an application id or identifier URI."""
-    directory, plain = world.directory, asked.rstrip("/")
+    directory, plain = world.directory, identifier.rstrip("/")
     if plain.lower() == world.url:
-        return Requested(next(iter(directory.find("servicePrincipal", "appId", GRAPH)), None), asked)
+        return Requested(next(iter(directory.find("servicePrincipal", "appId", GRAPH)), None), identifier)
     vaults = plain.lower() == keyvault.resource(world)
     api = first_party.by_app_id()[KEY_VAULT] if vaults else first_party.by_audience().get(plain.lower())
     if api is not None:
-        return Requested(next(iter(directory.find("servicePrincipal", "appId", api.app_id)), None), asked)
+        return Requested(next(iter(directory.find("servicePrincipal", "appId", api.app_id)), None), identifier)
     guid = plain.lower().removeprefix("api://")
     found = directory.find("servicePrincipal", "appId", guid) if is_guid(guid) else []
     if not found:
@@ -323,7 +323,7 @@ def _resource(world: World, asked: str) -> Requested | None:
         return None
     application = next(iter(directory.find("application", "appId", found[0]["appId"])), {})
     version = (application.get("api") or {}).get("requestedAccessTokenVersion") or 1
-    return Requested(found[0], found[0]["appId"] if version == 2 else asked, version)
+    return Requested(found[0], found[0]["appId"] if version == 2 else identifier, version)
 
 
 def _claims(world: World, principal: Doc, resource: Requested, how: str, asked_claims: str | None) -> dict[str, Any]:

@@ -210,19 +210,19 @@ def read(body: Any) -> tuple[list[Rule], int]:
     """
     if not isinstance(body, dict) or not body.keys() <= {"seed", "rules"}:
         raise ValueError("Faults are an object with 'rules' and 'seed'.")
-    given, seed = body.get("rules", []), body.get("seed", 0)
-    if not isinstance(given, list) or len(given) > MOST_RULES:
+    rules, seed = body.get("rules", []), body.get("seed", 0)
+    if not isinstance(rules, list) or len(rules) > MOST_RULES:
         raise ValueError(f"'rules' must be a list of at most {MOST_RULES} rules.")
     if isinstance(seed, bool) or not isinstance(seed, int) or abs(seed) > 2**63:
         raise ValueError("'seed' must be a whole number.")
-    return [_rule(at, one) for at, one in enumerate(given)], seed
+    return [_rule(at, one) for at, one in enumerate(rules)], seed
 
 
-def _rule(at: int, given: Any) -> Rule:
+def _rule(at: int, document: Any) -> Rule:
     names = [field.name for field in fields(Rule)]
-    if not isinstance(given, dict):
+    if not isinstance(document, dict):
         raise ValueError(f"Rule {at}: an object is expected.")
-    values = {name: value for name, value in given.items() if name != "hits"}
+    values = {name: value for name, value in document.items() if name != "hits"}
     unknown = [name for name in values if name not in names]
     if unknown or "kind" not in values:
         raise ValueError(f"Rule {at}: 'kind' is needed, and of the rest only {', '.join(names[1:])} are known.")

@@ -186,14 +186,14 @@ def _stored(value: Any, kind: str) -> Any:
 class Stream(Source):
     """What came in, as the table `source` of a transformation."""
 
-    def __init__(self, declared: Columns, given: list[Row]) -> None:
-        self.declared, self.given = declared, given
+    def __init__(self, declared: Columns, records: list[Row]) -> None:
+        self.declared, self.records = declared, records
 
     def columns(self, name: str) -> Columns | None:
         return self.declared if name == "source" else None
 
     def rows(self, name: str) -> Iterable[Row]:
-        for row in self.given:
+        for row in self.records:
             yield {column: _typed(row.get(column), kind) for column, kind in self.declared.items()}
 
 

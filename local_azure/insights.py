@@ -45,7 +45,7 @@ def handle(world: World, call: Call) -> Reply | None:
     caller = authenticate(world, call, "insights", wrong_audience=403)
     match (call.method, [part.lower() for part in segments[3:4]], segments[4:]):
         case ("GET" | "POST", ["query"], []):
-            query, timespan = logs.asked(call)
+            query, timespan = logs.query_of(call)
             component = _component(world, caller, segments[2], "query")
             source = Telemetry(world, component, *logs.span(timespan, world.store.now()))
             return Reply(200, logs.answered(world, query, source))
@@ -179,7 +179,7 @@ def _events(world: World, component: Doc, kind: str, call: Call) -> Doc:
         if query.get(name):
             _not_here(name)
     test, words = _filtered(query.get("$filter")), (query.get("$search") or "").lower()
-    found = [one for one in _all(world, component, kind, query) if test(one) and (not words or words in _said(one))]
+    found = [one for one in _all(world, component, kind, query) if test(one) and (not words or words in _text_in(one))]
     path, _, direction = (query.get("$orderby") or "timestamp desc").partition(" ")
     held = [one for one in found if read_path(one, path.split("/")) is not None]
     try:
@@ -200,10 +200,10 @@ def _event(world: World, component: Doc, kind: str, item: str, call: Call) -> Do
     return {"@odata.context": here, "@ai.messages": [], "value": [found]}
 
 
-def _said(value: Any) -> str:
+def _text_in(value: Any) -> str:
     """Everything in an event that can be searched."""
     if isinstance(value, dict):
-        return "\n".join(_said(one) for one in value.values())
+        return "\n".join(_text_in(one) for one in value.values())
     return str(value).lower()
 
 
@@ -354,13 +354,13 @@ def _metrics(world: World, component: Doc, call: Call) -> list[Doc]:
         logs.bad_argument("The request body must be a list of at most 50 objects with 'id' and 'parameters'.")
     answers = []
     for one in body:
-        given = one.get("parameters")
+        parameters = one.get("parameters")
         try:
-            if not isinstance(given, dict) or not isinstance(given.get("metricId"), str):
+            if not isinstance(parameters, dict) or not isinstance(parameters.get("metricId"), str):
                 logs.bad_argument("'parameters' must be an object with 'metricId'.")
             query = {
                 name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
-                for name, value in given.items()
+                for name, value in parameters.items()
                 if value is not None
             }
             answers.append(

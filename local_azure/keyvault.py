@@ -352,8 +352,8 @@ class _Request:
         return body
 
 
-def set_secret(world: World, vault: Vault, name: str, value: str, given: Doc) -> SecretVersion:
-    """Add a version of a secret; `given` may have `contentType`, `tags` and `attributes` (`enabled`, `nbf`, `exp`)."""
+def set_secret(world: World, vault: Vault, name: str, value: str, body: Doc) -> SecretVersion:
+    """Add a version of a secret; `body` may have `contentType`, `tags` and `attributes` (`enabled`, `nbf`, `exp`)."""
     if len(value.encode("utf-8", "replace")) > LARGEST_VALUE:
         _no(400, "BadParameter", "The value of the secret must not be larger than 25 KB.")
     if world.vaults.versions(vault, name, deleted=True):
@@ -362,7 +362,7 @@ def set_secret(world: World, vault: Vault, name: str, value: str, given: Doc) ->
             "secret can only be recovered or purged."
         )
         _no(409, "Conflict", text, inner="ObjectIsDeletedButRecoverable")
-    doc = described(given, {"attributes": {"enabled": True}, "contentType": None, "tags": None})
+    doc = described(body, {"attributes": {"enabled": True}, "contentType": None, "tags": None})
     if not world.vaults.versions(vault, name):
         world.vaults.forget(vault.name, name)  # What was deleted so long ago that it is past recovery.
     version = new_guid().replace("-", "")
@@ -370,9 +370,9 @@ def set_secret(world: World, vault: Vault, name: str, value: str, given: Doc) ->
     return world.vaults.versions(vault, name)[-1]
 
 
-def described(given: Doc, before: Doc) -> Doc:
+def described(body: Doc, before: Doc) -> Doc:
     """What is said about a secret after a change: what is not given stays."""
-    kind, tags, attributes = given.get("contentType"), given.get("tags"), given.get("attributes")
+    kind, tags, attributes = body.get("contentType"), body.get("tags"), body.get("attributes")
     if kind is not None and (not isinstance(kind, str) or len(kind) > 255):
         _no(400, "BadParameter", "'contentType' must be a string of at most 255 characters.")
     if tags is not None and (

@@ -36,12 +36,12 @@ def handle(world: World, call: Call) -> Reply | None:
     if low[-1] != "query" or len(low) < 3:
         refuse(404, "PathNotFoundError", "The requested path does not exist")
     caller = authenticate(world, call, "logs", "arm", wrong_audience=403)
-    query, timespan = asked(call)
+    query, timespan = query_of(call)
     others = _others(call.json() if call.method == "POST" else {"workspaces": call.query.get("workspaces")})
     return Reply(200, run(world, caller, _workspace(world, call.segments), query, timespan, others))
 
 
-def asked(call: Call) -> tuple[str, str | None]:
+def query_of(call: Call) -> tuple[str, str | None]:
     """The query of a request and its timespan, from the URL or the body."""
     if call.method == "GET":
         query, timespan = call.query.get("query"), call.query.get("timespan")

@@ -313,7 +313,7 @@ def _points(samples: list[tuple[float, dict[str, Any]]], wanted: _Wanted) -> lis
     ]
 
 
-def _aggregated(samples: list[dict[str, Any]], asked: tuple[str, ...]) -> dict[str, Any]:
+def _aggregated(samples: list[dict[str, Any]], aggregations: tuple[str, ...]) -> dict[str, Any]:
     if not samples:
         return {}
     total, count = (math.fsum(one[part] for one in samples) for part in ("sum", "count"))
@@ -324,7 +324,7 @@ def _aggregated(samples: list[dict[str, Any]], asked: tuple[str, ...]) -> dict[s
         "minimum": float(min(one["min"] for one in samples)),
         "total": total,
     }
-    return {name: found[name] for name in asked}
+    return {name: found[name] for name in aggregations}
 
 
 def _definitions(world: World, scope: Scope, namespace: str | None) -> list[dict[str, Any]]:

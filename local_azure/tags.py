@@ -23,7 +23,7 @@ def handle(world: World, call: Call, caller: Caller, scope: Scope, name: str) ->
         refuse(404, "ResourceNotFound", f"There are no tags '{name[:60]}' at '{scope.id}'.")
     before = dict(held.get("tags") or {})
     if call.method == "PUT":
-        held["tags"] = _given(call)
+        held["tags"] = _tags_in(call)
     elif call.method == "PATCH":
         held["tags"] = _patched(before, call)
     elif call.method == "DELETE":
@@ -41,18 +41,18 @@ def handle(world: World, call: Call, caller: Caller, scope: Scope, name: str) ->
     return Reply(200, shown)
 
 
-def _given(call: Call) -> dict[str, str]:
+def _tags_in(call: Call) -> dict[str, str]:
     return tags_of(body_of(call).get("properties") or {}) or {}
 
 
 def _patched(before: dict[str, str], call: Call) -> dict[str, str]:
-    operation, given = body_of(call).get("operation"), _given(call)
+    operation, tags = body_of(call).get("operation"), _tags_in(call)
     if operation == "Replace":
-        return given
+        return tags
     if operation == "Merge":
-        return tags_of({"tags": before | given}) or {}
+        return tags_of({"tags": before | tags}) or {}
     if operation == "Delete":
-        return {name: value for name, value in before.items() if given.get(name) != value}
+        return {name: value for name, value in before.items() if tags.get(name) != value}
     refuse(400, "InvalidRequestContent", "The 'operation' must be Merge, Replace or Delete.")
 
 

@@ -22,12 +22,12 @@ Doc = dict[str, Any]
 NAME = re.compile(r"(?=.{3,24}\Z)[A-Za-z](?:-?[A-Za-z0-9])*\Z")
 
 
-def changes_model(stored: Doc, given: Doc) -> bool:
+def changes_model(stored: Doc, change: Doc) -> bool:
     """Whether a change to a vault is one between roles and access policies, which who may not assign roles may not make.
 
     Source: "Provide access to Key Vault keys, certificates, and secrets with Azure role-based access control".
     """
-    wanted = (given.get("properties") or {}).get("enableRbacAuthorization")
+    wanted = (change.get("properties") or {}).get("enableRbacAuthorization")
     if stored["type"].lower() != "microsoft.keyvault/vaults" or wanted is None:
         return False
     return bool(stored["properties"]["enableRbacAuthorization"] is not wanted)
@@ -38,7 +38,7 @@ def computed_vault(world: World, doc: Doc, stored: Doc | None) -> Doc:
 
     Without `enableRbacAuthorization` a vault goes by roles, as the api-version of 2026 has it, unless it is given access policies.
     """
-    name, given = doc["name"], doc["properties"]
+    name, requested = doc["name"], doc["properties"]
     if not NAME.match(name):
         text = (
             f"The vault name '{name[:40]}' is invalid. A vault's name must be between 3-24 alphanumeric characters. The name must "
@@ -47,7 +47,7 @@ def computed_vault(world: World, doc: Doc, stored: Doc | None) -> Doc:
         )
         refuse(400, "VaultNameNotValid", text)
     held = world.vaults.get(name)
-    recovering = given.pop("createMode", None) == "recover"
+    recovering = requested.pop("createMode", None) == "recover"
     if held is not None and held.deleted is not None and not recovering:
         text = (
             "A vault with the same name already exists in deleted state. You need to either recover or purge existing key vault. "
@@ -65,7 +65,7 @@ def computed_vault(world: World, doc: Doc, stored: Doc | None) -> Doc:
         "softDeleteRetentionInDays": 90,
         "publicNetworkAccess": "Enabled",
         **(before.get("properties") or {}),
-        **given,
+        **requested,
     }
     policies = properties.get("accessPolicies") or []
     if not isinstance(policies, list) or not all(
@@ -93,13 +93,13 @@ def computed_vault(world: World, doc: Doc, stored: Doc | None) -> Doc:
 
 def computed_secret(world: World, doc: Doc, stored: Doc | None) -> Doc:
     """A secret put by Resource Manager: its value goes to the vault and is never shown."""
-    given, vault = doc["properties"], world.vaults.get(doc["id"].split("/")[-3])
+    properties, vault = doc["properties"], world.vaults.get(doc["id"].split("/")[-3])
     if vault is None or vault.deleted is not None:
         refuse(404, "VaultNotFound", "The vault of this secret does not exist.")
     if not SECRET_NAME.match(doc["name"]):
         refuse(400, "BadRequest", f"'{doc['name'][:140]}' is not a secret's name.")
-    value = given.pop("value", None)
-    about = {**{name: given.get(name) for name in ("contentType", "attributes")}, "tags": doc.get("tags")}
+    value = properties.pop("value", None)
+    about = {**{name: properties.get(name) for name in ("contentType", "attributes")}, "tags": doc.get("tags")}
     if value is not None and not isinstance(value, str):
         refuse(400, "BadRequest", "The value of a secret must be a string.")
     if value is None:
@@ -111,7 +111,7 @@ def computed_secret(world: World, doc: Doc, stored: Doc | None) -> Doc:
     else:
         one = set_secret(world, vault, doc["name"], value, about)
     uri = f"{vault.doc['properties']['vaultUri']}secrets/{one.name}"
-    doc["properties"] = given | {"secretUri": uri, "secretUriWithVersion": f"{uri}/{one.version}"}
+    doc["properties"] = properties | {"secretUri": uri, "secretUriWithVersion": f"{uri}/{one.version}"}
     return doc
 
 

@@ -140,15 +140,19 @@ def _put(world: World, call: Call, workspace: str, name: str, before: Columns | 
     return Reply(200, _shown(world, workspace, name, now))
 
 
-def _columns(given: Any) -> Columns:
+def _columns(columns: Any) -> Columns:
     found: Columns = {}
-    if given is None:
+    if columns is None:
         return found
-    if not isinstance(given, list) or len(given) > MOST_COLUMNS or not all(isinstance(one, dict) for one in given):
+    if (
+        not isinstance(columns, list)
+        or len(columns) > MOST_COLUMNS
+        or not all(isinstance(one, dict) for one in columns)
+    ):
         refuse(
             400, "InvalidParameter", f"'columns' must be a list of at most {MOST_COLUMNS} objects with name and type."
         )
-    for one in given:
+    for one in columns:
         name, kind = one.get("name"), KINDS.get(str(one.get("type")).lower())
         if not isinstance(name, str) or not COLUMN_NAME.match(name) or kind is None:
             refuse(400, "InvalidParameter", f"The column '{str(name)[:60]}' has a name or a type that it cannot have.")

@@ -50,10 +50,10 @@ class Kind:
         """An object after a change."""
         return types.merge(doc, changes, self.of("beta"))
 
-    def new(self, given: Doc, **own: Any) -> Doc:
-        """An object of this kind: what it is given, over what it is made with, over the default of every property."""
+    def new(self, doc: Doc, **own: Any) -> Doc:
+        """An object of this kind: `doc`, over what it is made with, over the default of every property."""
         properties = self.of("beta")
-        return types.merge(types.defaults(properties) | own, given, properties)
+        return types.merge(types.defaults(properties) | own, doc, properties)
 
 
 KINDS: dict[str, Kind] = {

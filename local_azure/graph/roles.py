@@ -292,11 +292,11 @@ def _delete_definition(ctx: Context, key: str) -> Reply:
     return Reply(204)
 
 
-def _scope(ctx: Context, given: Any) -> str:
+def _scope(ctx: Context, unit: Any) -> str:
     """A `directoryScopeId`: the whole directory, or an administrative unit or other object that exists (e.g. an application)."""
-    if given in (None, "", "/"):
+    if unit in (None, "", "/"):
         return "/"
-    found = re.fullmatch(r"/(administrativeUnits/)?([0-9a-fA-F-]{36})", given) if isinstance(given, str) else None
+    found = re.fullmatch(r"/(administrativeUnits/)?([0-9a-fA-F-]{36})", unit) if isinstance(unit, str) else None
     if found is None or not is_guid(found[2]):
         bad_request("Property directoryScopeId is invalid: '/', '/administrativeUnits/{id}' or '/{id}' is expected.")
     kind = ctx.world.directory.kind_of(found[2])
@@ -335,13 +335,13 @@ def _assignments(ctx: Context) -> Reply:
 
 
 def _with_expanded(ctx: Context, assignment: Doc) -> Doc:
-    asked = {name.strip() for name in ctx.call.query.get("$expand", "").split(",")} - {""}
-    if unknown := sorted(asked - {"principal", "roleDefinition"}):
+    expanded = {name.strip() for name in ctx.call.query.get("$expand", "").split(",")} - {""}
+    if unknown := sorted(expanded - {"principal", "roleDefinition"}):
         text = f"Parsing OData Select and Expand failed: Could not find a property named '{unknown[0][:60]}'."
         bad_request(text, code="BadRequest")
-    if "principal" in asked:
+    if "principal" in expanded:
         assignment = {**assignment, "principal": typed(ctx, assignment["principalId"])}
-    if "roleDefinition" in asked:
+    if "roleDefinition" in expanded:
         assignment = {**assignment, "roleDefinition": _definition(ctx, assignment["roleDefinitionId"])}
     return assignment
 

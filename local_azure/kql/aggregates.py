@@ -101,32 +101,32 @@ class Aggregates(Terms):
             return self._percentiles(name, group, token)
         self.need("(")
         self.group = None
-        given: list[tuple[str | None, Expr]] = []
+        arguments: list[tuple[str | None, Expr]] = []
         stars: list[bool] = []
         while not self.is_next(")"):
             if self.take("*"):
-                taken = {value.name for _, value in given[:1]} if name.startswith("arg") else set()
-                given += [(None, column(one, kind)) for one, kind in group.columns.items() if one not in taken]
+                taken = {value.name for _, value in arguments[:1]} if name.startswith("arg") else set()
+                arguments += [(None, column(one, kind)) for one, kind in group.columns.items() if one not in taken]
             else:
-                given.append(self.called(group.columns))
-                stars += [False] * (len(given) - len(stars))
-            stars += [True] * (len(given) - len(stars))
+                arguments.append(self.called(group.columns))
+                stars += [False] * (len(arguments) - len(stars))
+            stars += [True] * (len(arguments) - len(stars))
             if not self.take(","):
                 break
         self.need(")")
         self.group = group
-        if not given:
+        if not arguments:
             self._miscounted(name, 1, 64, 0, token)
         made: list[tuple[str | None, Expr]] = []
         if name in ("any", "take_any"):
-            for title, value in given:
+            for title, value in arguments:
                 shown = f"any_{value.name}" if name == "any" and value.name else value.name
                 made.append((title, group.add(value.type, _first(value.get), shown)))
         else:
-            best = given[0][1]
+            best = arguments[0][1]
             self._checked(name, 0, "o", best, token)
             largest = best.name or ("max_" if name == "arg_max" else "min_")
-            for at, (title, value) in enumerate(given):
+            for at, (title, value) in enumerate(arguments):
                 shown = value.name or (f"{largest}_arg{at}" if at else largest)
                 made.append((title, group.add(value.type, _picked(best.get, value.get, name == "arg_max"), shown)))
         group.starred += [value for (_, value), star in zip(made, stars, strict=True) if star]

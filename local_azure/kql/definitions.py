@@ -50,7 +50,7 @@ class Definitions(Expressions):
 
     def lets(self) -> None:
         """Take ``let …;`` statements, and `set` and `declare`, which change nothing here."""
-        given: set[str] = set()
+        names: set[str] = set()
         while self.is_next("let", "set", "declare", "alias", "restrict"):
             if self.next().text != "let":
                 while not self.take(";"):
@@ -59,9 +59,9 @@ class Definitions(Expressions):
                 continue
             token = self.peek()
             name = self.name()
-            if name in given:
+            if name in names:
                 self.semantic(f"A variable with the name '{name}' has already been declared.", "SEM0031", token)
-            given.add(name)
+            names.add(name)
             self.need("=")
             self.let(name)
             if self.peek().kind != "end":

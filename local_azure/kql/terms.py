@@ -168,8 +168,8 @@ class Terms(Reader):
 
     def called(self, columns: Columns) -> tuple[str | None, Expr]:
         """An expression and the name that it is given by ``name = …``."""
-        given = self.named()
-        return given, self.expression(columns)
+        title = self.named()
+        return title, self.expression(columns)
 
     def call_list(self, columns: Columns) -> list[tuple[str | None, Expr]]:
         """Expressions between commas, each with its given name."""
@@ -178,11 +178,11 @@ class Terms(Reader):
             found.append(self.called(columns))
         return found
 
-    def unique(self, given: list[tuple[str | None, Expr]]) -> list[Expr]:
+    def unique(self, named: list[tuple[str | None, Expr]]) -> list[Expr]:
         """Expressions under names of their own: given, of their column, or ``Column1``; the same name again gets a number."""
         used: set[str] = set()
         found, count = [], itertools.count(1)
-        for name, value in given:
+        for name, value in named:
             chosen = name or value.name or f"Column{next(count)}"
             if name is not None and name in used:
                 self.semantic(f"A column with the name '{name}' is already declared.", "SEM0030")

@@ -296,10 +296,10 @@ _USER: dict[str, tuple[str, Any]] = {
 
 
 def _exactly_one(arguments: Mapping[str, Any], choices: Sequence[str]) -> tuple[str, str]:
-    given = [name for name in choices if arguments.get(name)]
-    if len(given) != 1:
-        raise PluginError(f"exactly one of {', '.join(choices)} must be given, but {len(given)} are")
-    return given[0], str(arguments[given[0]])
+    chosen = [name for name in choices if arguments.get(name)]
+    if len(chosen) != 1:
+        raise PluginError(f"exactly one of {', '.join(choices)} must be given, but {len(chosen)} are")
+    return chosen[0], str(arguments[chosen[0]])
 
 
 def _single(matches: Sequence[Properties | None], what: str, by: str, value: str) -> Properties:

@@ -127,7 +127,7 @@ def check(rtype: ResourceType, news: Mapping[str, Any]) -> tuple[Properties, lis
     checked = _check_fields(rtype.props, news, "", problems)
     for name, prop in rtype.props.items():
         for other in prop.conflicts:
-            if _given(news, name) and _given(news, other) and name < other:
+            if _is_set(news, name) and _is_set(news, other) and name < other:
                 problems.append((name, f"conflicts with {other!r}: give one of them"))
     if not problems:
         for rule in rtype.rules:
@@ -135,7 +135,7 @@ def check(rtype: ResourceType, news: Mapping[str, Any]) -> tuple[Properties, lis
     return checked, problems
 
 
-def _given(values: Mapping[str, Any], name: str) -> bool:
+def _is_set(values: Mapping[str, Any], name: str) -> bool:
     return values.get(name) is not None
 
 
@@ -157,11 +157,11 @@ def _check_fields(
         checked[name] = _check_value(props[name], value, path, problems)
     defaults = []
     for name, prop in props.items():
-        if not prop.is_input or _given(news, name):
+        if not prop.is_input or _is_set(news, name):
             continue
         if prop.required:
             problems.append((f"{base}{name}", "is required, but is not set"))
-        elif prop.default is not None and not any(_given(news, other) for other in prop.conflicts):
+        elif prop.default is not None and not any(_is_set(news, other) for other in prop.conflicts):
             checked[name] = prop.default
             defaults.append(name)
     checked[DEFAULTS] = sorted(defaults)
@@ -377,15 +377,20 @@ def _settle_value(prop: Prop, value: Any, old: Any) -> Any:
     return value
 
 
-def _null_unset(prop: Prop, value: Any, given: Any) -> Any:
+def _null_unset(prop: Prop, value: Any, configured: Any) -> Any:
     scalars = prop.each is None or prop.each.kind != "object"
     if prop.kind in ("list", "set", "map") and scalars:
-        return None if not value and given is None and prop.is_input and not prop.computed else value
-    if prop.kind == "object" and isinstance(value, Mapping) and isinstance(given, Mapping):
-        return {name: _null_unset(item, value.get(name), given.get(name)) for name, item in prop.fields.items()}
-    if prop.kind in ("list", "set") and prop.each is not None and isinstance(value, list) and isinstance(given, list):
-        pairs = zip(value, given, strict=False)
-        return [_null_unset(prop.each, *pair) for pair in pairs] + value[len(given) :]
+        return None if not value and configured is None and prop.is_input and not prop.computed else value
+    if prop.kind == "object" and isinstance(value, Mapping) and isinstance(configured, Mapping):
+        return {name: _null_unset(item, value.get(name), configured.get(name)) for name, item in prop.fields.items()}
+    if (
+        prop.kind in ("list", "set")
+        and prop.each is not None
+        and isinstance(value, list)
+        and isinstance(configured, list)
+    ):
+        pairs = zip(value, configured, strict=False)
+        return [_null_unset(prop.each, *pair) for pair in pairs] + value[len(configured) :]
     return value
 
 

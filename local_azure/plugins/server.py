@@ -272,9 +272,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             if function is None:
                 raise PluginError(self._uncovered("function", request.tok, self.plugin.functions))
             arguments, _ = decode(request.args)
-            given = {name: value for name, value in arguments.items() if value is not None}
+            stated = {name: value for name, value in arguments.items() if value is not None}
             response = provider_pb2.InvokeResponse()
-            getattr(response, "return").CopyFrom(encode(function(given)))
+            getattr(response, "return").CopyFrom(encode(function(stated)))
             return response
 
         return self._answer(context, run)
@@ -363,7 +363,7 @@ def serve(plugin: Plugin, engine: str) -> None:
     What is being done then is done to its end.
     """
     parent = os.getppid()  # before the port is printed: an engine that has read it may be killed at once
-    told, tell = os.pipe()
+    wakeup, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell)  # at once, whichever thread is interrupted
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -376,7 +376,7 @@ def serve(plugin: Plugin, engine: str) -> None:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     while os.getppid() == parent:
-        if select.select([told], [], [], 1)[0]:
+        if select.select([wakeup], [], [], 1)[0]:
             server.stop(None)
             workers.shutdown()
             break

@@ -84,7 +84,7 @@ _ENVIRONMENTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _Inputs:
     """What a plugin was given: provider configuration first, then the environment."""
 
     plugin: str
@@ -126,8 +126,8 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
 
     Raises `PluginError` naming what is missing or contradictory.
     """
-    given = _Given(plugin, config, env)
-    metadata_host = given.text("metadataHost", "ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST")
+    inputs = _Inputs(plugin, config, env)
+    metadata_host = inputs.text("metadataHost", "ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST")
     if not metadata_host:
         raise PluginError(
             f"this {plugin} plugin is a stand-in for rehearsals on a local Azure and never talks to the real one. "
@@ -135,7 +135,7 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
             f"Azure; for a real tenant, let Pulumi have the real plugin: remove this one with `pulumi plugin rm resource "
             f"{plugin} --all` and run `pulumi install` where Pulumi can download plugins."
         )
-    environment = given.text("environment", "ARM_ENVIRONMENT")
+    environment = inputs.text("environment", "ARM_ENVIRONMENT")
     if environment.lower() not in _ENVIRONMENTS:
         raise PluginError(
             f'failed to read Azure environment "{environment}": it must be public, usgovernment or china, '
@@ -143,20 +143,20 @@ def read_settings(plugin: str, config: Mapping[str, Any], env: Mapping[str, str]
         )
     settings = Settings(
         metadata_host=metadata_host.removeprefix("https://").rstrip("/"),
-        tenant_id=given.text("tenantId", "ARM_TENANT_ID"),
-        client_id=given.text("clientId", "ARM_CLIENT_ID"),
-        subscription_id=given.text("subscriptionId", "ARM_SUBSCRIPTION_ID"),
+        tenant_id=inputs.text("tenantId", "ARM_TENANT_ID"),
+        client_id=inputs.text("clientId", "ARM_CLIENT_ID"),
+        subscription_id=inputs.text("subscriptionId", "ARM_SUBSCRIPTION_ID"),
         environment=environment or "public",
-        disable_instance_discovery=given.flag("disableInstanceDiscovery", "ARM_DISABLE_INSTANCE_DISCOVERY", False),
-        client_secret=given.text("clientSecret", "ARM_CLIENT_SECRET"),
-        certificate=given.certificate(),
-        certificate_password=given.text("clientCertificatePassword", "ARM_CLIENT_CERTIFICATE_PASSWORD"),
-        oidc_token=given.text("oidcToken", "ARM_OIDC_TOKEN"),
-        oidc_token_file=given.text("oidcTokenFilePath", "ARM_OIDC_TOKEN_FILE_PATH"),
-        oidc_request_url=given.text("oidcRequestUrl", "ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"),
-        oidc_request_token=given.text("oidcRequestToken", "ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-        use_oidc=given.flag("useOidc", "ARM_USE_OIDC", False),
-        use_cli=given.flag("useCli", "ARM_USE_CLI", True),
+        disable_instance_discovery=inputs.flag("disableInstanceDiscovery", "ARM_DISABLE_INSTANCE_DISCOVERY", False),
+        client_secret=inputs.text("clientSecret", "ARM_CLIENT_SECRET"),
+        certificate=inputs.certificate(),
+        certificate_password=inputs.text("clientCertificatePassword", "ARM_CLIENT_CERTIFICATE_PASSWORD"),
+        oidc_token=inputs.text("oidcToken", "ARM_OIDC_TOKEN"),
+        oidc_token_file=inputs.text("oidcTokenFilePath", "ARM_OIDC_TOKEN_FILE_PATH"),
+        oidc_request_url=inputs.text("oidcRequestUrl", "ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"),
+        oidc_request_token=inputs.text("oidcRequestToken", "ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+        use_oidc=inputs.flag("useOidc", "ARM_USE_OIDC", False),
+        use_cli=inputs.flag("useCli", "ARM_USE_CLI", True),
     )
     _refuse_what_cannot_sign_in(plugin, settings)
     return settings
@@ -286,11 +286,11 @@ class Session:
         form = {"grant_type": "client_credentials", "client_id": settings.client_id, "scope": f"{audience}/.default"}
         url = f"{self.cloud.login}/{settings.tenant_id}/oauth2/v2.0/token"
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        asked = time.monotonic()
+        sent = time.monotonic()
         try:
             response = self.request("POST", url, data=urlencode(form | proof).encode(), headers=headers)
             document = response.json()
-            return str(document["access_token"]), asked + float(document["expires_in"])
+            return str(document["access_token"]), sent + float(document["expires_in"])
         except ApiError as error:
             raise PluginError(f"signing in as {settings.client_id}: {error.message}") from None
         except (ValueError, KeyError, TypeError):

@@ -28,9 +28,9 @@ def regex(pattern: str) -> Any:
     try:
         return re2.compile(pattern, _REGEX)
     except re2.error as error:
-        said = error.args[0] if error.args else ""
+        reason = error.args[0] if error.args else ""
         semantic(
-            f"Regex pattern is ill-formed: '{pattern[:100]}' ({said.decode() if isinstance(said, bytes) else said}).",
+            f"Regex pattern is ill-formed: '{pattern[:100]}' ({reason.decode() if isinstance(reason, bytes) else reason}).",
             "SEM0420",
         )
 

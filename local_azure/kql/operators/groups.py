@@ -16,16 +16,16 @@ from local_azure.kql.values import NUMERIC, Row, key, plain
 def summarize(reader: Statements, table: Table, depth: int) -> Table:
     reader.hints()
     group = Group(table.columns)
-    given: list[tuple[str | None, Expr]] = []
+    named: list[tuple[str | None, Expr]] = []
     if not reader.is_next("by") and reader.peek().kind != "end" and not reader.is_next("|", ")", ";"):
         reader.group = group
-        given = aggregates(reader, group)
+        named = aggregates(reader, group)
         reader.group = None
     keys = reader.call_list(table.columns) if reader.take("by") else []
     known = {value.name for _, value in keys if value.name in table.columns}
     starred = [id(value) for value in group.starred if value.name in known]
-    given = [(name, value) for name, value in given if id(value) not in starred]
-    values = reader.unique([*keys, *given])
+    named = [(name, value) for name, value in named if id(value) not in starred]
+    values = reader.unique([*keys, *named])
     by, folded = values[: len(keys)], values[len(keys) :]
     reader.scalar_keys(by)
 
@@ -52,7 +52,7 @@ def aggregates(reader: Statements, group: Group) -> list[tuple[str | None, Expr]
     found: list[tuple[str | None, Expr]] = []
     while True:
         names = tuple_names(reader)
-        given = reader.named() if names is None else None
+        own_title = reader.named() if names is None else None
         token, back, folds = reader.peek(), reader.at, len(group.folds)
         several: list[tuple[str | None, Expr]] | None = None
         if token.kind == "name" and is_fold(token.text) and reader.peek(1).text == "(":
@@ -63,7 +63,7 @@ def aggregates(reader: Statements, group: Group) -> list[tuple[str | None, Expr]
                 del group.folds[folds:]
         if several is None:
             several = [(None, reader.expression({}))]
-        wanted = names if names is not None else [given]
+        wanted = names if names is not None else [own_title]
         for at, (title, value) in enumerate(several):
             found.append((wanted[at] if at < len(wanted) and wanted[at] is not None else title, value))
         if not reader.take(","):
@@ -89,14 +89,14 @@ def make_series(reader: Statements, table: Table, depth: int) -> Table:
     """Take ``aggregate default=value, … on axis from start to end step size by key, …``; each group's arrays."""
     reader.hints("kind")
     group = Group(table.columns)
-    given: list[tuple[str | None, Expr]] = []
+    named: list[tuple[str | None, Expr]] = []
     defaults: list[Any] = []
     while True:
         reader.group = group
         name = reader.named()
         value = reader.expression({})
         reader.group = None
-        given.append((name, value))
+        named.append((name, value))
         defaults.append(reader.expression({}).get({}) if takes_default(reader) else None)
         if not reader.take(","):
             break
@@ -116,7 +116,7 @@ def make_series(reader: Statements, table: Table, depth: int) -> Table:
     if points is None:
         reader.semantic("the series has no points, or more than 1048576.", "SEM0219", token)
     keys = reader.call_list(table.columns) if reader.take("by") else []
-    values = reader.unique([*keys, *given, (axis_name or axis.name or None, axis)])
+    values = reader.unique([*keys, *named, (axis_name or axis.name or None, axis)])
     by, folded, last = values[: len(keys)], values[len(keys) : -1], values[-1]
     reader.scalar_keys(by)
     columns = {one.name: one.type for one in by} | {one.name: "dynamic" for one in [*folded, last]}

@@ -21,7 +21,7 @@ def mv_expand(reader: Statements, table: Table, depth: int) -> Table:
     limit: int | None = None
     while True:
         token = reader.peek()
-        given, value = reader.called(table.columns)
+        title, value = reader.called(table.columns)
         if value.type != "dynamic":
             reader.semantic(f"the expression must be of type dynamic, not {value.type}.", "SEM0023", token)
         kind = "dynamic"
@@ -30,7 +30,7 @@ def mv_expand(reader: Statements, table: Table, depth: int) -> Table:
             reader.need("(")
             kind = reader.type_name()
             reader.need(")")
-        parts.append((given or value.name or f"Column{len(parts) + 1}", kind, value))
+        parts.append((title or value.name or f"Column{len(parts) + 1}", kind, value))
         if not reader.take(","):
             break
     if reader.take("limit"):
