@@ -183,15 +183,15 @@ def contenders(
 def measure(azure: local_azure.LocalAzure, contender: Contender, into: Figures, operations: list[str]) -> None:
     """Run a contender through these operations."""
     for operation in operations:
-        before = _asked(azure)
+        before = _requests(azure)
         cost, _ = processes.run(contender.commands[operation], cwd=contender.folder, env=contender.env)
         into.costs.setdefault(operation, []).append(cost)
-        into.requests.setdefault(operation, []).append(_asked(azure) - before)
+        into.requests.setdefault(operation, []).append(_requests(azure) - before)
         shown = f"{cost.wall:6.1f} s, {cost.cpu:6.1f} CPU, {cost.peak:4.0f} MB"
         print(f"{contender.name:<24} {operation:<8} {shown}", file=sys.stderr)
 
 
-def _asked(azure: local_azure.LocalAzure) -> int:
+def _requests(azure: local_azure.LocalAzure) -> int:
     newest = azure.requests()[-1:]
     return int(newest[0]["number"]) if newest else 0
 

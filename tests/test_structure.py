@@ -300,3 +300,38 @@ def test_no_private_key_is_in_the_repository() -> None:
     files = [place for place in places if place.is_file() and "__pycache__" not in place.parts]
     assert ROOT / "tests" / "test_structure.py" in files
     assert [file for file in files if key.search(file.read_bytes())] == []
+
+
+UNTELLING = {"said", "told", "asked", "given"}
+"""Names that do not say what is held: `stdout`, `message`, `answer`, `arguments` do."""
+
+
+def named(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every function, parameter and variable of a module, with its line; not the fields of classes."""
+    fields = {
+        id(item.target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for item in node.body
+        if isinstance(item, ast.AnnAssign)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name() if id(node) in fields:
+                pass
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
+                yield node.lineno, name
+            case ast.ExceptHandler(name=str(name)):
+                yield node.lineno, name
+
+
+@pytest.mark.parametrize("room", ["entrant", "components", "local_azure", "policy", "benchmarks"])
+def test_what_a_name_holds_is_its_name(room: str) -> None:
+    found = [
+        f"{file.relative_to(ROOT)}:{line}: {name}"
+        for file in sorted((ROOT / room).rglob("*.py"))
+        for node in [ast.parse(file.read_text("utf-8"))]
+        for line, name in named(node)
+        if name.strip("_") in UNTELLING
+    ]
+    assert found == []

@@ -65,7 +65,7 @@ class Proof:
     """Whether waiting cannot change it."""
 
     @property
-    def said(self) -> str:
+    def in_words(self) -> str:
         """The state in words."""
         words = {"seen": "seen from outside, not tried as the app", "unknown": "unknown, neither tried nor seen"}
         return words.get(self.state, self.state)

@@ -69,7 +69,7 @@ def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form:
 def _text(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     lines = []
     for proof in proofs:
-        lines.append(f"{MARKS[proof.state]} {proof.app}: {proof.target}: {proof.said}: {proof.evidence}")
+        lines.append(f"{MARKS[proof.state]} {proof.app}: {proof.target}: {proof.in_words}: {proof.evidence}")
         if proof.next_step and proof.state != "granted":
             lines.append(f"    {proof.next_step}")
     return "\n".join([*lines, *(f"! {item}" for item in extra), counted(proofs)])
@@ -92,7 +92,7 @@ def _junit(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
         elif proof.state == "unknown":
             ElementTree.SubElement(case, "error", type=proof.state, message=proof.evidence).text = proof.next_step
         elif proof.state == "seen":
-            ElementTree.SubElement(case, "system-out").text = f"{proof.said}: {proof.evidence}"
+            ElementTree.SubElement(case, "system-out").text = f"{proof.in_words}: {proof.evidence}"
     for item in extra:
         case = ElementTree.SubElement(suite, "testcase", classname=item.app, name=f"undeclared {item.kind}: {item.id}")
         ElementTree.SubElement(case, "failure", type="undeclared", message=item.what)
@@ -112,7 +112,7 @@ def _markdown(stack: str, proofs: list[trials.Proof], extra: list[Any]) -> str:
     lines += ["| app | grant | state | evidence |", "|---|---|---|---|"]
     for proof in proofs:
         app, target, evidence = map(markdown.text, (proof.app, proof.target, proof.evidence))
-        lines.append(f"| {app} | {target} | {MARKS[proof.state]} {proof.said} | {evidence} |")
+        lines.append(f"| {app} | {target} | {MARKS[proof.state]} {proof.in_words} | {evidence} |")
     return "\n".join([*lines, *([""] if extra else []), *(f"- ⚠️ {markdown.text(item)}" for item in extra)])
 
 

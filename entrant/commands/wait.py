@@ -44,7 +44,7 @@ def wait(
 
     def tell(proof: trials.Proof, elapsed: float) -> None:
         with voice:
-            options.remark(f"{MARKS[proof.state]} {elapsed:5.1f} s  {proof.app}: {proof.target}: {proof.said}")
+            options.remark(f"{MARKS[proof.state]} {elapsed:5.1f} s  {proof.app}: {proof.target}: {proof.in_words}")
 
     proofs = trials.wait(
         chosen,
@@ -62,7 +62,7 @@ def wait(
     if form == "json":
         click.echo(json.dumps({"stack": stack, "ready": ready, **records(proofs)}))
     if missing:
-        listed = "; ".join(f"{proof.app}: {proof.target} ({proof.said}: {proof.evidence})" for proof in missing)
+        listed = "; ".join(f"{proof.app}: {proof.target} ({proof.in_words}: {proof.evidence})" for proof in missing)
         raise NotReadyError(f"still missing: {listed}", next_step=missing[0].next_step)
     options.remark(f"{'ready' if ready else 'nothing is missing'}: {counted(proofs)}")
     return 0

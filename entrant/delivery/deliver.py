@@ -207,19 +207,19 @@ def _to_sink(
             if not sink.readable:
                 if noted or check:
                     state: State = "held" if noted else "missing"
-                    said = (
+                    message = (
                         "`rotate` noted that it was delivered; the place cannot be asked"
                         if noted
                         else "it cannot be asked what it holds"
                     )
-                    return Result(item.app, item.name, where, state, said)
+                    return Result(item.app, item.name, where, state, message)
             else:
                 held = sink.holds()
                 if held == item.key_id:
                     return Result(item.app, item.name, where, "held", f"holds the secret {item.name}")
                 if check:
-                    said = f"does not hold the secret {item.name}" + (", but another one" if held else "")
-                    return Result(item.app, item.name, where, "missing", said)
+                    message = f"does not hold the secret {item.name}" + (", but another one" if held else "")
+                    return Result(item.app, item.name, where, "missing", message)
             demand()
             sink.put(item)
             if not sink.readable:
@@ -245,8 +245,8 @@ def _may_pass(error: EntrantError) -> bool:
 
 def _failed(app: str, secret: str, where: str, error: EntrantError, value: str) -> Result:
     """A failure without the secret in it, should a place say it back."""
-    said, step = _without(str(error), value), error.next_step and _without(error.next_step, value)
-    return Result(app, secret, where, "failed", said, step, error.exit_code)
+    message, step = _without(str(error), value), error.next_step and _without(error.next_step, value)
+    return Result(app, secret, where, "failed", message, step, error.exit_code)
 
 
 def _without(text: str, value: str) -> str:

@@ -28,7 +28,7 @@ MANAGER = "entrant"
 _KEY = "AZURE_CLIENT_SECRET"
 
 
-def run(command: Sequence[str], *, given: str = "", cwd: Path, environ: Mapping[str, str], secret: str = "") -> str:
+def run(command: Sequence[str], *, stdin: str = "", cwd: Path, environ: Mapping[str, str], secret: str = "") -> str:
     """Run a program with a text on its standard input; what it says on standard output.
 
     Raises:
@@ -51,12 +51,14 @@ def run(command: Sequence[str], *, given: str = "", cwd: Path, environ: Mapping[
         raise ConfigurationError(f"{command[0]} cannot be run: {error.strerror}") from None
     with process:
         try:
-            out, err = process.communicate(given.encode(), timeout=PATIENCE)
+            out, err = process.communicate(stdin.encode(), timeout=PATIENCE)
         except BaseException as error:
             _kill(process)
             if isinstance(error, subprocess.TimeoutExpired):
-                said = f"{command[0]}, or a program that it started, did not end within {PATIENCE:.0f} s and was killed"
-                raise EntrantError(said) from None
+                message = (
+                    f"{command[0]}, or a program that it started, did not end within {PATIENCE:.0f} s and was killed"
+                )
+                raise EntrantError(message) from None
             raise
     if process.returncode:
         message = _masked(err or out, secret).strip()[-800:]
@@ -111,8 +113,8 @@ class Kubernetes(Sink):
             "-o",
             f"jsonpath={shown}",
         ]
-        said = run([*self._kubectl, *arguments], cwd=self._root, environ=self.environ)
-        annotations, _, managers = said.strip().partition("\n")
+        stdout = run([*self._kubectl, *arguments], cwd=self._root, environ=self.environ)
+        annotations, _, managers = stdout.strip().partition("\n")
         try:
             noted = json.loads(annotations or "{}").get(ANNOTATION)
             owned = any(
@@ -138,11 +140,11 @@ class Kubernetes(Sink):
             },
             "data": {name: base64.b64encode(value.encode()).decode() for name, value in values.items()},
         }
-        asked = ["apply", "--server-side", "--field-manager", MANAGER, "--validate=ignore", "--filename", "-"]
+        arguments = ["apply", "--server-side", "--field-manager", MANAGER, "--validate=ignore", "--filename", "-"]
         try:
             run(
-                [*self._kubectl, *asked],
-                given=json.dumps(manifest),
+                [*self._kubectl, *arguments],
+                stdin=json.dumps(manifest),
                 cwd=self._root,
                 environ=self.environ,
                 secret=item.value,
@@ -173,12 +175,12 @@ class Command(Sink):
 
     def put(self, item: Item) -> None:
         """Run it with the secret on standard input."""
-        told = {
+        variables = {
             "ENTRANT_APP": item.app,
             "ENTRANT_TENANT_ID": item.tenant_id,
             "ENTRANT_CLIENT_ID": item.client_id,
             "ENTRANT_KEY_ID": item.key_id,
             "ENTRANT_ENDS": f"{item.ends:%Y-%m-%dT%H:%M:%SZ}",
         }
-        environ = {**self.environ, **told}
-        run(self._place.command, given=item.value, cwd=self._root, environ=environ, secret=item.value)
+        environ = {**self.environ, **variables}
+        run(self._place.command, stdin=item.value, cwd=self._root, environ=environ, secret=item.value)

@@ -160,8 +160,8 @@ class Rotation:
 
         One that only notes what was delivered shows no change of a resource, so it is always made.
         """
-        told = {what: said for what, said in news.items() if said}
-        environ = {**self.environ, **({ROTATION: json.dumps(told)} if told else {})}
+        stated = {what: value for what, value in news.items() if value}
+        environ = {**self.environ, **({ROTATION: json.dumps(stated)} if stated else {})}
         reading = Reading()
         engine.operate(["preview", "--stack", self.stack], cwd=self.cwd, environ=environ, on_event=reading.on_event)
         now = reviewer.moment(reading)
@@ -177,7 +177,11 @@ class Rotation:
         changed = [
             change for change in reading.planned if change.changes and change.type.endswith(":ApplicationPassword")
         ]
-        if not told and not any(change.changes for change in reading.planned) and _noted(reading) == _handed_out(found):
+        if (
+            not stated
+            and not any(change.changes for change in reading.planned)
+            and _noted(reading) == _handed_out(found)
+        ):
             return now
         reason = next((f": {why}" for slots in self.revoked.values() for why in slots.values()), "")
         message = f"revoke{reason}" if self.revoked else "note what was delivered" if noting else "rotate secrets"

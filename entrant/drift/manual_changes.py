@@ -259,14 +259,14 @@ def _changed(stack: str, change: Change, kind: str, app: App | None) -> Iterator
     if kind != "app registration":
         before = (f"{_CALLED.get(kind, kind)} ", Value(name), ": ") if name else (f"{kind}: ",)
     paths = dict.fromkeys(difference.path.split("[", 1)[0] for difference in change.differences)
-    edits = [edit for path in paths for edit in _told(change, path)]
+    edits = [edit for path in paths for edit in _change_edits(change, path)]
     for edit in edits or [_unlike(next(iter(paths), ""))]:
         what = f"{name}: {edit.what}" if name else edit.what
         words = (*before, *edit.words)
         yield ManualChange(change.app, kind, what, edit.state, words, _id(change), put_back(stack), edit.old, edit.new)
 
 
-def _told(change: Change, path: str) -> list[_Edit]:
+def _change_edits(change: Change, path: str) -> list[_Edit]:
     """The edits of one property, as the provider told it before and now, else as it was asked for.
 
     The inputs that the azuread provider reads back hold no more items of a list than there were, so they come second.

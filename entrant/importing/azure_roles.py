@@ -11,7 +11,7 @@ from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
 
 from .entries import Entry, There, slug, words
-from .properties import given
+from .properties import stated
 from .reading import Found
 
 Doc = dict[str, Any]
@@ -62,7 +62,7 @@ class Roles:
         taken = {*self.declared, *self.there.role_names}
         key = next(name for name in (plain, f"{plain}-{guid[:4]}", f"{plain}-{guid}") if name not in taken)
         self._keys[guid] = key
-        self.declared[key] = given(
+        self.declared[key] = stated(
             name=found.get("roleName") if found.get("roleName") != key else None,
             description=found.get("description"),
             adopt=guid,
@@ -96,7 +96,7 @@ class Roles:
             role = known.name if known else self._keys.get(guid, guid)
             if role == guid and name != guid:
                 entry.note("roles", f"{guid} is {words(name)}")
-            yield given(
+            yield stated(
                 role=role,
                 scope=scope,
                 description=found.get("description"),

@@ -78,11 +78,11 @@ def _without(entry: Entry, steps: list[Any], message: str) -> bool:
             entry.data.pop(key)
     else:
         return False
-    entry.unsaid.append(f"{key}: {_told(what)}: {message}")
+    entry.unsaid.append(f"{key}: {_name(what)}: {message}")
     return True
 
 
-def _told(what: Any) -> str:
+def _name(what: Any) -> str:
     if isinstance(what, dict):
         return next(
             (str(what[name]) for name in ("name", "role", "adopt", "group", "key_id") if name in what), str(what)

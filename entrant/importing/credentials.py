@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .entries import Entry, slug
-from .properties import given
+from .properties import stated
 from .reading import Found
 
 Doc = dict[str, Any]
@@ -47,7 +47,7 @@ def _kept(credential: Mapping[str, Any], kind: str, of: str, owner: str | None) 
     if int(ends[:4]) > LAST_YEAR:
         parts.append("without an end")
         ends = f"{LAST_YEAR}-12-31T00:00:00Z"
-    return given(
+    return stated(
         key_id=str(credential["keyId"]).lower(),
         kind=kind if kind != "secret" else None,
         name=", ".join(word for word in parts if word),

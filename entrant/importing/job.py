@@ -106,15 +106,15 @@ class Job:
                 break
         if all(entry.faults for entry in sheet.apps):
             self.target.undo()
-            told = "\n".join(f"  {entry.key}: {'; '.join(entry.faults)}" for entry in sheet.apps)
+            reasons = "\n".join(f"  {entry.key}: {'; '.join(entry.faults)}" for entry in sheet.apps)
             raise ConfigurationError(
-                f"none of these can be taken over unchanged, so {self.target.shown} is as it was:\n{told}",
+                f"none of these can be taken over unchanged, so {self.target.shown} is as it was:\n{reasons}",
                 next_step="change them in the tenant, or import others",
             )
         if left:
             self.target.undo()
-            said = "\n".join(str(problem) for problem in left)
-            raise ConfigurationError(said, next_step="import other apps, or report this with the lines above")
+            message = "\n".join(str(problem) for problem in left)
+            raise ConfigurationError(message, next_step="import other apps, or report this with the lines above")
         return sheet
 
     def _translated(self, found: Sequence[Found]) -> Sheet:

@@ -9,7 +9,7 @@ from entrant.facts import risks
 from entrant.facts.apis import FIRST_PARTY, GRAPH
 
 from .entries import Entry, References, words
-from .properties import given
+from .properties import stated
 from .reading import Apis, Found
 
 Doc = dict[str, Any]
@@ -26,9 +26,9 @@ class Permissions:
 
     def of(self, entry: Entry, each: Found) -> Iterator[Doc]:
         """The entries of `permissions` of an app."""
-        asked: dict[str, dict[str, list[str]]] = {}
+        requested: dict[str, dict[str, list[str]]] = {}
         for wanted in each.registration.get("requiredResourceAccess") or ():
-            kinds = asked.setdefault(str(wanted["resourceAppId"]).lower(), {"application": [], "delegated": []})
+            kinds = requested.setdefault(str(wanted["resourceAppId"]).lower(), {"application": [], "delegated": []})
             for access in wanted.get("resourceAccess") or ():
                 kinds["application" if access.get("type") == "Role" else "delegated"].append(str(access["id"]).lower())
         roles: dict[str, dict[str, str]] = {}
@@ -49,8 +49,8 @@ class Permissions:
                 grants[api] = grant
         for name, count in single.items():
             entry.unsaid.append(f"service principal: consent of {count} single users to {words(name)}")
-        for api in dict.fromkeys((*asked, *roles, *grants)):
-            kinds = asked.get(api, {"application": [], "delegated": []})
+        for api in dict.fromkeys((*requested, *roles, *grants)):
+            kinds = requested.get(api, {"application": [], "delegated": []})
             yield from self._permission(entry, api, kinds, roles.get(api, {}), grants.get(api))
 
     def _api(self, held: Mapping[str, Any]) -> str | None:
@@ -78,13 +78,13 @@ class Permissions:
         self,
         entry: Entry,
         api: str,
-        asked: Mapping[str, Sequence[str]],
+        requested: Mapping[str, Sequence[str]],
         held: Mapping[str, str],
         grant: Doc | None,
     ) -> Iterator[Doc]:
         offered = self._offered(api)
         named: dict[str, list[str]] = {}
-        for kind, ids in asked.items():
+        for kind, ids in requested.items():
             unknown = [id_ for id_ in ids if id_ not in offered[kind]]
             if unknown:
                 entry.faults.append(
@@ -118,12 +118,12 @@ class Permissions:
             ]
         whole = all(set(given_[kind]) == set(named[kind]) for kind in named)
         consent: Any = True if whole else {kind: names for kind, names in given_.items() if names} or None
-        yield given(
+        yield stated(
             api=self._reference(entry, api, named),
             application=named["application"],
             delegated=named["delegated"],
             consent=consent,
-            adopt=given(application=consented["application"], delegated=grant["id"] if grant else None),
+            adopt=stated(application=consented["application"], delegated=grant["id"] if grant else None),
         )
 
     def _reference(self, entry: Entry, api: str, named: Mapping[str, Sequence[str]]) -> str:

@@ -76,8 +76,8 @@ def preview(
         beside = not own and apps is not None and change.app not in apps and change.operation == "create"
         if change.changes and not beside and not _pure(change):
             others.setdefault(change.app or "", []).append(_in_words(change))
-    for said in reading.errors:
-        others.setdefault(_app_in(said), []).append(said)
+    for message in reading.errors:
+        others.setdefault(_app_in(message), []).append(message)
     if failed is not None and not others:
         raise failed
     imports = sum(change.imported for change in reading.planned)
@@ -93,8 +93,8 @@ def _pure(change: Change) -> bool:
 
 def _in_words(change: Change) -> str:
     kind = change.type.rpartition(":")[2]
-    told = "; ".join(f"{each.path}: {each.old!r} becomes {each.new!r}"[:300] for each in change.differences[:5])
-    return f"{change.operation} {kind} {change.name}" + (f" ({told})" if told else "")
+    differences = "; ".join(f"{each.path}: {each.old!r} becomes {each.new!r}"[:300] for each in change.differences[:5])
+    return f"{change.operation} {kind} {change.name}" + (f" ({differences})" if differences else "")
 
 
 def _app_in(error: str) -> str:

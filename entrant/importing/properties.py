@@ -89,7 +89,7 @@ class _Rest:
                 yield path, value
 
 
-def given(**values: Any) -> Doc:
+def stated(**values: Any) -> Doc:
     """The values that say something."""
     return {name: value for name, value in values.items() if value not in (None, "", [], {}, ())}
 
@@ -102,7 +102,7 @@ def registration(doc: Mapping[str, Any], key: str, tenant: str) -> tuple[Doc, li
     data = _plain(App, rest)
     claims = str(data.get("group_claims", "")).split(",")
     scopes = _by_value(ExposedScope, "scope", rest.take("api.oauth2PermissionScopes"), key, faults)
-    data = given(
+    data = stated(
         **data
         | {
             "identifier_uris": [uri.replace(tenant, "{tenant_id}") for uri in data.get("identifier_uris", ())],
@@ -134,7 +134,7 @@ def _plain(model: type[Model], rest: _Rest) -> Doc:
 
 
 def _blocks(data: Doc) -> Doc:
-    return given(**{key: _blocks(value) if isinstance(value, dict) else value for key, value in data.items()})
+    return stated(**{key: _blocks(value) if isinstance(value, dict) else value for key, value in data.items()})
 
 
 def _by_value(
@@ -150,20 +150,20 @@ def _by_value(
         if data.get("display_name") == value:
             del data["display_name"]
         id_ = doc["id"].lower()
-        found[value] = data | given(id=id_ if id_ != permission_id(key, kind, value) else None)
+        found[value] = data | stated(id=id_ if id_ != permission_id(key, kind, value) else None)
     return found
 
 
 def _api(properties: Doc, version: int | None, scopes: Doc) -> Doc:
     """The block `api`, which says its token version: that is 1 where there is no such block."""
-    api = given(**{name: value for name, value in properties.items() if name != "token_version"}, scopes=scopes)
+    api = stated(**{name: value for name, value in properties.items() if name != "token_version"}, scopes=scopes)
     return {"token_version": version or 1, **api} if api or version == 2 else {}
 
 
 def _tags(tags: Iterable[str] | None) -> Doc:
     features = {tag: name for name, tag in FEATURES.items()}
     listed = list(tags or ())
-    return given(
+    return stated(
         tags=[tag for tag in listed if tag not in features],
         feature_tags={features[tag]: True for tag in listed if tag in features},
     )
@@ -191,7 +191,7 @@ def principal(doc: Mapping[str, Any], app: Mapping[str, Any]) -> tuple[Doc, list
     names = {str(app["appId"]).lower(), *(uri.lower() for uri in app.get("identifierUris") or ())}
     ids = {role["id"] for role in app.get("appRoles") or ()}
     scopes = {scope["id"] for scope in (app.get("api") or {}).get("oauth2PermissionScopes") or ()}
-    more = given(
+    more = stated(
         replyUrls=[uri for uri in rest.take("replyUrls") or () if uri not in redirects],
         servicePrincipalNames=[name for name in rest.take("servicePrincipalNames") or () if name.lower() not in names],
         appRoles=[role["id"] for role in rest.take("appRoles") or () if role["id"] not in ids],

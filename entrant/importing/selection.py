@@ -112,8 +112,8 @@ def _beginning(pattern: str) -> str:
 
 
 def _listed(deployer: Deployer, path: str, wanted: Wanted, **more: str) -> Iterator[dict[str, Any]]:
-    asked = _filter(wanted)
-    query = {"top": _PAGE, **({"filter": asked} if asked else {}), **more}
+    condition = _filter(wanted)
+    query = {"top": _PAGE, **({"filter": condition} if condition else {}), **more}
     yield from deployer.listed(deployer.graph(path, **query), "graph")
 
 
@@ -152,9 +152,9 @@ def _by_id(deployer: Deployer, ids: Sequence[str], tenant: str) -> list[dict[str
     answers = batches.get(deployer, [path for each in paths.values() for path in each])
     found: dict[str, dict[str, Any]] = {}
     for id_, each in paths.items():
-        answer = next((said for path in each if not isinstance(said := answers[path], RefusedError)), None)
+        answer = next((one for path in each if not isinstance(one := answers[path], RefusedError)), None)
         if answer is None:
-            refused = next((said for path in each if isinstance(said := answers[path], RefusedError)), None)
+            refused = next((one for path in each if isinstance(one := answers[path], RefusedError)), None)
             if refused is not None and refused.status not in (400, 404):
                 raise refused
             raise ConfigurationError(

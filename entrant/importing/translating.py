@@ -17,7 +17,7 @@ from . import credentials, properties, trusts
 from .azure_roles import Roles
 from .entries import Entry, References, Sheet, There, keys, words
 from .permissions import Permissions
-from .properties import given
+from .properties import stated
 from .reading import Apis, Found
 
 Doc = dict[str, Any]
@@ -68,7 +68,7 @@ class Translation:
         """One app."""
         key = self.keys[each.client_id]
         entry = Entry(key, each.client_id, faults=list(self.out.get(each.client_id, ())))
-        said, left, faults = properties.registration(each.registration, key, self.tenant)
+        data, left, faults = properties.registration(each.registration, key, self.tenant)
         entry.faults += faults
         entry.unsaid += [_left("registration", name, value) for name, value in left]
         entry.unsaid += [f"not seen: {what}" for what in each.unseen]
@@ -80,16 +80,16 @@ class Translation:
             ids["service_principal"] = str(each.principal["id"]).lower()
             principal, left = properties.principal(each.principal, each.registration)
             entry.unsaid += [_left("service principal", name, value) for name, value in left]
-        principal |= given(owners=self._owners(entry, each.principal_owners, "of the service principal"))
-        if (mark := stack_in(said.get("tags", ()))) is not None:
+        principal |= stated(owners=self._owners(entry, each.principal_owners, "of the service principal"))
+        if (mark := stack_in(data.get("tags", ()))) is not None:
             entry.note(
                 _TOP,
                 f"decide: its tags say that stack {mark} declares it; release it there first. After the first `up`, take the tag "
                 f"{MARK}:{mark} out, by which a recovery of that stack finds what it made.",
             )
-        self._clients(entry, each, said, ids)
+        self._clients(entry, each, data, ids)
         owners = self._owners(entry, each.owners, "")
-        entry.data |= said | given(
+        entry.data |= data | stated(
             logo=_logo(entry, each),
             owners=owners,
             service_principal=principal,
@@ -112,24 +112,24 @@ class Translation:
         return entry
 
     def _owners(self, entry: Entry, owners: Sequence[Doc], of: str) -> list[str]:
-        said = []
+        names = []
         for owner in owners:
             id_, user = str(owner["id"]).lower(), owner.get("userPrincipalName")
             key = self.references.principals.get(id_)
             if user and "#" not in user and _is_email(user):
-                said.append(user)
+                names.append(user)
             elif key is not None and self.references.may(entry.key, key):
-                said.append(key)
+                names.append(key)
             else:
-                said.append(id_)
+                names.append(id_)
                 shown = user or owner.get("displayName")
                 if shown and id_ not in self._named:
                     self._named.add(id_)
                     where = "owners" if not of else "service_principal"
                     entry.note(where, f"{id_} is {words(shown)}")
-        return said
+        return names
 
-    def _clients(self, entry: Entry, each: Found, said: Doc, ids: Doc) -> None:
+    def _clients(self, entry: Entry, each: Found, data: Doc, ids: Doc) -> None:
         """The clients that an API knows or authorizes in advance."""
         api = each.registration.get("api") or {}
         scopes = {scope["id"]: scope.get("value") for scope in api.get("oauth2PermissionScopes") or ()}
@@ -149,8 +149,8 @@ class Translation:
         if known:
             ids["known_clients"] = True
         if clients or known:
-            said["api"] = (
-                {"token_version": 1} | said.get("api", {}) | given(pre_authorized=clients, known_clients=known)
+            data["api"] = (
+                {"token_version": 1} | data.get("api", {}) | stated(pre_authorized=clients, known_clients=known)
             )
 
 
@@ -245,4 +245,4 @@ def _directory_roles(entry: Entry, each: Found) -> Iterator[Doc]:
             continue
         if why := risks.of_directory_role(role):
             entry.privileged.append(why)
-        yield given(role=role.name, administrative_unit=unit, adopt=assignment["id"])
+        yield stated(role=role.name, administrative_unit=unit, adopt=assignment["id"])

@@ -94,9 +94,9 @@ def _candidates(issuer: str, subject: str) -> Iterator[tuple[str, dict[str, Any]
     if found := _KUBERNETES.fullmatch(subject):
         yield "kubernetes", {"issuer": issuer, **found.groupdict()}
     if found := _TERRAFORM.fullmatch(subject):
-        given: dict[str, Any] = found.groupdict()
-        given["project"] = None if given["project"] == "Default Project" else given["project"]
-        yield "hcp_terraform", given | {"url": None if issuer == "https://app.terraform.io" else issuer}
+        values: dict[str, Any] = found.groupdict()
+        values["project"] = None if values["project"] == "Default Project" else values["project"]
+        yield "hcp_terraform", values | {"url": None if issuer == "https://app.terraform.io" else issuer}
     for pattern in (_ESC, _DEPLOYMENT):
         if found := pattern.fullmatch(subject):
             yield "pulumi_cloud", found.groupdict()
