@@ -107,17 +107,17 @@ class Permissions:
                 f"service principal: consent {grant['id']} to {words(what)} of {words(self._name(api))}"
             )
             grant, scopes = None, []
-        given_ = {"application": list(consented["application"]), "delegated": scopes}
-        if not any((*named.values(), *given_.values())):
+        granted = {"application": list(consented["application"]), "delegated": scopes}
+        if not any((*named.values(), *granted.values())):
             return
         if api == GRAPH:
             entry.privileged += [
                 why
-                for name in (*named["application"], *named["delegated"], *given_["application"], *scopes)
+                for name in (*named["application"], *named["delegated"], *granted["application"], *scopes)
                 if (why := risks.of_permission(name))
             ]
-        whole = all(set(given_[kind]) == set(named[kind]) for kind in named)
-        consent: Any = True if whole else {kind: names for kind, names in given_.items() if names} or None
+        whole = all(set(granted[kind]) == set(named[kind]) for kind in named)
+        consent: Any = True if whole else {kind: names for kind, names in granted.items() if names} or None
         yield stated(
             api=self._reference(entry, api, named),
             application=named["application"],
