@@ -110,6 +110,14 @@ _REMEDIES = (
         "set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE, to what the stack was made with",
     ),
     ("incorrect passphrase", "PULUMI_CONFIG_PASSPHRASE (or …_FILE) is not what the stack was made with"),
+    (
+        "secrets (code=PermissionDenied)",
+        "whoever runs this has to decrypt with the key of the stack's secrets, for a key in Key Vault as *Key Vault Crypto User*",
+    ),
+    (
+        "ERROR CODE: BadParameter",
+        "the stack does not name the version of its key, and the key has a newer one: name it, as docs/backends.md says",
+    ),
     ("failed to load checkpoint", "`python3 -m entrant recover -s STACK` offers the last state that can be read"),
     ("`prevent_duplicate_names` was specified", _TAKEN),
     ("this resource needs to be imported", _TAKEN),
