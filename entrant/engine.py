@@ -49,6 +49,10 @@ PARALLEL = {"PULUMI_PARALLEL": "64"}
 """How many resources Pulumi works on at once where nobody says: it mostly waits for the cloud, and its own choice is four for each
 core. With 64, the writes of some 600 apps stay within Microsoft Graph's 3,000 in 150 seconds."""
 
+ONE_WRITE = {"PULUMI_SKIP_CHECKPOINTS": "true"}
+"""Has Pulumi write a state at the end of an operation and not at each step, which takes longer than all else with some hundred
+resources. What a killed run made, `recover` finds."""
+
 
 def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """`environ` with `PARALLEL`, and with the folders where the language host looks for Python and for Pulumi first on PATH."""

@@ -117,7 +117,7 @@ def change(operation: str, rehearsal: Rehearsal, env: dict[str, str], step: Step
     summary = engine.operate(
         [*arguments, "--config-file", str(rehearsal.stack_config)],
         cwd=rehearsal.root,
-        environ=env | {"PULUMI_SKIP_CHECKPOINTS": "true"},
+        environ=env | engine.ONE_WRITE,
         on_event=_narrate(step.update),
     )
     step.note = in_words(summary)
