@@ -172,12 +172,26 @@ def contenders(
         plain = own(f"plain-{kind}")
         (plain / "__main__.py").write_text(_PLAIN.format(apps=apps))
         yield pulumi("plain Pulumi", plain, azure, parallel, plugin)
-        entrant = own(f"entrant-{kind}")
-        shutil.copy(ROOT / "__main__.py", entrant)
-        (entrant / "config").mkdir()
-        declared = [f"  app-{number:04}:\n    secret: {{every: 90d, overlap: 7d}}\n" for number in range(apps)]
-        (entrant / "config" / "dev.yaml").write_text("apps:\n" + "".join(declared))
-        yield pulumi("Entrant", entrant, azure, parallel, plugin)
+        yield entrant(own(f"entrant-{kind}"), azure, apps, parallel, plugin)
+
+
+def entrant(
+    folder: Path,
+    azure: local_azure.LocalAzure,
+    apps: int,
+    parallel: int,
+    real: str | None,
+    *,
+    first: int = 0,
+    more: str = "",
+) -> Contender:
+    """Entrant's program in an empty folder, and an environment of so many apps, numbered from `first` on; `more` of each."""
+    shutil.copy(ROOT / "__main__.py", folder)
+    (folder / "config").mkdir()
+    numbers = range(first, first + apps)
+    declared = [f"  app-{number:04}:\n    secret: {{every: 90d, overlap: 7d}}\n{more}" for number in numbers]
+    (folder / "config" / "dev.yaml").write_text("apps:\n" + "".join(declared))
+    return pulumi("Entrant", folder, azure, parallel, real)
 
 
 def measure(azure: local_azure.LocalAzure, contender: Contender, into: Figures, operations: list[str]) -> None:

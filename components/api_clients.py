@@ -82,6 +82,7 @@ class ApiClients(pulumi.ComponentResource):
                     key,
                     parent=self,
                     others=pre_authorized,
+                    alike={"authorizedClientId": client["client_id"]},
                     was=client.get("renamed_from") or (),
                     delete_before_replace=True,
                     retain_on_delete=client.get("on_remove") == "keep",

@@ -47,6 +47,7 @@ COMMANDS = {
     "explain": Row("what an error of Azure means, and what to do"),
     "matrix": Row("the stacks that a change concerns, for a CI system", ("pulumi",)),
     "comment": Row("a review as the one comment on a pull request"),
+    "move": Row("move apps from one stack to another, without a change in the cloud", ("pulumi",)),
     "release": Row("have a stack forget an app, which stays in the cloud", ("pulumi",)),
     "recover": Row("after a killed run: note or remove what it made", ("pulumi",)),
     "hold": Row("an `up` in a pipeline, past its own stale lock", ("pulumi",)),

@@ -61,9 +61,14 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def run(
-    arguments: list[str], *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ, check: bool = True
+    arguments: list[str],
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    check: bool = True,
+    stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `pulumi` to its end with its output captured.
+    """Run `pulumi` to its end with its output captured; it reads `stdin`.
 
     Raises:
         StackNotFoundError, EngineError: it failed (unless `check` is false); the message carries what it said on stderr.
@@ -76,7 +81,7 @@ def run(
         [str(find(environ)), "--non-interactive", "--color=never", *arguments],
         cwd=cwd,
         env=environment(environ),
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
     )

@@ -16,8 +16,9 @@ from tests.conftest import ROOT, Project
 from tests.entrant import forges
 from tests.entrant.test_cli import walk
 
-ELSEWHERE = {"rehearse", "revoke", "rotate", "setup", "test"}
-"""Run by test_whole_job, test_rotate and test_bootstrap (its archives are on no machine of a test), and this very command."""
+ELSEWHERE = {"move", "rehearse", "revoke", "rotate", "setup", "test"}
+"""Run by test_move, test_whole_job, test_rotate and test_bootstrap (its archives are on no machine of a test), and this
+very command."""
 PROGRAMS = {
     "python3": f'exec {sys.executable} "$@"',
     "curl": """echo '{"error": {"code": "InsufficientAccessError", "message": "no"}}'""",

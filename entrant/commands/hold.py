@@ -26,9 +26,9 @@ def hold(command: list[str], stack: str, cwd: Path | None, settle: float, fast: 
     time work on a stack: a lock that anybody else made is left alone, and nothing is run. `pulumi` is found as the other commands
     find it; signals reach the command; its exit code is kept.
 
-    With --fast the state is written once, when the command ends, and not after each resource (for 100 apps less than half of the time
-    without latency). After a kill the next `hold` finds in the cloud what was made, and removes the secrets of that run: so where a
-    secret was delivered already, its consumer has none that works until that next run. Run nothing but `hold` or `recover` then.
+    With --fast the state is written once, when the command ends, and not after each resource: less than half of the time for 100
+    apps. After a kill, or a loss of the machine, the next `hold` finds in the cloud what was made, and replaces the secrets that
+    the run made. Where one was delivered already, its consumer waits for that next `hold`; run no `up` without it.
 
     \b
     python3 -m entrant hold -s dev -- pulumi up --yes --skip-preview -s dev

@@ -22,7 +22,7 @@ def release(apps: tuple[str, ...], stack: str, cwd: Path | None, yes: bool, dry_
     """Have STACK forget APP: its registration, service principal and all that is theirs leave the state and stay in the cloud.
 
     Shows what it forgets and what the file should say then, and asks. Then take the app out of the file: the next `up` changes
-    nothing. It is the way back from `adopt`, and the way to hand an app to another stack.
+    nothing. It is the way back from `adopt`; `move` hands an app to another stack of the project.
 
     \b
     python3 -m entrant release legacy-reader -s dev --dry-run

@@ -3,7 +3,7 @@
 import copy
 import datetime as dt
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from entrant.facts.pulumi_types import API_CLIENTS, APPLICATION, IDENTITY, PASSW
 from entrant.recovery import unfinished
 from entrant.recovery.draft import State, kind_and_name
 
+STACK = "pulumi:pulumi:Stack"
+"""Type of the entry that has the stack's outputs."""
 _COMPONENTS = (IDENTITY, API_CLIENTS)
 _OUTPUTS = ("client_id", "client_secret", "client_secret_previous")
 
@@ -28,8 +30,8 @@ class Plan:
     """The apps that are forgotten: those asked for of which the stack holds anything."""
     forgotten: tuple[State, ...]
     """The entries of the state that go."""
-    held: tuple[str, ...]
-    """Every app of the stack."""
+    owners: Mapping[str, str]
+    """URN → app, of all that belongs to an app."""
     before: State
     """The stack's export as it was looked at."""
 
@@ -39,7 +41,7 @@ class Plan:
             if entry.get("custom"):
                 yield f"· {kind_and_name(entry['urn'])} ({entry['id']})"
         for app in self.apps:
-            if any(entry["type"] == PASSWORD and _within(entry, app) for entry in self.forgotten):
+            if any(entry["type"] == PASSWORD and self.owners[entry["urn"]] == app for entry in self.forgotten):
                 command = f"pulumi stack output {output_name(app, 'client_secret')} --show-secrets -s {self.stack}"
                 yield f"! the value of {app}'s client secret is in this state alone; keep it first if it is needed: {command}"
 
@@ -52,25 +54,20 @@ class Plan:
                 )
 
     @property
+    def held(self) -> tuple[str, ...]:
+        """Every app of the stack."""
+        return tuple(dict.fromkeys(self.owners.values()))
+
+    @property
     def after(self) -> State:
         """The export without what is forgotten."""
         document = copy.deepcopy(self.before)
         gone = {entry["urn"] for entry in self.forgotten}
-        ids = {str(entry.get(name) or "").strip("/").lower() for entry in self.forgotten for name in ("id", "importID")}
         kept = [entry for entry in document["deployment"]["resources"] if entry["urn"] not in gone]
         for entry in kept:
-            for name in ("dependencies", "replaceWith"):
-                if name in entry:
-                    entry[name] = [urn for urn in entry[name] if urn not in gone]
-            if "propertyDependencies" in entry:
-                entry["propertyDependencies"] = {
-                    name: [urn for urn in urns or () if urn not in gone]
-                    for name, urns in entry["propertyDependencies"].items()
-                }
-            if entry.get("deletedWith") in gone:
-                del entry["deletedWith"]
-            if entry["type"] == "pulumi:pulumi:Stack":
-                _forget_outputs(entry.get("outputs") or {}, self.apps, ids)
+            independent(entry, gone)
+            if entry["type"] == STACK:
+                _forget_outputs(entry.get("outputs") or {}, self.apps, ids_of(self.forgotten))
         document["deployment"]["resources"] = kept
         return document
 
@@ -87,6 +84,14 @@ def plan(stack: str, apps: Sequence[str], *, cwd: Path | None = None, environ: M
         raise EngineError(
             f"operations of {stack} did not end", next_step=f"run `python3 -m entrant recover -s {stack}` first"
         )
+    owners = owners_in(entries)
+    forgotten = tuple(entry for entry in entries if owners.get(entry["urn"]) in apps)
+    found = {owners[entry["urn"]] for entry in forgotten}
+    return Plan(stack, tuple(app for app in apps if app in found), forgotten, owners, document)
+
+
+def owners_in(entries: Sequence[State]) -> dict[str, str]:
+    """Of a state's entries, those that belong to an app: URN → app."""
     components = {entry["urn"]: _name(entry) for entry in entries if entry["type"] in _COMPONENTS}
     parents = {entry["urn"]: entry.get("parent") or "" for entry in entries}
 
@@ -95,10 +100,24 @@ def plan(stack: str, apps: Sequence[str], *, cwd: Path | None = None, environ: M
             urn = parents.get(urn, "")
         return components.get(urn)
 
-    forgotten = tuple(entry for entry in entries if app_of(entry["urn"]) in apps)
-    found = {app_of(entry["urn"]) for entry in forgotten}
-    held = tuple(dict.fromkeys(components.values()))
-    return Plan(stack, tuple(app for app in apps if app in found), forgotten, held, document)
+    return {entry["urn"]: app for entry in entries if (app := app_of(entry["urn"]))}
+
+
+def ids_of(entries: Sequence[State]) -> set[str]:
+    """The ids of entries, and those that they were imported by, as they compare."""
+    return {str(entry.get(name) or "").strip("/").lower() for entry in entries for name in ("id", "importID")}
+
+
+def independent(entry: State, gone: Collection[str]) -> None:
+    """Have an entry depend on none of these URNs."""
+    for name in ("dependencies", "replaceWith"):
+        if name in entry:
+            entry[name] = [urn for urn in entry[name] if urn not in gone]
+    if "propertyDependencies" in entry:
+        depends = entry["propertyDependencies"].items()
+        entry["propertyDependencies"] = {name: [urn for urn in urns or () if urn not in gone] for name, urns in depends}
+    if entry.get("deletedWith") in gone:
+        del entry["deletedWith"]
 
 
 def apply(plan: Plan, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> None:
@@ -117,8 +136,9 @@ def _name(entry: State) -> str:
     return str(entry["urn"]).rpartition("::")[2]
 
 
-def _within(entry: State, app: str) -> bool:
-    return _name(entry).startswith((f"{app}-", f"{app}/"))
+def outputs_of(app: str) -> list[str]:
+    """The names of the stack's flat outputs of an app."""
+    return [output_name(app, name) for name in _OUTPUTS]
 
 
 def _forget_outputs(outputs: State, apps: Sequence[str], ids: set[str]) -> None:
@@ -126,7 +146,7 @@ def _forget_outputs(outputs: State, apps: Sequence[str], ids: set[str]) -> None:
     for app in apps:
         if isinstance(identities, dict):
             identities.pop(app, None)
-        for name in _OUTPUTS:
-            outputs.pop(output_name(app, name), None)
+        for name in outputs_of(app):
+            outputs.pop(name, None)
     if isinstance(outputs.get("adopted"), list):
         outputs["adopted"] = [id_ for id_ in outputs["adopted"] if str(id_).strip("/").lower() not in ids]

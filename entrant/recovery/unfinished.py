@@ -16,7 +16,6 @@ import dataclasses
 import datetime as dt
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,9 +100,12 @@ def pending(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] =
     return f"a recovery of {stack} did not end" if unread else None
 
 
-def export(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> State:
-    """`pulumi stack export`, its secrets encrypted."""
-    stdout = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
+def export(
+    stack: str, *, secrets: bool = False, cwd: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> State:
+    """`pulumi stack export`, its secrets encrypted unless `secrets` asks for them in clear."""
+    clear = ["--show-secrets"] if secrets else []
+    stdout = engine.run(["stack", "export", *clear, "--stack", stack], cwd=cwd, environ=environ).stdout
     return dict(json.loads(stdout))
 
 
@@ -215,17 +217,14 @@ def apply(plan: Plan, *, cwd: Path | None = None, environ: Mapping[str, str] = o
 def put(
     stack: str, before: State, after: State, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ
 ) -> None:
-    """Put a state in the place of the one that was exported.
+    """Put a state in the place of the one that was exported; Pulumi encrypts what of its secrets is in clear.
 
     Raises:
         EngineError: it was changed since, or Pulumi could not write it.
     """
     if export(stack, cwd=cwd, environ=environ) != before:
         raise EngineError(f"the state of {stack} was changed meanwhile", next_step="run this again")
-    with tempfile.TemporaryDirectory(prefix="entrant-") as folder:
-        file = Path(folder) / "state.json"
-        file.write_text(json.dumps(after), "utf-8")
-        engine.run(["stack", "import", "--stack", stack, "--file", str(file)], cwd=cwd, environ=_unasked(environ))
+    engine.run(["stack", "import", "--stack", stack], cwd=cwd, environ=_unasked(environ), stdin=json.dumps(after))
 
 
 def refresh(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> None:
