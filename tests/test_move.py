@@ -94,8 +94,8 @@ class Two(Stack):
 
     def secrets(self, stack: str) -> dict[str, str]:
         """The stack's outputs that are secrets, in clear."""
-        said = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack))
-        return {name: value for name, value in said.items() if name.endswith("_client_secret")}
+        outputs = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack))
+        return {name: value for name, value in outputs.items() if name.endswith("_client_secret")}
 
 
 @pytest.fixture
@@ -112,12 +112,14 @@ def test_apps_of_every_kind_move_and_only_their_mark_is_written_by_the_next_up(b
     moves = MOVES.replace("APP", app["id"]).replace("SP", principal["id"])
     both.declare("one", STAYS.replace("MOVER", "mover") + moves.replace("API", "api").replace("ASKER", "asker"))
     both.pulumi("up", "--yes", "--skip-preview", "--stack", "one")
-    said = json.loads(both.pulumi("stack", "output", "--json", "--stack", "one"))["identities"]
-    api, mover = said["api"], said["mover"]
+    identities = json.loads(both.pulumi("stack", "output", "--json", "--stack", "one"))["identities"]
+    api, mover = identities["api"], identities["mover"]
     (asker,) = (grant["role_definition_id"] for grant in mover["grants"] if grant["role"] == "Asker (move)")
     secrets = both.secrets("one")
     assert set(secrets) == {"mover_client_secret"}
-    there = {name: everything(both, each["object_id"], each["service_principal_id"]) for name, each in said.items()}
+    there = {
+        name: everything(both, each["object_id"], each["service_principal_id"]) for name, each in identities.items()
+    }
     number = both.azure.requests()[-1]["number"]
 
     both.declare("two", f"apps:\n{moves.replace('API', 'api').replace('ASKER', 'asker')}")
@@ -151,7 +153,7 @@ def test_apps_of_every_kind_move_and_only_their_mark_is_written_by_the_next_up(b
     assert both.changes("one") == {}
     assert both.changes("two") == {f"update {name}": {"tags"} for name in ("mover", "mover/key-vault-kv-move-mover")}
     both.pulumi("up", "--yes", "--skip-preview", "--stack", "two")
-    for name, each in said.items():
+    for name, each in identities.items():
         now = everything(both, each["object_id"], each["service_principal_id"])
         assert without_marks(now) == without_marks(there[name])
     for stack in ("one", "two"):
@@ -181,9 +183,9 @@ def test_a_move_that_is_killed_between_its_writes_loses_nothing(
     stay, go = SMALL.format(name="stay"), SMALL.format(name="go")
     both.declare("one", f"apps:\n{stay}{go}")
     both.pulumi("up", "--yes", "--skip-preview", "--stack", "one")
-    said = json.loads(both.pulumi("stack", "output", "--json", "--stack", "one"))["identities"]["go"]
+    app = json.loads(both.pulumi("stack", "output", "--json", "--stack", "one"))["identities"]["go"]
     secret = both.secrets("one")["go_client_secret"]
-    there = everything(both, said["object_id"], said["service_principal_id"])
+    there = everything(both, app["object_id"], app["service_principal_id"])
     both.declare("one", f"apps:\n{stay}")
     both.declare("two", f"apps:\n{go}")
 
@@ -201,9 +203,9 @@ def test_a_move_that_is_killed_between_its_writes_loses_nothing(
     with pytest.raises(KeyboardInterrupt):
         moving.apply(moving.plan("one", "two", ["go"], **where), **where)
     monkeypatch.undo()
-    said_then = both.pulumi("up", "--yes", "--skip-preview", "--stack", "one", fails=True)
-    assert "because it is protected" in said_then
-    assert everything(both, said["object_id"], said["service_principal_id"]) == there
+    output = both.pulumi("up", "--yes", "--skip-preview", "--stack", "one", fails=True)
+    assert "because it is protected" in output
+    assert everything(both, app["object_id"], app["service_principal_id"]) == there
     looked = both.move("--dry-run")
     assert ("two has it already, by a move that was interrupted" in looked.stdout) == (
         moment != "before the target has it"

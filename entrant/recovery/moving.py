@@ -219,8 +219,8 @@ def _references(found: release.Plan) -> Iterator[Reference]:
         if _in_cloud(entries[urn]) and (app in found.apps) != (found.owners.get(urn) in found.apps)
     }
     for app, named, urn in sorted(needed):
-        if said := identities.get(named):
-            ids = said["client_id"], said["service_principal_id"]
+        if identity := identities.get(named):
+            ids = identity["client_id"], identity["service_principal_id"]
             instead = f"the client id {ids[0]} (an owner: the object id {ids[1]})"
         else:
             instead = f"its id {entries[urn]['id'].rsplit('/', 1)[-1]}" if urn else "its client id"
