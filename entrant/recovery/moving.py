@@ -18,7 +18,7 @@ from entrant.facts.marks import of_stack
 from entrant.facts.pulumi_types import APPLICATION
 from entrant.pipeline import locks
 from entrant.recovery import release, unfinished
-from entrant.recovery.draft import State, told
+from entrant.recovery.draft import State, kind_and_name
 from entrant.recovery.release import STACK
 from entrant.words import counted
 
@@ -212,7 +212,7 @@ def _references(found: release.Plan) -> Iterator[Reference]:
     entries = {entry["urn"]: entry for entry in found.before["deployment"]["resources"]}
     identities = (_root(list(entries.values())).get("outputs") or {}).get("identities") or {}
     needed = {
-        (app, found.owners.get(urn, told(urn)), urn if urn not in found.owners else "")
+        (app, found.owners.get(urn, kind_and_name(urn)), urn if urn not in found.owners else "")
         for entry in entries.values()
         if (app := found.owners.get(entry["urn"]))
         for urn in entry.get("dependencies") or ()
