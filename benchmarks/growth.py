@@ -50,8 +50,8 @@ def measure(apps: int, per_stack: int, *, parallel: int = 64, fast: bool = False
             for operation in OPERATIONS:
                 with ThreadPoolExecutor(os.cpu_count()) as pool:
                     costs[operation] = _together(list(pool.map(partial(_run, operation, fast), made)))
-                told = f"{costs[operation].wall:6.1f} s, {costs[operation].cpu:6.1f} CPU"
-                print(f"{apps} apps, {stacks} stacks: {operation:<8} {told}", file=sys.stderr, flush=True)
+                seconds = f"{costs[operation].wall:6.1f} s, {costs[operation].cpu:6.1f} CPU"
+                print(f"{apps} apps, {stacks} stacks: {operation:<8} {seconds}", file=sys.stderr, flush=True)
             status = Path(f"/proc/{azure.pid}/status")
             peak = (
                 [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]

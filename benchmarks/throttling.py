@@ -90,8 +90,8 @@ def _stack(
         words = stack.commands["create"] if command == "up" else [sys.executable, "-m", "entrant", command, "-s", "dev"]
         with _requests(azure) as log:
             cost, _ = processes.run(words, cwd=stack.folder, env=stack.env)
-        told = f"{cost.wall:6.1f} s, {sum(one['status'] == 429 for one in log)} of {len(log)} requests refused"
-        print(f"{apps} apps{', quotas' if quotas else ''}: {command:<6} {told}", file=sys.stderr, flush=True)
+        line = f"{cost.wall:6.1f} s, {sum(one['status'] == 429 for one in log)} of {len(log)} requests refused"
+        print(f"{apps} apps{', quotas' if quotas else ''}: {command:<6} {line}", file=sys.stderr, flush=True)
         yield command, (cost.wall, [(_kind(one), one["status"]) for one in log])
 
 
