@@ -1,12 +1,13 @@
 """What Azure's quotas make of an `up`, `check` and `wait`: how long they take, and how many requests are refused on the way.
 
-    .entrant/venv/bin/python -m benchmarks.throttling [--apps 100 300] [--drained]
+    .entrant/venv/bin/python -m benchmarks.throttling [--apps 100 300] [--drained] [--share 0.1 --parallel 8]
 
 An app is an application, its service principal, a client secret and a role at a resource group. The local Azure takes as many
 requests as Azure does (3,000 writes of Microsoft Graph in 150 seconds; at Resource Manager buckets of 250 reads and 200 writes,
 filled with 25 and 10 a second). What they allow is the longer of two: the time of the same command without quotas, in the same run,
 and the time in which the buckets let through the requests that were answered. With `--drained` another program has just used up
-the writes of Graph, so that the `up` waits for each of its own.
+the writes of Graph, so that the `up` waits for each of its own. `--share` is for a machine that is slower than the quotas: with a
+tenth of them and of the resources at once, as many requests as ever compete for what is let through.
 """
 
 import argparse
@@ -53,28 +54,28 @@ class Throttled:
         return self.taken / max(self.free, self.least)
 
 
-def measure(apps: int, *, drained: bool = False, parallel: int = 64) -> list[Throttled]:
+def measure(apps: int, *, share: float = 1.0, drained: bool = False, parallel: int = 64) -> list[Throttled]:
     """Run each command in two stacks of so many apps, the second time with quotas."""
     with tempfile.TemporaryDirectory(prefix="entrant-throttling-") as name:
         azure = local_azure.start(Path(name) / "azure", propagation=0)
         try:
-            free = dict(_stack(Path(name) / "free", azure, apps, parallel, quotas=False, drained=False))
+            free = dict(_stack(Path(name) / "free", azure, apps, parallel, share=0.0))
             azure.reset()
-            kept = dict(_stack(Path(name) / "kept", azure, apps, parallel, quotas=True, drained=drained))
+            kept = dict(_stack(Path(name) / "kept", azure, apps, parallel, share=share, drained=drained))
         finally:
             local_azure.stop(Path(name) / "azure")
     found = []
     for command, (taken, log) in kept.items():
         counts = {kind: sum(one == kind for one, status in log if status != 429) for kind in BUCKETS}
-        left = {kind: 0 if drained and kind == "graph write" else most for kind, (most, _) in BUCKETS.items()}
-        least = max((counts[kind] - left[kind]) / refill for kind, (_, refill) in BUCKETS.items())
+        left = {kind: 0 if drained and kind == "graph write" else most * share for kind, (most, _) in BUCKETS.items()}
+        least = max((counts[kind] - left[kind]) / (refill * share) for kind, (_, refill) in BUCKETS.items())
         refused = sum(status == 429 for _, status in log)
         found.append(Throttled(apps, command, free[command][0], taken, max(0.0, least), sum(counts.values()), refused))
     return found
 
 
 def _stack(
-    folder: Path, azure: local_azure.LocalAzure, apps: int, parallel: int, *, quotas: bool, drained: bool
+    folder: Path, azure: local_azure.LocalAzure, apps: int, parallel: int, *, share: float, drained: bool = False
 ) -> Iterator[tuple[str, tuple[float, list[tuple[str, int]]]]]:
     """Seconds of each command in a stack of its own, and its requests: kind and status."""
     folder.mkdir()
@@ -83,7 +84,7 @@ def _stack(
     real = deployments.found("PULUMI_RESOURCE_AZUREAD", "pulumi-resource-azuread")
     role = f"    roles: [{{role: Reader, scope: {group}}}]\n"
     stack = deployments.entrant(folder, azure, apps, parallel, real, more=role)
-    azure.admin("PATCH", "settings", {"quotas": quotas})
+    azure.admin("PATCH", "settings", {"quotas": share})
     if drained:
         _drain(azure)
     for command in COMMANDS:
@@ -91,7 +92,7 @@ def _stack(
         with _requests(azure) as log:
             cost, _ = processes.run(words, cwd=stack.folder, env=stack.env)
         line = f"{cost.wall:6.1f} s, {sum(one['status'] == 429 for one in log)} of {len(log)} requests refused"
-        print(f"{apps} apps{', quotas' if quotas else ''}: {command:<6} {line}", file=sys.stderr, flush=True)
+        print(f"{apps} apps{', quotas' if share else ''}: {command:<6} {line}", file=sys.stderr, flush=True)
         yield command, (cost.wall, [(_kind(one), one["status"]) for one in log])
 
 
@@ -179,11 +180,11 @@ def main() -> None:
     )
     parser.add_argument("--apps", type=int, nargs="+", default=[100, 300], help="default: 100 300")
     parser.add_argument("--drained", action="store_true", help="another program has used up Graph's writes")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the quotas (default: %(default)s)")
     parser.add_argument("--parallel", type=int, default=64, help="resources at once (default: %(default)s)")
     options = parser.parse_args()
-    measured = [
-        each for apps in options.apps for each in measure(apps, drained=options.drained, parallel=options.parallel)
-    ]
+    how = {"share": options.share, "drained": options.drained, "parallel": options.parallel}
+    measured = [each for apps in options.apps for each in measure(apps, **how)]
     print(table(measured))
 
 

@@ -53,10 +53,10 @@ class Pace:
     def __init__(self) -> None:
         self.set(None, quotas=False)
 
-    def set(self, latency: int | None, *, quotas: bool) -> None:
-        """Take the time that the real cloud takes, from this seed (`None`: none), and as many requests as it does."""
+    def set(self, latency: int | None, *, quotas: float) -> None:
+        """Take the time that the real cloud takes, from this seed (`None`: none), and this share of the requests that it takes."""
         self.latency, self.quotas = latency, quotas
-        self.active = latency is not None or quotas
+        self.active = latency is not None or quotas > 0
         self._chances: dict[str, random.Random] = {}
         self._buckets: dict[tuple[str, str, str], _Bucket] = {}
 
@@ -78,7 +78,7 @@ class Pace:
         kind = f"{family} {'write' if family == 'graph' and done == 'delete' else done}"
         if not self.quotas or kind not in BUCKETS:
             return None
-        most, refill = BUCKETS[kind]
+        most, refill = (number * self.quotas for number in BUCKETS[kind])
         of_subscription = family == "arm" and call.segments[0].lower() == "subscriptions"
         subscription = "".join(call.segments[1:2]).lower() if of_subscription else ""
         bucket = self._buckets.setdefault((kind, subscription, _asking(call)), _Bucket(most, now))
@@ -86,7 +86,7 @@ class Pace:
         bucket.at = now
         if bucket.left < 1:
             wait = max(1, math.ceil((1 - bucket.left) / refill))
-            return failure(family, 429, f"The limit of {most} requests ({kind}) was reached.", retry_after=wait)
+            return failure(family, 429, f"The limit of {most:.0f} requests ({kind}) was reached.", retry_after=wait)
         bucket.left -= 1
         return None
 

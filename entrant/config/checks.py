@@ -1,7 +1,7 @@
 """What takes more than one value to see: limits, tenant rules that reject a declaration, what is dangerous or deprecated."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +33,7 @@ def findings(environment: Environment, names: Iterable[str]) -> Iterator[Fault]:
     """
     names = tuple(names)
     yield from _names(names)
+    yield from _size(names)
     yield from attempt(_ignored(environment, names))
     yield from _cycles(dict(intact(environment.apps)))
     definitions = dict(intact(environment.role_definitions))
@@ -76,6 +77,15 @@ def _names(names: Iterable[str]) -> Iterator[Fault]:
         if first != name:
             message = f'"{name}" and "{first}" make the same output names ({output}); rename one'
             yield Fault(("apps", name, KEY), message)
+
+
+def _size(names: Sequence[str]) -> Iterator[Fault]:
+    if len(names) > limits.STACK_APPS:
+        message = (
+            f"{len(names):,} apps in one stack; past {limits.STACK_APPS} each costs more than twice what it does in a stack of "
+            "100: `python3 -m entrant move` takes some to another, and `hold --fast` writes the state once (docs/stacks.md)"
+        )
+        yield Fault(("apps", KEY), message, "warning")
 
 
 def _cycles(apps: Mapping[str, App]) -> Iterator[Fault]:

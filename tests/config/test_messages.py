@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from entrant import config
+from entrant.facts import limits
 
 from .conftest import Check
 
@@ -69,3 +70,15 @@ def test_a_file_whose_name_no_stack_can_have_is_refused(check: Check, tmp_path: 
 def test_a_stack_named_in_full_has_the_environment_of_its_last_part(check: Check, tmp_path: Path) -> None:
     check("apps: {a: {}}\n")
     assert config.load("organization/entrant/dev", root=tmp_path) == config.load("dev", root=tmp_path)
+
+
+def test_a_stack_that_is_too_large_is_told_and_no_error(check: Check) -> None:
+    apps = "".join(f"  app-{number}: {{}}\n" for number in range(limits.STACK_APPS))
+    assert check(f"apps:\n{apps}").problems == ()
+    report = check(f"apps:\n{apps}  one-more: {{}}\n")
+    [problem] = report.problems
+    assert str(problem) == (
+        "config/dev.yaml:1:1: warning: 301 apps in one stack; past 300 each costs more than twice what it does in a stack of "
+        "100: `python3 -m entrant move` takes some to another, and `hold --fast` writes the state once (docs/stacks.md)"
+    )
+    assert report.environment is not None

@@ -76,6 +76,15 @@ def test_a_bucket_is_emptied_and_filled_again(kind: str, method: str, path: str)
     assert [answer is None for answer in later] == [True] * int(2 * refill) + [False]
 
 
+def test_a_share_of_the_quotas_is_a_smaller_bucket_that_is_filled_more_slowly() -> None:
+    pace = Pace()
+    pace.set(None, quotas=0.1)
+    answers = [pace.refusal(call("PUT", SUBSCRIPTIONS[0]), 0.0) for _ in range(22)]
+    assert [answer is None for answer in answers] == [True] * 20 + [False] * 2
+    later = [pace.refusal(call("PUT", SUBSCRIPTIONS[0]), 2.0) for _ in range(3)]
+    assert [answer is None for answer in later] == [True] * 2 + [False]
+
+
 def test_what_one_subscription_was_asked_does_not_count_for_another() -> None:
     pace = Pace()
     pace.set(None, quotas=True)
