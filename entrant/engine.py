@@ -145,6 +145,14 @@ def stack_outputs(
     return outputs.from_text(stdout, f"the output of stack {stack}", secrets=secrets)
 
 
+def export(
+    stack: str, *, secrets: bool = False, cwd: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
+    """`pulumi stack export`, its secrets encrypted unless `secrets` asks for them in clear."""
+    clear = ["--show-secrets"] if secrets else []
+    return dict(json.loads(run(["stack", "export", *clear, "--stack", stack], cwd=cwd, environ=environ).stdout))
+
+
 def selected(*, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> str:
     """The stack that is selected, as `pulumi stack` has it.
 

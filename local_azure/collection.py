@@ -36,7 +36,7 @@ def computed_rule(world: World, doc: Doc, stored: Doc | None) -> Doc:
     # A rule of kind Direct has an endpoint of its own (api-version 2023-03-11).
     if doc.get("kind") == "Direct":
         doc["properties"]["endpoints"] = {"logsIngestion": world.url, "metricsIngestion": world.url}
-    world.store.set_setting(f"dcr.{immutable}", doc["id"])
+    world.resources.note("dcr", immutable, doc["id"])
     return doc
 
 

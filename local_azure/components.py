@@ -180,7 +180,7 @@ def computed(world: World, doc: Doc, stored: Doc | None) -> Doc:
         "Ver": "v2",
         "provisioningState": "Succeeded",
     }
-    world.store.set_setting(f"component.{app_id.lower()}", doc["id"])
+    world.resources.note("component", app_id, doc["id"])
     if stored is None:
         world.telemetry.seed(_place(world, doc), COLUMNS, samples.of_component(doc, app_id, world.store.now()))
     return doc
@@ -188,10 +188,7 @@ def computed(world: World, doc: Doc, stored: Doc | None) -> Doc:
 
 def find(world: World, app_id: str) -> Doc | None:
     """The component with this application id, or `None`."""
-    key = world.store.setting(f"component.{app_id.lower()}")
-    found = world.resources.get(key) if key else None
-    held = found is not None and found["properties"].get("AppId") == app_id.lower()
-    return found if held else None
+    return world.resources.noted("component", app_id, "AppId")
 
 
 def _place(world: World, component: Doc) -> str:

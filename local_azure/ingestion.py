@@ -47,7 +47,7 @@ def handle(world: World, call: Call) -> Reply | None:
     caller = authenticate(world, call, "ingestion")
     if not call.query.get("api-version"):
         refuse(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required.")
-    rule = find_rule(world, segments[1])
+    rule = world.resources.noted("dcr", segments[1], "immutableId")
     if rule is None:
         text = f"Data collection rule with immutable Id '{segments[1][:80]}' not found."
         refuse(404, "NotFound", text)
@@ -61,14 +61,6 @@ def handle(world: World, call: Call) -> Reply | None:
     with world.store.write():
         _keep(world, rule, segments[3], rows)
     return Reply(204)
-
-
-def find_rule(world: World, immutable_id: str) -> Doc | None:
-    """The data collection rule with this immutable id, or `None`."""
-    key = world.store.setting(f"dcr.{immutable_id.lower()}")
-    found = world.resources.get(key) if key else None
-    held = found is not None and found["properties"].get("immutableId") == immutable_id.lower()
-    return found if held else None
 
 
 def _bad(code: str, text: str) -> NoReturn:

@@ -147,6 +147,16 @@ class Resources:
         found = self.store.row("SELECT key FROM workspace WHERE customer_id = ?", customer_id.lower())
         return None if found is None else self.get(found[0])
 
+    def note(self, kind: str, own_id: str, resource_id: str) -> None:
+        """Let a resource be found by an id of its own, which is not its resource id."""
+        self.store.set_setting(f"{kind}.{own_id.lower()}", resource_id)
+
+    def noted(self, kind: str, own_id: str, name: str) -> Doc | None:
+        """The resource that was noted with an id of its own and still has it as its property `name`, or `None`."""
+        resource_id = self.store.setting(f"{kind}.{own_id.lower()}")
+        found = self.get(resource_id) if resource_id else None
+        return found if found is not None and found["properties"].get(name) == own_id.lower() else None
+
     # Role definitions
 
     def role(self, guid: str) -> BuiltInRole | Doc | None:

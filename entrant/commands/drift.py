@@ -15,19 +15,11 @@ DRIFT = 7
 
 @click.command()
 @options.stack
-@click.option(
-    "-C",
-    "--cwd",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="The project's folder, if not this.",
-)
-@click.option(
+@options.cwd
+@options.seconds(
     "--settle",
-    type=click.FloatRange(0),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="What is found is looked for again after so long, and counts when it is still there; 0 counts it at once.",
+    15.0,
+    "What is found is looked for again after so long, and counts when it is still there; 0 counts it at once.",
 )
 @options.now
 @options.form("text", "markdown", "json", default="text")

@@ -20,12 +20,7 @@ from entrant.words import counted
     default="",
     help="Stages that follow one another, as patterns of stack names: 'dev*,test*,prod*'.",
 )
-@click.option(
-    "-C",
-    "--cwd",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="The project's folder, if not this.",
-)
+@options.cwd
 @options.form(*matrices.FORMATS, default="json")
 def matrix(base: str | None, order: str, cwd: Path | None, form: str) -> int:
     """The stacks that a change concerns, as a matrix of a CI system.

@@ -154,25 +154,20 @@ class Moment(click.ParamType[dt.datetime]):
             self.fail(str(error), param, ctx)
 
 
-settle = click.option(
+def seconds(name: str, default: float, text: str) -> Callable[[_F], _F]:
+    """An option of seconds, with what it means."""
+    return click.option(
+        name, type=click.FloatRange(0), default=default, show_default=True, metavar="SECONDS", help=text
+    )
+
+
+settle = seconds(
     "--settle",
-    type=click.FloatRange(0),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Look for what a killed run made when the state has been left alone for so long: a directory shows new objects late.",
+    15.0,
+    "Look for what a killed run made when the state has been left alone for so long: a directory shows new objects late.",
 )
 """`--settle`, for commands that recover."""
-
-
-patience = click.option(
-    "--patience",
-    type=click.FloatRange(0),
-    default=120.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the directory may not know a new secret.",
-)
+patience = seconds("--patience", 120.0, "How long the directory may not know a new secret.")
 """`--patience`, for commands that prove secrets."""
 
 

@@ -66,10 +66,10 @@ def agreed(question: str, *, yes: bool, dry_run: bool) -> bool:
 def _mend(stack: str, cwd: Path | None, environ: dict[str, str], *, yes: bool, dry_run: bool) -> None:
     """Where the state cannot be read, put the last one that can be in its place, with consent."""
     from entrant.pipeline import locks
-    from entrant.recovery import checkpoints, unfinished
+    from entrant.recovery import checkpoints
 
     try:
-        unfinished.export(stack, cwd=cwd, environ=environ)
+        engine.export(stack, cwd=cwd, environ=environ)
         return
     except EngineError as error:
         if not checkpoints.trouble(error):

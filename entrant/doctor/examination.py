@@ -1,6 +1,5 @@
 """Before `pulumi up`, as the deployer: what would stand in the way, and what to do about it."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -77,10 +76,10 @@ def _held_ids(stack: str | None, cwd: Path, environ: Mapping[str, str]) -> list[
     if stack is None:
         return []
     try:
-        exported = engine.run(["stack", "export", "--stack", stack], cwd=cwd, environ=environ).stdout
+        deployment = engine.export(stack, cwd=cwd, environ=environ)["deployment"]
     except StackNotFoundError:
         return []
-    return [entry["id"] for entry in json.loads(exported)["deployment"].get("resources") or () if entry.get("id")]
+    return [entry["id"] for entry in deployment.get("resources") or () if entry.get("id")]
 
 
 def _each(look: Callable[..., Iterator[Finding]], *arguments: object) -> Iterator[Finding]:

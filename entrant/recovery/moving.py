@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from entrant import engine
 from entrant.errors import EngineError
 from entrant.facts.marks import of_stack
 from entrant.facts.pulumi_types import APPLICATION
@@ -86,7 +87,7 @@ def plan(
             target holds another app of the same name.
     """
     found = release.plan(source, apps, cwd=cwd, environ=environ)
-    before = unfinished.export(target, cwd=cwd, environ=environ)
+    before = engine.export(target, cwd=cwd, environ=environ)
     if before["deployment"].get("pending_operations"):
         raise EngineError(
             f"operations of {target} did not end", next_step=f"run `python3 -m entrant recover -s {target}` first"
@@ -97,7 +98,7 @@ def plan(
     entries: list[State] = after["deployment"].get("resources") or [
         {"urn": f"{start}{STACK}::{'-'.join(names)}", "custom": False, "type": STACK}
     ]
-    clear = unfinished.export(source, secrets=True, cwd=cwd, environ=environ)["deployment"].get("resources") or []
+    clear = engine.export(source, secrets=True, cwd=cwd, environ=environ)["deployment"].get("resources") or []
     there = tuple(app for app in found.apps if _held(app, found, entries, target))
     gone = {entry["urn"] for entry in found.forgotten if found.owners[entry["urn"]] not in there}
     moved = [entry for entry in clear if entry["urn"] in gone]

@@ -78,7 +78,7 @@ def plan(stack: str, apps: Sequence[str], *, cwd: Path | None = None, environ: M
     Raises:
         StackNotFoundError, EngineError: the state cannot be read, or a killed run left operations in it.
     """
-    document = unfinished.export(stack, cwd=cwd, environ=environ)
+    document = engine.export(stack, cwd=cwd, environ=environ)
     entries: list[State] = document["deployment"].get("resources") or []
     if document["deployment"].get("pending_operations"):
         raise EngineError(

@@ -92,21 +92,12 @@ def why(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.
 
 def pending(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
     """What in the state tells of it, in words; as `why`."""
-    deployment = export(stack, cwd=cwd, environ=environ)["deployment"]
+    deployment = engine.export(stack, cwd=cwd, environ=environ)["deployment"]
     operations = deployment.get("pending_operations") or ()
     if operations:
         return f"{counted(len(operations), 'operation')} of {stack} did not end"
     unread = any(is_unread(entry) for entry in deployment.get("resources") or ())
     return f"a recovery of {stack} did not end" if unread else None
-
-
-def export(
-    stack: str, *, secrets: bool = False, cwd: Path | None = None, environ: Mapping[str, str] = os.environ
-) -> State:
-    """`pulumi stack export`, its secrets encrypted unless `secrets` asks for them in clear."""
-    clear = ["--show-secrets"] if secrets else []
-    stdout = engine.run(["stack", "export", *clear, "--stack", stack], cwd=cwd, environ=environ).stdout
-    return dict(json.loads(stdout))
 
 
 def plan(
@@ -130,7 +121,7 @@ def plan(
         StackNotFoundError, EngineError: Pulumi could not read the state, the cloud or the program.
         RefusedError, UnreachableError: the directory or Resource Manager failed.
     """
-    document = export(stack, cwd=cwd, environ=environ)
+    document = engine.export(stack, cwd=cwd, environ=environ)
     deployment = document["deployment"]
     entries: list[State] = deployment.get("resources") or []
     operations: list[State] = deployment.get("pending_operations") or []
@@ -222,7 +213,7 @@ def put(
     Raises:
         EngineError: it was changed since, or Pulumi could not write it.
     """
-    if export(stack, cwd=cwd, environ=environ) != before:
+    if engine.export(stack, cwd=cwd, environ=environ) != before:
         raise EngineError(f"the state of {stack} was changed meanwhile", next_step="run this again")
     engine.run(["stack", "import", "--stack", stack], cwd=cwd, environ=_unasked(environ), stdin=json.dumps(after))
 
@@ -250,7 +241,7 @@ def recover(
     Raises:
         As `plan` and `apply`.
     """
-    held = export(stack, cwd=cwd, environ=environ)["deployment"].get("resources") or ()
+    held = engine.export(stack, cwd=cwd, environ=environ)["deployment"].get("resources") or ()
     # What a recovery that was killed itself had noted, and what was made and could not be read afterwards.
     if any(is_unread(entry) or entry.get("initErrors") for entry in held):
         refresh(stack, cwd=cwd, environ=environ)

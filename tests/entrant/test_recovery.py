@@ -414,7 +414,7 @@ def test_a_secret_that_the_file_keeps_is_not_a_lost_one() -> None:
 
 
 def test_a_state_that_somebody_changed_meanwhile_is_not_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfinished, "export", lambda *_, **__: {"deployment": {"resources": ["theirs"]}})
+    monkeypatch.setattr("entrant.engine.export", lambda *_, **__: {"deployment": {"resources": ["theirs"]}})
     monkeypatch.setattr("entrant.engine.run", lambda *_, **__: pytest.fail("it was written"))
     with pytest.raises(EngineError, match="the state of dev was changed meanwhile"):
         unfinished.put("dev", {"deployment": {}}, {"deployment": {"resources": ["ours"]}})

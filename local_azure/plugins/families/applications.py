@@ -10,18 +10,18 @@ from typing import Any
 from local_azure.plugins.families.base import (
     Entity,
     Family,
+    body_of,
     features_of,
     ids_by_value,
     last,
     remembered,
     same,
-    tags_of,
 )
 from local_azure.plugins.schema import canonical
 from local_azure.plugins.server import Resource
 from local_azure.plugins.session import PluginError
 from local_azure.plugins.values import UNKNOWN, Properties
-from local_azure.plugins.wire import from_wire, to_wire
+from local_azure.plugins.wire import from_wire
 
 _IMAGE_TYPES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -45,7 +45,7 @@ class Application(Entity):
     def create(self, resource: Resource) -> tuple[str, Properties]:
         self.refuse_duplicates(resource)
         image = _image(resource.inputs.get("logoImage"))
-        body = {"@odata.type": "#microsoft.graph.application", **self._body(resource)}
+        body = {"@odata.type": "#microsoft.graph.application", **body_of(resource)}
         object_id = self.make(resource, body, lambda _: False)
 
         def extras(path: str) -> None:
@@ -61,7 +61,7 @@ class Application(Entity):
         path = self.path(resource)
         self.refuse_duplicates(resource)
         image = _image(resource.inputs.get("logoImage")) if self._changed(resource, "logoImage") else None
-        body = {"@odata.type": "#microsoft.graph.application", **self._body(resource)}
+        body = {"@odata.type": "#microsoft.graph.application", **body_of(resource)}
         for name in ("appRoles", "identifierUris", "optionalClaims", "requiredResourceAccesses"):
             if not self._changed(resource, name):
                 del body[resource.rtype.props[name].wire]
@@ -102,11 +102,6 @@ class Application(Entity):
             "logoImage": remembered(resource).get("logoImage") or "",
             "preventDuplicateNames": remembered(resource).get("preventDuplicateNames") or False,
         }
-
-    def _body(self, resource: Resource) -> Properties:
-        body = to_wire(resource.rtype.props, resource.inputs)
-        body["tags"] = tags_of(resource)
-        return body
 
     def _changed(self, resource: Resource, name: str) -> bool:
         prop = resource.rtype.props[name]

@@ -12,6 +12,7 @@ from local_azure.plugins.schema import canonical
 from local_azure.plugins.server import Partial, Resource
 from local_azure.plugins.session import ApiError, PluginError
 from local_azure.plugins.values import UNKNOWN, Properties
+from local_azure.plugins.wire import from_wire, to_wire
 
 _FEATURE_TAGS = {
     "customSingleSignOn": "WindowsAzureActiveDirectoryCustomSingleSignOnApplication",
@@ -63,6 +64,11 @@ def tags_of(resource: Resource) -> list[str]:
             return expand(wanted[0])
     tags = resource.inputs.get("tags")
     return list(resource.state.get("tags") or [] if tags is None else tags)
+
+
+def body_of(resource: Resource) -> Properties:
+    """What to send of an object that has tags."""
+    return {**to_wire(resource.rtype.props, resource.inputs), "tags": tags_of(resource)}
 
 
 def _expand_features(features: Mapping[str, Any]) -> list[str]:
@@ -135,6 +141,21 @@ class Family:
         if found is None:
             raise PluginError(f'Application (Application: "{object_id}") was not found')
         return found
+
+
+class Grant(Family):
+    """What a principal is given, as an object of its own, which goes when it is taken away."""
+
+    def path(self, resource: Resource) -> str:
+        """Where it is in Graph."""
+        raise NotImplementedError
+
+    def read(self, resource: Resource) -> Properties | None:
+        found = self.graph.get(self.path(resource))
+        return None if found is None else from_wire(resource.rtype.props, found)
+
+    def delete(self, resource: Resource) -> None:
+        self.graph.call("DELETE", self.path(resource))
 
 
 class Entity(Family):

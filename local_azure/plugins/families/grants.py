@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from local_azure.plugins.families.base import (
     Family,
+    Grant,
     references_not_there_yet,
     same,
 )
@@ -11,7 +12,7 @@ from local_azure.plugins.graph import matching, not_found
 from local_azure.plugins.server import Resource
 from local_azure.plugins.session import ApiError, PluginError
 from local_azure.plugins.values import Properties
-from local_azure.plugins.wire import from_wire, to_wire
+from local_azure.plugins.wire import to_wire
 
 
 class GroupMember(Family):
@@ -54,7 +55,7 @@ class GroupMember(Family):
         return next((item for item in listed if same(item.get("id"), member)), None)
 
 
-class AppRoleAssignment(Family):
+class AppRoleAssignment(Grant):
     """Consent to an application permission: an app role of a resource, given to a principal."""
 
     def create(self, resource: Resource) -> tuple[str, Properties]:
@@ -69,19 +70,12 @@ class AppRoleAssignment(Family):
         made = self.graph.call("POST", path, body, retry_if=references_not_there_yet)
         return resource.rtype.id_format.format(parent=made["resourceId"], key=made["id"]), {}
 
-    def read(self, resource: Resource) -> Properties | None:
-        found = self.graph.get(self._path(resource))
-        return None if found is None else from_wire(resource.rtype.props, found)
-
-    def delete(self, resource: Resource) -> None:
-        self.graph.call("DELETE", self._path(resource))
-
-    def _path(self, resource: Resource) -> str:
+    def path(self, resource: Resource) -> str:
         parts = self.parse(resource)
         return f"/servicePrincipals/{parts['parent']}/appRoleAssignedTo/{parts['key']}"
 
 
-class DelegatedGrant(Family):
+class DelegatedGrant(Grant):
     """Consent to delegated permissions, for all users or for one."""
 
     def create(self, resource: Resource) -> tuple[str, Properties]:
@@ -96,21 +90,14 @@ class DelegatedGrant(Family):
 
     def update(self, resource: Resource) -> Properties:
         scope = " ".join(resource.inputs["claimValues"])
-        self.graph.call("PATCH", self._path(resource), {"scope": scope})
+        self.graph.call("PATCH", self.path(resource), {"scope": scope})
         return {}
 
-    def read(self, resource: Resource) -> Properties | None:
-        found = self.graph.get(self._path(resource))
-        return None if found is None else from_wire(resource.rtype.props, found)
-
-    def delete(self, resource: Resource) -> None:
-        self.graph.call("DELETE", self._path(resource))
-
-    def _path(self, resource: Resource) -> str:
+    def path(self, resource: Resource) -> str:
         return f"/oauth2PermissionGrants/{self.parse(resource)['key']}"
 
 
-class DirectoryRoleAssignment(Family):
+class DirectoryRoleAssignment(Grant):
     """A directory role given to a principal, in the whole directory or a part of it."""
 
     def create(self, resource: Resource) -> tuple[str, Properties]:
@@ -127,11 +114,6 @@ class DirectoryRoleAssignment(Family):
         self.graph.appear(lambda: self.graph.get(resource_id), resource_id)
         return resource_id, {}
 
-    def read(self, resource: Resource) -> Properties | None:
+    def path(self, resource: Resource) -> str:
         self.parse(resource)
-        found = self.graph.get(resource.id)
-        return None if found is None else from_wire(resource.rtype.props, found)
-
-    def delete(self, resource: Resource) -> None:
-        self.parse(resource)
-        self.graph.call("DELETE", resource.id)
+        return resource.id

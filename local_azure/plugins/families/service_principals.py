@@ -5,17 +5,17 @@ from __future__ import annotations
 from local_azure.plugins.families.base import (
     OLD_FEATURES,
     Entity,
+    body_of,
     features_of,
     ids_by_value,
     remembered,
     same,
-    tags_of,
 )
 from local_azure.plugins.graph import matching
 from local_azure.plugins.server import Resource
 from local_azure.plugins.session import ApiError, PluginError
 from local_azure.plugins.values import Properties
-from local_azure.plugins.wire import from_wire, to_wire
+from local_azure.plugins.wire import from_wire
 
 
 class ServicePrincipal(Entity):
@@ -36,14 +36,14 @@ class ServicePrincipal(Entity):
                 )
             there = Resource(resource.rtype, resource.urn, resource.inputs, {}, existing)
             return existing, self.update(there)
-        body = {"@odata.type": "#microsoft.graph.servicePrincipal", **self._body(resource)}
+        body = {"@odata.type": "#microsoft.graph.servicePrincipal", **body_of(resource)}
         object_id = self.make(resource, body, _application_not_there_yet)
         self.finish(resource, object_id, [self.settle_owners(resource)])
         return resource.rtype.id_format.format(id=object_id), remembered(resource)
 
     def update(self, resource: Resource) -> Properties:
         path = self.path(resource)
-        body = {"@odata.type": "#microsoft.graph.servicePrincipal", **self._body(resource)}
+        body = {"@odata.type": "#microsoft.graph.servicePrincipal", **body_of(resource)}
         del body["appId"]
         self.graph.call("PATCH", path, body)
         self.sync(resource, path, "owners")
@@ -74,11 +74,6 @@ class ServicePrincipal(Entity):
             raise
         if not existing:
             self.graph.vanish(lambda: self.graph.get(path) is not None, path)
-
-    def _body(self, resource: Resource) -> Properties:
-        body = to_wire(resource.rtype.props, resource.inputs)
-        body["tags"] = tags_of(resource)
-        return body
 
 
 def _application_not_there_yet(error: ApiError) -> bool:
