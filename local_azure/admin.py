@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
-from local_azure import faults, generic, management_groups, page
+from local_azure import faults, generic, identities, management_groups, page
 from local_azure.access import bearer
 from local_azure.credentials import new_secret
-from local_azure.graph.rights import GROUP, PRINCIPAL, UNIT, USER
+from local_azure.graph.rights import GROUP, UNIT, USER
 from local_azure.issuers import AUDIENCE, GITHUB
 from local_azure.resources import key_of
 from local_azure.seed import add_subscription
@@ -277,16 +277,8 @@ def _ensure_principals(world: World, wanted: Any) -> list[str]:
     for name, of in wanted.items():
         if of != "ManagedIdentity" and not is_guid(of):
             _bad(f"'{of[:100]}' is neither ManagedIdentity nor the id of a tenant.")
-        managed = of == "ManagedIdentity"
-        doc = PRINCIPAL.new(
-            {"displayName": name, "servicePrincipalType": "ManagedIdentity" if managed else "Application"},
-            id=new_guid(),
-            appId=new_guid(),
-            appOwnerOrganizationId=None if managed else of.lower(),
-            createdDateTime=utc(world.store.now()),
-        )
-        world.directory.create("servicePrincipal", doc)
-        created.append(doc["id"])
+        tenant = None if of == "ManagedIdentity" else of.lower()
+        created.append(identities.principal(world, name, tenant=tenant)["id"])
     return created
 
 

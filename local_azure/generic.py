@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from entrant.facts.scopes import Scope
-from local_azure import collection, components, groups, vault_resources, workspaces
+from local_azure import collection, components, groups, identities, vault_resources, workspaces
 from local_azure.access import Caller, demand
 from local_azure.tree import body_of, location_of, no_method, no_resource, require, scope_of, tags_of, value_of, verb_of
 from local_azure.wire import Call, Reply, refuse
@@ -26,6 +26,7 @@ NEEDS_LOCATION = frozenset(
         "microsoft.insights/datacollectionendpoints",
         "microsoft.insights/datacollectionrules",
         "microsoft.keyvault/vaults",
+        "microsoft.managedidentity/userassignedidentities",
         "microsoft.operationalinsights/workspaces",
         "microsoft.storage/storageaccounts",
     }
@@ -36,6 +37,7 @@ COMPUTED: dict[str, Callable[[World, Doc, Doc | None], Doc]] = {
     "microsoft.insights/datacollectionrules": collection.computed_rule,
     "microsoft.keyvault/vaults": vault_resources.computed_vault,
     "microsoft.keyvault/vaults/secrets": vault_resources.computed_secret,
+    "microsoft.managedidentity/userassignedidentities": identities.computed,
     "microsoft.operationalinsights/workspaces": workspaces.computed,
 }
 ACTIONS: dict[tuple[str, str], Callable[[World, Doc], Reply]] = {

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from entrant.facts.conditions import Facts, fulfilled
 from entrant.facts.roles import BuiltInRole, RolePermission, find_role, permits
 from entrant.facts.scopes import Scope
+from local_azure.directory import Directory
 from local_azure.store import Store
 
 Doc = dict[str, Any]
@@ -56,9 +57,19 @@ class Resources:
         )
 
     def delete(self, resource_id: str) -> None:
-        """Remove a resource, all below it, and the role assignments there; key vaults are kept among the deleted ones."""
+        """Remove a resource, all below it, the role assignments there and the service principals of managed identities.
+
+        Key vaults are kept among the deleted ones.
+        """
         key = key_of(resource_id)
         low, high = key + "/", key + "0"
+        identities = self.store.rows(
+            "SELECT json_extract(doc, '$.properties.principalId') FROM resource "
+            "WHERE type = ? AND (key = ? OR (key >= ? AND key < ?))",
+            *("microsoft.managedidentity/userassignedidentities", key, low, high),
+        )
+        for (principal,) in identities:
+            Directory(self.store).purge(principal)
         self.store.run(
             "UPDATE vault SET deleted = ? WHERE deleted IS NULL AND (key = ? OR (key >= ? AND key < ?))",
             *(self.store.now(), key, low, high),

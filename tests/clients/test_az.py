@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local_azure import LocalAzure
-from tests.clients import installing
+from tests.clients.az import Az, AzError, endpoints, sign_in, signed_in_to
 from tests.passes import Passes
 
 GRAPH = "00000003-0000-0000-c000-000000000000"
@@ -21,60 +18,10 @@ USER_READ_ALL = "df021288-bdef-4463-88db-98f22de89214"
 """The application permission User.Read.All of Microsoft Graph."""
 
 
-class AzError(Exception):
-    """az has refused; the message is what it said."""
-
-
-@dataclass
-class Az:
-    """`az` with a configuration folder of its own."""
-
-    folder: Path
-    home: Path
-    bundle: Path
-    passes: Passes | None = None
-    done: list[str] = field(default_factory=list)
-
-    def __call__(self, command: str, *options: str, secret: str | None = None, how: str = "") -> Any:
-        """Run `az COMMAND OPTIONS`, note that it works (`how`, for the table), and return the JSON that it prints.
-
-        A secret is read from a file.
-        """
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARM_", "AZURE_"))}
-        env = kept | {
-            "HOME": str(self.home),
-            "AZURE_CONFIG_DIR": str(self.home / "azure"),
-            "AZURE_CORE_INSTANCE_DISCOVERY": "false",
-            "AZURE_CORE_COLLECT_TELEMETRY": "false",
-            "NO_PROXY": "localhost",
-            "REQUESTS_CA_BUNDLE": str(self.bundle),
-        }
-        if secret is not None:
-            file = self.home / "secret"
-            file.touch(0o600)
-            file.write_text(secret, "utf-8")
-            options += ("--password", f"@{file}")
-        line = [str(self.folder / "bin" / "python"), "-m", "azure.cli", *command.split(), *options, "--output", "json"]
-        ran = subprocess.run(
-            line, cwd=self.home, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
-        )
-        if ran.returncode:
-            raise AzError(f"az {command}: {ran.stderr}")
-        self.done.append(f"az {command} {how}".strip())
-        if self.passes is not None:
-            self.passes("azure-cli", self.done[-1])
-        return json.loads(ran.stdout) if ran.stdout.strip() else None
-
-
 @pytest.fixture(scope="module")
 def signed_in(azure: LocalAzure, tmp_path_factory: pytest.TempPathFactory) -> Az:
     """az signed in as the deployer, to the cloud that the metadata endpoint describes."""
-    folder = installing.pip("azure-cli")
-    az = Az(folder, tmp_path_factory.mktemp("az"), azure.ca_bundle())
-    az("cloud register", "--name", "LocalAzure", "--endpoint-resource-manager", azure.url, how="(from the metadata)")
-    az("cloud set", "--name", "LocalAzure")
-    sign_in(az, azure.tenant_id, azure.client_id, secret=azure.client_secret)
-    return az
+    return signed_in_to(azure, tmp_path_factory.mktemp("az"))
 
 
 @pytest.fixture
@@ -92,24 +39,6 @@ def stranger(signed_in: Az, azure: LocalAzure, tmp_path: Path, passes: Passes) -
     az("cloud register", "--name", "Named", *endpoints(azure.url), how="(every endpoint named)")
     az("cloud set", "--name", "Named")
     return az
-
-
-def endpoints(url: str) -> list[str]:
-    """The options of `az cloud register` by which every endpoint is the local Azure's."""
-    names = (
-        "resource-manager",
-        "active-directory",
-        "active-directory-resource-id",
-        "active-directory-graph-resource-id",
-        "microsoft-graph-resource-id",
-    )
-    return [part for name in names for part in (f"--endpoint-{name}", url)]
-
-
-def sign_in(az: Az, tenant: str, client: str, *options: str, secret: str | None = None) -> Any:
-    """Sign a service principal in."""
-    who = ["--username", client, "--tenant", tenant, *options]
-    return az("login --service-principal", *who, secret=secret, how="--certificate" if secret is None else "--password")
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +230,21 @@ def test_groups_and_users_of_the_directory(az: Az, azure: LocalAzure) -> None:
     assert az("ad user show", "--id", name)["displayName"] == "az user, renamed"
     az("ad user delete", "--id", name)
     assert name not in [one["userPrincipalName"] for one in az("ad user list")]
+
+
+def test_managed_identities(az: Az, group: str) -> None:
+    """A service principal without a registration, which goes with its resource."""
+    what = ["--name", "az-identity", "--resource-group", "rg-az"]
+    made = az("identity create", *what, "--location", "westeurope")
+    principal = az("ad sp show", "--id", made["clientId"])
+    assert (principal["id"], principal["servicePrincipalType"]) == (made["principalId"], "ManagedIdentity")
+    az("identity update", *what, "--tags", "a=b", how="--tags")
+    assert az("identity show", *what)["principalId"] == made["principalId"]
+    assert [one["id"] for one in az("identity list", "--resource-group", "rg-az")] == [made["id"]]
+    az("role assignment create", "--assignee", made["principalId"], "--role", "Reader", "--scope", group)
+    az("identity delete", *what)
+    with pytest.raises(AzError, match="does not exist"):
+        az("ad sp show", "--id", made["clientId"])
 
 
 def test_management_groups(az: Az) -> None:
