@@ -1,7 +1,7 @@
 """What `validate` refuses of what was read: taken out where Azure keeps it, else the whole app is left out, and said why."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from entrant.config import Problem
@@ -29,18 +29,22 @@ def settle(sheet: Sheet, check: Callable[[], Iterable[Problem]]) -> list[Problem
         problems = list(check())
         if not problems:
             return []
-        done = set()
+        refused: dict[tuple[str, str, tuple[str | int, ...]], list[tuple[str, str]]] = {}
         for problem in problems:
-            found = _AT.match(problem.message)
-            if found is None or (place := (found["part"], found["name"], found["rest"])) in done:
-                continue
-            if _out(sheet, *place, found["message"]):
-                done.add(place)
-        if not done:
+            if found := _AT.match(problem.message):
+                steps = [step[1] or int(step[2]) for step in _STEP.finditer(found["rest"])]
+                place = found["part"], found["name"], tuple(steps[: 1 if steps[:1] == ["owners"] else 2])
+                refused.setdefault(place, []).append((found["rest"], found["message"]))
+        # from the ends of lists, so that places stay; what holds something refused is looked at again without that
+        last_first = sorted(refused, key=lambda place: [-step for step in place[2] if isinstance(step, int)])
+        holding = {(part, name, steps[:-1]) for part, name, steps in refused if len(steps) > 1}
+        if not any([_out(sheet, *place, refused[place]) for place in last_first if place not in holding]):
             return problems
 
 
-def _out(sheet: Sheet, part: str, name: str, rest: str, message: str) -> bool:
+def _out(sheet: Sheet, part: str, name: str, steps: Sequence[str | int], said: Sequence[tuple[str, str]]) -> bool:
+    """Take out what stands at a place, of which is said where in it what is wrong; whether there is less to refuse now."""
+    rest, message = said[0][0], "; ".join(message for _, message in said)
     if part == "role_definitions":
         return _without_definition(sheet, name)
     if part == "scopes":
@@ -52,13 +56,12 @@ def _out(sheet: Sheet, part: str, name: str, rest: str, message: str) -> bool:
         entry.data |= {"allow_privileged": True, "reason": "As it was taken over."}
         entry.note("allow_privileged", f"decide: {message.partition(';')[0]}. Narrow it, or say why.")
         return True
-    steps = [found[1] or int(found[2]) for found in _STEP.finditer(rest)]
     if not steps or not _without(entry, steps, message):
         entry.faults.append(f"{rest.lstrip('.') or name}: {message}")
     return True
 
 
-def _without(entry: Entry, steps: list[Any], message: str) -> bool:
+def _without(entry: Entry, steps: Sequence[Any], message: str) -> bool:
     """Take a value out of an app where Azure keeps it; whether that is so."""
     key, *inner = steps
     value = entry.data.get(key)
