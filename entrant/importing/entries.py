@@ -64,6 +64,10 @@ class There:
     """What the file has already: names that are taken, and those of what is found there again."""
 
     apps: frozenset[str] = frozenset()
+    registrations: Mapping[str, str] = field(default_factory=dict)
+    """The apps that it takes over by the object ids of their registrations."""
+    principals: Mapping[str, str] = field(default_factory=dict)
+    """The same by the object ids of their service principals."""
     scopes: Mapping[str, str] = field(default_factory=dict)
     """By id in lower case."""
     scope_names: frozenset[str] = frozenset()
@@ -104,12 +108,13 @@ class References:
 
     Args:
         found: the apps.
-        keys: their keys by client id; those that are left out of the file are not among them.
+        keys: their keys by client id, and those of apps that the file has already; not of those that are left out of it.
+        principals: the keys of apps that the file has already, by the object id of the service principal.
     """
 
-    def __init__(self, found: Sequence[Found], keys: Mapping[str, str]) -> None:
+    def __init__(self, found: Sequence[Found], keys: Mapping[str, str], principals: Mapping[str, str]) -> None:
         self.apps = keys
-        self.principals = {
+        self.principals = dict(principals) | {
             str(each.principal["id"]).lower(): keys[each.client_id]
             for each in found
             if each.principal and each.client_id in keys

@@ -40,6 +40,8 @@ class Job:
     """What the plan holds besides imports."""
     _out: dict[str, list[str]] = field(default_factory=dict)
     """The apps that cannot be taken over unchanged, by client id, and why."""
+    _declared: dict[str, str] = field(default_factory=dict)
+    """Keys of what was asked for and the file has already, by client id."""
 
     @property
     def tenant(self) -> str:
@@ -56,10 +58,11 @@ class Job:
             )
         with self.steps.step("Registrations") as step:
             selected = selection.select(self.who, wanted, self.tenant)
-            known = self.target.declared()
+            known = self.target.there().registrations
             new = tuple(entry for entry in selected.registrations if entry["id"].lower() not in known)
-            there = len(selected.registrations) - len(new)
-            step.note = f"{len(new)} to import" + (f", {there} in the file already" if there else "")
+            old = [entry for entry in selected.registrations if entry["id"].lower() in known]
+            self._declared = {entry["appId"].lower(): known[entry["id"].lower()] for entry in old}
+            step.note = f"{len(new)} to import" + (f", {len(old)} in the file already" if old else "")
         return Selected(new, selected.skipped, selected.notes)
 
     def write(self, registrations: Sequence[dict[str, Any]], *, preview: bool) -> Sheet:
@@ -126,6 +129,7 @@ class Job:
             tenant=self.tenant,
             cloud=self.target.cloud,
             there=self.target.there(),
+            declared=self._declared,
             today=self.today,
             out=self._out,
         )

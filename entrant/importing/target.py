@@ -78,8 +78,11 @@ class Target:
         if environment is None:
             return There()
         definitions = environment.role_definitions
+        adopted = {key: app.adopt for key, app in environment.apps.items() if app.adopt is not None}
         return There(
             frozenset(environment.apps),
+            {adopt.application: key for key, adopt in adopted.items()},
+            {adopt.service_principal: key for key, adopt in adopted.items() if adopt.service_principal is not None},
             {scope.id.lower(): name for name, scope in environment.scopes.items()},
             frozenset(environment.scopes),
             {definition.guid(key): key for key, definition in definitions.items()},
@@ -87,11 +90,6 @@ class Target:
             environment.subscription,
             environment.on_remove == "keep",
         )
-
-    def declared(self) -> frozenset[str]:
-        """The registrations that the file takes over already, by object id."""
-        apps = self.environment.apps.values() if self.environment is not None else ()
-        return frozenset(app.adopt.application for app in apps if app.adopt is not None)
 
     def written(self, sheet: Sheet, today: dt.date, *, compact: bool = True) -> str:
         """The file's text with what is to be written; `compact` lets a new one have what apps share in `defaults`."""

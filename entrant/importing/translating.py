@@ -34,6 +34,7 @@ class Translation:
         definitions: custom role definitions, as Resource Manager shows them, by GUID.
         tenant, cloud: where they are.
         there: what the file has already.
+        declared: keys of apps that it has already, by client id, as far as these were read.
         today: for what is written down as of a day.
         out: the apps that are left out as comments, by client id, and why: others refer to them by their ids.
     """
@@ -48,12 +49,19 @@ class Translation:
         cloud: str,
         there: There,
         today: dt.date,
+        declared: Mapping[str, str] = MappingProxyType({}),
         out: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.found, self.tenant, self.cloud, self.there = found, tenant, cloud, there
         self.today, self.out = today, out
         self.keys = keys(found, there.apps)
-        self.references = References(found, {client: key for client, key in self.keys.items() if client not in out})
+        offering = {
+            client: there.principals[id_]
+            for client, api in apis.by_client.items()
+            if (id_ := str(api["id"]).lower()) in there.principals
+        }
+        new = {client: key for client, key in self.keys.items() if client not in out}
+        self.references = References(found, offering | dict(declared) | new, there.principals)
         self.permissions = Permissions(apis, self.references)
         self.roles = Roles(found, definitions, there)
         self._named: set[str] = set()
