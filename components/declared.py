@@ -63,7 +63,7 @@ class Declared:
             "certificates": {
                 key: {
                     "pem": certificate.public.pem,
-                    "ends": moment_text(certificate.public.ends),
+                    "ends": moment_text(certificate.expires),
                     "renamed_from": list(certificate.renamed_from),
                     "adopt": certificate.adopt,
                     "on_remove": self._on_remove(app, certificate),

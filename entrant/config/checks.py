@@ -344,7 +344,7 @@ def _lifetimes(app: App, environment: Environment) -> Iterator[Fault]:
 
 
 def _certificate_lifetime(key: str, certificate: Certificate, allowed: Limits) -> Iterator[Fault]:
-    lifetime, most = certificate.public.ends - certificate.public.starts, allowed.certificate_lifetime
+    lifetime, most = certificate.expires - certificate.public.starts, allowed.certificate_lifetime
     if lifetime > most:
         message = f"the certificate lives {lifetime.days} days; limits.certificate_lifetime allows {most.days}"
         yield Fault(("certificates", key), message)

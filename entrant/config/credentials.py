@@ -22,7 +22,7 @@ from .files import path_of, pem_blocks, read_file
 from .model import Model
 from .problems import Refused, shorten
 from .source import text_of
-from .values import Duration, Guid, Moment, OnRemove, RenamedFrom, Text
+from .values import Duration, Guid, Moment, OnRemove, RenamedFrom, Text, moment_text
 
 # ------------------------------------------------------------------------------------------------------------------ secrets
 
@@ -144,6 +144,8 @@ class Certificate(Model):
     """A PEM file, relative to the file this stands in."""
     pem: _CertificateText | None = None
     """The certificate itself, as PEM text."""
+    ends: Moment | None = None
+    """When Azure takes it no more, where that is before the certificate's own end. Azure CLI says a second less."""
     renamed_from: RenamedFrom = ()
     """The certificate's key before, or a list of all it had."""
     adopt: Guid | None = None
@@ -155,8 +157,11 @@ class Certificate(Model):
         """There is one certificate, and it has not expired."""
         if (self.path is None) == (self.pem is None):
             yield Refused("a certificate has `path` or `pem`, one of the two")
-        elif self.adopt is None and self.public.ends <= datetime.now(UTC):
-            ended = self.public.ends.date()
+        elif self.ends is not None and not self.public.starts < self.ends <= self.public.ends:
+            valid = f"from {moment_text(self.public.starts)} to {moment_text(self.public.ends)}"
+            yield Refused(f"the certificate is valid {valid}; leave `ends` out, or name a moment in that time", "ends")
+        elif self.adopt is None and self.expires <= datetime.now(UTC):
+            ended = self.expires.date()
             yield Refused(f"the certificate expired on {ended}; Microsoft Entra takes no expired one", self._key)
 
     @property
@@ -169,6 +174,11 @@ class Certificate(Model):
         certificate = self.pem if self.path is None else self.path
         assert certificate is not None
         return certificate
+
+    @property
+    def expires(self) -> datetime:
+        """The last moment at which Azure takes it."""
+        return self.ends or self.public.ends
 
 
 class KeptCredential(Model):

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from entrant.config.values import moment_text
+
 from .entries import Entry, slug
 from .properties import stated
 from .reading import Found
@@ -43,7 +45,7 @@ def _kept(credential: Mapping[str, Any], kind: str, of: str, owner: str | None) 
         parts.append(f"hint {credential['hint']}")
     if credential.get("startDateTime"):
         parts.append(f"since {credential['startDateTime'][:10]}")
-    ends = re.sub(r"\.\d+", "", str(credential["endDateTime"]))
+    ends = _moment(credential["endDateTime"])
     if int(ends[:4]) > LAST_YEAR:
         parts.append("without an end")
         ends = f"{LAST_YEAR}-12-31T00:00:00Z"
@@ -61,8 +63,11 @@ def _declare(entry: Entry, key: Mapping[str, Any]) -> bool:
     if key.get("type") != "AsymmetricX509Cert" or key.get("usage") != "Verify" or not key.get("key"):
         return False
     try:
-        text = _pem(base64.b64decode(key["key"], validate=True))
+        pem, own_end = _certificate(base64.b64decode(key["key"], validate=True))
     except ValueError:
+        return False
+    ends = _moment(key["endDateTime"])
+    if ends > own_end:
         return False
     shown = re.sub(r"^CN=", "", str(key.get("displayName") or ""), flags=re.IGNORECASE)
     plain = slug(shown, "certificate")
@@ -71,14 +76,20 @@ def _declare(entry: Entry, key: Mapping[str, Any]) -> bool:
         name for name in (plain, f"{plain}-{key['keyId'][:4]}", f"{plain}-{key['keyId']}") if name not in certificates
     )
     file = f"{entry.key}-{name}.pem"
-    entry.files[file] = text.encode()
-    certificates[name] = {"path": file, "adopt": str(key["keyId"]).lower()}
+    entry.files[file] = pem.encode()
+    certificates[name] = given(path=file, ends=ends if ends != own_end else None, adopt=str(key["keyId"]).lower())
     return True
 
 
-def _pem(data: bytes) -> str:
-    """A certificate in PEM form; raises ValueError for what is none."""
+def _moment(text: Any) -> str:
+    """A moment of Graph's without parts of a second."""
+    return re.sub(r"\.\d+", "", str(text))
+
+
+def _certificate(data: bytes) -> tuple[str, str]:
+    """A certificate in PEM form, and its end; raises ValueError for what is none."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    return x509.load_der_x509_certificate(data).public_bytes(Encoding.PEM).decode()
+    parsed = x509.load_der_x509_certificate(data)
+    return parsed.public_bytes(Encoding.PEM).decode(), moment_text(parsed.not_valid_after_utc)

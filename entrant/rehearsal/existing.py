@@ -15,6 +15,7 @@ from entrant.config.federated import Federated
 from entrant.config.files import FileName, path_of
 from entrant.config.known import Reference, first_name
 from entrant.config.model import plain
+from entrant.config.values import moment_text
 from entrant.facts.scopes import role_definition_id
 from entrant.progress import Step
 from entrant.rehearsal import stack
@@ -258,6 +259,7 @@ class Parts:
                     "keyId": each.adopt,
                     "type": "AsymmetricX509Cert",
                     "usage": "Verify",
+                    "endDateTime": moment_text(each.expires),
                     "key": base64.b64encode(each.public.pem.encode()).decode(),
                 }
                 for each in new

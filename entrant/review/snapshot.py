@@ -216,7 +216,7 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
         yield Holding(name, "secret", "calendar", "client secret", detail=rule)
     for key, certificate in app.certificates.items():
         first = first_name(key, certificate.renamed_from)
-        ends = certificate.public.ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ends = certificate.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         yield Holding(name, "certificate", first, key, ends=ends, detail=f"thumbprint {certificate.public.thumbprint}")
     for credential in app.federated:
         yield _federated(name, environment, credential)

@@ -1,5 +1,6 @@
 """`entrant import`: what the file says is what the tenant has, and the tenant is only read."""
 
+import datetime as dt
 import os
 import re
 from collections.abc import Iterator
@@ -171,6 +172,21 @@ def test_certificates_and_logos_are_files_beside_it(tenant: Tenant, folder: Path
     assert environment.apps["logo"].logo
 
 
+def test_a_certificate_that_azure_takes_for_less_than_its_life_says_until_when(tenant: Tenant, folder: Path) -> None:
+    """Azure CLI lets those that it makes end a second before themselves."""
+    application, _ = tenant.app("ends early")
+    key = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": tenants.certificate("early")}
+    path = f"/applications/{application}"
+    tenant.client.graph("PATCH", path, {"keyCredentials": [key]})
+    [held] = tenant.client.graph("GET", path)["keyCredentials"]
+    app = one(tenant, folder, "ends early")
+    assert app.certificates["early"].ends is None
+    ends = dt.datetime.fromisoformat(held["endDateTime"]) - dt.timedelta(seconds=1)
+    tenant.client.graph("PATCH", path, {"keyCredentials": [key | {"endDateTime": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}]})
+    app = imported_again(tenant, folder, application)["ends-early"]
+    assert app.certificates["early"].ends == ends
+
+
 def test_federated_credentials_use_presets(tenant: Tenant, folder: Path) -> None:
     app = one(tenant, folder, "federated")
     path = f"/beta/applications/{tenant.applications['federated']['id']}/federatedIdentityCredentials"
@@ -210,6 +226,26 @@ def test_a_preset_is_found_again_for_each_credential_of_the_examples(index: int)
     if credential.audience == "api://AzureADTokenExchange":
         del wanted["audience"]  # the usual one
     assert config.Federated.model_validate(written).model_dump(mode="json", exclude_defaults=True) == wanted
+
+
+def test_of_several_federated_credentials_those_that_cannot_be_said_are_left(tenant: Tenant, folder: Path) -> None:
+    """Each by itself and with its own reason, wherever it stands in the list; the others come."""
+    application, _ = tenant.app("refused federated")
+    path = f"/applications/{application}/federatedIdentityCredentials"
+    for name in ("a", "first-one", "b", "second-one", "c", "third-one"):
+        trust = {
+            "name": name,
+            "issuer": f"https://{name}.example.com",
+            "subject": name,
+            "audiences": [tenants.AUDIENCE],
+        }
+        tenant.client.graph("POST", path, trust)
+    done = entrant(tenant.azure, folder, application, "--no-preview", "-o", "config/legacy.yaml")
+    app = config.load("legacy", root=folder).apps["refused-federated"]
+    assert {each.key for each in app.federated} == {"first-one", "second-one", "third-one"}
+    said = sorted(re.findall(r"left as it is, not declared: federated: (\S+): (.*)", done.stderr))
+    reason = "expected 3 to 120 letters, digits, - and _, a letter or digit first; found"
+    assert said == [(name, f'{reason} "{name}"') for name in "abc"]
 
 
 def test_permissions_and_the_consents_there_are(tenant: Tenant, folder: Path) -> None:
