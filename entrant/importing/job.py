@@ -1,7 +1,7 @@
 """One import: what is meant is read, made a file, and previewed until the plan holds imports alone."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -69,8 +69,7 @@ class Job:
         """Read everything about these registrations, write the file and, if it can be, let the engine preview it."""
         notebook = reading.notebook(self.target.root, self.tenant, registrations)
         found = self._read(registrations, notebook)
-        sheet = self._made(found)
-        self.target.save(sheet, self.today)
+        sheet = self._saved(found)
         if preview:
             sheet = self._proved(found, sheet)
         notebook.unlink(missing_ok=True)
@@ -91,13 +90,23 @@ class Job:
 
     # -------------------------------------------------------------------------------------------------------- the file
 
-    def _made(self, found: Sequence[Found]) -> Sheet:
+    def _saved(self, found: Sequence[Found]) -> Sheet:
+        """Write the file; what is in it."""
+        with self.steps.step("File") as step:
+            sheet = self._made(found, step.update)
+            self.target.save(sheet, self.today)
+            step.note = self.target.shown
+        return sheet
+
+    def _made(self, found: Sequence[Found], tell: Callable[[str], None]) -> Sheet:
         """What is to be written, without what `validate` refuses.
 
         Others refer to an app that is left out by its client id, so all is made anew once one is.
         """
         while True:
+            tell("reading permissions and custom roles")
             sheet = self._translated(found)
+            tell("being checked")
             left = checking.settle(sheet, lambda made=sheet: self._errors(made))  # type: ignore[misc]
             new = {
                 entry.client_id: entry.faults
@@ -167,8 +176,7 @@ class Job:
                 by_id = {each.id: each for each in fresh}
                 found = [by_id.get(each.id, each) for each in found]
             self._out |= {client: list(words) for client, words in wrong.items() if client not in stale}
-            sheet = self._made(found)
-            self.target.save(sheet, self.today)
+            sheet = self._saved(found)
         else:
             self.rest += [line for words in wrong.values() for line in words]
         return sheet

@@ -7,6 +7,7 @@ from typing import Any, Final
 from entrant.config.access import known_permissions
 from entrant.facts import risks
 from entrant.facts.apis import FIRST_PARTY, GRAPH
+from entrant.words import counted
 
 from .entries import Entry, References, words
 from .properties import stated
@@ -48,7 +49,7 @@ class Permissions:
             elif api is not None:
                 grants[api] = grant
         for name, count in single.items():
-            entry.unsaid.append(f"service principal: consent of {count} single users to {words(name)}")
+            entry.unsaid.append(f"service principal: consent of {counted(count, 'single user')} to {words(name)}")
         for api in dict.fromkeys((*requested, *roles, *grants)):
             kinds = requested.get(api, {"application": [], "delegated": []})
             yield from self._permission(entry, api, kinds, roles.get(api, {}), grants.get(api))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from entrant.config import App
 from entrant.config.problems import Refused
 from entrant.config.values import parse_email
 from entrant.facts import risks
@@ -116,7 +117,9 @@ class Translation:
             )
         assigned = sum(one.get("principalType") != "ServicePrincipal" for one in each.assigned)
         if assigned:
-            entry.unsaid.append(f"service principal: {assigned} users and groups are assigned to it or to its roles")
+            entry.unsaid.append(
+                f"service principal: users and groups that are assigned to it or to its roles: {assigned}"
+            )
         return entry
 
     def _owners(self, entry: Entry, owners: Sequence[Doc], of: str) -> list[str]:
@@ -162,40 +165,12 @@ class Translation:
             )
 
 
-_ORDER: Final = (
-    "display_name",
-    "description",
-    "notes",
-    "adopt",
-    "on_remove",
-    "sign_in_audience",
-    "service_management_reference",
-    "identifier_uris",
-    "web",
-    "spa",
-    "public_client",
-    "links",
-    "logo",
-    "app_roles",
-    "api",
-    "optional_claims",
-    "group_claims",
-    "tags",
-    "feature_tags",
-    "owners",
-    "service_principal",
-    "kept_credentials",
-    "certificates",
-    "federated",
-    "permissions",
-    "roles",
-    "groups",
-    "directory_roles",
-)
+_FIRST: Final = ("display_name", "description", "notes", "adopt", "on_remove")
+"""Keys of an app that stand above the others, which are in the vocabulary's order."""
 
 
 def _ordered(data: Doc) -> Doc:
-    return {name: data[name] for name in (*_ORDER, *data) if name in data}
+    return {name: data[name] for name in (*_FIRST, *App.model_fields) if name in data}
 
 
 def _some(reasons: Sequence[str]) -> str:

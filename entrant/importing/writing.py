@@ -10,6 +10,7 @@ from typing import Any, Final
 from entrant.config.problems import Problem
 from entrant.config.source import Node, read
 from entrant.errors import ConfigurationError
+from entrant.words import counted
 
 from . import yaml_text
 from .entries import Entry, Sheet
@@ -46,7 +47,7 @@ def document(sheet: Sheet, today: dt.date, schema: str | None, *, compact: bool 
     without = sum("owners" not in entry.data for entry in taken)
     lines = [
         *([f"# yaml-language-server: $schema={schema}"] if schema else []),
-        f"# {len(taken)} app{'s' * (len(taken) != 1)} as of {today}: the first `up` takes over what `adopt` names, unchanged.",
+        f"# {counted(len(taken), 'app')} as of {today}: the first `up` takes over what `adopt` names, unchanged.",
         "# Lines with `decide:` are for a person. What is removed from here is kept in Azure (`on_remove`).",
         *([f"# decide: {without} of them {'has' if without == 1 else 'have'} no owner."] if without else []),
         *yaml_text.mapping(top),

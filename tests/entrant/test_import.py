@@ -270,7 +270,7 @@ def test_permissions_and_the_consents_there_are(tenant: Tenant, folder: Path) ->
     ]
     assert [each.app for each in api.api.known_clients] == ["client"]
     text = (folder / "config" / "legacy.yaml").read_text("utf-8")
-    assert "consent of 1 single users to api" in text
+    assert "consent of 1 single user to api" in text
     wire = tenant.client.graph("GET", f"/applications/{tenant.applications['api']['id']}")
     assert {role["value"]: role["id"] for role in wire["appRoles"]} == {
         value: api.role_id("api", value) for value in api.app_roles
