@@ -77,7 +77,7 @@ def _declare(entry: Entry, key: Mapping[str, Any]) -> bool:
     )
     file = f"{entry.key}-{name}.pem"
     entry.files[file] = pem.encode()
-    certificates[name] = given(path=file, ends=ends if ends != own_end else None, adopt=str(key["keyId"]).lower())
+    certificates[name] = stated(path=file, ends=ends if ends != own_end else None, adopt=str(key["keyId"]).lower())
     return True
 
 
