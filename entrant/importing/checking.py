@@ -42,9 +42,9 @@ def settle(sheet: Sheet, check: Callable[[], Iterable[Problem]]) -> list[Problem
             return problems
 
 
-def _out(sheet: Sheet, part: str, name: str, steps: Sequence[str | int], said: Sequence[tuple[str, str]]) -> bool:
-    """Take out what stands at a place, of which is said where in it what is wrong; whether there is less to refuse now."""
-    rest, message = said[0][0], "; ".join(message for _, message in said)
+def _out(sheet: Sheet, part: str, name: str, steps: Sequence[str | int], refusals: Sequence[tuple[str, str]]) -> bool:
+    """Take out what stands at a place, where `refusals` say in which part of it and why; whether there is less to refuse now."""
+    rest, message = refusals[0][0], "; ".join(message for _, message in refusals)
     if part == "role_definitions":
         return _without_definition(sheet, name)
     if part == "scopes":
