@@ -1,5 +1,7 @@
 """azure-cli in one process: each line of its input is a command, a JSON list of arguments; each of its output what came of it."""
 
+# mypy: disable-error-code="import-not-found, import-untyped"
+
 import io
 import json
 import sys
