@@ -1,10 +1,11 @@
 """All measurements that compare Entrant with others, and the page that they make.
 
-    .entrant/venv/bin/python -m benchmarks [--quick] [--az]
+    .entrant/venv/bin/python -m benchmarks [--quick] [--az] [--growth]
 
 Writes `benchmarks/results.md` and `benchmarks/results.svg`: about a quarter of an hour on a quiet machine of two cores. `--quick`
 tries that everything runs, in a minute or two, and writes to `.entrant/benchmarks/`. `--az` measures tokens too, and installs the
-Azure CLI for it.
+Azure CLI for it. `--growth` adds how CPU time and memory grow from 10 to 3,000 apps, what quotas make of it, and a day's memory:
+some hours.
 """
 
 import argparse
@@ -20,6 +21,19 @@ from benchmarks.deployments import Figures, Size, found
 from entrant import engine
 from entrant.project import SOURCE, STATE
 
+GROWTH = {
+    "Growth": [("growth", "--apps", "10", "30", "100", "300", "--divide", "300")],
+    "Growth with `hold --fast`, past 300 apps in stacks of 300 side by side": [
+        ("growth", "--fast", "--apps", "10", "30", "100", "300", "1000", "3000")
+    ],
+    "Quotas": [("throttling", "--apps", "100", "300"), ("throttling", "--apps", "100", "--drained")],
+    "A day": [("day",)],
+}
+QUICK_GROWTH = {
+    "Growth": [("growth", "--apps", "2", "4", "--per-stack", "2")],
+    "Quotas": [("throttling", "--apps", "2")],
+    "A day": [("day", "--hours", "1")],
+}
 SIZES = (Size(20), Size(20, rounds=1, latency=True), Size(100, rounds=1))
 QUICK = (Size(2, rounds=1, latency=True),)
 COLORS = ("#5c4ee5", "#8a8a8a", "#0a7d5a", "#b5b5b5", "#6cc3a5")
@@ -30,12 +44,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Entrant beside others; write the page.")
     parser.add_argument("--quick", action="store_true", help="try that everything runs")
     parser.add_argument("--az", action="store_true", help="tokens too, beside the Azure CLI, which is installed for it")
+    parser.add_argument("--growth", action="store_true", help="growth, quotas and a day's memory too: some hours")
     options = parser.parse_args()
     folder = STATE / "benchmarks" if options.quick else SOURCE / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     load = os.getloadavg()[0]
     measured = [(size, deployments.run(size)) for size in (QUICK if options.quick else SIZES)]
     own = [output("validate")] + ([output("tokens", "5" if options.quick else "21")] if options.az else [])
+    growth = (QUICK_GROWTH if options.quick else GROWTH) if options.growth else {}
+    own += [
+        "\n\n".join([f"## {title}", *(output(*command) for command in commands)]) for title, commands in growth.items()
+    ]
     (folder / "results.svg").write_text(picture(measured), "utf-8")
     (folder / "results.md").write_text(page(measured, own, load), "utf-8")
     print(folder / "results.md")
@@ -66,7 +85,7 @@ at once ({measured[0][0].parallel}). Terraform's plan refreshes, which a preview
 
 ## Others
 
-{chr(10).join(f"```{chr(10)}{text}{chr(10)}```" if "|" not in text else text for text in own)}
+{f"{chr(10)}{chr(10)}".join(f"```{chr(10)}{text}{chr(10)}```" if "|" not in text else text for text in own)}
 """
 
 

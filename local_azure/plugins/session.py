@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 METADATA_API_VERSION = "2022-09-01"
 RETRIES = 6
+THROTTLED = 16
+"""How often a request is made again that was one too many, as go-azure-sdk does, which the real azuread plugin is made with; other
+failures would take ten minutes so."""
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
 _TIMEOUT = (10, 120)
@@ -392,7 +395,7 @@ class Session:
             content = json.dumps(body).encode()
             sent_headers.setdefault("Content-Type", "application/json; charset=utf-8")
         pause = _FIRST_WAIT
-        for attempt in range(retries + 1):
+        for attempt in range(max(retries, THROTTLED) + 1):
             if self.cancelled.is_set():
                 raise Cancelled("cancelled")
             if audience is not None:
@@ -421,7 +424,8 @@ class Session:
             passing = response.status_code in (408, 424, 429) or (
                 response.status_code >= 500 and response.status_code != 501
             )
-            if attempt == retries or not (passing or retry_if(refused)):
+            most = THROTTLED if response.status_code == 429 else retries
+            if attempt >= most or not (passing or retry_if(refused)):
                 raise refused
             self.wait(_retry_after(response) or pause)
             pause = min(pause * 2, _LONGEST_WAIT)

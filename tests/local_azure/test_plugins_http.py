@@ -20,6 +20,7 @@ from local_azure.plugins.azuread import AzureAd
 from local_azure.plugins.server import Partial, Resource
 from local_azure.plugins.session import (
     RETRIES,
+    THROTTLED,
     ApiError,
     Cancelled,
     Cloud,
@@ -174,6 +175,14 @@ def test_pauses_grow_and_end(server: Server) -> None:
         get(server)
     assert len(server.script.asked) == RETRIES + 1
     assert server.pauses == sorted(server.pauses) and sum(server.pauses) < 60
+
+
+def test_one_request_too_many_is_waited_for_longer_than_a_failure(server: Server) -> None:
+    server.script.say(429, {"error": {"code": "TooManyRequests", "message": "slow"}}, Retry_After="1")
+    with pytest.raises(ApiError, match="unexpected status 429"):
+        get(server)
+    assert len(server.script.asked) == THROTTLED + 1 > RETRIES + 1
+    assert server.pauses == [1.0] * THROTTLED
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 501])
