@@ -21,7 +21,7 @@ from benchmarks.deployments import Figures, Size, found
 from entrant import engine
 from entrant.project import SOURCE, STATE
 
-GROWTH = {
+GROWTH: dict[str, list[tuple[str, ...]]] = {
     "Growth": [("growth", "--apps", "10", "30", "100", "300", "--divide", "300")],
     "Growth with `hold --fast`, past 300 apps in stacks of 300 side by side": [
         ("growth", "--fast", "--apps", "10", "30", "100", "300", "1000", "3000")
@@ -29,7 +29,7 @@ GROWTH = {
     "Quotas": [("throttling", "--apps", "100", "300"), ("throttling", "--apps", "100", "--drained")],
     "A day": [("day",)],
 }
-QUICK_GROWTH = {
+QUICK_GROWTH: dict[str, list[tuple[str, ...]]] = {
     "Growth": [("growth", "--apps", "2", "4", "--per-stack", "2")],
     "Quotas": [("throttling", "--apps", "2")],
     "A day": [("day", "--hours", "1")],
