@@ -10,7 +10,14 @@ from entrant.facts.unsafe_text import without_secrets
 
 _LOGGERS = ("entrant", "urllib3.connectionpool", "azure.identity")
 """Pulumi's calls are logged here, HTTP requests (the token libraries' too) by urllib3, credentials by azure-identity."""
-_SECRET = re.compile(r"SECRET|PASSWORD|PASSPHRASE$|TOKEN$|PRIVATE|ACCESS_KEY|_KEY$")
+_SECRET = re.compile(r"SECRET|PASSWORD|WEBHOOK$|PASSPHRASE$|TOKEN$|PRIVATE|ACCESS_KEY|_KEY$")
+
+_HIDDEN: set[str] = set()
+
+
+def hide(*values: str) -> None:
+    """Mask these from now on, wherever words are masked; what has fewer than six characters is not."""
+    _HIDDEN.update(value for value in values if len(value) >= 6)
 
 
 def masked(words: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -22,6 +29,8 @@ def masked(words: str, environ: Mapping[str, str] = os.environ) -> str:
     for name, value in environ.items():
         if _SECRET.search(name) and len(value) >= 6:
             words = words.replace(value, "***")
+    for value in sorted(_HIDDEN, key=len, reverse=True):
+        words = words.replace(value, "***")
     return without_secrets(words)
 
 

@@ -111,6 +111,17 @@ def content(url: str, most: int, *, token: str | None = None) -> bytes:
     return answer.content
 
 
+def tell(url: str, body: Any, called: str) -> None:
+    """POST JSON, once unless it is said that nothing was done; any answer of 2xx will do. `called` stands for the URL in errors.
+
+    Raises:
+        RefusedError: any other answer, a redirect too. UnreachableError: no answer.
+    """
+    answer = _request("POST", url, token=None, repeat=False, json=body, allow_redirects=False)
+    if answer.status_code // 100 != 2:
+        raise refusal(f"POST to {called}", answer)
+
+
 def _request(
     method: str, url: str, *, token: str | None, scheme: str = "Bearer", repeat: bool, **options: Any
 ) -> requests.Response:

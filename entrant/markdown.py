@@ -42,7 +42,14 @@ def text(value: object) -> str:
     words = html.escape(plain(value), quote=False)
     words = re.sub(r"([\\`*_\[\]{}|~!#$])", r"\\\1", words)
     words = re.sub(r"^([-+=]|\d+(?=[.)]))", lambda found: f"\u200b{found[0]}", words)  # no list of their own
-    # Forges look for mentions, links and references after Markdown was read: no escape helps, only a character between.
+    return apart(words)
+
+
+def apart(words: str) -> str:
+    """Words in which nobody finds a mention, a link or a reference.
+
+    What looks for them does so after any markup was read: no escape helps, only a character between.
+    """
     return re.sub(r"(@|://|www\.|[#!~%$](?=\w))", lambda found: found[0][:1] + "\u200b" + found[0][1:], words)
 
 

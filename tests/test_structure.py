@@ -42,6 +42,7 @@ MAY_IMPORT = {
         "entrant.tokens",
         "entrant",
     },
+    "entrant.notify": {"entrant.delivery", "entrant.drift", "entrant.facts", "entrant.pipeline", "entrant"},
     "entrant.rehearsal": {
         "entrant.access",
         "entrant.config",

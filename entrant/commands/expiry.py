@@ -1,6 +1,7 @@
 """`entrant expiry`: secrets and certificates that end soon."""
 
 import datetime as dt
+import functools
 import json
 import os
 import sys
@@ -61,6 +62,11 @@ ENDING = 5
     is_flag=True,
     help="Count secrets too that their calendar rotates in time; with --live, all that is not in the file or may not be read.",
 )
+@click.option(
+    "--notify",
+    is_flag=True,
+    help="Tell who owns what ends, once for each stage, by webhook, GitHub issue or mail (docs/secrets.md). Implies --live.",
+)
 @options.now
 @options.form("text", "json", "github", "azure-devops", default="text")
 def expiry(
@@ -71,6 +77,7 @@ def expiry(
     live: bool,
     unused: dt.timedelta | None,
     strict: bool,
+    notify: bool,
     now: dt.datetime | None,
     form: str,
 ) -> int:
@@ -78,7 +85,8 @@ def expiry(
 
     A secret that its calendar rotates before it ends is shown and does not count, nor does the one before it. Exit code 5 if
     something counts. `github` and `azure-devops` print it as annotations of the run. With --live the tenant is read as whoever is
-    signed in, and all credentials are shown, with their owners.
+    signed in, and all credentials are shown, with their owners. With --notify owners are told 30, 14, 7 and 1 days before an end
+    and after it; a message that failed gives its exit code, and the next run sends it.
 
     \b
     python3 -m entrant expiry -s dev --within 30d
@@ -86,17 +94,21 @@ def expiry(
     python3 -m entrant expiry -s dev --within 2w --format github
     pulumi stack output -s dev --json | python3 -m entrant expiry -s dev --outputs - --format json
     """
-    moment = now or dt.datetime.now(dt.UTC)
+    if notify and files:
+        raise ConfigurationError(
+            "--notify keeps what it told in the tags of the stack",
+            next_step="name the stack with -s, without --outputs",
+        )
+    moment, live = now or dt.datetime.now(dt.UTC), live or notify or unused is not None
     looks = [
-        _look(stack, declared, moment, within, strict, unused, live or unused is not None)
-        for stack, declared in _outputs(stacks, files, cwd)
+        _look(stack, declared, moment, within, strict, unused, live) for stack, declared in _outputs(stacks, files, cwd)
     ]
     found = [ending for look in looks for ending in look.endings]
     unseen = [f"{look.stack}: not seen: {what}" for look in looks for what in look.unseen]
     if form == "json":
         records = [_record(ending, look.tenant is not None) for look in looks for ending in look.endings]
         document: dict[str, Any] = {"now": _rfc3339(moment), "endings": records}
-        click.echo(json.dumps(document | ({"unseen": unseen} if live or unused else {}), indent=2))
+        click.echo(json.dumps(document | ({"unseen": unseen} if live else {}), indent=2))
     elif form == "text":
         for look in looks:
             _tell(look, moment, within)
@@ -106,7 +118,31 @@ def expiry(
         for ending in found:
             if ending.counts:
                 terminal.say_exactly(_ANNOTATIONS[form](ending, moment))
-    return ENDING if any(ending.counts for ending in found) or (strict and unseen) else 0
+    failed = _notify(looks, moment, cwd, form) if notify else 0
+    return failed or (ENDING if any(ending.counts for ending in found) or (strict and unseen) else 0)
+
+
+def _notify(looks: list["_Look"], now: dt.datetime, cwd: Path | None, form: str) -> int:
+    """Tell owners what ends, whatever is shown; the exit code of the first failure."""
+    from entrant.notify import job, messages
+
+    def tell(stack: str, notice: job.Notice) -> None:
+        words = f"{stack}: {notice.sentence}"
+        if notice.failure and form in _WARNINGS:
+            terminal.say_exactly(_WARNINGS[form](words))
+        else:
+            click.echo(f"{'✗' if notice.failure else '✓'} {words}", err=form == "json")
+
+    codes = []
+    for look in looks:
+        assert look.tenant is not None
+        horizon = dt.timedelta(days=messages.STAGES[0])
+        found = endings.find(look.stack, look.declared, now=now, within=horizon, tenant=look.tenant)
+        cloud = clouds.resolve(look.declared.cloud, os.environ)
+        told = functools.partial(tell, look.stack)
+        notices = job.notify(look.stack, look.declared, found, look.tenant, cloud, now=now, cwd=cwd, tell=told)
+        codes += [notice.failure.exit_code for notice in notices if notice.failure]
+    return next(iter(codes), 0)
 
 
 @dataclass(frozen=True, slots=True)
