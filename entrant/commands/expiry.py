@@ -139,8 +139,8 @@ def _notify(looks: list["_Look"], now: dt.datetime, cwd: Path | None, form: str)
         horizon = dt.timedelta(days=messages.STAGES[0])
         found = endings.find(look.stack, look.declared, now=now, within=horizon, tenant=look.tenant)
         cloud = clouds.resolve(look.declared.cloud, os.environ)
-        told = functools.partial(tell, look.stack)
-        notices = job.notify(look.stack, look.declared, found, look.tenant, cloud, now=now, cwd=cwd, tell=told)
+        report = functools.partial(tell, look.stack)
+        notices = job.notify(look.stack, look.declared, found, look.tenant, cloud, now=now, cwd=cwd, tell=report)
         codes += [notice.failure.exit_code for notice in notices if notice.failure]
     return next(iter(codes), 0)
 

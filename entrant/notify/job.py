@@ -17,7 +17,7 @@ from entrant.errors import EntrantError
 from entrant.facts.clouds import Cloud
 from entrant.notify import targets
 from entrant.notify.messages import Message, key, stage, stage_in_words
-from entrant.notify.record import Record, Told
+from entrant.notify.record import Record, Sent
 from entrant.notify.targets import Target
 from entrant.outputs import Outputs
 
@@ -28,14 +28,16 @@ class Notice:
 
     app: str
     target: str
-    said: str
+    outcome: str
     failure: EntrantError | None = None
 
     @property
     def sentence(self) -> str:
         """For people."""
         step = f"; {self.failure.next_step}" if self.failure and self.failure.next_step else ""
-        return f"{self.app}: {self.target}: {self.said}{step}" if self.app else f"{self.target}: {self.said}{step}"
+        return (
+            f"{self.app}: {self.target}: {self.outcome}{step}" if self.app else f"{self.target}: {self.outcome}{step}"
+        )
 
 
 def notify(
@@ -85,27 +87,27 @@ class _Job:
         self.tell(notice)
 
     def target(self, target: Target, by_app: Mapping[str, Sequence[Ending]]) -> None:
-        told = self.record.told(target.name)
+        sent = self.record.sent(target.name)
         for app, endings in by_app.items():
-            due = {key(one): reached for one in endings if (reached := self._due(one, told)) is not None}
+            due = {key(one): reached for one in endings if (reached := self._due(one, sent)) is not None}
             if due:
                 self.record.open(self.now)
-                self._tell(target, app, endings, due, told)
-        self._forget(target, by_app, told)
+                self._tell(target, app, endings, due, sent)
+        self._forget(target, by_app, sent)
 
-    def _due(self, ending: Ending, told: Mapping[str, Told]) -> int | None:
+    def _due(self, ending: Ending, sent: Mapping[str, Sent]) -> int | None:
         """The stage that a credential has reached and nobody was told of."""
-        reached, before = stage(ending, self.now), told.get(key(ending))
+        reached, before = stage(ending, self.now), sent.get(key(ending))
         return reached if reached is not None and (before is None or reached < before.stage) else None
 
     def _tell(
-        self, target: Target, app: str, endings: Sequence[Ending], due: Mapping[str, int], told: Mapping[str, Told]
+        self, target: Target, app: str, endings: Sequence[Ending], due: Mapping[str, int], sent: Mapping[str, Sent]
     ) -> None:
         stages = stage_in_words(min(due.values()))
         digest = hashlib.sha256(f"{self.stack} {sorted(due.items())}".encode()).hexdigest()[:24]
         owners = tuple(owner.name for owner in self.tenant.owners.get(app, ()))
         message = Message(self.stack, app, tuple(endings), owners, self.tenant.mail(app), self.now, digest)
-        thread = next((told[key(one)].thread for one in endings if key(one) in told), "")
+        thread = next((sent[key(one)].thread for one in endings if key(one) in sent), "")
         try:
             thread, wrong = target.tell(message, thread)
         except EntrantError as error:
@@ -113,19 +115,19 @@ class _Job:
             return
         try:
             for name, reached in due.items():
-                self.record.note(target.name, name, Told(reached, app, thread), self.now)
+                self.record.note(target.name, name, Sent(reached, app, thread), self.now)
         except EntrantError as error:
-            said = f"told ({stages}), which could not be noted, so the next run tells it again: {error}"
-            self.say(Notice(app, target.name, said, error))
+            outcome = f"told ({stages}), which could not be noted, so the next run tells it again: {error}"
+            self.say(Notice(app, target.name, outcome, error))
             return
         failure = EntrantError(wrong, next_step="correct the addresses") if wrong else None
         where = f" in {thread}" if thread else ""
         self.say(Notice(app, target.name, f"told{where} ({stages})" + (f", but {wrong}" if wrong else ""), failure))
 
-    def _forget(self, target: Target, by_app: Mapping[str, Sequence[Ending]], told: Mapping[str, Told]) -> None:
+    def _forget(self, target: Target, by_app: Mapping[str, Sequence[Ending]], sent: Mapping[str, Sent]) -> None:
         """Take what needs nothing any more out of the record; not what could not be looked at."""
         waiting = {key(one) for endings in by_app.values() for one in endings}
-        for name, before in told.items():
+        for name, before in sent.items():
             seen = before.app in self.tenant.credentials or before.app not in self.outputs.apps
             if name in waiting or not seen:
                 continue

@@ -19,7 +19,7 @@ LAST: Final = "entrant:notified"
 """When something was last to be told: written first, so that nothing is told where nothing can be noted."""
 
 
-class Told(NamedTuple):
+class Sent(NamedTuple):
     """What a target was told about a credential."""
 
     stage: int
@@ -39,13 +39,13 @@ class Record:
     def __post_init__(self) -> None:
         self._tags = locks.tags(self.stack, cwd=self.cwd, environ=self.environ)
 
-    def told(self, target: str) -> dict[str, Told]:
+    def sent(self, target: str) -> dict[str, Sent]:
         """What a target was told, by the credential's key. A tag that is none of these is left out."""
         found = {}
         for name, value in self._tags.items():
             stage, app, _, thread, *_ = [*value.split(" "), "", "", ""]
             if name.startswith(f"{TOLD}{target}:") and stage.isdigit():
-                found[name.rpartition(":")[2]] = Told(int(stage), app, thread)
+                found[name.rpartition(":")[2]] = Sent(int(stage), app, thread)
         return found
 
     def open(self, now: dt.datetime) -> None:
@@ -58,9 +58,9 @@ class Record:
             self._run("set", LAST, now.isoformat())
             self._open = True
 
-    def note(self, target: str, key: str, told: Told, now: dt.datetime) -> None:
+    def note(self, target: str, key: str, sent: Sent, now: dt.datetime) -> None:
         """Note that a target was told of a credential."""
-        self._run("set", f"{TOLD}{target}:{key}", f"{told.stage} {told.app} {now:%Y-%m-%d} {told.thread}".rstrip())
+        self._run("set", f"{TOLD}{target}:{key}", f"{sent.stage} {sent.app} {now:%Y-%m-%d} {sent.thread}".rstrip())
 
     def forget(self, target: str, key: str) -> None:
         """Forget a credential that needs nothing any more."""

@@ -158,9 +158,11 @@ query($owner: String!, $name: String!, $after: String) {
             try:
                 found = answer["data"]["repository"]["issues"]
             except (KeyError, TypeError):
-                said = "; ".join(str(error.get("message")) for error in answer.get("errors") or ()) or "no such thing"
+                reasons = (
+                    "; ".join(str(error.get("message")) for error in answer.get("errors") or ()) or "no such thing"
+                )
                 raise RefusedError(
-                    f"POST {url}: {said}", status=404, next_step=f"the token needs {self._needs}"
+                    f"POST {url}: {reasons}", status=404, next_step=f"the token needs {self._needs}"
                 ) from None
             for node in found["nodes"]:
                 if node["viewerDidAuthor"] and str(node["body"]).startswith(marker):
@@ -231,10 +233,10 @@ class Mail(Target):
             try:
                 return self._once(mail, to)
             except (smtplib.SMTPRecipientsRefused, smtplib.SMTPResponseException) as error:
-                code, said = _reply(error)
+                code, words = _reply(error)
                 if pause is None or not 400 <= code < 500:
-                    words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-                    raise RefusedError(f"{where}: {code} {words}", status=code, next_step=_SMTP_STEP) from None
+                    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+                    raise RefusedError(f"{where}: {code} {text}", status=code, next_step=_SMTP_STEP) from None
             except ssl.SSLError as error:
                 raise UnreachableError(
                     f"{where}: its certificate is not trusted ({error.reason})",
