@@ -225,11 +225,12 @@ class FastStack:
 
     @contextlib.contextmanager
     def hold(self, *_: Any, **__: Any) -> Iterator[Any]:
-        """In the place of `holding.hold`, whose recovery removes secrets whose values died with a run."""
+        """In the place of `holding.hold`, whose recovery removes what the state does not know, and forgets what is gone."""
         if self.left:
-            known = {secret["key_id"] for secret in self.state.values()}
-            for key in self.in_azure().keys() - known:
+            known, there = {secret["key_id"] for secret in self.state.values()}, self.in_azure().keys()
+            for key in there - known:
                 self._change("recover", "removePassword", {"keyId": key})
+            self.state = {slot: secret for slot, secret in self.state.items() if secret["key_id"] in there}
         self.left = False
         yield type("Held", (), {})()
 

@@ -101,3 +101,20 @@ def test_a_rotation_that_is_killed_at_each_change_in_turn_is_gone_on_with_by_the
         at += 1
     assert report.exit_code == 0
     assert at >= 14, "each change has a moment before it and one after it"
+
+
+def test_a_secret_whose_revocation_was_killed_as_it_went_is_not_made_again_and_the_next_run_says_that_it_is_gone(
+    stack: FastStack,
+) -> None:
+    """The one before the newest, in its overlap: the first `up` takes it away, and is killed before it writes outputs."""
+    stack.move(20 * DAY)
+    assert stack.rotate() is not None
+    newest, before = [secret.name for secret in stack.wanted()]
+    stack.kill_at, made = 1, len(stack.changes)
+    assert stack.rotate({"reader": {before: "the drill"}}) is None
+    assert stack.changes[made:] == [f"remove {before}"]
+    again = stack.rotate({"reader": {before: "the drill"}})
+    assert again is not None
+    assert (again.made, again.removed, again.exit_code) == ([], [f"reader {before}"], 0)
+    assert list(stack.state) == [newest]
+    assert stack.broken() == []

@@ -187,10 +187,13 @@ class Rotation:
         message = f"revoke{reason}" if self.revoked else "note what was delivered" if noting else "rotate secrets"
         command = ["up", "--yes", "--skip-preview", "--stack", self.stack, "--message", message]
         engine.operate(command, cwd=self.cwd, environ=environ)
+        gone = _handed_out(found) - _noted(reading)
         for change in changed:
             side = change.new if change.operation == "create" else change.old
-            name = f"{change.app} {str(side.get('displayName') if side else change.name).removeprefix(SECRET_NAMES)}"
-            (report.made if change.operation == "create" else report.removed).append(name)
+            name = str(side.get("displayName") if side else change.name)
+            (report.made if change.operation == "create" else report.removed).append(_shown(change.app, name))
+            gone.discard((change.app, name))
+        report.removed += sorted(_shown(app, name) for app, name in gone)  # by a run that was killed
         return now
 
     def _may_go(
@@ -261,6 +264,11 @@ class Rotation:
             yield (
                 f"{app.name}: the secret {slot(before)} {end}: its successor {slot(newest)} is not proved and delivered everywhere"
             )
+
+
+def _shown(app: str | None, name: str) -> str:
+    """A secret in a report."""
+    return f"{app} {name.removeprefix(SECRET_NAMES)}"
 
 
 def _noted(reading: Reading) -> set[tuple[str | None, str]]:
