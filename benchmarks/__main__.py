@@ -23,8 +23,8 @@ from entrant.project import SOURCE, STATE
 
 GROWTH: dict[str, list[tuple[str, ...]]] = {
     "Growth": [("growth", "--apps", "10", "30", "100", "300", "--divide", "300")],
-    "Growth with `hold --fast`, past 300 apps in stacks of 300 side by side": [
-        ("growth", "--fast", "--apps", "10", "30", "100", "300", "1000", "3000")
+    "Growth with states written once, past 300 apps in stacks of 300 side by side": [
+        ("growth", "--once", "--apps", "10", "30", "100", "300", "1000", "3000")
     ],
     "Quotas": [("throttling", "--apps", "100", "300"), ("throttling", "--apps", "100", "--drained")],
     "A day": [("day",)],

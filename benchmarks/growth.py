@@ -1,6 +1,6 @@
 """How CPU time and memory grow with the number of apps, and how large a stack is best.
 
-    .entrant/venv/bin/python -m benchmarks.growth [--apps 10 30 100 300 1000 3000] [--per-stack 300] [--divide 300] [--fast]
+    .entrant/venv/bin/python -m benchmarks.growth [--apps 10 30 100 300 1000 3000] [--per-stack 300] [--divide 300] [--once]
 
 An app is an application, its service principal and a client secret. More apps than `--per-stack` are several stacks, whose `up`s
 run side by side, as many at once as there are cores. The exponent is the slope of the logarithm of CPU seconds over that of apps:
@@ -38,7 +38,7 @@ class Measured:
     """MB of the local Azure's largest size."""
 
 
-def measure(apps: int, per_stack: int, *, parallel: int = 64, fast: bool = False) -> Measured:
+def measure(apps: int, per_stack: int, *, parallel: int = 64, once: bool = False) -> Measured:
     """Make so many apps in stacks of at most that size, from nothing, and preview them without changes."""
     stacks = math.ceil(apps / per_stack)
     sizes = [apps // stacks + (number < apps % stacks) for number in range(stacks)]
@@ -49,7 +49,7 @@ def measure(apps: int, per_stack: int, *, parallel: int = 64, fast: bool = False
             costs = {}
             for operation in OPERATIONS:
                 with ThreadPoolExecutor(os.cpu_count()) as pool:
-                    costs[operation] = _together(list(pool.map(partial(_run, operation, fast), made)))
+                    costs[operation] = _together(list(pool.map(partial(_run, operation, once), made)))
                 seconds = f"{costs[operation].wall:6.1f} s, {costs[operation].cpu:6.1f} CPU"
                 print(f"{apps} apps, {stacks} stacks: {operation:<8} {seconds}", file=sys.stderr, flush=True)
             status = Path(f"/proc/{azure.pid}/status")
@@ -70,8 +70,8 @@ def _stack(root: Path, azure: local_azure.LocalAzure, number: int, apps: int, pa
     return deployments.entrant(folder, azure, apps, parallel, real, first=number * apps)
 
 
-def _run(operation: str, fast: bool, stack: deployments.Contender) -> Cost:
-    env = {**stack.env, **(engine.ONE_WRITE if fast else {})}
+def _run(operation: str, once: bool, stack: deployments.Contender) -> Cost:
+    env = {**stack.env, **(engine.ONE_WRITE if once else {})}
     return processes.run(stack.commands[operation], cwd=stack.folder, env=env)[0]
 
 
@@ -134,13 +134,13 @@ def main() -> None:
     parser.add_argument("--apps", type=int, nargs="*", default=[10, 30, 100, 300], help="default: 10 30 100 300")
     parser.add_argument("--per-stack", type=int, default=300, help="apps in a stack at most (default: %(default)s)")
     parser.add_argument("--divide", type=int, help="so many apps, in stacks of 10, 30, 100 and so on")
-    parser.add_argument("--fast", action="store_true", help="write states once, as `hold --fast` does")
+    parser.add_argument("--once", action="store_true", help="write states once, at the end, as rehearsals do")
     options = parser.parse_args()
     if options.apps:
-        print(table([measure(apps, options.per_stack, fast=options.fast) for apps in options.apps]), flush=True)
+        print(table([measure(apps, options.per_stack, once=options.once) for apps in options.apps]), flush=True)
     if options.divide:
         sizes = [size for size in (10, 30, 100, 300, 1000) if size <= options.divide]
-        print(table([measure(options.divide, size, fast=options.fast) for size in sizes]))
+        print(table([measure(options.divide, size, once=options.once) for size in sizes]))
 
 
 if __name__ == "__main__":

@@ -132,13 +132,13 @@ class Place:
         """Run `pulumi` to its end."""
         return engine.run(list(arguments), cwd=self.root, environ=self.environ(), check=False)
 
-    def up(self, stack: str, *more: str) -> "subprocess.Popen[str]":
-        """Start the command of a pipeline, in a session of its own; `more` are further options of `hold`."""
+    def up(self, stack: str, **more: str) -> "subprocess.Popen[str]":
+        """Start the command of a pipeline, in a session of its own; `more` are further variables."""
         up = ["pulumi", "up", "--yes", "--skip-preview", "-s", stack]
         return subprocess.Popen(
-            [sys.executable, "-m", "entrant", "hold", "-s", stack, "--settle", "0", *more, "--", *up],
+            [sys.executable, "-m", "entrant", "hold", "-s", stack, "--settle", "0", "--", *up],
             cwd=self.root,
-            env=self.environ(),
+            env=self.environ() | more,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -268,14 +268,14 @@ class Trial:
     apps: int
     changing: bool
     moment: float
-    fast: bool = False
-    """Whether the job writes its state once, at the end (`hold --fast`)."""
+    once: bool = False
+    """Whether the jobs write the state once, at their end."""
     killed: bool = False
     faults: list[str] = field(default_factory=list)
     output: str = ""
 
     def __str__(self) -> str:
-        kind = f"{'change' if self.changing else 'first up'}{', --fast' if self.fast else ''}"
+        kind = f"{'change' if self.changing else 'first up'}{', once' if self.once else ''}"
         end = "converged" if not self.faults else "; ".join(self.faults)
         when = f"{self.moment:.2f} s" if self.killed else "after the end"
         return f"{self.backend:9} {self.victim:8} {self.apps:2} apps, {kind:16} {when:14} {end}"
@@ -292,7 +292,7 @@ def run(trial: Trial, stack: str, place: Place, draw: random.Random) -> None:
         assert first.returncode == 0, output
         place.write(stack, environment(stack, trial.apps, changed=True))
     azure = place.azure()
-    job = place.up(stack, *(["--fast"] if trial.fast else []))
+    job = place.up(stack, **(engine.ONE_WRITE if trial.once else {}))
     until = time.monotonic() + trial.moment
     while time.monotonic() < until and job.poll() is None:
         time.sleep(0.01)
@@ -300,7 +300,7 @@ def run(trial: Trial, stack: str, place: Place, draw: random.Random) -> None:
         trial.killed = kill(trial.victim, job.pid, azure, draw)
         time.sleep(0.01)
     trial.output, _ = job.communicate()  # the job's own children keep its output open: until all have ended
-    again = place.up(stack, *(["--fast"] if trial.fast else []))
+    again = place.up(stack, **(engine.ONE_WRITE if trial.once else {}))
     output, _ = again.communicate()
     trial.output += f"\n--- again ---\n{output}"
     trial.faults = [f"the next run ended with {again.returncode}"] if again.returncode else faults(stack, place)
@@ -328,7 +328,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backends", default=",".join(BACKENDS))
     parser.add_argument("--victims", default=",".join(VICTIMS))
-    parser.add_argument("--fast", action="store_true", help="`hold --fast` in each trial, not in every seventh")
+    parser.add_argument(
+        "--once", action="store_true", help="states are written once in each trial, not in every seventh"
+    )
     parser.add_argument("--log", type=Path, help="a file for what the runs said that did not converge")
     options = parser.parse_args()
     draw = random.Random(options.seed)
@@ -346,7 +348,7 @@ def main() -> int:
                 if (apps, changing) not in lasts:  # how long a run takes that nobody kills
                     lasts[apps, changing] = _duration(here, apps, changing)
                 moment = draw.uniform(0.05, 0.85) * lasts[apps, changing]
-                trial = Trial(victim, backend, apps, changing, moment, fast=options.fast or number % 7 == 6)
+                trial = Trial(victim, backend, apps, changing, moment, once=options.once or number % 7 == 6)
                 run(trial, f"kill{number}", here, draw)
                 done.append(trial)
                 print(f"{len(done):3} {trial}", flush=True)

@@ -1,12 +1,9 @@
-"""A pipeline whose every run is killed at another point goes on where the one before was stopped, and ends well when it is let;
-every second run writes its state once, at its end.
+"""A pipeline whose every run is killed at another point goes on where the one before was stopped, and ends well when it is let.
 
 `python -m benchmarks.kills` does the same at random moments, a trial for each kill, on more backends.
 """
 
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -37,11 +34,11 @@ def place() -> Iterator[Place]:
 def test_runs_that_are_killed_one_after_another_leave_nothing_behind(place: Place) -> None:
     assert place.pulumi("stack", "init", "chain").returncode == 0
     said = ""
-    for number, (victim, method, path, changed) in enumerate(POINTS):
+    for victim, method, path, changed in POINTS:
         place.write("chain", kills.environment("chain", 4, changed=changed))
         azure = place.azure()
         seen = max((entry["number"] for entry in azure.admin("GET", "log")["value"]), default=0)
-        job = place.up("chain", *(["--fast"] if number % 2 else []))
+        job = place.up("chain")
         while job.poll() is None:
             entries = azure.admin("GET", f"log?after={seen}")["value"]
             if any(entry["method"] == method and path in entry["path"] for entry in entries):
@@ -53,12 +50,3 @@ def test_runs_that_are_killed_one_after_another_leave_nothing_behind(place: Plac
     said += f"\n--- last\n{last.communicate()[0]}"
     assert last.returncode == 0, said
     assert kills.faults("chain", place) == [], said
-
-
-def test_fast_has_the_command_write_its_state_once_and_nothing_else_does(place: Place) -> None:
-    assert place.pulumi("stack", "init", "once").returncode == 0
-    looking = ["--", "sh", "-c", 'test "$PULUMI_SKIP_CHECKPOINTS" = true']
-    for fast, code in ((["--fast"], 0), ([], 1)):
-        command = [sys.executable, "-m", "entrant", "hold", "-s", "once", "--settle", "0", *fast, *looking]
-        done = subprocess.run(command, cwd=place.root, env=place.environ(), stdin=subprocess.DEVNULL)
-        assert done.returncode == code

@@ -16,19 +16,14 @@ from entrant.errors import ConfigurationError
 @options.stack
 @options.cwd
 @options.settle
-@click.option("--fast", is_flag=True, help="Write the state once, at the end of the command; see above.")
 @click.pass_obj
-def hold(command: list[str], stack: str, cwd: Path | None, settle: float, fast: bool) -> int:
+def hold(command: list[str], stack: str, cwd: Path | None, settle: float) -> int:
     """Run a command that changes STACK, after clearing up what a killed run of the same pipeline left.
 
     Its lock is taken away; a process of it that still works is waited for. What it made in the cloud and did not note is noted, and
     secrets nobody knows are removed (see `recover`); so after a run that ended with an error. For pipelines that let one job at a
     time work on a stack: a lock that anybody else made is left alone, and nothing is run. `pulumi` is found as the other commands
     find it; signals reach the command; its exit code is kept.
-
-    With --fast the state is written once, when the command ends, and not after each resource: less than half of the time for 100
-    apps. After a kill, or a loss of the machine, the next `hold` finds in the cloud what was made, and replaces the secrets that
-    the run made. Where one was delivered already, its consumer waits for that next `hold`; run no `up` without it.
 
     \b
     python3 -m entrant hold -s dev -- pulumi up --yes --skip-preview -s dev
@@ -41,7 +36,7 @@ def hold(command: list[str], stack: str, cwd: Path | None, settle: float, fast: 
             "which command?", next_step="write it after --, such as: hold -s dev -- pulumi up -s dev"
         )
 
-    environ = engine.environment(os.environ) | (engine.ONE_WRITE if fast else {})
+    environ = engine.environment(os.environ)
     show = partial(click.echo, err=True)
     with holding.hold(stack, settle=settle, cwd=cwd, environ=environ, remark=options.remark, show=show) as held:
         code = runner.run(command, environ, [], cwd=cwd, guarded=True)

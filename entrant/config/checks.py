@@ -82,8 +82,8 @@ def _names(names: Iterable[str]) -> Iterator[Fault]:
 def _size(names: Sequence[str]) -> Iterator[Fault]:
     if len(names) > limits.STACK_APPS:
         message = (
-            f"{len(names):,} apps in one stack; past {limits.STACK_APPS} each costs more than twice what it does in a stack of "
-            "100: `python3 -m entrant move` takes some to another, and `hold --fast` writes the state once (docs/stacks.md)"
+            f"{len(names):,} apps in one stack; past {limits.STACK_APPS} each costs about twice what it does in a stack of "
+            "100; `python3 -m entrant move` takes some to another stack (docs/stacks.md)"
         )
         yield Fault(("apps", KEY), message, "warning")
 

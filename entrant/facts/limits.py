@@ -99,5 +99,5 @@ PRIVILEGED_PERMISSIONS: Final = frozenset(
 )
 """Microsoft Graph permissions with which a holder can widen its own access or take accounts over."""
 STACK_APPS: Final = 300
-"""Apps of one stack, past which each costs an `up` more than twice what it does in a stack of 30 to 100, since the engine writes
+"""Apps of one stack, past which each costs an `up` about twice what it does in a stack of 30 to 100, since the engine writes
 the whole state at each step. Measured 2026-11-26 by `python -m benchmarks.growth` (benchmarks/README.md)."""

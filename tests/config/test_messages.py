@@ -78,7 +78,7 @@ def test_a_stack_that_is_too_large_is_told_and_no_error(check: Check) -> None:
     report = check(f"apps:\n{apps}  one-more: {{}}\n")
     [problem] = report.problems
     assert str(problem) == (
-        "config/dev.yaml:1:1: warning: 301 apps in one stack; past 300 each costs more than twice what it does in a stack of "
-        "100: `python3 -m entrant move` takes some to another, and `hold --fast` writes the state once (docs/stacks.md)"
+        "config/dev.yaml:1:1: warning: 301 apps in one stack; past 300 each costs about twice what it does in a stack of "
+        "100; `python3 -m entrant move` takes some to another stack (docs/stacks.md)"
     )
     assert report.environment is not None
