@@ -19,6 +19,9 @@ from local_azure import plugins
 
 pytest_plugins = ["tests.guard", "tests.passes", "tests.golden", "pytester"]
 ROOT = Path(__file__).resolve().parent.parent
+# The programs that tests start by the thousand keep what Python compiles, and copies of the project take it along.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 hypothesis.settings.register_profile("entrant", deadline=None)  # how long an example takes depends on the machine
 hypothesis.settings.load_profile("entrant")
 _PARTS = (
@@ -104,7 +107,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     for part in _PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy(source, root / part)
     for stack in ROOT.glob("Pulumi.*.yaml"):
