@@ -70,11 +70,11 @@ class Environment:
         return sum(path.stat().st_size for path in self.site.rglob("*") if path.is_file())
 
 
-def _needed(asked: dict[str, set[str]], site: Path) -> Iterator[str]:
+def _needed(requested: dict[str, set[str]], site: Path) -> Iterator[str]:
     """The requirements of distributions with their extras, all the way down, as `name==version`."""
     seen: set[str] = set()
     own = {found.name: found for found in metadata.distributions(path=[str(site)])}
-    queue = [(name, extras) for name, extras in asked.items()]
+    queue = [(name, extras) for name, extras in requested.items()]
     while queue:
         name, extras = queue.pop()
         if f"{name}[{','.join(sorted(extras))}]" in seen:

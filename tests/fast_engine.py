@@ -144,8 +144,8 @@ class FastStack:
         on_event: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         """`preview` or `up`, in the place of `engine.operate`."""
-        told = environ.get(ROTATION, "")
-        os.environ[ROTATION] = told
+        news = environ.get(ROTATION, "")
+        os.environ[ROTATION] = news
         try:
             secrets = self.wanted()
         finally:

@@ -58,18 +58,18 @@ def watch(mark: str, run: int, parent: int) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(run, signal.SIGKILL)
             break
-    told: dict[int, str] = {}
+    reported: dict[int, str] = {}
     for number in (None, signal.SIGTERM, signal.SIGKILL):  # first those may end that are about to
         deadline = time.monotonic() + GRACE
         while (found := dict(marked(mark))) and time.monotonic() < deadline:
             if number is not None:
-                for process in found if number == signal.SIGKILL else found.keys() - told.keys():
+                for process in found if number == signal.SIGKILL else found.keys() - reported.keys():
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(process, number)
-                told = found | told
+                reported = found | reported
             time.sleep(0.05)
     with contextlib.suppress(BrokenPipeError):
-        print(*(f"  {process} {command}\n" for process, command in told.items()), sep="", end="", flush=True)
+        print(*(f"  {process} {command}\n" for process, command in reported.items()), sep="", end="", flush=True)
 
 
 def marked(mark: str) -> Iterator[tuple[int, str]]:

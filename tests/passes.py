@@ -163,8 +163,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
             item.user_properties.append(("passes", [file, test, sorted(recorded)]))
         return
     rows = {(row.client, row.operation) for row in committed() if (row.file, row.test) == (file, test)}
-    said = complaint(recorded, rows, in_part=hasattr(item, "callspec"))
-    assert not said, f"{said}. Write the table anew with --write-table if that is meant."
+    message = complaint(recorded, rows, in_part=hasattr(item, "callspec"))
+    assert not message, f"{message}. Write the table anew with --write-table if that is meant."
 
 
 class _Writer:

@@ -111,10 +111,10 @@ class _Proxy(socketserver.StreamRequestHandler):
     port: int
 
     def handle(self) -> None:
-        asked = self.rfile.readline().decode().split()
+        line = self.rfile.readline().decode().split()
         while self.rfile.readline().strip():
             pass
-        if asked[:1] != ["CONNECT"] or asked[1] not in (f"{VAULT}:443", f"{SIGN_IN}:443"):
+        if line[:1] != ["CONNECT"] or line[1] not in (f"{VAULT}:443", f"{SIGN_IN}:443"):
             self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
             return
         self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -172,22 +172,22 @@ def test_every_part_that_exists_is_foreseen_taken_over_unchanged_and_kept(stack:
     bare = with_ids(PARTS, {})
     code, review = stack.review(bare)
     assert code != 0
-    told = "\n".join(review["errors"])
+    errors = "\n".join(review["errors"])
     stack.write(bare)
     seen = stack.project.entrant("doctor", "-s", stack.name, **stack.settings).stdout
     for place in (*PLACES, "TEAM"):
         line = ids[place].removesuffix(", on_remove: keep").removeprefix(", ")
         if place == "CONSENT":
             for part in re.findall(r"application: \{.*?\}|delegated: \S+(?=\})", line):
-                assert f"write `adopt: {{{part}}}`" in told and f"write `adopt: {{{part}}}`" in seen
+                assert f"write `adopt: {{{part}}}`" in errors and f"write `adopt: {{{part}}}`" in seen
             continue
         line = line if place != "FEDERATED" else line.replace("name: by-hand", "name: by-hand")
-        assert f"write `{line}` there" in told, place
+        assert f"write `{line}` there" in errors, place
         assert f"write `{line}` there" in seen, place
     assert len(review["errors"]) == len(PLACES) + 2  # two consents, and the group
-    code, said = stack.run("up", "--yes", "--skip-preview")
+    code, output = stack.run("up", "--yes", "--skip-preview")
     assert code != 0
-    assert "`python3 -m entrant doctor -s STACK` shows the `adopt` line that takes it over" in in_file_words(said)
+    assert "`python3 -m entrant doctor -s STACK` shows the `adopt` line that takes it over" in in_file_words(output)
     stack.up(BARE)  # away with what that `up` made
     before = everything(stack, app["id"], principal)
     full = with_ids(PARTS, ids) + "    on_remove: keep\n"
@@ -226,13 +226,13 @@ def test_a_part_that_differs_is_shown_with_both_sides_and_not_changed(stack: Sta
     allowed = allowed.replace(", on_remove: keep", ", on_remove: keep, change_adopted: true")
     code, review = stack.review(allowed)
     assert code == 0, review["errors"]
-    told = {
+    settings = {
         re.sub(r"\[.*?\]", "", setting["path"]): (setting["old"], setting["new"]) for setting in review["taken_over"]
     }
-    assert told["federated.subject"] == (SUBJECT, "repo:contoso/obs:environment:prod")
-    assert told["permissions.claimValues"][1] == "email"
-    assert told["directory_roles.roleId"][0] == DIRECTORY_READERS
-    assert {"role_definitions.permissions.actions", "api.pre_authorized.permissionIds"} <= told.keys()
+    assert settings["federated.subject"] == (SUBJECT, "repo:contoso/obs:environment:prod")
+    assert settings["permissions.claimValues"][1] == "email"
+    assert settings["directory_roles.roleId"][0] == DIRECTORY_READERS
+    assert {"role_definitions.permissions.actions", "api.pre_authorized.permissionIds"} <= settings.keys()
     stack.write(other)
     for _ in range(2):
         stack.run("up", "--yes", "--skip-preview")
@@ -336,25 +336,29 @@ def test_nothing_that_a_registration_has_is_wiped_by_taking_it_over(stack: Stack
     text = LEGACY.replace("APP", app["id"]).replace("SP}", principal["id"] + "}")
     code, review = stack.review(text)
     assert code != 0
-    told = "\n".join(review["errors"])
+    errors = "\n".join(review["errors"])
     for name, (_, called, _) in SETTINGS.items():
-        assert re.search(rf"^  {re.escape(called)}: the tenant has .+, the file says (nothing|false)", told, re.M), name
-    assert not re.search("device_only|owners|tags|logo_image", told), told
+        assert re.search(rf"^  {re.escape(called)}: the tenant has .+, the file says (nothing|false)", errors, re.M), (
+            name
+        )
+    assert not re.search("device_only|owners|tags|logo_image", errors), errors
     assert stack.run("up", "--yes", "--skip-preview")[0] != 0
     assert everything(stack, app["id"], principal["id"]) == before
-    said = [line.replace("TENANT", "{tenant_id}") for *_, line in SETTINGS.values() if line]
+    lines = [line.replace("TENANT", "{tenant_id}") for *_, line in SETTINGS.values() if line]
     own = ", ".join(line for *_, line in OF_PRINCIPAL.values())
-    full = "\n    ".join([*said, f"service_principal: {{{own}}}", "on_remove"])
+    full = "\n    ".join([*lines, f"service_principal: {{{own}}}", "on_remove"])
     full = text.replace("on_remove", full).replace(
         "service_principal: " + principal["id"] + "}",
         "service_principal: " + principal["id"] + ", known_clients: true}",
     )
     code, review = stack.review(full.replace(f"service_principal: {{{own}}}", "service_principal: {}"))
     assert code != 0
-    told = "\n".join(review["errors"])
+    errors = "\n".join(review["errors"])
     for name, (_, called, _) in OF_PRINCIPAL.items():
-        assert re.search(rf"^  {re.escape(called)}: the tenant has .+, the file says (nothing|false)", told, re.M), name
-    assert not re.search("owners|tags|alternative|single_sign", told), told
+        assert re.search(rf"^  {re.escape(called)}: the tenant has .+, the file says (nothing|false)", errors, re.M), (
+            name
+        )
+    assert not re.search("owners|tags|alternative|single_sign", errors), errors
     code, review = stack.review(full)
     assert (code, review["errors"], review["taken_over"]) == (0, [], [])
     assert stack.up(full)["imported"] == 2  # the `up` before left the registration's import
@@ -454,8 +458,10 @@ def test_an_app_is_let_go_without_a_trace_in_the_cloud_and_can_be_taken_over_aga
     wrote = [one for one in stack.azure.requests(after=number) if one["method"] not in ("GET", "POST")]
     assert wrote == []
     assert everything(stack, api["object_id"], api["service_principal_id"]) == there
-    code, said = stack.run("stack", "output", "--json")
-    assert code == 0 and "api_client_id" not in json.loads(said) and list(json.loads(said)["identities"]) == ["user"]
+    code, output = stack.run("stack", "output", "--json")
+    assert (
+        code == 0 and "api_client_id" not in json.loads(output) and list(json.loads(output)["identities"]) == ["user"]
+    )
     alone = TWO[: TWO.index("  api:")] + TWO[TWO.index("  user:") :].replace("api: api", f"api: {client_id}")
     assert set(stack.up(alone)) == {"unchanged"}
     assert everything(stack, api["object_id"], api["service_principal_id"]) == there
@@ -467,8 +473,8 @@ def test_an_app_is_let_go_without_a_trace_in_the_cloud_and_can_be_taken_over_aga
         f"if this stack released it, take the tag {mark} off it\n"
     )
     stack.write(TWO)  # as if nobody had taken it out
-    code, said = stack.run("up", "--yes", "--skip-preview")
-    assert code != 0 and "the tenant has an app registration called" in in_file_words(said)
+    code, output = stack.run("up", "--yes", "--skip-preview")
+    assert code != 0 and "the tenant has an app registration called" in in_file_words(output)
     adopt = f"adopt: {{application: {api['object_id']}, service_principal: {api['service_principal_id']}}}\n    on_remove: keep"
     taken = TWO.replace("protect: true", adopt).replace("    secret: {}\n", "")
     taken = taken[: taken.index("    roles:")] + taken[taken.index("  user:") :]

@@ -319,9 +319,9 @@ class _Reading(BaseHTTPRequestHandler):
     port: ClassVar[int]
 
     def _pass(self) -> None:
-        asked = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port)) as connection:
-            connection.request(self.command, self.path, headers=asked)
+            connection.request(self.command, self.path, headers=headers)
             with connection.getresponse() as answer:
                 body = answer.read()
         self.send_response(answer.status)
@@ -504,8 +504,8 @@ def test_a_job_that_lives_is_waited_for(stack: Stack) -> None:
             text=True,
         )
         assert waiting.stderr is not None
-        said = waiting.stderr.readline()
-        assert said.startswith("waiting for ") and said.endswith(", which is at work\n"), said
+        line = waiting.stderr.readline()
+        assert line.startswith("waiting for ") and line.endswith(", which is at work\n"), line
         assert job.poll() is None and waiting.poll() is None and len(stack.locks()) == 1
     waiting.communicate()
     assert (job.returncode, waiting.returncode) == (0, 0)

@@ -98,14 +98,14 @@ def test_each_rotation_is_a_version_that_ends_with_its_secret_and_the_one_before
     assert first["contentType"] == "client secret of Microsoft Entra ID"
     assert stack.up("--expect-no-changes")
     stack.at("2027-03-29")
-    said = stack.up()
+    output = stack.up()
     news = stack.outputs()
     old, new = stack.versions()
     assert (old["value"], new["value"]) == (first["value"], news["reader_client_secret"])
     assert old["attributes"]["enabled"] and old["attributes"]["exp"] == first["attributes"]["exp"]
     assert new["attributes"]["exp"] > old["attributes"]["exp"]
     for value in (old["value"], new["value"]):
-        assert value not in said
+        assert value not in output
         folder = stack.project.rehearsal(STACK).folder
         written = [path for path in folder.rglob("*") if path.is_file() and "azure" not in path.parts]
         assert [path for path in written if value.encode() in path.read_bytes()] == []
@@ -153,8 +153,8 @@ def test_somebody_elses_secret_in_the_vault_is_not_overwritten(stack: Stack) -> 
     client.arm("PUT", f"{VAULT}/secrets/theirs", {"properties": {"value": "of-somebody-else"}}, version="2023-07-01")
     theirs: dict[str, Any] = {"key_vault": {"vault": VAULT, "name": "theirs"}}
     stack.write({"key_vault": {"vault": VAULT, "name": "reader"}}, theirs)
-    said = stack.up(code=1)
-    assert "has a secret theirs that this stack did not make" in said
+    output = stack.up(code=1)
+    assert "has a secret theirs that this stack did not make" in output
     assert [each["value"] for each in stack.versions("theirs")] == ["of-somebody-else"]
     theirs["key_vault"]["adopt"] = True
     stack.write({"key_vault": {"vault": VAULT, "name": "reader"}}, theirs)

@@ -79,7 +79,7 @@ def stack(project: Project) -> Stack:
     return made
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
+def output(done: subprocess.CompletedProcess[str]) -> str:
     """What was printed, on one line."""
     return " ".join(done.stdout.split())
 
@@ -89,7 +89,7 @@ def test_without_the_right_to_assign_roles(stack: Stack) -> None:
     text = APP.format(name="Reporter") + ROLE
     failed = stack.up(text)
     assert failed.returncode != 0
-    message = said(failed)
+    message = output(failed)
     assert "403" in message and "AuthorizationFailed" in message
     who = f"The client '{stack.deployer.client_id}' with object id '{stack.deployer.object_id}'"
     action = "perform action 'Microsoft.Authorization/roleAssignments/write'"
@@ -103,7 +103,7 @@ def test_without_the_right_to_consent(stack: Stack) -> None:
     """With Application.ReadWrite.OwnedBy a permission is declared and not consented to, until AppRoleAssignment.ReadWrite.All."""
     text = APP.format(name="Reporter") + PERMISSION
     failed = stack.up(text)
-    assert failed.returncode != 0 and "Authorization_RequestDenied" in said(failed)
+    assert failed.returncode != 0 and "Authorization_RequestDenied" in output(failed)
     stack.permit("AppRoleAssignment.ReadWrite.All")
     again = stack.up(text)
     assert again.returncode == 0, again.stdout
@@ -119,7 +119,7 @@ def test_an_app_of_somebody_else(stack: Stack) -> None:
     stack.owner.graph("POST", f"{owned}/$ref", reference)
     stack.owner.graph("DELETE", f"{owned}/{stack.deployer.object_id}/$ref")
     failed = stack.up(APP.format(name="Renamed reporter") + PERMISSION)
-    assert failed.returncode != 0 and "Authorization_RequestDenied" in said(failed)
+    assert failed.returncode != 0 and "Authorization_RequestDenied" in output(failed)
     assert stack.owner.graph("GET", f"/applications/{app['id']}")["displayName"] == "Reporter"
     mine = {"@odata.id": f"{stack.azure.url}/v1.0/directoryObjects/{stack.deployer.object_id}"}
     stack.owner.graph("POST", f"{owned}/$ref", mine)

@@ -54,9 +54,9 @@ def begin(
     folder: Path, *options: str, seconds: int = 900
 ) -> "tuple[subprocess.Popen[str], dict[str, int | list[int]]]":
     """Start a run of the test above by a starter, and wait until the test has started what it would leave."""
-    test, said = folder / "test_leaving.py", folder / "said.json"
+    test, report = folder / "test_leaving.py", folder / "said.json"
     test.write_text(LEAVING, "utf-8")
-    environ = os.environ | {"SAID": str(said), "SECONDS": str(seconds), "PYTHONPATH": str(ROOT)}
+    environ = os.environ | {"SAID": str(report), "SECONDS": str(seconds), "PYTHONPATH": str(ROOT)}
     command = [
         sys.executable,
         "-c",
@@ -72,9 +72,9 @@ def begin(
     starter = subprocess.Popen(
         command, cwd=folder, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    until(lambda: said.exists() or starter.poll() is not None)
-    assert said.exists(), starter.communicate()
-    return starter, json.loads(said.read_text())
+    until(lambda: report.exists() or starter.poll() is not None)
+    assert report.exists(), starter.communicate()
+    return starter, json.loads(report.read_text())
 
 
 def children(process: int) -> list[int]:
@@ -85,30 +85,30 @@ def children(process: int) -> list[int]:
 @pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["alone", "workers"])
 def test_a_signal_to_the_run(tmp_path: Path, number: signal.Signals, options: tuple[str, ...]) -> None:
     """A server of the run, and a child that ignores SIGTERM, end with it."""
-    starter, said = begin(tmp_path, *options)
+    starter, report = begin(tmp_path, *options)
     (run,) = children(starter.pid)
     os.kill(run, number)
     starter.communicate()
-    left = said["left"]
+    left = report["left"]
     assert isinstance(left, list)
     until(lambda: not any(map(runs, left)))
 
 
 def test_a_kill_of_whoever_started_the_run(tmp_path: Path) -> None:
     """`python3 -m entrant test`, or whatever else runs pytest, is killed: the run ends, and all that it started."""
-    starter, said = begin(tmp_path)
+    starter, report = begin(tmp_path)
     starter.kill()
     starter.communicate()
-    left = said["left"]
+    left = report["left"]
     assert isinstance(left, list)
     until(lambda: not any(map(runs, left)))
 
 
 def test_what_an_undisturbed_run_leaves_is_ended_and_said(tmp_path: Path) -> None:
     """A test that forgets to stop something is seen."""
-    starter, said = begin(tmp_path, seconds=0)
+    starter, report = begin(tmp_path, seconds=0)
     output, errors = starter.communicate()
-    left = said["left"]
+    left = report["left"]
     assert isinstance(left, list) and starter.returncode == 0, output + errors
     assert not any(map(runs, left))
     assert "Still running after the tests, and ended:" in errors

@@ -46,9 +46,9 @@ class Stack:
     def up(self, text: str) -> dict[str, int]:
         """Deploy an environment; what happened to how many resources."""
         self.write(text)
-        code, said = self.run("up", "--yes", "--skip-preview")
-        assert code == 0, said
-        counted = re.findall(r"^\s+(?:[+~=-]+ ?)?(\d+) ([a-z]+)", said.split("Resources:")[-1], re.M)
+        code, output = self.run("up", "--yes", "--skip-preview")
+        assert code == 0, output
+        counted = re.findall(r"^\s+(?:[+~=-]+ ?)?(\d+) ([a-z]+)", output.split("Resources:")[-1], re.M)
         return {kind: int(count) for count, kind in counted}
 
     def review(self, text: str) -> tuple[int, dict[str, Any]]:
@@ -59,9 +59,9 @@ class Stack:
 
     def outputs(self, app: str) -> dict[str, Any]:
         """What the stack's outputs say of an app."""
-        code, said = self.run("stack", "output", "--json")
-        assert code == 0, said
-        found: dict[str, Any] = json.loads(said)["identities"][app]
+        code, output = self.run("stack", "output", "--json")
+        assert code == 0, output
+        found: dict[str, Any] = json.loads(output)["identities"][app]
         return found
 
 
@@ -117,9 +117,9 @@ def test_what_is_taken_over_is_not_changed_unless_the_app_says_so(stack: Stack) 
         "requiredResourceAccesses",
     }
     for _ in range(2):  # the first one leaves the import in the state
-        code, said = stack.run("up", "--yes", "--skip-preview")
+        code, output = stack.run("up", "--yes", "--skip-preview")
         assert code != 0
-        assert 'notes: the tenant has "manually", the file says nothing' in said
+        assert 'notes: the tenant has "manually", the file says nothing' in output
     assert stack.client.graph("GET", f"/applications/{app['id']}") == before
     allowed = text.replace("on_remove", "change_adopted: true\n    on_remove")
     stack.up(allowed)
@@ -130,9 +130,9 @@ def test_an_adoption_that_is_changed_on_purpose_shows_each_property_first(stack:
     _, text = made_by_hand(stack)
     code, made = stack.review(text.replace("on_remove", "change_adopted: true\n    on_remove"))
     assert code == 0, made
-    told = {setting["path"]: (setting["old"], setting["new"]) for setting in made["taken_over"]}
-    assert told["notes"] == ("manually", None)
-    assert told["web.redirectUris"] == (["https://legacy.example.com/"], None)
+    settings = {setting["path"]: (setting["old"], setting["new"]) for setting in made["taken_over"]}
+    assert settings["notes"] == ("manually", None)
+    assert settings["web.redirectUris"] == (["https://legacy.example.com/"], None)
     [lost] = made["access"]
     assert (lost["change"], lost["kind"], lost["name"], lost["origin"]) == ("lost", "permission", "User.Read.All", "")
     shown = stack.project.entrant("review", "-s", stack.name, **stack.settings).stdout
@@ -216,8 +216,8 @@ def names_of_before(stack: Stack) -> None:
         text = text.replace(f'"{urn}"', f'"{head}::{old}"')
     file = stack.project.root / "state.json"
     file.write_text(text)
-    code, said = stack.run("stack", "import", "--file", str(file))
-    assert code == 0, said
+    code, output = stack.run("stack", "import", "--file", str(file))
+    assert code == 0, output
 
 
 def everything_there(stack: Stack) -> Any:
@@ -313,10 +313,10 @@ def test_what_azure_holds_unique_is_met_once(stack: Stack) -> None:
     taken = other + f"    adopt: {{application: {object_id}}}\n    on_remove: delete\n"
     for arguments in (("preview",), ("up", "--yes", "--skip-preview")):
         stack.write(taken)
-        code, said = stack.run(*arguments)
+        code, output = stack.run(*arguments)
         assert code != 0
-        assert "`adopt` names what this stack manages already, as ci" in said
-        assert "write `renamed_from: ci` in place of `adopt`" in said
+        assert "`adopt` names what this stack manages already, as ci" in output
+        assert "write `renamed_from: ci` in place of `adopt`" in output
     assert stack.client.graph("GET", f"/applications/{object_id}")["displayName"] == "CI (ident)"
 
 

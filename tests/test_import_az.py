@@ -115,8 +115,13 @@ class Tenant:
         roles = [shown | {"id": role, "allowedMemberTypes": ["Application"], "value": "Read.All"}]
         roles += [shown | {"id": str(uuid.uuid4()), "allowedMemberTypes": ["User"], "value": "Old", "isEnabled": False}]
         api = self.app("api", "--app-roles", json.dumps(roles), "--requested-access-token-version", "2")
-        said = {"adminConsentDescription": "Read", "adminConsentDisplayName": "Read", "isEnabled": True, "type": "User"}
-        scopes = {"oauth2PermissionScopes": [said | {"id": scope, "value": "Read"}]}
+        texts = {
+            "adminConsentDescription": "Read",
+            "adminConsentDisplayName": "Read",
+            "isEnabled": True,
+            "type": "User",
+        }
+        scopes = {"oauth2PermissionScopes": [texts | {"id": scope, "value": "Read"}]}
         self.az("ad app update", "--id", api, "--identifier-uris", f"api://{api}", "--set", f"api={json.dumps(scopes)}")
         wanted = [
             {"resourceAppId": api, "resourceAccess": [{"id": role, "type": "Role"}, {"id": scope, "type": "Scope"}]},

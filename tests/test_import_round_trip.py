@@ -52,8 +52,8 @@ class Place:
 
     def steps(self, stack: str) -> list[dict[str, Any]]:
         """What a preview would do."""
-        said = self.pulumi("preview", "-s", stack, "--json")
-        found: list[dict[str, Any]] = json.loads(said[said.index("{") :])["steps"]
+        output = self.pulumi("preview", "-s", stack, "--json")
+        found: list[dict[str, Any]] = json.loads(output[output.index("{") :])["steps"]
         return found
 
     def adopted(self, stack: str) -> int:

@@ -58,13 +58,13 @@ def test_the_base_tells_its_version_explains_an_error_and_imports_nothing(base: 
 
 
 def test_a_command_that_needs_an_extra_names_it(base: Environment, tmp_path: Path) -> None:
-    asked = {name: row for name, row in COMMANDS.items() if row.extras}
+    rows = {name: row for name, row in COMMANDS.items() if row.extras}
     for name in ("validate", "rehearse", "local", "hold"):
         done = attempt([str(base.command), name, "--help"], cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr == (
-            f"entrant: `entrant {name}` needs what the extra {' and the extra '.join(asked[name].extras)} of the package installs\n"
-            f"  What to do: pip install 'entrant[{','.join(asked[name].extras)}]'\n"
+            f"entrant: `entrant {name}` needs what the extra {' and the extra '.join(rows[name].extras)} of the package installs\n"
+            f"  What to do: pip install 'entrant[{','.join(rows[name].extras)}]'\n"
         )
 
 
@@ -75,8 +75,8 @@ def test_every_other_command_loads_with_the_base_alone(base: Environment, tmp_pa
 
 
 def test_the_base_alone_completes_what_needs_no_environment(base: Environment, tmp_path: Path) -> None:
-    asked = {"_ENTRANT_COMPLETE": "bash_complete", "COMP_WORDS": "entrant token -s ", "COMP_CWORD": "3"}
-    done = attempt([str(base.command)], cwd=tmp_path, **asked)
+    variables = {"_ENTRANT_COMPLETE": "bash_complete", "COMP_WORDS": "entrant token -s ", "COMP_CWORD": "3"}
+    done = attempt([str(base.command)], cwd=tmp_path, **variables)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 

@@ -33,7 +33,7 @@ def place() -> Iterator[Place]:
 
 def test_runs_that_are_killed_one_after_another_leave_nothing_behind(place: Place) -> None:
     assert place.pulumi("stack", "init", "chain").returncode == 0
-    said = ""
+    output = ""
     for victim, method, path, changed in POINTS:
         place.write("chain", kills.environment("chain", 4, changed=changed))
         azure = place.azure()
@@ -45,8 +45,8 @@ def test_runs_that_are_killed_one_after_another_leave_nothing_behind(place: Plac
                 kills.kill(victim, job.pid, azure, random.Random(1))
                 break
             time.sleep(0.01)
-        said += f"\n--- {victim} at {method} {path}\n{job.communicate()[0]}"
+        output += f"\n--- {victim} at {method} {path}\n{job.communicate()[0]}"
     last = place.up("chain")
-    said += f"\n--- last\n{last.communicate()[0]}"
-    assert last.returncode == 0, said
-    assert kills.faults("chain", place) == [], said
+    output += f"\n--- last\n{last.communicate()[0]}"
+    assert last.returncode == 0, output
+    assert kills.faults("chain", place) == [], output

@@ -136,11 +136,11 @@ class Runs:
     def entrant(self, *arguments: str, code: int | None = 0, more: Mapping[str, str] | None = None) -> str:
         """A command that ends with an exit code (None: any), in an environment with more; what it said."""
         done = self.project.entrant(*arguments, **self.settings(), **(more or {}))
-        said = done.stdout + done.stderr
-        assert code in (None, done.returncode), f"{arguments}: {said}"
-        self.said.append(said)
+        output = done.stdout + done.stderr
+        assert code in (None, done.returncode), f"{arguments}: {output}"
+        self.said.append(output)
         self.learn()
-        return said
+        return output
 
     def pulumi(self, *arguments: str, code: int = 0) -> None:
         """The engine itself."""
@@ -220,9 +220,9 @@ def everything(runs: Runs, key: Path) -> None:
     signs_in = {"AZURE_CLIENT_CERTIFICATE_PATH": str(key)}
     runs.entrant("check", "-s", STACK, "--debug", more=signs_in)
     for app, more in (("reader", {}), ("signer", signs_in)):
-        asked = runs.project.entrant("token", "-s", STACK, app, "graph", **runs.settings(), **more)
-        assert asked.returncode == 0, asked.stderr
-        runs.secrets[f"token of {app}"] = asked.stdout.strip().rpartition(".")[2].encode()  # its signature
+        done = runs.project.entrant("token", "-s", STACK, app, "graph", **runs.settings(), **more)
+        assert done.returncode == 0, done.stderr
+        runs.secrets[f"token of {app}"] = done.stdout.strip().rpartition(".")[2].encode()  # its signature
     runs.at("2027-03-29")
     runs.killed("rotate", "-s", STACK, *quick)
     (runs.place / "broken").touch()
@@ -252,8 +252,8 @@ def allowed(leak: leaks.Leak, runs: Runs) -> bool:
     """Whether it is in a file of the local Azure that only its owner can read and git ignores."""
     if not leak.path.is_relative_to(runs.project.rehearsal(STACK).azure) or leak.mode != 0o600:
         return False
-    asked = ["git", "check-ignore", "--quiet", str(leak.path)]
-    return subprocess.run(asked, cwd=runs.project.root).returncode == 0
+    command = ["git", "check-ignore", "--quiet", str(leak.path)]
+    return subprocess.run(command, cwd=runs.project.root).returncode == 0
 
 
 def searched(runs: Runs) -> list[tuple[str, str]]:

@@ -59,9 +59,9 @@ def shell(project: Project, lines: list[str]) -> "subprocess.CompletedProcess[st
     )
 
 
-def proposed(said: str) -> list[str]:
+def proposed(output: str) -> list[str]:
     """The commands below "Try next", without the one that takes everything down."""
-    return [line.strip() for line in said.partition("Try next:\n")[2].splitlines() if not line.endswith("--down")]
+    return [line.strip() for line in output.partition("Try next:\n")[2].splitlines() if not line.endswith("--down")]
 
 
 def test_the_local_azure_is_the_files_tenant(project: Project, rehearsed: str) -> None:

@@ -172,12 +172,12 @@ def test_an_up_that_would_do_more_is_refused_before_anything_is_done(stack: Stac
 
 
 def test_a_revoked_secret_goes_after_its_successor_is_everywhere(stack: Stack) -> None:
-    asked = ("revoke", "-s", STACK, "reader", "--reason", "it was in a log (INC-4711)", "--settle", "0")
-    done = stack.entrant(*asked)
+    arguments = ("revoke", "-s", STACK, "reader", "--reason", "it was in a log (INC-4711)", "--settle", "0")
+    done = stack.entrant(*arguments)
     assert done.returncode == 2 and "nobody can be asked here" in done.stderr
     assert "! reader: whoever uses the secret 2026-12-27 and is not named here cannot sign in" in done.stdout
     (stack.project.root / "broken").write_text("")
-    done = stack.entrant(*asked, "--yes", "--patience", "20")
+    done = stack.entrant(*arguments, "--yes", "--patience", "20")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✗ reader: 2026-12-27 is still there" in done.stdout
     assert stack.secrets() == [("2026-12-27-2", False), ("2026-12-27", True)]
@@ -224,7 +224,7 @@ def test_a_new_secret_that_gives_no_token_goes_nowhere_and_its_predecessor_stays
 def test_the_secret_before_the_newest_is_revoked_at_once_by_its_slot(stack: Stack) -> None:
     """Its successor is proved and delivered, so nothing has to be made first."""
     assert stack.secrets() == [("2027-03-27", True), ("2026-12-27-2", True)]
-    asked = (
+    arguments = (
         "revoke",
         "-s",
         STACK,
@@ -236,7 +236,7 @@ def test_the_secret_before_the_newest_is_revoked_at_once_by_its_slot(stack: Stac
         "0",
         "--yes",
     )
-    done = stack.entrant(*asked)
+    done = stack.entrant(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✓ reader: 2026-12-27-2 is revoked: its laptop was stolen" in done.stdout
     assert stack.secrets() == [("2027-03-27", True)]

@@ -110,10 +110,10 @@ class Killing(Stack):
                     self._wait_for(seen, method, path)
                     break
                 time.sleep(0.01)
-            said, _ = job.communicate()
-        assert job.returncode == -9, said
+            output, _ = job.communicate()
+        assert job.returncode == -9, output
         for value in self.seen.values():
-            assert value not in said
+            assert value not in output
 
     def _wait_for(self, seen: int, method: str, path: str) -> None:
         while not any(self._is(entry, method, path) for entry in self.azure.requests(after=seen)):
@@ -126,13 +126,13 @@ class Killing(Stack):
     def _kill_at_github(self, job: subprocess.Popen[str], when: str, method: str, path: str) -> None:
         real = self.places.github
 
-        def github(asked: str, steps: list[str], query: dict[str, str], body: dict[str, Any]) -> Any:
-            here = asked == method and path in steps
+        def github(verb: str, steps: list[str], query: dict[str, str], body: dict[str, Any]) -> Any:
+            here = verb == method and path in steps
             if here and when == "before":
                 kills.kill("job", job.pid, self.azure, random.Random(1))
                 raise recording.Answer(503)
             try:
-                return real(asked, steps, query, body)
+                return real(verb, steps, query, body)
             finally:
                 if here:
                     kills.kill("job", job.pid, self.azure, random.Random(1))

@@ -105,10 +105,10 @@ def test_a_preview_an_up_and_a_rotation_need_the_key_alone(stack: Stack) -> None
 
 def test_who_may_not_use_the_key_reads_no_secret_and_previews_nothing(stack: Stack) -> None:
     stranger = Client(stack.place.azure()).new_identity("stranger")
-    for asked in (("stack", "output", "--json", "--show-secrets"), ("preview",)):
-        assert "Forbidden" in stack.pulumi(*asked, who=stranger, fails=True)
-    said = stack.run([sys.executable, "-m", "entrant", "token", "-s", STACK, "reader", "graph"], stranger, fails=True)
-    assert "*Key Vault Crypto User*" in said
+    for arguments in (("stack", "output", "--json", "--show-secrets"), ("preview",)):
+        assert "Forbidden" in stack.pulumi(*arguments, who=stranger, fails=True)
+    output = stack.run([sys.executable, "-m", "entrant", "token", "-s", STACK, "reader", "graph"], stranger, fails=True)
+    assert "*Key Vault Crypto User*" in output
     assert f"decrypt {next(iter(stack.vault.versions))} {stranger.client_id}" in stack.vault.asked
 
 
@@ -119,8 +119,8 @@ def test_a_new_version_of_the_key_leaves_a_state_readable_that_names_its_version
     stack.pulumi("stack", "change-secrets-provider", f"azurekeyvault://{VAULT}/keys/pulumi")
     assert stack.outputs()["reader_client_secret"] == value
     stack.vault.rotate()
-    said = stack.run([sys.executable, "-m", "entrant", "token", "-s", STACK, "reader", "graph"], fails=True)
-    assert "the stack does not name the version of its key" in said
+    output = stack.run([sys.executable, "-m", "entrant", "token", "-s", STACK, "reader", "graph"], fails=True)
+    assert "the stack does not name the version of its key" in output
     version = list(stack.vault.versions)[-2]
     file, exported = stack.place.root / f"Pulumi.{STACK}.yaml", stack.place.root / "export.json"
     stack.pulumi("stack", "export", "--file", str(exported))
@@ -134,5 +134,5 @@ def test_the_state_goes_back_to_a_passphrase_and_needs_no_vault_any_more(stack: 
     value, passphrase = stack.outputs()["reader_client_secret"], "another one"
     stack.pulumi("stack", "change-secrets-provider", "passphrase", PULUMI_CONFIG_PASSPHRASE=passphrase)
     stack.vault.asked.clear()
-    said = stack.pulumi("stack", "output", "--json", "--show-secrets", PULUMI_CONFIG_PASSPHRASE=passphrase)
-    assert (json.loads(said)["reader_client_secret"], stack.vault.asked) == (value, [])
+    output = stack.pulumi("stack", "output", "--json", "--show-secrets", PULUMI_CONFIG_PASSPHRASE=passphrase)
+    assert (json.loads(output)["reader_client_secret"], stack.vault.asked) == (value, [])

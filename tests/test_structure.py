@@ -115,8 +115,8 @@ def test_importing_entrant_loads_neither_pulumi_nor_msal() -> None:
     code = (
         "import entrant, sys; print([m for m in ('pulumi', 'msal', 'azure.identity', 'requests') if m in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
+    stdout = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert stdout.strip() == "[]"
 
 
 def test_set_up_needs_the_standard_library_only() -> None:
@@ -169,13 +169,13 @@ def test_a_distribution_has_every_folder_and_every_file_of_its_packages(file: st
     assert listed == there | {name for name in places if name not in there}
     patterns = tool["package-data"]
     for path in files:
-        given = [
+        matching = [
             pattern
             for package in listed
             for pattern in (*patterns.get(package, []), *patterns.get("*", []))
             if path in set(_folder(package, places).glob(pattern))
         ]
-        assert given, f"{path.relative_to(ROOT)} is in no package-data"
+        assert matching, f"{path.relative_to(ROOT)} is in no package-data"
 
 
 def _folder(package: str, places: dict[str, Path]) -> Path:
@@ -326,7 +326,7 @@ def named(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
-@pytest.mark.parametrize("room", ["entrant", "components", "local_azure", "policy", "benchmarks"])
+@pytest.mark.parametrize("room", ["entrant", "components", "local_azure", "policy", "benchmarks", "tests"])
 def test_what_a_name_holds_is_its_name(room: str) -> None:
     found = [
         f"{file.relative_to(ROOT)}:{line}: {name}"

@@ -161,14 +161,14 @@ def valid(report: config.Report) -> config.Report:
 
 def seen(resource: Registered) -> tuple[Any, ...]:
     """A resource's inputs and those of its options that change what becomes of it."""
-    asked = resource.request
+    request = resource.request
     options = (
-        asked.protect,
-        asked.retainOnDelete,
-        asked.importId,
-        list(asked.ignoreChanges),
-        str(asked.aliases),
-        str(asked.hooks),
+        request.protect,
+        request.retainOnDelete,
+        request.importId,
+        list(request.ignoreChanges),
+        str(request.aliases),
+        str(request.hooks),
     )
     return resource.type, resource.name, resource.inputs, *options
 

@@ -41,11 +41,11 @@ WRITER = f"""\
 """
 
 
-def changes(said: str) -> dict[str, int]:
+def changes(output: str) -> dict[str, int]:
     """The resource counts that `pulumi` prints at the end."""
     return {
         kind: int(count)
-        for count, kind in re.findall(r"^\s+(?:[+~-]+ )?(\d+) ([a-z]+)", said.split("Resources:")[-1], re.M)
+        for count, kind in re.findall(r"^\s+(?:[+~-]+ )?(\d+) ([a-z]+)", output.split("Resources:")[-1], re.M)
     }
 
 

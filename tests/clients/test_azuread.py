@@ -432,8 +432,8 @@ LOOKUPS = (
 
 
 def look_up(lives: Lives, lookup: Lookup) -> None:
-    asked, expected = lookup.asked(lives.directory)
-    found = lives.plugin.invoke(lookup.token, **asked)
+    inputs, expected = lookup.asked(lives.directory)
+    found = lives.plugin.invoke(lookup.token, **inputs)
     assert found.get("id") and {name: found[name] for name in expected} == expected
 
 
@@ -515,7 +515,9 @@ def test_a_data_source_of_the_stand_in_answers(lookup: Lookup, stand_in: Lives, 
 def test_the_real_plugin_asks_nothing_that_is_not_tried_directly(azure: LocalAzure, real: Lives) -> None:
     for life in LIVES:
         real.result(life)
-    asked = {(one["method"], one["path"]) for one in azure.requests() if one["path"].startswith(("/v1.0/", "/beta/"))}
+    requests = {
+        (one["method"], one["path"]) for one in azure.requests() if one["path"].startswith(("/v1.0/", "/beta/"))
+    }
     ours = f"/v1.0/servicePrincipals(appId='{GRAPH}')"
-    assert len(asked) > 100
-    assert [one for one in sorted(asked) if one[1] != ours and operation_of(*one) is None] == []
+    assert len(requests) > 100
+    assert [one for one in sorted(requests) if one[1] != ours and operation_of(*one) is None] == []

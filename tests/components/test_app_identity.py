@@ -160,14 +160,14 @@ def test_a_malformed_calendar_is_refused(secret: dict[str, str]) -> None:
 
 def test_components_of_a_run_read_the_state_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each read is of the whole state; of a hundred components, the last would wait for a hundred."""
-    asked: list[str] = []
+    calls: list[str] = []
     own_stack = state.own_stack
 
     def counted(function: str, argument: str) -> Any:
-        asked.append(function)
+        calls.append(function)
         return own_stack(function, argument)
 
     monkeypatch.setattr(state, "own_stack", counted)
     for runs in (1, 2):
         deploy(lambda: [AppIdentity(name, {"display_name": name}) for name in ("a", "b", "c")])
-        assert asked == ["readStackResourceOutputs"] * runs
+        assert calls == ["readStackResourceOutputs"] * runs

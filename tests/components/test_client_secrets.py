@@ -108,8 +108,8 @@ def test_what_rotate_says_of_an_up_is_noted_and_kept(tmp_path: Path, monkeypatch
     assert first[1]["kept_until"] == "2026-12-31T00:00:00Z"
     news = {"delivered": {"a": ["2026-09-28"]}, "revoked": {"a": {"2026-06-30": "it leaked"}}}
     monkeypatch.setenv(ROTATION, json.dumps(news))
-    [told] = credentials(up(tmp_path, place, before=before))
-    assert (told["name"], told["delivered"]) == ("entrant 2026-09-28", True)
+    [described] = credentials(up(tmp_path, place, before=before))
+    assert (described["name"], described["delivered"]) == ("entrant 2026-09-28", True)
     monkeypatch.delenv(ROTATION)
     before["identities"]["a"]["credentials"][0]["delivered"] = True
     assert credentials(up(tmp_path, place, before=before))[0]["delivered"] is True

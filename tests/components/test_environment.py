@@ -47,20 +47,20 @@ def plain(outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_who_is_signed_in_is_asked_once_for_all_apps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    calls: list[str] = []
     call = _Cloud.call
 
     def counted(self: _Cloud, args: MockCallArgs) -> Any:
-        asked.append(args.token.rpartition(":")[2])
+        calls.append(args.token.rpartition(":")[2])
         return call(self, args)
 
     monkeypatch.setattr(_Cloud, "call", counted)
     counts = []
     for names in ("a", "abcd"):
-        asked.clear()
+        calls.clear()
         app = "  {0}:\n    identifier_uris: ['api://{{tenant_id}}/{0}']\n"
         made = up(tmp_path, "apps:\n" + "".join(app.format(name) for name in names))
-        counts.append(asked.count("getClientConfig"))
+        counts.append(calls.count("getClientConfig"))
     assert counts[0] == counts[1]
     identities = made.result["identities"].value
     assert [identities[name]["audience"] for name in "abcd"] == [f"api://{TENANT}/{name}" for name in "abcd"]

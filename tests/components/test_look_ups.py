@@ -10,9 +10,9 @@ INVOKE = (
 )
 
 
-def refusal(said: str) -> str:
+def refusal(message: str) -> str:
     def read() -> None:
-        raise Exception(INVOKE + said)
+        raise Exception(INVOKE + message)
 
     with pytest.raises(pulumi.RunError) as caught:
         look_up(read, "the owner ada@example.com", missing="There is no ada. Correct it.", right="User.ReadBasic.All")
@@ -20,7 +20,7 @@ def refusal(said: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         'User with UPN "ada@example.com" was not found',
         'User not found with object ID: "1"',
@@ -31,12 +31,12 @@ def refusal(said: str) -> str:
         "no service principal was found",
     ],
 )
-def test_what_the_directory_does_not_have_is_missing(said: str) -> None:
-    assert refusal(said) == f"There is no ada. Correct it.\n{said}"
+def test_what_the_directory_does_not_have_is_missing(message: str) -> None:
+    assert refusal(message) == f"There is no ada. Correct it.\n{message}"
 
 
 @pytest.mark.parametrize(
-    ("said", "step"),
+    ("message", "step"),
     [
         (
             'Finding user with UPN: "ada@example.com": unexpected status 503 (503 Service Unavailable) with error: '
@@ -63,6 +63,6 @@ def test_what_the_directory_does_not_have_is_missing(said: str) -> None:
         ),
     ],
 )
-def test_a_look_up_that_failed_says_what_failed_and_never_missing(said: str, step: str) -> None:
-    whole = f"Looking up the owner ada@example.com failed: {said}. Whether it exists is not known. {step}".rstrip()
-    assert refusal(said) == whole
+def test_a_look_up_that_failed_says_what_failed_and_never_missing(message: str, step: str) -> None:
+    whole = f"Looking up the owner ada@example.com failed: {message}. Whether it exists is not known. {step}".rstrip()
+    assert refusal(message) == whole

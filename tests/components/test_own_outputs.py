@@ -30,8 +30,8 @@ def test_a_state_that_is_half_written_is_read_again(monkeypatch: pytest.MonkeyPa
     assert read(monkeypatch, half, half, {"contract": 1}) == {"contract": 1}
 
 
-@pytest.mark.parametrize("said", ["failed to load checkpoint: EOF", "passphrase must be set"])
-def test_a_state_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    failure = Exception(said)
-    with pytest.raises(Exception, match=said):
+@pytest.mark.parametrize("message", ["failed to load checkpoint: EOF", "passphrase must be set"])
+def test_a_state_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    failure = Exception(message)
+    with pytest.raises(Exception, match=message):
         read(monkeypatch, *[failure] * 6)

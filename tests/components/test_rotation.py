@@ -280,7 +280,7 @@ def test_overlaps_longer_than_half_a_slot_last_at_least_half_of_the_newer_ones_l
 # Secrets that have to be delivered, and revoked ones
 
 
-def told(secrets: Sequence[HandedOut], name: str, **news: Any) -> list[HandedOut]:
+def with_news(secrets: Sequence[HandedOut], name: str, **news: Any) -> list[HandedOut]:
     """The secrets of an `up` as the next one reads them, one of them with news."""
     return [
         replace(
@@ -297,7 +297,7 @@ def test_a_secret_stays_until_its_successor_is_delivered_or_it_ends() -> None:
     assert names(two) == ["2026-01-01-g2", "2026-01-01"]
     assert two[1].kept_until == two[1].ends == START + 97 * DAY, "nobody has said that its successor is in use"
     assert names(pushed.due(START + 60 * DAY, two)) == ["2026-01-01-g2", "2026-01-01"]
-    known = told(two, "2026-01-01-g2", delivered=True)
+    known = with_news(two, "2026-01-01-g2", delivered=True)
     assert names(pushed.due(START + 46 * DAY, known)) == ["2026-01-01-g2", "2026-01-01"], "its overlap goes on"
     assert names(pushed.due(START + 47 * DAY, known)) == ["2026-01-01-g2"]
 
@@ -308,7 +308,7 @@ def test_nothing_third_is_made_before_the_newest_is_delivered() -> None:
     two = pushed.due(START + 30 * DAY, Calendar(every=30 * DAY, overlap=20 * DAY).due(START, ()))
     third = replace(pushed, generation=3)
     assert names(third.due(START + 45 * DAY, two)) == ["2026-01-31", "2026-01-01"]
-    assert names(third.due(START + 45 * DAY, told(two, "2026-01-31", delivered=True))) == [
+    assert names(third.due(START + 45 * DAY, with_news(two, "2026-01-31", delivered=True))) == [
         "2026-01-31-g3",
         "2026-01-31",
     ]
@@ -319,27 +319,27 @@ def test_without_an_overlap_a_pushed_secret_stays_until_its_successor_is_deliver
     pushed = Calendar(generation=2, overlap=0 * DAY, pushed=True)
     two = pushed.due(START + 40 * DAY, Calendar(overlap=0 * DAY).due(START, ()))
     assert names(two) == ["2026-01-01-g2", "2026-01-01"]
-    assert names(pushed.due(START + 40 * DAY, told(two, "2026-01-01-g2", delivered=True))) == ["2026-01-01-g2"]
+    assert names(pushed.due(START + 40 * DAY, with_news(two, "2026-01-01-g2", delivered=True))) == ["2026-01-01-g2"]
 
 
 def test_a_revoked_secret_is_succeeded_at_once_and_goes_when_its_successor_is_delivered() -> None:
     """With and without places that it is pushed to: `delivered` says that it was proved, too."""
     for calendar in (Calendar(), Calendar(pushed=True), Calendar(overlap=0 * DAY)):
         now = START + 40 * DAY
-        two = calendar.due(now, told(Calendar().due(START, ()), "2026-01-01", revoked="it leaked"))
+        two = calendar.due(now, with_news(Calendar().due(START, ()), "2026-01-01", revoked="it leaked"))
         assert names(two) == ["2026-01-01-2", "2026-01-01"]
         assert two[1].revoked == "it leaked"
         assert two[1].kept_until == two[1].ends, "nobody has said that its successor is in use"
         assert names(calendar.due(now + DAY, two)) == ["2026-01-01-2", "2026-01-01"]
-        assert names(calendar.due(now, told(two, "2026-01-01-2", delivered=True))) == ["2026-01-01-2"]
+        assert names(calendar.due(now, with_news(two, "2026-01-01-2", delivered=True))) == ["2026-01-01-2"]
 
 
 def test_revoking_the_one_before_takes_it_away_once_the_newest_is_delivered() -> None:
     pushed = Calendar(pushed=True)
     two = pushed.due(START + 90 * DAY, Calendar().due(START, ()))
-    revoked = told(two, "2026-01-01", revoked="it leaked")
+    revoked = with_news(two, "2026-01-01", revoked="it leaked")
     assert names(pushed.due(START + 90 * DAY, revoked)) == ["2026-04-01", "2026-01-01"]
-    assert names(pushed.due(START + 90 * DAY, told(revoked, "2026-04-01", delivered=True))) == ["2026-04-01"]
+    assert names(pushed.due(START + 90 * DAY, with_news(revoked, "2026-04-01", delivered=True))) == ["2026-04-01"]
 
 
 @given(histories(1.0), st.lists(st.booleans(), min_size=12, max_size=12))
@@ -356,6 +356,6 @@ def test_what_is_delivered_last_is_never_taken_away_before_something_newer_is(
         found = calendar.due(now, secrets)
         assert 1 <= len(found) <= 2
         assert held.name in names(found) or held.ends <= now, (held, now)
-        secrets = told(found, found[0].name, delivered=True) if arrives else told(found, "")
+        secrets = with_news(found, found[0].name, delivered=True) if arrives else with_news(found, "")
         if arrives:
             held = secrets[0]

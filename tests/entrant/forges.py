@@ -126,9 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._change(number, body["content"])
         raise AssertionError(f"{self.command} {self.path} is no request of a forge")
 
-    def _graphql(self, asked: dict[str, Any]) -> dict[str, Any]:
-        assert (asked["owner"], asked["name"], asked["number"]) == ("contoso", "obs", 12)
-        start = int(asked["after"] or 0)
+    def _graphql(self, body: dict[str, Any]) -> dict[str, Any]:
+        assert (body["owner"], body["name"], body["number"]) == ("contoso", "obs", 12)
+        start = int(body["after"] or 0)
         nodes = [
             {"databaseId": c["id"], "body": c["text"], "viewerDidAuthor": c["author"] == ME}
             for c in self.pull.comments[start : start + 100]
@@ -138,8 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     @staticmethod
     def _thread(comment: dict[str, Any]) -> dict[str, Any]:
-        said = {"id": 1, "author": {"id": str(comment["author"])}, "content": comment["text"]}
-        return {"id": comment["id"], "comments": [said]}
+        shown = {"id": 1, "author": {"id": str(comment["author"])}, "content": comment["text"]}
+        return {"id": comment["id"], "comments": [shown]}
 
     def _change(self, number: str, text: str) -> None:
         (found,) = [comment for comment in self.pull.comments if comment["id"] == int(number)]

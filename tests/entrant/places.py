@@ -259,8 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command != "GET" and self.places.refusals.get(place):
                 # Some services say back what they were sent.
                 raise Answer(self.places.refusals[place].pop(0), {"message": f"refused: {text}"})
-            asked = dict(urllib.parse.parse_qsl(query))
-            self._say(200, getattr(self.places, place)(self.command, steps, asked, json.loads(text or "{}")))
+            parameters = dict(urllib.parse.parse_qsl(query))
+            self._say(200, getattr(self.places, place)(self.command, steps, parameters, json.loads(text or "{}")))
         except Answer as answer:
             self._say(answer.status, answer.body)
 

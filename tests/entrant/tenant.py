@@ -225,14 +225,14 @@ def _api_and_client(tenant: Tenant) -> None:
     )
     client_id = tenant.applications["api"]["appId"]
     graph("PATCH", f"/applications/{application}", {"identifierUris": [f"api://{client_id}"]})
-    asked = [
+    required = [
         {"resourceAppId": client_id, "resourceAccess": [{"id": role, "type": "Role"}, {"id": scope, "type": "Scope"}]},
         {
             "resourceAppId": GRAPH,
             "resourceAccess": [{"id": USER_READ_ALL, "type": "Role"}, {"id": USER_READ, "type": "Scope"}],
         },
     ]
-    _, client = tenant.app("client", requiredResourceAccess=asked)
+    _, client = tenant.app("client", requiredResourceAccess=required)
     known = tenant.applications["client"]["appId"]
     clients = {
         "preAuthorizedApplications": [{"appId": known, "delegatedPermissionIds": [scope]}],
@@ -240,8 +240,8 @@ def _api_and_client(tenant: Tenant) -> None:
     }
     graph("PATCH", f"/applications/{application}", {"api": clients})
     microsoft = graph("GET", f"/servicePrincipals?$filter=appId eq '{GRAPH}'")["value"][0]["id"]
-    for resource, given in ((api, role), (microsoft, MAIL_SEND)):
-        held = {"principalId": client, "resourceId": resource, "appRoleId": given}
+    for resource, role_id in ((api, role), (microsoft, MAIL_SEND)):
+        held = {"principalId": client, "resourceId": resource, "appRoleId": role_id}
         graph("POST", f"/servicePrincipals/{client}/appRoleAssignments", held)
     everybody = {
         "clientId": client,

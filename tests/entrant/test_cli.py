@@ -64,11 +64,11 @@ def test_the_page_of_commands_lists_each_and_no_other() -> None:
 
 
 def test_help_lists_commands_in_the_order_of_the_page_and_cuts_no_sentence() -> None:
-    said = click.Context(cli, info_name="entrant", terminal_width=80).get_help()
-    shown = re.findall(r"^  ([a-z]+)  +\S", said.partition("Commands:")[2], re.M)
+    help_text = click.Context(cli, info_name="entrant", terminal_width=80).get_help()
+    shown = re.findall(r"^  ([a-z]+)  +\S", help_text.partition("Commands:")[2], re.M)
     listed = dict.fromkeys(re.findall(r"^\| `entrant ([a-z]+)", PAGE, re.M))
     assert shown == list(listed) == [name for name in COMMANDS if name in listed]
-    assert "..." not in said.partition("Commands:")[2]
+    assert "..." not in help_text.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("name", walk())
@@ -140,7 +140,7 @@ def test_a_failure_of_pulumi_keeps_its_exit_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("message", "remedy"),
     [
         ("error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "`pulumi login`"),
         ("error: get stack secrets manager: passphrase must be set with …", "set PULUMI_CONFIG_PASSPHRASE"),
@@ -148,8 +148,8 @@ def test_a_failure_of_pulumi_keeps_its_exit_code(tmp_path: Path) -> None:
         ("error: no Pulumi.yaml project file found (searching upwards from /)", "-C"),
     ],
 )
-def test_what_keeps_pulumi_from_beginning_has_a_remedy(said: str, remedy: str) -> None:
-    error = engine.failure(["preview"], 1, said)
+def test_what_keeps_pulumi_from_beginning_has_a_remedy(message: str, remedy: str) -> None:
+    error = engine.failure(["preview"], 1, message)
     assert error.next_step is not None and remedy in error.next_step
 
 
@@ -180,11 +180,11 @@ def test_a_cancelled_job_ends_the_engine_and_leaves_no_folder(tmp_path: Path) ->
 
 def test_asking_what_the_tests_are_sets_nothing_up_for_them() -> None:
     """`entrant test --help` needs no package of the tests, and is answered by the command, not by pytest."""
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "entrant", "test", "--help"], cwd=SOURCE, capture_output=True, text=True
     )
-    assert said.returncode == 0 and said.stdout.startswith("Usage: entrant test"), said
-    assert "installing" not in said.stderr
+    assert done.returncode == 0 and done.stdout.startswith("Usage: entrant test"), done
+    assert "installing" not in done.stderr
 
 
 def test_a_job_that_is_cancelled_while_the_engine_starts_ends_the_engine_too(tmp_path: Path) -> None:

@@ -88,13 +88,13 @@ def test_the_documentation_lists_every_audience_of_every_cloud() -> None:
 
 
 def test_the_environment_may_move_the_authority_and_the_data_planes() -> None:
-    said = {
+    listed = {
         "AZURE_AUTHORITY_HOST": "login.example.test/",
         "ENTRANT_LOGS_ENDPOINT": "https://logs.example.test",
         "ENTRANT_INSIGHTS_ENDPOINT": "insights.example.test",
         "ENTRANT_METRICS_ENDPOINT": "https://{region}.metrics.example.test/",
     }
-    cloud = clouds.resolve("public", said)
+    cloud = clouds.resolve("public", listed)
     assert cloud.authority == "https://login.example.test"
     assert cloud.logs == "https://logs.example.test"
     assert cloud.insights == "https://insights.example.test"

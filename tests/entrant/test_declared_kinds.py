@@ -294,10 +294,10 @@ def run(
             )
         except EntrantError as error:
             capsys.disabled()
-            said = capsys.readouterr()
-            return error.exit_code, said.out, f"{said.err}{error}"
-        said = capsys.readouterr()
-        return code, said.out, said.err
+            captured = capsys.readouterr()
+            return error.exit_code, captured.out, f"{captured.err}{error}"
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return call
 
@@ -323,14 +323,14 @@ def test_a_declared_grant_is_tried_seen_or_said_to_be_neither(
     assert (code, worst) == (CODES[worst], expected if case != "not visible" else worst), grants
     if expected == "denied":
         assert one["next_step"]
-    code, _, said = run("wait", app, as_whom, "--timeout", "0.2")
-    assert code == (0 if worst in ("granted", "seen") else 9), said
-    told = json.loads(run("wait", app, as_whom, "--timeout", "0.2", "--format", "json")[1])
-    assert told["ready"] == all(grant["state"] == "granted" for grant in grants)
-    assert max((grant["state"] for grant in told["grants"]), key=rank.index) == worst
-    assert ("\nready: " in said) == all(grant["state"] == "granted" for grant in grants), said
+    code, _, stderr = run("wait", app, as_whom, "--timeout", "0.2")
+    assert code == (0 if worst in ("granted", "seen") else 9), stderr
+    document = json.loads(run("wait", app, as_whom, "--timeout", "0.2", "--format", "json")[1])
+    assert document["ready"] == all(grant["state"] == "granted" for grant in grants)
+    assert max((grant["state"] for grant in document["grants"]), key=rank.index) == worst
+    assert ("\nready: " in stderr) == all(grant["state"] == "granted" for grant in grants), stderr
     if worst == "seen":
-        assert "seen from outside, not tried as the app" in said and "nothing is missing: " in said
+        assert "seen from outside, not tried as the app" in stderr and "nothing is missing: " in stderr
 
 
 @pytest.mark.parametrize("kind", ["owner of the registration", "role of a federated app", "role with a condition"])
@@ -342,8 +342,8 @@ def test_without_anybody_signed_in_what_cannot_be_tried_is_neither_tried_nor_see
     code, out, _ = run("check", app, None)
     assert code == 9
     assert "? " in out and "nobody is signed in to look from outside" in out and "az login" in out
-    code, _, said = run("wait", app, None, "--timeout", "0.2")
-    assert code == NotReadyError.exit_code and "neither tried nor seen" in said and "ready:" not in said
+    code, _, stderr = run("wait", app, None, "--timeout", "0.2")
+    assert code == NotReadyError.exit_code and "neither tried nor seen" in stderr and "ready:" not in stderr
 
 
 def test_a_look_that_fails_is_not_told_as_missing(
@@ -391,7 +391,7 @@ def test_what_was_found_before_a_look_failed_is_kept(
     app = replace(estate.app, owners={"registration": [], "service_principal": []}, groups=[], directory_roles=[])
     assignment = estate.grant(READER, "Reader", estate.workspace).assignment_id
 
-    def refuse(*given: object) -> Any:
+    def refuse(*arguments: object) -> Any:
         raise RefusedError("POST …/getByIds: 403", status=403, code="Authorization_RequestDenied")
 
     monkeypatch.setattr(unmanaged, "_missing", refuse)
@@ -436,17 +436,17 @@ def test_every_format_tells_tried_from_seen(azure: local_azure.LocalAzure, who: 
 def test_what_comes_while_waiting_is_seen(azure: local_azure.LocalAzure, who: deployer.Deployer, cloud: Cloud) -> None:
     estate = Estate(azure, f"late-{uuid.uuid4().hex[:6]}")
     app = delegated(estate, estate.app, False)
-    told: list[str] = []
+    lines: list[str] = []
 
     def tell(proof: trials.Proof, elapsed: float) -> None:
-        told.append(f"{proof.layer}: {proof.state}")
+        lines.append(f"{proof.layer}: {proof.state}")
         if proof.state == "denied":
             delegated(estate, app, True)
 
     proofs = trials.wait(
         [app], lambda _: cloud, deployer=who, write=False, stack="dev", seconds=300, tell=tell, pause=0.01
     )
-    assert told == ["token: granted", "permission: denied", "permission: seen"]
+    assert lines == ["token: granted", "permission: denied", "permission: seen"]
     assert [proof.state for proof in proofs] == ["granted", "seen"]
 
 

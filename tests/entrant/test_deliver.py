@@ -334,16 +334,16 @@ def test_a_secret_that_does_not_prove_itself_goes_nowhere(world: World, monkeypa
     forms = world.forms()
     world.write(forms["github"], forms["devops"])
     refusal = AuthenticationError("AADSTS7000215: unknown", code="AADSTS7000215")
-    asked: list[EntrantError] = []
+    errors: list[EntrantError] = []
 
     def prove(*_: Any, **__: Any) -> EntrantError:
-        asked.append(refusal)
+        errors.append(refusal)
         return refusal
 
     monkeypatch.setattr(delivery, "prove", prove)
     results = world.deliver()
     assert [(result.state, result.exit_code) for result in results] == [("failed", 3), ("failed", 3)]
-    assert len(asked) == 1, "it is proved once for all places"
+    assert len(errors) == 1, "it is proved once for all places"
     assert world.places.writes("") == []
 
 

@@ -118,9 +118,9 @@ def test_plugins_that_are_not_there_are_told_with_their_versions(tmp_path: Path)
         assert f"azuread {version('pulumi-azuread')} --file" in str(found["plugin azuread"].next_step)
 
 
-@pytest.mark.parametrize(("apps", "told"), [(125, False), (126, True)])
+@pytest.mark.parametrize(("apps", "reported"), [(125, False), (126, True)])
 def test_more_objects_than_a_deployer_without_a_role_may_create_are_seen(
-    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str], tmp_path: Path, apps: int, told: bool
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str], tmp_path: Path, apps: int, reported: bool
 ) -> None:
     (tmp_path / "config").mkdir()
     many = "".join(f"  app-{number}: {{}}\n" for number in range(apps))
@@ -128,7 +128,7 @@ def test_more_objects_than_a_deployer_without_a_role_may_create_are_seen(
     who = deployer.find(cloud, environ)
     assert who is not None
     found = {finding.what: finding for finding in limits.quotas(config.load("dev", root=tmp_path), who, {})}
-    assert ("objects of the deployer" in found) is told
+    assert ("objects of the deployer" in found) is reported
 
 
 def test_a_look_that_fails_is_not_told_as_missing_or_forbidden(
@@ -162,7 +162,7 @@ apps:
     finally:
         azure.faults()
     assert {finding.state for finding in found} == {"unknown"}, found
-    told = {finding.what: finding.evidence for finding in found}
+    evidence_of = {finding.what: finding.evidence for finding in found}
     named = {"owner ada@example.com", "group 00000000-0000-4000-8000-00000000000a", "assign roles on law-down"}
-    assert named | {"API 00000000-0000-4000-8000-00000000000b"} <= told.keys()
-    assert all("503" in evidence for evidence in told.values())
+    assert named | {"API 00000000-0000-4000-8000-00000000000b"} <= evidence_of.keys()
+    assert all("503" in evidence for evidence in evidence_of.values())

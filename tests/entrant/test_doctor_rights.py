@@ -219,14 +219,14 @@ def test_an_app_without_any_right_may_not_create_applications_whatever_the_tenan
     assert states["directory size"] == ("unknown", lacks)
 
 
-@pytest.mark.parametrize(("lacking", "told", "write"), CASES, ids=lambda value: getattr(value, "__name__", None))
+@pytest.mark.parametrize(("lacking", "expected", "write"), CASES, ids=lambda value: getattr(value, "__name__", None))
 def test_a_right_that_is_missing_is_told_and_its_write_refused(
     tenant: Tenant,
     cloud: Cloud,
     environ: dict[str, str],
     tmp_path: Path,
     lacking: dict[str, Any],
-    told: Callable[[Tenant], set[str]],
+    expected: Callable[[Tenant], set[str]],
     write: Callable[[Tenant, Client], int],
 ) -> None:
     """And with it nothing is told, and the write is done."""
@@ -234,7 +234,7 @@ def test_a_right_that_is_missing_is_told_and_its_write_refused(
     (tmp_path / "rich").mkdir()
     poor, rich = tenant.deployer(**lacking), tenant.deployer()
     found = examined(tenant, poor, cloud, environ, tmp_path / "poor")
-    assert set(found) - {"backend"} == told(tenant)
+    assert set(found) - {"backend"} == expected(tenant)
     assert all(finding.next_step for finding in found.values())
     assert write(tenant, Client(tenant.azure, poor.client_id, poor.secret)) == 403
     assert set(examined(tenant, rich, cloud, environ, tmp_path / "rich")) - {"backend"} == set()
@@ -257,8 +257,8 @@ def test_a_right_under_a_condition_is_not_called_enough(
     )
     more: dict[str, Any] = {"condition": condition, "conditionVersion": "2.0"}
     tenant.admin.grant(RBAC_ADMINISTRATOR, tenant.scope, made.object_id, **more)
-    [told] = azure_rights.roles(environment, who, {})
-    assert told.state == "unknown" and condition in told.evidence
+    [finding] = azure_rights.roles(environment, who, {})
+    assert finding.state == "unknown" and condition in finding.evidence
     assert assign(tenant, Client(tenant.azure, made.client_id, made.secret)) == 403
     tenant.admin.grant(USER_ACCESS_ADMINISTRATOR, tenant.scope, made.object_id)
     assert [finding.state for finding in azure_rights.roles(environment, who, {})] == ["ok"]
@@ -327,9 +327,9 @@ def test_an_adopted_app_of_somebody_else_is_told(
     assert who is not None
     client = Client(tenant.azure, made.client_id, made.secret)
     change = ("PATCH", f"/v1.0/applications/{tenant.target.application_id}", {"notes": "ours"})
-    [told] = directory_rights.owners(environment, who, {})
-    assert (told.what, told.state) == ("owners of a", "problem")
-    assert tenant.target.application_id in told.evidence and tenant.target.object_id in told.evidence
+    [finding] = directory_rights.owners(environment, who, {})
+    assert (finding.what, finding.state) == ("owners of a", "problem")
+    assert tenant.target.application_id in finding.evidence and tenant.target.object_id in finding.evidence
     assert client.call(*change).status_code == 403
     for path in (f"applications/{tenant.target.application_id}", f"servicePrincipals/{tenant.target.object_id}"):
         tenant.admin.graph("POST", f"/{path}/owners/$ref", tenant.reference(made.object_id))
@@ -349,17 +349,20 @@ def test_an_adopted_certificate_that_is_not_the_files_is_told(
     (tmp_path / "config").mkdir()
     who = deployer.find(cloud, environ)
     assert who is not None
-    for key_id, said in ((held["keyId"], None), (held["keyId"][:-4] + "0000", "has no certificate with the key id")):
+    for key_id, evidence in (
+        (held["keyId"], None),
+        (held["keyId"][:-4] + "0000", "has no certificate with the key id"),
+    ):
         text = f"apps:\n  a:\n    adopt: {{application: {tenant.target.application_id}}}\n    on_remove: keep\n"
         text += f"    certificates: {{batch: {{path: {batch}, adopt: {key_id}}}}}\n"
         (tmp_path / "config" / "dev.yaml").write_text(text)
         found = list(references.adopted_certificates(config.load("dev", root=tmp_path), who, {}))
-        assert [said in finding.evidence for finding in found if said] == ([True] if said else [])
-        assert len(found) == (said is not None)
+        assert [evidence in finding.evidence for finding in found if evidence] == ([True] if evidence else [])
+        assert len(found) == (evidence is not None)
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         ("{}", []),
         ("{owners: [deployer]}", []),
@@ -369,7 +372,7 @@ def test_an_adopted_certificate_that_is_not_the_files_is_told(
     ],
 )
 def test_owners_that_leave_the_deployer_out_are_told(
-    tenant: Tenant, cloud: Cloud, environ: dict[str, str], tmp_path: Path, lines: str, told: list[str]
+    tenant: Tenant, cloud: Cloud, environ: dict[str, str], tmp_path: Path, lines: str, expected: list[str]
 ) -> None:
     """Of registration and service principal each; not to somebody who may change every registration."""
     (tmp_path / "config").mkdir()
@@ -380,7 +383,7 @@ def test_owners_that_leave_the_deployer_out_are_told(
     everything = deployer.find(cloud, environ)
     assert limited is not None and everything is not None
     found = [finding.evidence for finding in directory_rights.owners(environment, limited, {})]
-    assert found == [f"the deployer may change only what it owns, and `{where}` leaves it out" for where in told]
+    assert found == [f"the deployer may change only what it owns, and `{where}` leaves it out" for where in expected]
     assert list(directory_rights.owners(environment, everything, {})) == []
 
 
@@ -427,7 +430,7 @@ def test_what_is_there_already_takes_no_right_and_no_room(
             "directory size",
         }
         assert problems(limits.quotas(environment, full, {"a": there})) == {}
-        said = [finding.evidence for finding in limits.quotas(environment, full, {"a": there})]
-        assert said[-1].endswith("are allowed: the directory is full, and nothing here is new")
+        evidence = [finding.evidence for finding in limits.quotas(environment, full, {"a": there})]
+        assert evidence[-1].endswith("are allowed: the directory is full, and nothing here is new")
     finally:
         tenant.azure.admin("PATCH", "settings", {"directory_quota": before})

@@ -345,7 +345,7 @@ def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drift
 
 
 @pytest.mark.parametrize(
-    ("path", "old", "new", "said"),
+    ("path", "old", "new", "words"),
     [
         ("tags", ["a", "b"], ["b", "a"], []),
         ("tags", None, ["a"], ["tag a was added manually"]),
@@ -366,8 +366,8 @@ def test_a_rehearsal_with_drift_is_taken_down_all_the_same(estate: Estate, drift
         ("clientSecret", "a", SECRET, ["client secret changed from a to \"a secret value\""]),
     ],
 )  # fmt: skip
-def test_a_changed_property_is_said_in_words(path: str, old: Any, new: Any, said: list[str]) -> None:
-    assert sorted("".join(edit.words) for edit in manual_changes._edits(path, old, new)) == said
+def test_a_changed_property_is_said_in_words(path: str, old: Any, new: Any, words: list[str]) -> None:
+    assert sorted("".join(edit.words) for edit in manual_changes._edits(path, old, new)) == words
 
 
 APPLICATION = "urn:pulumi:dev::entrant::entrant:index:AppIdentity$azuread:index/application:Application::one"
@@ -385,12 +385,12 @@ def refreshed(detail: list[str], **sides: dict[str, dict[str, Any]]) -> list[str
 
 def test_what_the_provider_tells_counts_before_the_inputs_that_it_reads_back() -> None:
     """Read back, a list in the inputs of the real azuread provider has no more items than it had."""
-    said = refreshed(
+    words = refreshed(
         ["tags[0]"],
         old={"inputs": {"tags": ["b"]}, "outputs": {"tags": ["b"]}},
         new={"inputs": {"tags": ["a"]}, "outputs": {"tags": ["a", "b"]}},
     )
-    assert said == ["one: tag a was added manually"]
+    assert words == ["one: tag a was added manually"]
 
 
 def test_a_changed_secret_value_is_told_and_not_shown() -> None:

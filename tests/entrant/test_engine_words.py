@@ -10,7 +10,7 @@ TERRAFORM = "To be managed via Terraform, this resource needs to be imported int
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("message", "remedy"),
     [
         (
             f'An existing "azuread_application" with name "Log reader" (ID: "{ID}") was found and `prevent_duplicate_names` was '
@@ -37,8 +37,8 @@ TERRAFORM = "To be managed via Terraform, this resource needs to be imported int
             "take them over with `known_clients: true` under the app's `adopt`",
         ),
         *(
-            (said, "`python3 -m entrant doctor -s STACK` shows the `adopt` line that takes it over")
-            for said in (
+            (message, "`python3 -m entrant doctor -s STACK` shows the `adopt` line that takes it over")
+            for message in (
                 "unexpected status 409 (409 Conflict) with error: Request_MultipleObjectsWithSameKeyValue: "
                 "FederatedIdentityCredential with name main already exists.",
                 "Issuer and subject combination already exists for this Managed Identity/Application: repo:contoso/obs:x",
@@ -81,15 +81,15 @@ TERRAFORM = "To be managed via Terraform, this resource needs to be imported int
         ),
     ],
 )
-def test_a_remedy_names_the_keys_of_the_file_and_no_option_of_the_engine(said: str, remedy: str) -> None:
-    told = diagnosis(
-        {"diagnosticEvent": {"severity": "error", "message": said, "urn": "urn:pulumi:dev::entrant::t::a-b"}}
+def test_a_remedy_names_the_keys_of_the_file_and_no_option_of_the_engine(message: str, remedy: str) -> None:
+    shown = diagnosis(
+        {"diagnosticEvent": {"severity": "error", "message": message, "urn": "urn:pulumi:dev::entrant::t::a-b"}}
     )
-    assert told is not None
-    assert told.startswith("a-b: ")
-    assert remedy in told
+    assert shown is not None
+    assert shown.startswith("a-b: ")
+    assert remedy in shown
     assert not any(
-        word in told for word in ("import_", "Terraform", "State", "Pulumi program", "prevent_duplicate_names")
+        word in shown for word in ("import_", "Terraform", "State", "Pulumi program", "prevent_duplicate_names")
     )
 
 

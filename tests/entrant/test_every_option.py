@@ -96,10 +96,10 @@ def test_an_operation_fails_after_it_was_accepted(azure: local_azure.LocalAzure,
     path = f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/law-fails"
     answer = clean.call("PUT", f"{path}?api-version=2023-09-01", {"location": "westeurope"})
     assert answer.status_code in (201, 202)
-    told: dict[str, Any] = {"status": "InProgress"}
-    while told["status"] == "InProgress":
-        told = clean.call("GET", answer.headers["Azure-AsyncOperation"]).json()
-    assert told["status"] == "Failed"
+    operation: dict[str, Any] = {"status": "InProgress"}
+    while operation["status"] == "InProgress":
+        operation = clean.call("GET", answer.headers["Azure-AsyncOperation"]).json()
+    assert operation["status"] == "Failed"
 
 
 def test_the_clock_runs_as_fast_as_it_is_told(azure: local_azure.LocalAzure, clean: Client) -> None:
@@ -125,21 +125,21 @@ def test_an_assertion_is_for_the_cloud_that_is_named(
 ) -> None:
     for name, value in azure.github_settings("repo:contoso/obs:environment:dev").items():
         monkeypatch.setenv(name, value)
-    said = entrant(azure, "assertion", "--cloud", cloud).stdout.strip()
-    body = said.split(".")[1]
+    stdout = entrant(azure, "assertion", "--cloud", cloud).stdout.strip()
+    body = stdout.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     assert (claims["aud"], claims["sub"]) == (audience, "repo:contoso/obs:environment:dev")
 
 
 def test_a_region_is_part_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    calls: list[str] = []
 
     def call(method: str, url: str, **more: Any) -> dict[str, Any]:
-        asked.append(url)
+        calls.append(url)
         return {}
 
     monkeypatch.setattr("entrant.http.call", call)
     machine = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/vm"
     body: dict[str, Any] = monitor.metric("q", 1)
     assert monitor.send_metrics(CLOUDS["public"], "token", machine, [body], region="westeurope") == 1
-    assert asked == [f"https://westeurope.monitoring.azure.com{machine}/metrics"]
+    assert calls == [f"https://westeurope.monitoring.azure.com{machine}/metrics"]

@@ -70,7 +70,7 @@ def test_a_secret_that_its_calendar_rotates_in_time_is_told_and_does_not_count()
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "remedy"),
     [
         (SUCCESSOR - DAY, "run {} from 2026-12-27 on and before 2027-01-03"),
         (SUCCESSOR, "run {}, which makes the next one: it has been due since 2026-12-27"),
@@ -78,10 +78,10 @@ def test_a_secret_that_its_calendar_rotates_in_time_is_told_and_does_not_count()
     ],
     ids=["in time", "due", "ended"],
 )
-def test_a_secret_that_rotate_delivers_is_rotated_by_it_and_not_by_an_up(now: datetime, said: str) -> None:
+def test_a_secret_that_rotate_delivers_is_rotated_by_it_and_not_by_an_up(now: datetime, remedy: str) -> None:
     """An `up` alone would make a secret that no place gets."""
     [ending] = find(secret(delivered=True), now=now, strict=True)
-    assert ending.next_step == said.format("`python3 -m entrant rotate -s dev`")
+    assert ending.next_step == remedy.format("`python3 -m entrant rotate -s dev`")
 
 
 def test_it_counts_when_asked_for_strictly() -> None:
@@ -185,9 +185,9 @@ def test_how_soon_is_said_in_words(before: timedelta, words: str) -> None:
 def run(tmp_path: Path, found: dict[str, Any], *arguments: str) -> tuple[int, str]:
     file = tmp_path / "outputs.json"
     file.write_text(json.dumps(found))
-    said = CliRunner().invoke(cli, ["expiry", "--outputs", str(file), *arguments], standalone_mode=False)
-    assert said.exception is None, said.exception
-    return said.return_value, said.output
+    done = CliRunner().invoke(cli, ["expiry", "--outputs", str(file), *arguments], standalone_mode=False)
+    assert done.exception is None, done.exception
+    return done.return_value, done.output
 
 
 def test_the_exit_code_is_5_when_something_counts_and_0_otherwise(tmp_path: Path) -> None:
@@ -198,16 +198,16 @@ def test_the_exit_code_is_5_when_something_counts_and_0_otherwise(tmp_path: Path
 
 def test_masked_outputs_will_do_and_no_secret_is_read(tmp_path: Path) -> None:
     masked = with_credentials(secret()) | {"log_reader_client_secret": "[secret]"}
-    code, said = run(tmp_path, masked, "-s", "dev", "--now", "2026-12-28", "--format", "json")
+    code, stdout = run(tmp_path, masked, "-s", "dev", "--now", "2026-12-28", "--format", "json")
     assert code == 5
-    assert [ending["stack"] for ending in json.loads(said)["endings"]] == ["dev"]
-    _, said = run(tmp_path, with_credentials(secret()), "--now", "2026-12-28")
-    assert SECRET not in said
+    assert [ending["stack"] for ending in json.loads(stdout)["endings"]] == ["dev"]
+    _, stdout = run(tmp_path, with_credentials(secret()), "--now", "2026-12-28")
+    assert SECRET not in stdout
 
 
 def test_json_tells_all_and_what_counts(tmp_path: Path) -> None:
-    _, said = run(tmp_path, with_credentials(secret()), "--now", "2026-12-20", "--format", "json")
-    assert json.loads(said) == {
+    _, stdout = run(tmp_path, with_credentials(secret()), "--now", "2026-12-20", "--format", "json")
+    assert json.loads(stdout) == {
         "now": "2026-12-20T00:00:00Z",
         "endings": [
             {
@@ -226,23 +226,25 @@ def test_json_tells_all_and_what_counts(tmp_path: Path) -> None:
 
 
 def test_github_gets_a_warning_with_what_to_do_and_an_error_for_what_has_ended(tmp_path: Path) -> None:
-    _, said = run(tmp_path, with_credentials(secret()), "-s", "dev", "--now", "2026-12-28", "--format", "github")
-    assert said == (
+    _, stdout = run(tmp_path, with_credentials(secret()), "-s", "dev", "--now", "2026-12-28", "--format", "github")
+    assert stdout == (
         '::warning title=dev%3A secret ends soon::secret "entrant 2026-09-28" of log-reader ends in 6 days (2027-01-03 00:00'
         " UTC). run `pulumi up -s dev`, which makes the next one: it has been due since 2026-12-27\n"
     )
-    _, said = run(tmp_path, with_credentials(secret()), "-s", "dev", "--now", "2027-01-03", "--format", "github")
-    assert said.startswith("::error title=dev%3A secret has ended::")
+    _, stdout = run(tmp_path, with_credentials(secret()), "-s", "dev", "--now", "2027-01-03", "--format", "github")
+    assert stdout.startswith("::error title=dev%3A secret has ended::")
 
 
 def test_azure_devops_gets_an_issue(tmp_path: Path) -> None:
-    _, said = run(tmp_path, with_credentials(secret()), "-s", "dev", "--now", "2026-12-28", "--format", "azure-devops")
-    assert said.startswith("##vso[task.logissue type=warning;]dev: secret ends soon: secret")
+    _, stdout = run(
+        tmp_path, with_credentials(secret()), "-s", "dev", "--now", "2026-12-28", "--format", "azure-devops"
+    )
+    assert stdout.startswith("##vso[task.logissue type=warning;]dev: secret ends soon: secret")
 
 
 def test_nothing_soon_is_said_with_what_comes_next(tmp_path: Path) -> None:
-    code, said = run(tmp_path, with_credentials(secret()), "-s", "dev", "--now", "2026-10-01")
-    assert (code, said) == (
+    code, stdout = run(tmp_path, with_credentials(secret()), "-s", "dev", "--now", "2026-10-01")
+    assert (code, stdout) == (
         0,
         '✓ dev: nothing ends within 30 days; the next is secret "entrant 2026-09-28" of log-reader, 2027-01-03\n',
     )

@@ -75,14 +75,14 @@ def run(tmp_path: Path, outputs: dict[str, Any], *arguments: str) -> tuple[int, 
     file = tmp_path / "outputs.json"
     file.write_text(json.dumps(outputs))
     command = ["expiry", "--outputs", str(file), "-s", "dev", "--now", text(NOW + timedelta(minutes=1)), *arguments]
-    said = CliRunner().invoke(cli, command, standalone_mode=False)
-    assert said.exception is None, said.exception
-    return said.return_value, said.output
+    done = CliRunner().invoke(cli, command, standalone_mode=False)
+    assert done.exception is None, done.exception
+    return done.return_value, done.output
 
 
 def records(tmp_path: Path, outputs: dict[str, Any], *arguments: str) -> dict[str, Any]:
-    _, said = run(tmp_path, outputs, "--live", "--format", "json", *arguments)
-    return {ending["key_id"]: ending for ending in json.loads(said)["endings"]}
+    _, stdout = run(tmp_path, outputs, "--live", "--format", "json", *arguments)
+    return {ending["key_id"]: ending for ending in json.loads(stdout)["endings"]}
 
 
 def test_every_credential_is_told_and_those_first_that_the_file_does_not_say(
@@ -99,8 +99,8 @@ def test_every_credential_is_told_and_those_first_that_the_file_does_not_say(
     # The file has the end of what it keeps wrong: the tenant's counts.
     entry = {"kind": "secret", "key_id": kept.upper(), "name": None, "ends": text(NOW + 90 * DAY), "owner": "ada"}
     outputs = document((estate.app, [declared(estate)], [entry]))
-    code, said = run(tmp_path, outputs, "--live")
-    lines = said.splitlines()
+    code, stdout = run(tmp_path, outputs, "--live")
+    lines = stdout.splitlines()
     assert code == 5
     assert lines[0].startswith('✗ dev: secret "behind" of lively is not in the file; it ends in 2 days (')
     assert lines[1] == "    unknown; owners: ada-of-lively@example.com"
@@ -129,9 +129,9 @@ def test_what_is_not_in_the_file_counts_strictly_whenever_it_ends(
     assert run(tmp_path, outputs, "--live")[0] == 0
     made(estate, "far off", NOW + 400 * DAY)
     assert run(tmp_path, outputs, "--live")[0] == 0
-    code, said = run(tmp_path, outputs, "--live", "--strict", "--format", "github")
-    assert (code, said.count("::error ")) == (5, 1)
-    assert "title=dev%3A secret is not in the file::" in said
+    code, stdout = run(tmp_path, outputs, "--live", "--strict", "--format", "github")
+    assert (code, stdout.count("::error ")) == (5, 1)
+    assert "title=dev%3A secret is not in the file::" in stdout
 
 
 def test_a_credential_that_somebody_removed_counts(azure: local_azure.LocalAzure, tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_a_credential_that_somebody_removed_counts(azure: local_azure.LocalAzure
     outputs = document((estate.app, [declared(estate)], [kept]))
     path = f"/applications/{estate.app.object_id}/removePassword"
     estate.client.graph("POST", path, {"keyId": estate.identity.key_id})
-    code, said = run(tmp_path, outputs, "--live")
+    code, stdout = run(tmp_path, outputs, "--live")
     assert code == 5
-    assert 'secret "entrant 2026-11-01" of robbed is not in the tenant any more; it ends in' in said
-    assert "run `python3 -m entrant drift -s dev`" in said
-    assert "take its entry out of `apps.robbed.kept_credentials`" in said
+    assert 'secret "entrant 2026-11-01" of robbed is not in the tenant any more; it ends in' in stdout
+    assert "run `python3 -m entrant drift -s dev`" in stdout
+    assert "take its entry out of `apps.robbed.kept_credentials`" in stdout
 
 
 def as_app(monkeypatch: pytest.MonkeyPatch, identity: Identity) -> None:
@@ -167,16 +167,16 @@ def test_what_may_not_be_read_is_said_and_counts_strictly(
     estate = Estate(azure, "unseen")
     outputs = document((estate.app, [declared(estate, ends=text(NOW + 700 * DAY))], []))
     as_app(monkeypatch, estate.identity)
-    code, said = run(tmp_path, outputs, "--live", "--unused", "30d")
+    code, stdout = run(tmp_path, outputs, "--live", "--unused", "30d")
     assert code == 0
     right = "403 Authorization_RequestDenied: the deployer lacks the Graph permission"
-    assert said.splitlines()[:4] == [
+    assert stdout.splitlines()[:4] == [
         f"! dev: not seen: the registration of unseen: {right} Application.Read.All",
         f"! dev: not seen: the service principal of unseen: {right} Application.Read.All",
         f"! dev: not seen: the owners of unseen: {right} Application.Read.All",
         f"! dev: not seen: when credentials were last used: {right} AuditLog.Read.All",
     ]
-    assert "of the stack; owners: not seen" in said and "no sign-in" not in said
+    assert "of the stack; owners: not seen" in stdout and "no sign-in" not in stdout
     assert run(tmp_path, outputs, "--live", "--strict")[0] == 5
     assert len(json.loads(run(tmp_path, outputs, "--live", "--format", "json")[1])["unseen"]) == 3
 
@@ -189,9 +189,9 @@ def test_nobody_signed_in_is_said(
     monkeypatch.setenv("PATH", str(tmp_path))
     estate = Estate(azure, "alone")
     outputs = document((estate.app, [declared(estate)], []))
-    code, said = run(tmp_path, outputs, "--live", "--strict")
+    code, stdout = run(tmp_path, outputs, "--live", "--strict")
     assert code == 5
-    assert said.startswith("! dev: not seen: the tenant: nobody is signed in (`az login`, or ARM_* variables)\n")
+    assert stdout.startswith("! dev: not seen: the tenant: nobody is signed in (`az login`, or ARM_* variables)\n")
 
 
 @pytest.fixture
@@ -204,9 +204,9 @@ def free(azure: local_azure.LocalAzure) -> Iterator[None]:
 def test_without_a_licence_nothing_is_called_unused(azure: local_azure.LocalAzure, tmp_path: Path, free: None) -> None:
     estate = Estate(azure, "penniless")
     outputs = document((estate.app, [declared(estate)], []))
-    code, said = run(tmp_path, outputs, "--unused", "0d")
+    code, stdout = run(tmp_path, outputs, "--unused", "0d")
     assert code == 0
-    assert said.startswith(
+    assert stdout.startswith(
         "! dev: not seen: when credentials were last used: the tenant has no licence of Microsoft Entra ID P1 or P2, without which "
         "Graph tells no sign-ins\n"
     )
@@ -225,14 +225,14 @@ def test_what_gave_no_token_for_so_long_counts(azure: local_azure.LocalAzure, tm
         if used:
             Client(azure, estate.app.client_id, secret["secretText"]).token()
     outputs = document((estate.app, [declared(estate, starts=text(since))], []))
-    code, said = run(tmp_path, outputs, "--unused", "30d")
+    code, stdout = run(tmp_path, outputs, "--unused", "30d")
     assert code == 5
-    assert 'secret "lazy" of idle is not in the file and has no sign-in on record; it ends in' in said
-    assert "see that nobody needs it, then remove it\n" in said
-    assert said.count("has no sign-in on record") == 1
-    busy = next(line for line in said.split("✗") if '"busy"' in line)
+    assert 'secret "lazy" of idle is not in the file and has no sign-in on record; it ends in' in stdout
+    assert "see that nobody needs it, then remove it\n" in stdout
+    assert stdout.count("has no sign-in on record") == 1
+    busy = next(line for line in stdout.split("✗") if '"busy"' in line)
     assert f"last used {datetime.now(UTC):%Y-%m-%d}" in busy and "it ends later" in busy
     later = text(NOW + 35 * DAY)
-    _, said = run(tmp_path, outputs, "--unused", "30d", "--now", later)
-    assert 'secret "busy" of idle is not in the file and was not used for 3' in said
-    assert 'secret "young" of idle is not in the file and has no sign-in on record' in said
+    _, stdout = run(tmp_path, outputs, "--unused", "30d", "--now", later)
+    assert 'secret "busy" of idle is not in the file and was not used for 3' in stdout
+    assert 'secret "young" of idle is not in the file and has no sign-in on record' in stdout

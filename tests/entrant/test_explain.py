@@ -50,15 +50,15 @@ def answered() -> Iterator[str]:
     """Every code that the source of the local Azure answers with, plugins and passing failures included."""
     for file in Path(local_azure.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            said: list[ast.expr] = []
+            codes: list[ast.expr] = []
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", "") or getattr(node.func, "attr", "")
-                said += node.args if name in REFUSING else []
-                said += [keyword.value for keyword in node.keywords if keyword.arg in ("code", "inner")]
+                codes += node.args if name in REFUSING else []
+                codes += [keyword.value for keyword in node.keywords if keyword.arg in ("code", "inner")]
             elif isinstance(node, ast.Dict):
                 pairs = zip(node.keys, node.values, strict=True)
-                said += [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "code"]
-            for constant in (part for value in said for part in ast.walk(value) if isinstance(part, ast.Constant)):
+                codes += [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "code"]
+            for constant in (part for value in codes for part in ast.walk(value) if isinstance(part, ast.Constant)):
                 if type(constant.value) is int and constant.value > 10_000:
                     yield f"AADSTS{constant.value}"
                 elif isinstance(constant.value, str) and re.fullmatch(
@@ -77,11 +77,11 @@ def test_every_code_that_the_local_azure_answers_with_is_explained() -> None:
 def test_every_entry_of_the_table_is_read_and_whole() -> None:
     entries = list(errors._read(errors._TABLE))
     names = [name.lower() for name, _ in entries]
-    assert len({id(said) for _, said in entries}) == errors._TABLE.count("\n  > ") > 150
+    assert len({id(entry) for _, entry in entries}) == errors._TABLE.count("\n  > ") > 150
     assert sorted({name for name in names if names.count(name) > 1}) == []
-    for name, said in entries:
+    for name, entry in entries:
         assert re.fullmatch(r"\w+", name)
-        assert said.cause and said.remedy and "  " not in said.cause + said.remedy, name
+        assert entry.cause and entry.remedy and "  " not in entry.cause + entry.remedy, name
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 def test_an_error_body_is_told_to_its_deepest_level() -> None:
-    code, said = error_text(nested(7))
+    code, message = error_text(nested(7))
     assert code == "Level1"
-    assert said == ": ".join(f"Level{level}: message {level}" for level in range(1, 8)) + "."
+    assert message == ": ".join(f"Level{level}: message {level}" for level in range(1, 8)) + "."
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "said"),
+    ("body", "code", "message"),
     [
         ({"error": {"code": "A", "message": "Same.", "details": [{"message": "one"}, {"code": "B", "message": "two"}]}},
          "A", "A: Same: one; B: two"),
@@ -156,8 +156,8 @@ def test_an_error_body_is_told_to_its_deepest_level() -> None:
         ([1], None, ""), (None, None, ""), ({}, None, ""), ({"error": 7}, None, ""),
     ],
 )  # fmt: skip
-def test_what_a_body_says_is_told_whole_and_once(body: Any, code: str | None, said: str) -> None:
-    assert error_text(body) == (code, said)
+def test_what_a_body_says_is_told_whole_and_once(body: Any, code: str | None, message: str) -> None:
+    assert error_text(body) == (code, message)
 
 
 def test_the_next_step_is_the_innermost_cause_s() -> None:

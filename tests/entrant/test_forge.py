@@ -98,7 +98,7 @@ def test_what_is_too_long_is_said_before_anything_is_sent(name: str, pull: forge
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("### dev\n", "has no marker"),
         (REVIEW.replace("stack=dev", "stack=prod"), "is the comment of prod, not of dev"),
@@ -106,9 +106,9 @@ def test_what_is_too_long_is_said_before_anything_is_sent(name: str, pull: forge
     ],
 )
 def test_a_text_that_is_not_this_stacks_is_refused(
-    text: str, said: str, pull: forges.PullRequest, tmp_path: Path
+    text: str, message: str, pull: forges.PullRequest, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         code_host.post("dev", text, pull.github(tmp_path))
 
 
@@ -156,6 +156,6 @@ def test_the_command_says_what_it_did_and_never_the_token(pull: forges.PullReque
     wrong = run(environ | {"GITHUB_TOKEN": "wrong-token-value"}, "comment", "-s", "dev", str(file))
     assert wrong.returncode == 4
     assert "401" in wrong.stderr
-    for said in (done, refused, wrong):
-        assert forges.TOKEN not in said.stdout + said.stderr
-        assert "wrong-token-value" not in said.stdout + said.stderr
+    for answer in (done, refused, wrong):
+        assert forges.TOKEN not in answer.stdout + answer.stderr
+        assert "wrong-token-value" not in answer.stdout + answer.stderr

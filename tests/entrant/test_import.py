@@ -60,8 +60,8 @@ def imported(tenant: Tenant, folder: Path, *arguments: str, code: int = 0) -> co
 def test_every_registration_comes_and_nothing_is_changed(tenant: Tenant, folder: Path) -> None:
     before = tenant.azure.requests()[-1]["number"]
     environment = imported(tenant, folder, "--all")
-    asked = [each for each in tenant.azure.requests(after=before) if each["path"] != "/_local/log"]
-    changing = {(each["method"], each["path"]) for each in asked if each["method"] not in ("GET", "HEAD")}
+    requests = [each for each in tenant.azure.requests(after=before) if each["path"] != "/_local/log"]
+    changing = {(each["method"], each["path"]) for each in requests if each["method"] not in ("GET", "HEAD")}
     assert {path for method, path in changing if "oauth2" not in path} == {"/v1.0/$batch", "/beta/$batch"}
     names = [str(app.display_name) for app in environment.apps.values()]
     there = [name for name in tenant.applications if name != "deleted"]
@@ -133,9 +133,9 @@ def test_the_settings_of_a_service_principal_and_what_cannot_be_said(tenant: Ten
     done = entrant(tenant.azure, folder, *ids, "--no-preview", "-o", "config/legacy.yaml")
     app = config.load("legacy", root=folder).apps["principal-settings"]
     assert app.service_principal is not None and app.service_principal.feature_tags is not None
-    said = app.service_principal
-    assert (said.enabled, said.assignment_required, said.notes) == (False, True, "of the principal")
-    assert said.notification_emails == ("a@example.com",) and said.login_url == "https://l.example.com/"
+    principal = app.service_principal
+    assert (principal.enabled, principal.assignment_required, principal.notes) == (False, True, "of the principal")
+    assert principal.notification_emails == ("a@example.com",) and principal.login_url == "https://l.example.com/"
     assert app.service_principal.feature_tags.enterprise
     lost = [
         'principal-settings: left as it is, not declared: service principal: preferredSingleSignOnMode: "saml"',
@@ -243,9 +243,9 @@ def test_of_several_federated_credentials_those_that_cannot_be_said_are_left(ten
     done = entrant(tenant.azure, folder, application, "--no-preview", "-o", "config/legacy.yaml")
     app = config.load("legacy", root=folder).apps["refused-federated"]
     assert {each.key for each in app.federated} == {"first-one", "second-one", "third-one"}
-    said = sorted(re.findall(r"left as it is, not declared: federated: (\S+): (.*)", done.stderr))
+    left = sorted(re.findall(r"left as it is, not declared: federated: (\S+): (.*)", done.stderr))
     reason = "expected 3 to 120 letters, digits, - and _, a letter or digit first; found"
-    assert said == [(name, f'{reason} "{name}"') for name in "abc"]
+    assert left == [(name, f'{reason} "{name}"') for name in "abc"]
 
 
 def test_permissions_and_the_consents_there_are(tenant: Tenant, folder: Path) -> None:
@@ -342,8 +342,8 @@ def test_conditions_narrow_and_repeated_ones_widen(
 ) -> None:
     ids = {name: tenant.applications[name]["id"] for name in ("owned", "web")} | {"id": tenant.user["id"]}
     client = tenant.applications["web"]["appId"].upper()
-    given = [each.format(user=tenant.user["userPrincipalName"], client=client, **ids) for each in arguments]
-    done = entrant(tenant.azure, folder, *given, "--no-preview", "-o", "config/legacy.yaml")
+    filled_in = [each.format(user=tenant.user["userPrincipalName"], client=client, **ids) for each in arguments]
+    done = entrant(tenant.azure, folder, *filled_in, "--no-preview", "-o", "config/legacy.yaml")
     if not names:
         assert "nothing to import: no file was written" in done.stderr
         assert list((folder / "config").iterdir()) == []
@@ -353,7 +353,7 @@ def test_conditions_narrow_and_repeated_ones_widen(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--all", "-o", "config/there.yaml"), "config/there.yaml is there already"),
         (("--all",), "where to?"),
@@ -371,11 +371,11 @@ def test_conditions_narrow_and_repeated_ones_widen(
         (("--all", "--into", "../outside.yaml"), "outside.yaml is outside the project, whose stacks could not read it"),
     ],
 )
-def test_what_cannot_be_done_is_said(tenant: Tenant, folder: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_done_is_said(tenant: Tenant, folder: Path, arguments: tuple[str, ...], message: str) -> None:
     (folder / "config" / "there.yaml").write_text("apps: {a: {}}\n")
     ids = {"deleted": tenant.applications["deleted"]["id"], "graph": tenants.GRAPH}
     done = entrant(tenant.azure, folder, *(each.format(**ids) for each in arguments), code=2)
-    assert said in str(done.exception)
+    assert message in str(done.exception)
     assert (folder / "config" / "there.yaml").read_text() == "apps: {a: {}}\n"
     assert [path.name for path in (folder / "config").iterdir()] == ["there.yaml"]
 
@@ -589,8 +589,8 @@ def test_what_differs_still_is_left_out_as_a_comment(
 ) -> None:
     """Others then refer to it by its client id."""
     done, _ = previewed(tenant, folder, monkeypatch, [WRONG, WRONG, proof.Outcome(1)], NOT_ALL)
-    said = "api: not taken over, stands in the file as a comment: import Application api (notes: 'x' becomes None)"
-    assert said in done.stderr
+    message = "api: not taken over, stands in the file as a comment: import Application api (notes: 'x' becomes None)"
+    assert message in done.stderr
     environment = config.load("legacy", root=folder)
     assert set(environment.apps) == {"client"}
     api = tenant.applications["api"]["appId"]

@@ -100,7 +100,7 @@ def run(azure: local_azure.LocalAzure, estate: Estate, cloud: Cloud, tmp_path: P
             "grants": grants,
             "credentials": [],
         }
-        given = {
+        parameters = {
             "contract": 1,
             "tenant_id": azure.tenant_id,
             "cloud": "public",
@@ -108,7 +108,7 @@ def run(azure: local_azure.LocalAzure, estate: Estate, cloud: Cloud, tmp_path: P
             "reader_client_secret": estate.app.secret,
             "identities": {"reader": entry},
         }
-        (tmp_path / "outputs.json").write_text(json.dumps(given), "utf-8")
+        (tmp_path / "outputs.json").write_text(json.dumps(parameters), "utf-8")
         env = {name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "ARM_"))}
         command = [sys.executable, "-m", "entrant", "insights", what, "--outputs", str(tmp_path / "outputs.json")]
         return subprocess.run(
@@ -131,8 +131,8 @@ def test_metrics_are_rows_of_parts_and_segments(run: Run) -> None:
     done = run("metrics", "requests/count", "--format", "csv")
     header, row = done.stdout.splitlines()
     assert (done.returncode, header, row.rpartition(",")[2]) == (0, "start,end,sum", "30.0"), done.stderr
-    asked = ("--timespan", "PT2H", "--interval", "PT1H", "--segment", "request/name", "--aggregation", "max,avg")
-    done = run("metrics", "requests/duration", *asked, "--format", "csv")
+    options = ("--timespan", "PT2H", "--interval", "PT1H", "--segment", "request/name", "--aggregation", "max,avg")
+    done = run("metrics", "requests/duration", *options, "--format", "csv")
     header, *rows = done.stdout.splitlines()
     assert header == "start,end,request/name,max,avg", done.stderr
     assert {line.split(",")[2] for line in rows} == {"GET /", "GET /orders", "POST /orders"}

@@ -35,11 +35,11 @@ class Served:
 
     def info(self, **options: str) -> language_pb2.ProgramInfo:
         """The program in the folder."""
-        given = struct_pb2.Struct()
-        given.update(options)
+        struct = struct_pb2.Struct()
+        struct.update(options)
         where = str(self.folder)
         return language_pb2.ProgramInfo(
-            root_directory=where, program_directory=where, entry_point=".", options=given if options else None
+            root_directory=where, program_directory=where, entry_point=".", options=struct if options else None
         )
 
     def write(self, program: str) -> None:
@@ -115,8 +115,10 @@ def until(what: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def test_it_names_the_plugins_that_the_installed_sdks_ask_for(host: Served) -> None:
-    asked = language_pb2.GetRequiredPackagesRequest(info=host.info())
-    found = {package.name: (package.kind, package.version) for package in host.stub.GetRequiredPackages(asked).packages}
+    request = language_pb2.GetRequiredPackagesRequest(info=host.info())
+    found = {
+        package.name: (package.kind, package.version) for package in host.stub.GetRequiredPackages(request).packages
+    }
     assert set(found) == {"azuread", "azure-native"}
     assert all(kind == "resource" and version.startswith("v") for kind, version in found.values())
 
@@ -129,18 +131,18 @@ def test_it_says_interpreter_and_version(host: Served) -> None:
 
 
 def test_it_lists_what_is_installed(host: Served) -> None:
-    asked = language_pb2.GetProgramDependenciesRequest(info=host.info(), transitiveDependencies=True)
-    assert "pulumi" in {each.name for each in host.stub.GetProgramDependencies(asked).dependencies}
+    request = language_pb2.GetProgramDependenciesRequest(info=host.info(), transitiveDependencies=True)
+    assert "pulumi" in {each.name for each in host.stub.GetProgramDependencies(request).dependencies}
 
 
 def test_a_program_gets_its_configuration_by_its_environment_and_not_by_its_arguments(host: Served) -> None:
     assert host.run("", **{"p:secret": "hunter2"}) == language_pb2.RunResponse()
-    asked = json.loads((host.folder / "asked.json").read_text("utf-8"))
-    assert json.loads(asked["config"]) == {"p:secret": "hunter2"}
-    assert "hunter2" not in str(asked["arguments"])
-    options = dict(zip(asked["arguments"][:-1:2], asked["arguments"][1:-1:2], strict=True))
+    answers = json.loads((host.folder / "asked.json").read_text("utf-8"))
+    assert json.loads(answers["config"]) == {"p:secret": "hunter2"}
+    assert "hunter2" not in str(answers["arguments"])
+    options = dict(zip(answers["arguments"][:-1:2], answers["arguments"][1:-1:2], strict=True))
     assert options["--stack"] == "dev" and options["--dry_run"] == "true" and options["--parallel"] == "4"
-    assert asked["arguments"][-1] == str(host.folder)
+    assert answers["arguments"][-1] == str(host.folder)
 
 
 @pytest.mark.parametrize(
@@ -208,11 +210,11 @@ def test_a_host_whose_engine_was_killed_leaves_with_its_processes(tmp_path: Path
 
 def test_a_virtual_environment_that_the_project_names_is_made_and_used(host: Served) -> None:
     (host.folder / "requirements.txt").write_text("", "utf-8")
-    asked = language_pb2.InstallDependenciesRequest(
+    request = language_pb2.InstallDependenciesRequest(
         directory=str(host.folder), info=host.info(virtualenv="environment")
     )
-    said = b"".join(each.stdout for each in host.stub.InstallDependencies(asked))
-    assert b"-m venv" in said and b"-m pip install" in said
+    stdout = b"".join(each.stdout for each in host.stub.InstallDependencies(request))
+    assert b"-m venv" in stdout and b"-m pip install" in stdout
     about = host.stub.About(language_pb2.AboutRequest(info=host.info(virtualenv="environment")))
     assert about.executable == str(host.folder / "environment" / "bin" / "python")
     packages = language_pb2.GetRequiredPackagesRequest(info=host.info(virtualenv="environment"))
@@ -329,7 +331,7 @@ def test_a_preview_that_is_stopped_leaves_neither_program_nor_host(
 
 def test_an_error_of_a_program_is_shown_where_it_happened(preview: Callable[[str], "subprocess.Popen[str]"]) -> None:
     process = preview("print('hello')\nraise ValueError('boom')\n")
-    said, _ = process.communicate(timeout=120)
+    stdout, _ = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "hello" in said and "ValueError: boom" in said and "line 2" in said
-    assert "language_host" not in said and "exit code" not in said
+    assert "hello" in stdout and "ValueError: boom" in stdout and "line 2" in stdout
+    assert "language_host" not in stdout and "exit code" not in stdout

@@ -108,7 +108,7 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Begin:
     return begun
 
 
-def said(stream: io.TextIOWrapper) -> str:
+def written_to(stream: io.TextIOWrapper) -> str:
     stream.flush()
     assert isinstance(stream.buffer, io.BytesIO)
     return stream.buffer.getvalue().decode()
@@ -121,7 +121,7 @@ def test_no_stream_passes_on_what_is_live(value: str, begin: Begin) -> None:
     for name in ("stdout", "stderr"):
         click.echo(f"name: {value}", err=name == "stderr")
         click.echo(value, err=name == "stderr")
-        assert not live(said(written[name])), said(written[name])
+        assert not live(written_to(written[name])), written_to(written[name])
 
 
 @given(
@@ -169,7 +169,7 @@ def test_errors_warnings_logs_progress_and_tracebacks_pass_the_filter(
         raise ValueError(EVIL)
     except ValueError:
         sys.excepthook(*sys.exc_info())
-    text = said(written["stderr"])
+    text = written_to(written["stderr"])
     assert text.count("u005btask") >= 7 and not live(text), text
 
 
@@ -178,7 +178,7 @@ def test_colours_are_ours_alone(begin: Begin, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress.Steps().step(EVIL):
         pass
-    text = said(written["stderr"])
+    text = written_to(written["stderr"])
     assert "\x1b[32m✓" in text
     assert not live(re.sub(r"\x1b\[(0|2|32)m", "", text))
 
@@ -186,7 +186,7 @@ def test_colours_are_ours_alone(begin: Begin, monkeypatch: pytest.MonkeyPatch) -
 def test_what_must_be_exact_passes(begin: Begin) -> None:
     written = begin()
     terminal.say_exactly("::add-mask::x")
-    assert said(written["stdout"]) == "::add-mask::x\n"
+    assert written_to(written["stdout"]) == "::add-mask::x\n"
 
 
 @pytest.mark.parametrize("guarded", [False, True])
@@ -292,7 +292,7 @@ def test_no_text_and_no_key_of_an_environment_is_live_in_any_report(part: int, t
         report = config.check("dev.yaml", root=tmp_path)
         shown += bool(live(render.text(report.problems)))
         shown_to_people(report)
-        text = said(written["stdout"])
+        text = written_to(written["stdout"])
         assert not live(text), (path, live(text), [line for line in text.splitlines() if live(line)][:3])
         written = begin()
     assert shown > 20
@@ -304,7 +304,7 @@ def test_the_names_of_files_are_not_live(tmp_path: Path, begin: Begin) -> None:
     name = "##vso[task.complete]\x1b[31m\n::error::b.yaml"
     (tmp_path / "config" / name).write_text("apps: {a: {nothing: 1}}", "utf-8")
     shown_to_people(config.check(f"config/{name}", root=tmp_path))
-    assert not live(said(written["stdout"]))
+    assert not live(written_to(written["stdout"]))
 
 
 # ---------------------------------------------------------------------------------------------------- answers of the cloud
@@ -327,7 +327,7 @@ def test_a_check_of_access_shows_the_clouds_words_as_words(form: str, begin: Beg
         table = [line for line in made.splitlines() if line.startswith("|")]
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {5}
     click.echo(made)
-    text = said(written["stdout"])
+    text = written_to(written["stdout"])
     assert not live(text)
     if form == "junit":
         suite = ElementTree.fromstring(text)
@@ -346,7 +346,7 @@ def test_a_report_of_drift_shows_the_clouds_words_as_words(form: str, begin: Beg
     if form == "markdown":
         assert not live_markdown(made), made
     click.echo(made)
-    assert not live(said(written["stdout"]))
+    assert not live(written_to(written["stdout"]))
 
 
 def test_an_error_of_a_pulumi_program_or_policy_is_inert() -> None:
@@ -469,9 +469,9 @@ def test_what_pulumi_says_of_its_backend_is_shown_without_the_password_and_witho
         text=True,
     )
     assert done.returncode, done.stderr
-    said_ = done.stdout + done.stderr
-    assert "postgres://" in said_, said_
-    assert "hunter2" not in said_ and "c2lnbmF0" not in said_
+    shown = done.stdout + done.stderr
+    assert "postgres://" in shown, shown
+    assert "hunter2" not in shown and "c2lnbmF0" not in shown
     assert not live(done.stdout) and not live(done.stderr)
 
 
@@ -520,7 +520,7 @@ def test_a_review_shows_the_clouds_words_as_words_in_every_field(value: str, beg
                 click.echo(text)
             print(page.terminal(shown, colour=False, width=None), file=terminal.coloured(sys.stdout))
             click.echo(shown.as_json())
-    assert not live(said(written["stdout"]))
+    assert not live(written_to(written["stdout"]))
 
 
 @pytest.mark.parametrize("form", ["github", "azure-devops"])
@@ -539,7 +539,7 @@ def test_an_annotation_of_what_ends_is_one_command_of_its_own(form: str) -> None
 def test_rows_of_a_query_are_words(form: str, begin: Begin) -> None:
     written = begin()
     tables.show_table(lambda: monitor.Table((EVIL, "n"), ((EVIL, 1), (f"=cmd|{EVIL}", None))), form)
-    text = said(written["stdout"])
+    text = written_to(written["stdout"])
     assert not live(text)
     if form == "csv":
         rows = list(csv.reader(io.StringIO(text)))

@@ -25,14 +25,14 @@ from tests.local_azure.conftest import Client
 PAGE = ROOT / "docs" / "local.md"
 
 
-def local(azure: local_azure.LocalAzure | Path, *arguments: str, said: str | None = None, **env: str) -> Result:
+def local(azure: local_azure.LocalAzure | Path, *arguments: str, stdin: str | None = None, **env: str) -> Result:
     """Run `entrant local …` on a state; what it prints."""
     state = azure if isinstance(azure, Path) else azure.state
     command = ["local", *arguments, "--state", str(state)]
-    return CliRunner().invoke(cli, command, input=said, env=env)
+    return CliRunner().invoke(cli, command, input=stdin, env=env)
 
 
-def said(azure: local_azure.LocalAzure, *arguments: str, **env: str) -> str:
+def output_of(azure: local_azure.LocalAzure, *arguments: str, **env: str) -> str:
     """What a command that ends well prints."""
     done = local(azure, *arguments, **env)
     assert done.exit_code == 0, done.output + repr(done.exception)
@@ -42,7 +42,7 @@ def said(azure: local_azure.LocalAzure, *arguments: str, **env: str) -> str:
 def test_identity_is_ready_for_other_clients(azure: local_azure.LocalAzure) -> None:
     """What `identity` prints lets a client be a service principal that has the roles asked for and no other."""
     scope = f"/subscriptions/{azure.subscription_id}/resourceGroups/rg-made"
-    printed = json.loads(said(azure, "identity", "reporter", "--role", f"Reader={scope}", "--format", "json"))
+    printed = json.loads(output_of(azure, "identity", "reporter", "--role", f"Reader={scope}", "--format", "json"))
     assert printed["AZURE_CLIENT_ID"] == printed["ARM_CLIENT_ID"] != azure.client_id
     client = Client(azure, printed["AZURE_CLIENT_ID"], printed["AZURE_CLIENT_SECRET"])
     assert client.arm("GET", scope, version="2024-03-01")["name"] == "rg-made"
@@ -63,7 +63,7 @@ def test_identity_with_a_role_that_is_none(azure: local_azure.LocalAzure) -> Non
 @pytest.mark.parametrize("form", ["bash", "dotenv", "json", "powershell", "fish"])
 def test_env_in_every_form(azure: local_azure.LocalAzure, form: str) -> None:
     """Each form holds all settings, with their values."""
-    printed = said(azure, "env", "--format", form)
+    printed = output_of(azure, "env", "--format", form)
     for name, value in azure.environment().items():
         assert name in printed and value in printed
 
@@ -71,7 +71,7 @@ def test_env_in_every_form(azure: local_azure.LocalAzure, form: str) -> None:
 def test_env_for_github_is_masked(azure: local_azure.LocalAzure, tmp_path: Path) -> None:
     """In GitHub Actions the secret is masked and reaches the next steps by the file alone."""
     file = tmp_path / "env"
-    printed = said(azure, "env", "--format", "github", GITHUB_ENV=str(file))
+    printed = output_of(azure, "env", "--format", "github", GITHUB_ENV=str(file))
     assert set(printed.splitlines()) == {f"::add-mask::{azure.client_secret}"}
     assert f"AZURE_CLIENT_SECRET={azure.client_secret}\n" in file.read_text()
     with pytest.raises(ConfigurationError):
@@ -80,7 +80,7 @@ def test_env_for_github_is_masked(azure: local_azure.LocalAzure, tmp_path: Path)
 
 def test_page_prints_a_link(azure: local_azure.LocalAzure) -> None:
     """Each call prints another link to the page, without the key of the owner."""
-    first, second = (said(azure, "page").strip() for _ in range(2))
+    first, second = (output_of(azure, "page").strip() for _ in range(2))
     assert re.fullmatch(re.escape(azure.url) + r"/#visit=[\w-]{43}", first) and first != second
     assert (azure.state / "admin.key").read_text() not in first
 
@@ -92,14 +92,14 @@ def test_log_explains_refusals(azure: local_azure.LocalAzure) -> None:
     scope = f"/subscriptions/{azure.subscription_id}"
     client.call("PUT", f"{scope}/resourceGroups/no?api-version=2024-03-01", {"location": "westeurope"})
     Client(azure, app.client_id, "wrong").ask_token("https://graph.microsoft.com/.default")
-    printed = said(azure, "log", "-n", "2")
+    printed = output_of(azure, "log", "-n", "2")
     assert "asker  PUT " in printed and "AuthorizationFailed: The client" in printed
     assert "no role of the caller allows this" in printed and "the client secret is not one of this app's" in printed
-    entries = [json.loads(line) for line in said(azure, "log", "--refused", "--json", "-n", "2").splitlines()]
+    entries = [json.loads(line) for line in output_of(azure, "log", "--refused", "--json", "-n", "2").splitlines()]
     assert [one["principal"]["client_id"] for one in entries] == [app.client_id, app.client_id]
     assert entries[0]["principal"] == {"client_id": app.client_id, "object_id": app.object_id, "name": "asker"}
     assert all(one["status"] >= 400 and one["explanation"] for one in entries)
-    assert said(azure, "log", "-n", "0") == ""
+    assert output_of(azure, "log", "-n", "0") == ""
 
 
 def test_log_says_what_is_wrong_in_a_query(azure: local_azure.LocalAzure) -> None:
@@ -109,7 +109,9 @@ def test_log_says_what_is_wrong_in_a_query(azure: local_azure.LocalAzure) -> Non
     answer = Client(azure).call("POST", f"/v1{scope}/query", {"query": "Heartbeat\n| project Nothing"})
     inner = answer.json()["error"]["innererror"]["innererror"]
     assert (answer.status_code, inner["code"], inner["line"], inner["pos"]) == (400, "SEM0100", 2, 10)
-    assert "'project' operator: Failed to resolve scalar expression named 'Nothing'" in said(azure, "log", "-n", "1")
+    assert "'project' operator: Failed to resolve scalar expression named 'Nothing'" in output_of(
+        azure, "log", "-n", "1"
+    )
 
 
 def test_log_does_not_name_the_caller_of_another_request(azure: local_azure.LocalAzure) -> None:
@@ -146,9 +148,9 @@ def faults_of(printed: str) -> dict[str, Any]:
 
 def test_faults_are_added_kept_in_a_file_and_cleared(azure: local_azure.LocalAzure, tmp_path: Path) -> None:
     """Rules add up; what is printed can be put in force again; --clear ends all."""
-    said(azure, "faults", "--clear")
-    said(azure, "faults", "status", "--family", "graph", "--status", "429", "--rate", "0.5", "--seed", "7")
-    printed = said(azure, "faults", "slow", "--route", "/nothing", "--seconds", "0.5")
+    output_of(azure, "faults", "--clear")
+    output_of(azure, "faults", "status", "--family", "graph", "--status", "429", "--rate", "0.5", "--seed", "7")
+    printed = output_of(azure, "faults", "slow", "--route", "/nothing", "--seconds", "0.5")
     assert faults_of(printed) == {
         "seed": 7,
         "rules": [
@@ -158,10 +160,10 @@ def test_faults_are_added_kept_in_a_file_and_cleared(azure: local_azure.LocalAzu
     }
     file = tmp_path / "faults.yaml"
     file.write_text(printed)
-    assert faults_of(said(azure, "faults", "--clear")) == {"seed": 0, "rules": []}
-    assert faults_of(said(azure, "faults", "--from", str(file))) == faults_of(printed)
-    assert faults_of(said(azure, "faults")) == faults_of(printed)
-    said(azure, "faults", "--clear")
+    assert faults_of(output_of(azure, "faults", "--clear")) == {"seed": 0, "rules": []}
+    assert faults_of(output_of(azure, "faults", "--from", str(file))) == faults_of(printed)
+    assert faults_of(output_of(azure, "faults")) == faults_of(printed)
+    output_of(azure, "faults", "--clear")
 
 
 def test_faults_with_a_seed_repeat(azure: local_azure.LocalAzure) -> None:
@@ -170,10 +172,10 @@ def test_faults_with_a_seed_repeat(azure: local_azure.LocalAzure) -> None:
     client.token()
     runs = []
     for seed in ("7", "7", "8"):
-        said(azure, "faults", "--clear")
-        said(azure, "faults", "status", "--family", "graph", "--rate", "0.5", "--seed", seed)
+        output_of(azure, "faults", "--clear")
+        output_of(azure, "faults", "status", "--family", "graph", "--rate", "0.5", "--seed", seed)
         runs.append([client.call("GET", "/v1.0/organization").status_code for _ in range(20)])
-    said(azure, "faults", "--clear")
+    output_of(azure, "faults", "--clear")
     assert runs[0] == runs[1] != runs[2] and set(runs[0]) == {200, 503}
 
 
@@ -192,38 +194,38 @@ def test_wrong_faults_are_a_sentence(
     azure: local_azure.LocalAzure, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     """Rules that cannot be are refused, and those in force stay."""
-    said(azure, "faults", "slow", "--route", "/nothing", "--seed", "3")
+    output_of(azure, "faults", "slow", "--route", "/nothing", "--seed", "3")
     for name, content in {"WRONG": "{", "EMPTY": "1", "ODD": "rules: [{kind: flood}]"}.items():
         (tmp_path / name).write_text(content)
     done = local(azure, "faults", *[str(tmp_path / one) if one.isupper() else one for one in arguments])
     assert isinstance(done.exception, EntrantError | local_azure.LocalAzureError) and says in str(done.exception)
-    assert faults_of(said(azure, "faults", "--seed", "3"))["seed"] == 3
-    said(azure, "faults", "--clear")
+    assert faults_of(output_of(azure, "faults", "--seed", "3"))["seed"] == 3
+    output_of(azure, "faults", "--clear")
 
 
 def test_settings_change_what_is_named_alone(azure: local_azure.LocalAzure) -> None:
     """Each setting is changed by itself; durations are understood; keys rotate."""
     client = Client(azure)
     keys = client.session.get(f"{azure.url}/{azure.tenant_id}/discovery/v2.0/keys").json()["keys"]
-    said(azure, "settings", "--roles", "120")
-    shown = json.loads(said(azure, "settings", "--secrets", "15", "--ahead", "90d", "--rotate-keys"))
+    output_of(azure, "settings", "--roles", "120")
+    shown = json.loads(output_of(azure, "settings", "--secrets", "15", "--ahead", "90d", "--rotate-keys"))
     assert shown["propagation"] == {"roles": 120, "secrets": 15, "insights": 120}, "as all roles, unless it is set"
     newer = client.session.get(f"{azure.url}/{azure.tenant_id}/discovery/v2.0/keys").json()["keys"]
     assert newer[0]["kid"] != keys[0]["kid"] == newer[1]["kid"]
     ahead = Client(azure).session.get(f"{azure.url}/metadata/endpoints").headers["Date"]
-    status = said(azure, "status")
+    status = output_of(azure, "status")
     assert "roles 120 s, secrets 15 s" in status and "clock" in status and ahead
-    said(azure, "settings", "--roles", "0", "--secrets", "0", "--ahead", "0")
-    before = json.loads(said(azure, "settings"))["directory_quota"]
-    assert json.loads(said(azure, "settings", "--quota", "1"))["directory_quota"] == 1
+    output_of(azure, "settings", "--roles", "0", "--secrets", "0", "--ahead", "0")
+    before = json.loads(output_of(azure, "settings"))["directory_quota"]
+    assert json.loads(output_of(azure, "settings", "--quota", "1"))["directory_quota"] == 1
     error = Client(azure).graph("POST", "/applications", {"displayName": "one more"}, status=403)["error"]
     assert error["code"] == "Directory_QuotaExceeded"
-    said(azure, "settings", "--quota", str(before))
-    shown = json.loads(said(azure, "settings", "--latency", "5", "--quotas"))
+    output_of(azure, "settings", "--quota", str(before))
+    shown = json.loads(output_of(azure, "settings", "--latency", "5", "--quotas"))
     assert (shown["latency"], shown["quotas"]) == (5, True)
-    shown = json.loads(said(azure, "settings", "--latency", "none"))
+    shown = json.loads(output_of(azure, "settings", "--latency", "none"))
     assert (shown["latency"], shown["quotas"]) == (None, True)
-    assert json.loads(said(azure, "settings", "--no-quotas"))["quotas"] is False
+    assert json.loads(output_of(azure, "settings", "--no-quotas"))["quotas"] is False
 
 
 def test_reset_asks_and_goes_back_to_the_first_start(tmp_path: Path) -> None:
@@ -232,18 +234,18 @@ def test_reset_asks_and_goes_back_to_the_first_start(tmp_path: Path) -> None:
     azure = local_azure.start(state)
     try:
         Client(azure).new_identity("gone")
-        assert local(azure, "reset", said="n\n").exit_code == 1
+        assert local(azure, "reset", stdin="n\n").exit_code == 1
         assert len(Client(azure).graph("GET", "/applications")["value"]) == 2
-        said(azure, "reset", "--yes")
+        output_of(azure, "reset", "--yes")
         assert len(Client(azure).graph("GET", "/applications")["value"]) == 1
         Client(azure).new_identity("gone")
-        said(azure, "stop")
-        said(azure, "reset", "--yes")
+        output_of(azure, "stop")
+        output_of(azure, "reset", "--yes")
         assert local_azure.find(state) is None
         again = local_azure.start(state)
         assert again.client_secret == azure.client_secret
         assert len(Client(again).graph("GET", "/applications")["value"]) == 1
-        said(azure, "reset", "--yes", "--purge")
+        output_of(azure, "reset", "--yes", "--purge")
         assert not state.exists()
     finally:
         local_azure.stop(state)

@@ -292,10 +292,10 @@ def test_the_command_gives_each_ci_system_the_stages_of_a_change(there: Reposito
     """From a commit to the words of a CI system, with the reasons on standard error."""
     there.write("config/base.yaml", "apps:\n  one:\n    logo: logo.png\n    notes: changed\n")
     command = ["matrix", "-C", str(there.root), "--base", "HEAD", "--order", "dev*,*", "--format", form]
-    said = CliRunner().invoke(cli, command, standalone_mode=False)
-    assert said.exception is None and said.return_value == 0, said.output
-    assert says in said.stdout
-    assert "prod: config/base.yaml changed" in said.stderr
+    done = CliRunner().invoke(cli, command, standalone_mode=False)
+    assert done.exception is None and done.return_value == 0, done.output
+    assert says in done.stdout
+    assert "prod: config/base.yaml changed" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["$(id)", "a`id`", "a;b", "a b", "-x", "##vso[task.complete]", "a\n::error::b", "ä"])

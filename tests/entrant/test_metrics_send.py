@@ -48,9 +48,9 @@ def send(azure: local_azure.LocalAzure, machine: str) -> Send:
             input=text if isinstance(text, bytes) else text.encode(),
             capture_output=True,
         )
-        said = subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert "Traceback" not in said.stderr, said.stderr
-        return said
+        decoded = subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in decoded.stderr, decoded.stderr
+        return decoded
 
     return run
 
@@ -159,12 +159,12 @@ def test_a_misspelt_key_is_named_and_each_line_has_its_own_remedy(send: Send) ->
         "--from", "-", text='{"name": "q", "valeu": 1}\n[1]\n{"name": "q", "value": 1, "colour": 2}\n{"value": 1}\n'
     )
     example = 'write one a line, such as {"name": "queue", "value": 7'
-    told = [line for line in done.stderr.splitlines() if "line " in line]
-    assert told[0].endswith('line 1: not a sample: "valeu" is no key of one; did you mean "value"?')
-    assert told[1].startswith(f"line 2: not a sample: it is a list, and a sample is an object; {example}")
+    lines = [line for line in done.stderr.splitlines() if "line " in line]
+    assert lines[0].endswith('line 1: not a sample: "valeu" is no key of one; did you mean "value"?')
+    assert lines[1].startswith(f"line 2: not a sample: it is a list, and a sample is an object; {example}")
     keys = "a sample has name, value, namespace, dimensions, time"
-    assert told[2] == f'line 3: not a sample: "colour" is no key of one; {keys}'
-    assert told[3].startswith(f'line 4: not a sample: "name" is missing; {example}')
+    assert lines[2] == f'line 3: not a sample: "colour" is no key of one; {keys}'
+    assert lines[3].startswith(f'line 4: not a sample: "name" is missing; {example}')
     assert "What to do: correct these lines\n" in done.stderr
     alike = send("--from", "-", text='{"name": "q", "valeu": 1}\n' * 2)
     assert alike.stderr.count("did you mean") == 1 and 'What to do: did you mean "value"?' in alike.stderr

@@ -34,7 +34,7 @@ __all__ = ["environ", "signed_in"]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receivers]:
+def receivers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receivers]:
     """Everybody who can be told, as the environment names them."""
     monkeypatch.setattr(targets.Mail, "pauses", (0.0, 0.0))
     with receiving.receivers() as found:
@@ -112,10 +112,10 @@ def run(day: float, *arguments: str) -> tuple[int, str]:
     """The daily run of a day."""
     moment = text(NOW + day * DAY + dt.timedelta(minutes=1))
     command = ["expiry", "-s", "dev", "--notify", "--now", moment, *arguments]
-    said = CliRunner().invoke(cli, command, standalone_mode=False)
-    if said.exception is not None:
-        raise said.exception
-    return said.return_value, said.output
+    done = CliRunner().invoke(cli, command, standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return done.return_value, done.output
 
 
 STAGES = [(3, "legacy"), (15, "manual"), (19, "legacy"), (26, "legacy"), (31, "manual"), (32, "legacy"), (33, "legacy")]
@@ -124,42 +124,42 @@ STAGES += [(38, "manual"), (44, "manual"), (45, "manual")]
 
 
 def test_two_months_of_daily_runs_tell_each_stage_once(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = Watched(azure, "two-months", monkeypatch)
     days: dict[str, list[int]] = {"webhook": [], "github": [], "email": []}
     today = 0
-    told.arrived = lambda target: days[target].append(today)
+    receivers.arrived = lambda target: days[target].append(today)
     for today in range(60):
-        code, said = run(today)
-        assert code == (5 if today >= 3 else 0), said
+        code, output = run(today)
+        assert code == (5 if today >= 3 else 0), output
     assert days == {target: [day for day, _ in STAGES] for target in days}
     # The 14 days of what is kept: the other one is named, too.
-    third = told.posts[2]["text"].split("\n")
+    third = receivers.posts[2]["text"].split("\n")
     assert third[0].startswith("two-months (stack dev): secret ends in 13 days, and 1 more")
     assert third[1].startswith('secret "legacy" of two-months ends in 13 days (')
     assert third[2].startswith('secret "manual" of two-months is not in the file; it ends in 25 days (')
     assert third[3] == f"Owners: {watched.mail.replace('@', '@' + chr(0x200B))}."
-    [issue] = told.issues
+    [issue] = receivers.issues
     assert len(issue["comments"]) == len(STAGES) - 1
-    assert told.recipients == [[watched.mail]] * len(STAGES)
-    assert told.mails[0]["Subject"] == "two-months (stack dev): secret ends in 29 days"
-    assert len({mail["Message-ID"] for mail in told.mails}) == len(STAGES)
+    assert receivers.recipients == [[watched.mail]] * len(STAGES)
+    assert receivers.mails[0]["Subject"] == "two-months (stack dev): secret ends in 29 days"
+    assert len({mail["Message-ID"] for mail in receivers.mails}) == len(STAGES)
     watched.remove(watched.kept)
     run(60)
     assert issue["state"] == "open"
     watched.remove(watched.manual)
-    code, said = run(61)
+    code, output = run(61)
     assert (code, issue["state"], issue["state_reason"]) == (0, "closed", "completed")
-    assert "two-months: github: closed contoso/obs#1: nothing of it ends soon any more" in said
+    assert "two-months: github: closed contoso/obs#1: nothing of it ends soon any more" in output
     assert watched.stack.records() == []
     made(watched.estate, "next", NOW + 80 * DAY)
     run(62)
-    assert [issue["state"] for issue in told.issues] == ["closed", "open"]
+    assert [issue["state"] for issue in receivers.issues] == ["closed", "open"]
 
 
 def test_days_without_a_run_failures_and_kills_cost_at_most_one_repeat_each(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(1)
     watched = Watched(azure, "two-bad-months", monkeypatch)
@@ -169,37 +169,37 @@ def test_days_without_a_run_failures_and_kills_cost_at_most_one_repeat_each(
     def count(target: str) -> None:
         arrived[target] += 1
 
-    told.arrived = count
+    receivers.arrived = count
     for day in range(60):
         if chance.random() < 0.2:
             continue
         failing = chance.sample(sorted(arrived), chance.choice([0, 0, 1, 2]))
-        told.refusals = {target: [451] * 3 if target == "email" else [500] * 4 for target in failing}
+        receivers.refusals = {target: [451] * 3 if target == "email" else [500] * 4 for target in failing}
         watched.stack.kill = chance.choice(["", "", *arrived])
         before = dict(arrived)
         try:
-            code, said = run(day)
-            failed = [target for target in failing if f"{target}: not told" in said]
-            assert code == (4 if failed else 5 if day >= 3 else 0), said
+            code, output = run(day)
+            failed = [target for target in failing if f"{target}: not told" in output]
+            assert code == (4 if failed else 5 if day >= 3 else 0), output
         except Killed:
             killed = watched.stack.kill
             assert arrived[killed] == before[killed] + 1
             kills[killed] += 1
-    watched.stack.kill, told.refusals = "", {}
+    watched.stack.kill, receivers.refusals = "", {}
     run(60)
     run(61)
     assert sum(kills.values()) > 0
     # A stage that was reached with the next one, in days without a run or a target, is told as one.
-    ids = [mail["Message-ID"] for mail in told.mails]
+    ids = [mail["Message-ID"] for mail in receivers.mails]
     assert len(ids) - len(set(ids)) <= kills["email"]
     for target, number in arrived.items():
         assert 5 <= number <= len(STAGES) + kills[target], target
     again = dict(arrived)
     assert run(61)[0] == 5
     assert arrived == again
-    last = [told.posts[-1]["text"], told.mails[-1].get_content(), [*told.issues[0]["comments"]][-1]]
+    last = [receivers.posts[-1]["text"], receivers.mails[-1].get_content(), [*receivers.issues[0]["comments"]][-1]]
     assert all('"manual" of' in one.replace("\\", "") and "ended" in one for one in last)
-    assert [issue["state"] for issue in told.issues] == ["open"], "no kill leaves an issue more"
+    assert [issue["state"] for issue in receivers.issues] == ["open"], "no kill leaves an issue more"
 
 
 FAKE = """\
@@ -221,7 +221,7 @@ json.dump(state, open(file, "w"))
 
 @pytest.mark.parametrize("target", ["webhook", "github", "email"])
 def test_a_process_that_is_killed_when_a_message_arrives_repeats_it_once_at_most(
-    azure: local_azure.LocalAzure, told: Receivers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+    azure: local_azure.LocalAzure, receivers: Receivers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     """kill -9 after the message arrived and before anybody noted it."""
     watched = Watched(azure, f"killed-by-{target}", monkeypatch)
@@ -239,7 +239,7 @@ def test_a_process_that_is_killed_when_a_message_arrives_repeats_it_once_at_most
             running[-1].kill()
             running[-1].wait()
 
-    told.arrived = arrive
+    receivers.arrived = arrive
     names = ("ENTRANT_NOTIFY_WEBHOOK", "ENTRANT_NOTIFY_GITHUB", "ENTRANT_NOTIFY_SMTP")
     mine = {"webhook": names[0], "github": names[1], "email": names[2]}[target]
     settings = {name: value for name, value in os.environ.items() if name not in names or name == mine}
@@ -252,47 +252,47 @@ def test_a_process_that_is_killed_when_a_message_arrives_repeats_it_once_at_most
                 command, cwd=tmp_path, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
         )
-        said, _ = running[-1].communicate(timeout=300)
+        output, _ = running[-1].communicate(timeout=300)
         codes.append(running[-1].returncode)
-    assert codes == [-9, 5, 5], said
+    assert codes == [-9, 5, 5], output
     # An issue is found again by what it says; a webhook and a relay cannot be asked.
     assert arrived == [target] * (1 if target == "github" else 2)
-    assert len(told.issues) == (target == "github")
-    assert len({mail["Message-ID"] for mail in told.mails}) == (target == "email")
+    assert len(receivers.issues) == (target == "github")
+    assert len({mail["Message-ID"] for mail in receivers.mails}) == (target == "email")
     tags = json.loads(file.read_text())["tags"]
     assert sorted(tag.rpartition(":")[0] for tag in tags) == ["entrant", *[f"entrant:told:{target}"] * 2]
 
 
 def test_a_target_that_fails_hinders_no_other_and_is_told_by_the_next_run(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = Watched(azure, "failing", monkeypatch)
-    told.refusals = {"webhook": [500], "email": [550]}
-    code, said = run(20)
+    receivers.refusals = {"webhook": [500], "email": [550]}
+    code, output = run(20)
     assert code == 4
-    assert "✗ dev: failing: webhook: not told (14 days): POST to the webhook: 500" in said and "SECRET" not in said
-    assert "✗ dev: failing: email: not told (14 days): mail by 127.0.0.1:" in said and ": 550 no; check" in said
-    assert "✓ dev: failing: github: told in contoso/obs#1 (14 days)" in said
+    assert "✗ dev: failing: webhook: not told (14 days): POST to the webhook: 500" in output and "SECRET" not in output
+    assert "✗ dev: failing: email: not told (14 days): mail by 127.0.0.1:" in output and ": 550 no; check" in output
+    assert "✓ dev: failing: github: told in contoso/obs#1 (14 days)" in output
     assert watched.stack.records() == ["github", "github"]
-    told.refusals = {"webhook": [503], "email": [451]}  # tried again at once
-    code, said = run(20)
-    assert (code, len(told.posts), len(told.mails), len(told.issues)) == (5, 1, 1, 1), said
+    receivers.refusals = {"webhook": [503], "email": [451]}  # tried again at once
+    code, output = run(20)
+    assert (code, len(receivers.posts), len(receivers.mails), len(receivers.issues)) == (5, 1, 1, 1), output
 
 
 def test_where_nothing_can_be_noted_nothing_is_told(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An identity that may only read the state would tell the same every day."""
     watched = Watched(azure, "read-only", monkeypatch)
     watched.stack.read_only = True
     with pytest.raises(EngineError, match="access denied"):
         run(20)
-    assert (told.posts, told.issues, told.mails) == ([], [], [])
+    assert (receivers.posts, receivers.issues, receivers.mails) == ([], [], [])
     assert run(0)[0] == 0, "with nothing to tell nothing is written"
 
 
 def test_what_cannot_be_looked_at_is_not_taken_for_renewed(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = Watched(azure, "hidden", monkeypatch)
     run(20)
@@ -300,40 +300,40 @@ def test_what_cannot_be_looked_at_is_not_taken_for_renewed(
     with monkeypatch.context() as patch:
         patch.setenv("ARM_CLIENT_ID", identity.client_id)
         patch.setenv("ARM_CLIENT_SECRET", identity.secret)
-        code, said = run(21)
-    assert code == 5 and "not seen: the registration of hidden" in said
+        code, output = run(21)
+    assert code == 5 and "not seen: the registration of hidden" in output
     assert len(watched.stack.records()) == 6
     run(22)
-    assert (len(told.posts), told.issues[0]["state"]) == (1, "open")
+    assert (len(receivers.posts), receivers.issues[0]["state"]) == (1, "open")
 
 
 def test_an_issue_that_somebody_closed_is_opened_again_at_the_next_stage(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Watched(azure, "closed", monkeypatch)
     run(4)
-    told.issues[0]["state"] = "closed"
+    receivers.issues[0]["state"] = "closed"
     run(5)
-    assert told.issues[0]["state"] == "closed"
+    assert receivers.issues[0]["state"] == "closed"
     run(15)
-    assert (told.issues[0]["state"], len(told.issues[0]["comments"]), len(told.issues)) == ("open", 1, 1)
+    assert (receivers.issues[0]["state"], len(receivers.issues[0]["comments"]), len(receivers.issues)) == ("open", 1, 1)
 
 
 def test_an_issue_of_somebody_elses_is_not_taken_for_ours(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Anybody can write the marker."""
     Watched(azure, "faked", monkeypatch)
-    told.add("faked", "<!-- entrant-expiry stack=dev app=faked told=0 -->", OTHER)
+    receivers.add("faked", "<!-- entrant-expiry stack=dev app=faked told=0 -->", OTHER)
     for _ in range(120):
-        told.add("another", "words")
+        receivers.add("another", "words")
     run(20)
-    assert told.issues[0]["comments"] == []
-    assert told.issues[-1]["body"].startswith("<!-- entrant-expiry stack=dev app=faked told=")
+    assert receivers.issues[0]["comments"] == []
+    assert receivers.issues[-1]["body"].startswith("<!-- entrant-expiry stack=dev app=faked told=")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "output"),
     [
         (
             "ENTRANT_NOTIFY_WEBHOOK",
@@ -354,17 +354,22 @@ def test_an_issue_of_somebody_elses_is_not_taken_for_ours(
     ],
 )
 def test_nothing_of_the_local_azure_goes_to_a_real_place_and_nothing_at_all_in_the_clear(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+    azure: local_azure.LocalAzure,
+    receivers: Receivers,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    output: str,
 ) -> None:
     Watched(azure, f"guarded-{name.lower().replace('_', '-')}-{len(value)}", monkeypatch)
     monkeypatch.setenv(name, value)
     code, shown = run(20)
-    assert code == 2 and said in shown and "T0SECRET" not in shown
-    assert len(told.posts) + len(told.issues) + len(told.mails) == 2, "the others are told"
+    assert code == 2 and output in shown and "T0SECRET" not in shown
+    assert len(receivers.posts) + len(receivers.issues) + len(receivers.mails) == 2, "the others are told"
 
 
 def test_a_redirect_of_the_webhook_is_refused_and_its_url_is_nowhere(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     Watched(azure, "redirected", monkeypatch)
     monkeypatch.delenv("ENTRANT_NOTIFY_GITHUB")
@@ -373,54 +378,54 @@ def test_a_redirect_of_the_webhook_is_refused_and_its_url_is_nowhere(
     file.write_text(f"{os.environ['ENTRANT_NOTIFY_WEBHOOK']}\n")
     monkeypatch.delenv("ENTRANT_NOTIFY_WEBHOOK")
     monkeypatch.setenv("ENTRANT_NOTIFY_WEBHOOK_FILE", str(file))
-    told.refusals = {"webhook": [302]}
-    code, said = run(20)
-    assert code == 4 and "POST to the webhook: 302" in said and "T0SECRET" not in said
+    receivers.refusals = {"webhook": [302]}
+    code, output = run(20)
+    assert code == 4 and "POST to the webhook: 302" in output and "T0SECRET" not in output
     file.write_text("http://localhost:9/hooks/T0SECRET/B0SECRET")
-    code, said = run(20)
-    assert code == 1 and "webhook: not told (14 days)" in said and "T0SECRET" not in said
+    code, output = run(20)
+    assert code == 1 and "webhook: not told (14 days)" in output and "T0SECRET" not in output
     assert "SECRET" not in debug.masked('http://localhost:9 "POST /hooks/T0SECRET/B0SECRET HTTP/1.1" 200', {})
-    assert told.posts == []
+    assert receivers.posts == []
 
 
 def test_a_relay_that_offers_it_is_spoken_to_encrypted_and_has_to_be_trusted(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     watched = Watched(azure, "encrypted", monkeypatch)
     for name in ("ENTRANT_NOTIFY_WEBHOOK", "ENTRANT_NOTIFY_GITHUB"):
         monkeypatch.delenv(name)
-    authority, told.tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(told.tls)
-    code, said = run(20)
-    assert code == 1 and "its certificate is not trusted" in said and told.mails == []
+    authority, receivers.tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(receivers.tls)
+    code, output = run(20)
+    assert code == 1 and "its certificate is not trusted" in output and receivers.mails == []
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(Path(os.environ["REQUESTS_CA_BUNDLE"]).read_bytes() + authority.cert_pem.bytes())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     monkeypatch.setenv("ENTRANT_NOTIFY_TO", "team@contoso.com, gone@contoso.com")
-    told.refused = {"gone@contoso.com"}
-    code, said = run(20)
-    assert code == 1 and "email: told (14 days), but the relay refused gone@contoso.com" in said
-    assert told.secure == [True] and told.recipients == [[watched.mail, "team@contoso.com"]]
-    assert run(20)[0] == 5 and len(told.mails) == 1
+    receivers.refused = {"gone@contoso.com"}
+    code, output = run(20)
+    assert code == 1 and "email: told (14 days), but the relay refused gone@contoso.com" in output
+    assert receivers.secure == [True] and receivers.recipients == [[watched.mail, "team@contoso.com"]]
+    assert run(20)[0] == 5 and len(receivers.mails) == 1
 
 
 def test_mail_goes_to_who_is_named_for_the_service_principal_and_nobody_is_said(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = Watched(azure, "named", monkeypatch)
     client, app = watched.estate.client, watched.app
     [owner] = client.graph("GET", f"/applications/{app.object_id}/owners")["value"]
     client.graph("DELETE", f"/applications/{app.object_id}/owners/{owner['id']}/$ref")
-    code, said = run(20)
-    assert code == 2 and "email: not told (14 days): nobody of named has a mail address that could be read" in said
+    code, output = run(20)
+    assert code == 2 and "email: not told (14 days): nobody of named has a mail address that could be read" in output
     path = f"/servicePrincipals/{app.service_principal_id}"
     client.graph("PATCH", path, {"notificationEmailAddresses": ["saml@contoso.com"]})
     assert run(20)[0] == 5
-    assert told.recipients == [["saml@contoso.com"]]
+    assert receivers.recipients == [["saml@contoso.com"]]
 
 
 def test_nobody_to_tell_and_outputs_of_a_file_are_refused(
-    azure: local_azure.LocalAzure, told: Receivers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    azure: local_azure.LocalAzure, receivers: Receivers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     Watched(azure, "nobody", monkeypatch)
     for name in ("ENTRANT_NOTIFY_WEBHOOK", "ENTRANT_NOTIFY_GITHUB", "ENTRANT_NOTIFY_SMTP"):

@@ -158,18 +158,18 @@ def test_outputs_come_from_a_file_too(tmp_path: Path) -> None:
 
 
 def test_variables_give_an_app_or_say_which_are_missing() -> None:
-    given = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "c1", "AZURE_CLIENT_SECRET": SECRET}
-    app = entrant.from_environment(given)
+    variables = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "c1", "AZURE_CLIENT_SECRET": SECRET}
+    app = entrant.from_environment(variables)
     assert (app.tenant_id, app.client_id, app.secret, app.cloud) == (TENANT, "c1", SECRET, "public")
     with pytest.raises(entrant.ConfigurationError, match=r"AZURE_TENANT_ID, AZURE_CLIENT_SECRET \(or"):
         entrant.from_environment({"AZURE_CLIENT_ID": "c1"})
 
 
 def test_variables_tell_the_cloud_and_each_kind_of_credential() -> None:
-    given = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "c1", "ENTRANT_CLOUD": "china"}
-    found = entrant.from_environment(given | {"AZURE_CLIENT_CERTIFICATE_PATH": "a.pem"})
+    variables = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "c1", "ENTRANT_CLOUD": "china"}
+    found = entrant.from_environment(variables | {"AZURE_CLIENT_CERTIFICATE_PATH": "a.pem"})
     assert found == entrant.App("c1", TENANT, "c1", "china", certificate="a.pem")
-    found = entrant.from_environment(given | {"AZURE_FEDERATED_TOKEN_FILE": "token"})
+    found = entrant.from_environment(variables | {"AZURE_FEDERATED_TOKEN_FILE": "token"})
     assert found == entrant.App("c1", TENANT, "c1", "china", assertion="token")
     with pytest.raises(entrant.ConfigurationError) as caught:
         entrant.from_environment({"AZURE_CLIENT_SECRET": SECRET, "AZURE_CLIENT_ID": ""})

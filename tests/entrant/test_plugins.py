@@ -61,7 +61,7 @@ def state(*more: dict[str, Any]) -> dict[str, Any]:
     return {"version": 3, "deployment": {"resources": [*ours, *more]}}
 
 
-def said(deployment: dict[str, Any], **own: str) -> list[str]:
+def complaints_of(deployment: dict[str, Any], **own: str) -> list[str]:
     """What is told of a state where the environment has these values for providers' settings."""
     return plugins.in_state(deployment, MAY_RUN, lambda package, name: [own[name]] if name in own else [])
 
@@ -70,8 +70,11 @@ def test_a_state_of_this_project_asks_for_nothing_foreign() -> None:
     tenant = "2e3f9b5a-0d51-4a6c-9a0e-7f2f3d1c8b40"
     real = {"environment": "public", "useMsi": "false", "tenantId": tenant, "clientId": SECRET}
     local = {"metadataHost": "localhost:8443"}
-    assert said(state()) == []
-    assert said(state(provider("azuread", version="6.11.1", **real, **local)), metadataHost="localhost:8443") == []
+    assert complaints_of(state()) == []
+    assert (
+        complaints_of(state(provider("azuread", version="6.11.1", **real, **local)), metadataHost="localhost:8443")
+        == []
+    )
     assert plugins.in_state({"version": 3, "deployment": None}, MAY_RUN, lambda *_: []) == []
 
 
@@ -112,17 +115,17 @@ def test_a_state_of_this_project_asks_for_nothing_foreign() -> None:
 def test_whatever_would_run_a_foreign_program_or_send_credentials_elsewhere_is_told(
     resource: dict[str, Any], words: str
 ) -> None:
-    told = said(state(resource))
-    assert told and words in " ".join(told), told
+    complaints = complaints_of(state(resource))
+    assert complaints and words in " ".join(complaints), complaints
     pending = state()
     pending["deployment"]["pending_operations"] = [{"type": "creating", "resource": resource}]
-    assert said(pending) == told
+    assert complaints_of(pending) == complaints
 
 
 def test_nothing_is_changed_by_looking() -> None:
     seen = state(provider("evil", version="1.0.0"))
     before = copy.deepcopy(seen)
-    said(seen)
+    complaints_of(seen)
     assert seen == before
 
 

@@ -311,9 +311,9 @@ def test_a_rehearsal_whose_state_cannot_be_read_says_so_and_starts_over(project:
     file.write_bytes(b"")
     again = project.entrant("rehearse", "broken", "--propagation", "0")
     assert again.returncode == 0, again.stderr
-    said = again.stdout + again.stderr
+    output = again.stdout + again.stderr
     assert (
-        "The last run cannot be gone on with: its state cannot be read (broken.json is empty); starting over." in said
+        "The last run cannot be gone on with: its state cannot be read (broken.json is empty); starting over." in output
     )
     file.write_bytes(file.read_bytes()[:100])
     assert project.entrant("rehearse", "broken", "--down").returncode == 0

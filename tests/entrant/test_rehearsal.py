@@ -41,8 +41,8 @@ def test_a_plugin_that_was_removed_since_leaves_no_link_in_the_way(
 
 
 def test_the_error_of_an_engine_that_failed_early_is_told_without_its_progress() -> None:
-    said = ["Previewing update (dev):\n", "    stack running\n", "error: could not load provider\n", "  for it\n"]
-    assert engine._errors(said) == "error: could not load provider\n  for it\n"
+    lines = ["Previewing update (dev):\n", "    stack running\n", "error: could not load provider\n", "  for it\n"]
+    assert engine._errors(lines) == "error: could not load provider\n  for it\n"
     assert engine._errors(["nothing of the kind\n"]) == "nothing of the kind\n"
 
 
@@ -128,8 +128,8 @@ def test_a_command_names_the_file_as_a_shell_reads_it(tmp_path: Path) -> None:
 
 def test_what_outputs_hold_is_counted_as_it_is() -> None:
     plain, secret = App("a", "t", "c"), App("b", "t", "c", secret="s3cret")
-    told = {1: job.handed_out([plain]), 2: job.handed_out([secret]), 3: job.handed_out([plain, plain, secret])}
-    assert told == {
+    handed_out = {1: job.handed_out([plain]), 2: job.handed_out([secret]), 3: job.handed_out([plain, plain, secret])}
+    assert handed_out == {
         1: "client ids of 1 app, no secret",
         2: "client ids and secrets of 1 app",
         3: "client ids of 3 apps, secrets of 1",

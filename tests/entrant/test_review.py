@@ -138,9 +138,9 @@ def up(team: Team, taken: str) -> Team:
 
 
 def test_without_a_change_there_is_nothing_to_review(up: Team, golden: Golden, tmp_path: Path) -> None:
-    told = tmp_path / "output"
-    golden("review/no-change.md", up.markdown("--only", "secrets", "--output", str(told)))
-    assert told.read_text().splitlines()[1] == "changes=false"
+    output = tmp_path / "output"
+    golden("review/no-change.md", up.markdown("--only", "secrets", "--output", str(output)))
+    assert output.read_text().splitlines()[1] == "changes=false"
 
 
 GAINS = READS + f"      - {{role: Monitoring Metrics Publisher, scope: {GROUP}}}\n"
@@ -155,9 +155,9 @@ def test_a_grant_that_is_removed(up: Team, taken: str, golden: Golden, tmp_path:
     """And the same plan at a second look has the same digest."""
     without = READS.replace(f"    roles:\n      - {{role: Reader, scope: {WORKSPACE}}}\n", "")
     up.write(without, GUARDED, PIPELINE, ADOPTED.replace("OBJECT", taken))
-    told = tmp_path / "output"
-    golden("review/grant-removed.md", up.markdown("--output", str(told)))
-    digest, changes = told.read_text().splitlines()
+    output = tmp_path / "output"
+    golden("review/grant-removed.md", up.markdown("--output", str(output)))
+    digest, changes = output.read_text().splitlines()
     assert changes == "changes=true"
     again = up.json("--expect", digest.removeprefix("digest="))
     jsonschema.validate(again, json.loads((ROOT / "entrant" / "review" / "review.schema.json").read_text()))
@@ -240,4 +240,4 @@ def test_no_review_holds_a_secret(up: Team, disturbed: list[str], tmp_path: Path
     up.review("--format", "markdown", "--no-refresh", "--summary", str(summary), "--output", str(output))
     written = [file.read_text() for file in (summary, output) if file.exists()]
     for value in disturbed:
-        assert not [said for said in (*up.said, *written) if value in said]
+        assert not [text for text in (*up.said, *written) if value in text]

@@ -236,8 +236,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 def run(root: Path, *arguments: str, code: int = 0) -> str:
-    asked = ["review", "-s", "dev", "-C", str(root), "--no-cloud", "--base", "main", *arguments]
-    result = CliRunner().invoke(cli, asked, standalone_mode=False)
+    arguments_ = ["review", "-s", "dev", "-C", str(root), "--no-cloud", "--base", "main", *arguments]
+    result = CliRunner().invoke(cli, arguments_, standalone_mode=False)
     assert result.exception is None, result.exception
     assert result.return_value == code, result.output
     return str(result.stdout)
@@ -265,10 +265,10 @@ def test_a_broken_rule_that_is_an_error_ends_with_the_exit_code_of_policy(reposi
 
 def test_an_environment_with_errors_is_told_with_its_places(repository: Path) -> None:
     (repository / "config" / "base.yaml").write_text(READS.replace("Reader,", "Raeder,"))
-    said = run(repository, "--format", "markdown", code=2)
-    assert said.startswith("<!-- entrant-review stack=dev ") and "config/base.yaml:7:16: " in said
-    assert "The environment has errors" in said and "is deleted" not in said, "what cannot be read is not gone"
-    assert "seen until then" not in said and "digest" not in run(repository, code=2)
+    markdown = run(repository, "--format", "markdown", code=2)
+    assert markdown.startswith("<!-- entrant-review stack=dev ") and "config/base.yaml:7:16: " in markdown
+    assert "The environment has errors" in markdown and "is deleted" not in markdown, "what cannot be read is not gone"
+    assert "seen until then" not in markdown and "digest" not in run(repository, code=2)
 
 
 def test_a_base_with_errors_is_noted(repository: Path) -> None:
@@ -286,8 +286,8 @@ def test_an_environment_that_is_deleted_is_reviewed_as_such(repository: Path) ->
     made = Review.model_validate_json(run(repository, "--format", "json"))
     assert [(entry.app, entry.change) for entry in made.apps] == [("log-reader", "removed")]
     assert "pulumi destroy -s dev" in made.notes[0]
-    asked = ["review", "-s", "dev", "-C", str(repository), "--base", "main", "--format", "json"]
-    result = CliRunner().invoke(cli, asked, standalone_mode=False)
+    command = ["review", "-s", "dev", "-C", str(repository), "--base", "main", "--format", "json"]
+    result = CliRunner().invoke(cli, command, standalone_mode=False)
     assert result.return_value == 0, "with a cloud, too, there is no plan to make"
     assert Review.model_validate_json(result.stdout) == made
 
@@ -305,12 +305,12 @@ def hostile(compare: Compare) -> Review:
 
 
 def test_values_in_markdown_stay_values(compare: Compare) -> None:
-    said = page.markdown(hostile(compare)).complete()
-    outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", said)  # without code spans, where all is literal
-    assert "@everyone" not in outside and "https://" not in outside and "<img" not in outside and "\x1b" not in said
-    assert "\u202e" not in said
+    markdown = page.markdown(hostile(compare)).complete()
+    outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", markdown)  # without code spans, where all is literal
+    assert "@everyone" not in outside and "https://" not in outside and "<img" not in outside and "\x1b" not in markdown
+    assert "\u202e" not in markdown
     assert outside.count("<details") == outside.count("</details>") == 2
-    fences = [line for line in said.splitlines() if line.startswith("```")]
+    fences = [line for line in markdown.splitlines() if line.startswith("```")]
     assert fences == ["```mermaid", "```"]
 
 
@@ -328,14 +328,14 @@ def test_a_renderer_finds_no_markup_but_ours(compare: Compare) -> None:
 
 
 def test_values_in_a_terminal_move_no_cursor(compare: Compare) -> None:
-    said = page.terminal(hostile(compare))
-    assert "\x1b" not in said and "\u202e" not in said and "\\x1b[31m" in said
+    shown = page.terminal(hostile(compare))
+    assert "\x1b" not in shown and "\u202e" not in shown and "\\x1b[31m" in shown
 
 
 def test_labels_of_the_picture_are_letters_and_codes(compare: Compare) -> None:
     custom = f"role_definitions: {{odd: {{name: {json.dumps(HOSTILE)}, actions: ['*/read'], assignable_scopes: [{GROUP}]}}}}\n"
-    said = page.markdown(compare(READS, custom + READS.replace("role: Reader", "role: odd"))).complete()
-    picture = said[said.index("```mermaid") : said.index("```\n", said.index("```mermaid") + 3)]
+    markdown = page.markdown(compare(READS, custom + READS.replace("role: Reader", "role: odd"))).complete()
+    picture = markdown[markdown.index("```mermaid") : markdown.index("```\n", markdown.index("```mermaid") + 3)]
     labels = re.findall(r'"([^"]*)"', picture)
     assert len(labels) == 4
     assert all(re.fullmatch(r"(?:[\w ./-]|#\d+;)*", label) for label in labels)
@@ -356,22 +356,22 @@ def estate(apps: int, role: str, *, own: bool = False) -> str:
 def test_three_hundred_apps_of_which_the_same_is_said_share_sentences(compare: Compare, golden: Golden) -> None:
     made = compare(estate(300, "Reader"), estate(300, "Monitoring Reader"))
     assert len(made.access) == 1200
-    said = review._shown(made, "markdown", None)
-    assert said.count("100 apps gain ") == said.count("100 apps lose ") == 6
-    assert all(said.count(f"**app-{number:03}**") == 4 for number in range(300))
-    golden("review/three-hundred-apps.md", settled(said, start=dt.date(2026, 1, 1), known=(SUBSCRIPTION,)) + "\n")
+    shown = review._shown(made, "markdown", None)
+    assert shown.count("100 apps gain ") == shown.count("100 apps lose ") == 6
+    assert all(shown.count(f"**app-{number:03}**") == 4 for number in range(300))
+    golden("review/three-hundred-apps.md", settled(shown, start=dt.date(2026, 1, 1), known=(SUBSCRIPTION,)) + "\n")
 
 
 def test_what_does_not_fit_is_in_the_summary(compare: Compare, tmp_path: Path) -> None:
     made = compare(estate(300, "Reader", own=True), estate(300, "Monitoring Reader", own=True))
     summary = tmp_path / "summary"
     summary.write_text("before\n")
-    said = review._shown(made, "markdown", summary)
-    assert len(said) <= LIMIT
-    assert "600 gained" in said.splitlines()[3]
-    assert "Who loses what" in said, "a long list hides none behind it"
-    assert said.count("<details") == said.count("</details>") and said.count("```") % 2 == 0
-    assert said.splitlines()[-1] == (
+    shown = review._shown(made, "markdown", summary)
+    assert len(shown) <= LIMIT
+    assert "600 gained" in shown.splitlines()[3]
+    assert "Who loses what" in shown, "a long list hides none behind it"
+    assert shown.count("<details") == shown.count("</details>") and shown.count("```") % 2 == 0
+    assert shown.splitlines()[-1] == (
         "_Too long for a comment: a part of “Who gains what”, a part of “Who loses what”, the scopes in full. "
         "The whole review is in the job's summary._"
     )
@@ -382,26 +382,26 @@ def test_what_does_not_fit_is_in_the_summary(compare: Compare, tmp_path: Path) -
 
 
 def test_three_hundred_new_apps_fit(compare: Compare) -> None:
-    said = review._shown(compare("", estate(300, "Owner").replace(
+    shown = review._shown(compare("", estate(300, "Owner").replace(
         "    owners", "    allow_privileged: true\n    reason: It must be so.\n    owners")), "markdown", None)  # fmt: skip
-    assert len(said) <= LIMIT
+    assert len(shown) <= LIMIT
     for title in ("Apps", "Who gains what", "Credentials", "Policy"):
-        assert f"#### {title}\n\n- " in said
+        assert f"#### {title}\n\n- " in shown
 
 
 def test_a_terminal_is_as_wide_as_it_is(compare: Compare, golden: Golden) -> None:
     made = compare(READS, READS.replace("Reader,", "Log Analytics Contributor,"))
-    said = page.terminal(made, width=60)
-    assert all(len(line) <= 60 for line in said.splitlines())
-    golden("review/yaml-terminal.txt", settled(said, start=dt.date(2026, 1, 1)) + "\n")
-    assert "\x1b" not in said
+    shown = page.terminal(made, width=60)
+    assert all(len(line) <= 60 for line in shown.splitlines())
+    golden("review/yaml-terminal.txt", settled(shown, start=dt.date(2026, 1, 1)) + "\n")
+    assert "\x1b" not in shown
     assert "\x1b[1;32mWho gains what\x1b[0m" in page.terminal(made, colour=True)
 
 
 def test_what_the_engine_says_is_told_without_secrets_of_the_process() -> None:
     environ = {"ARM_CLIENT_SECRET": "evening at the harbour", "PULUMI_CONFIG_PASSPHRASE": "warm bread", "HOME": "error"}
-    said = masked("error: evening at the harbour, warm bread", environ)
-    assert said == "error: ***, ***"
+    shown = masked("error: evening at the harbour, warm bread", environ)
+    assert shown == "error: ***, ***"
 
 
 def test_an_error_of_the_program_is_what_was_raised_and_not_the_way_to_it() -> None:
@@ -422,9 +422,12 @@ def test_an_error_of_the_program_is_what_was_raised_and_not_the_way_to_it() -> N
 def test_what_is_taken_over_is_no_gain(golden: Golden) -> None:
     """As the engine tells it: the import before, and what it found after."""
     owner = {"displayName": "Log reader", "owners": ["99999999-2222-3333-4444-555555555555"]}
-    asked = {"scope": WORKSPACE, "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{READER}"}
+    reader = {"scope": WORKSPACE, "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{READER}"}
     steps = []
-    for kind, name, inputs in ((APPLICATION, "log-reader", owner), (ASSIGNMENT, "log-reader-reader-law-dev-aa", asked)):
+    for kind, name, inputs in (
+        (APPLICATION, "log-reader", owner),
+        (ASSIGNMENT, "log-reader-reader-law-dev-aa", reader),
+    ):
         after = step("import", kind, name, inputs, inputs)["resourcePreEvent"]
         steps += [step("import", kind, name, None, inputs), {"resOutputsEvent": after}]
     made = of_steps(*steps)
@@ -512,8 +515,8 @@ def test_a_secret_in_place_of_one_that_ended_is_routine_and_of_one_that_lives_is
             step("delete", PASSWORD, "log-reader-secret-2026-08-01", old, None),
             step("create", PASSWORD, "log-reader-secret-2026-11-01", None, new),
         )
-        told = {entry.change: (entry.detail, entry.routine) for entry in made.credentials}
-        assert told["created"] == ("in place of 2026-08-01", routine)
+        details = {entry.change: (entry.detail, entry.routine) for entry in made.credentials}
+        assert details["created"] == ("in place of 2026-08-01", routine)
 
 
 def test_trusts_of_one_app_are_told_whatever_becomes_of_another(compare: Compare) -> None:
@@ -554,9 +557,9 @@ def test_a_client_that_needs_no_consent_any_more_is_told_by_name(tmp_path: Path)
     report = config.check("dev", root=tmp_path)
     assert report.environment is not None, report.problems
     kind = "azuread:index/applicationPreAuthorized:ApplicationPreAuthorized"
-    asked: dict[str, Any] = {"authorizedClientId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}
-    asked["permissionIds"] = ["99999999-2222-3333-4444-555555555555"]
-    reading = changes.read([SAME, step("create", kind, "log-reader-viewer", None, asked)])
+    inputs: dict[str, Any] = {"authorizedClientId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}
+    inputs["permissionIds"] = ["99999999-2222-3333-4444-555555555555"]
+    reading = changes.read([SAME, step("create", kind, "log-reader-viewer", None, inputs)])
     [entry] = reviewer.of_preview("dev", reading, report, now=NOW).settings
     assert (entry.path, entry.old, entry.new) == ("preAuthorized[viewer].scopes[Logs.Read]", None, "Logs.Read")
 
@@ -590,16 +593,16 @@ def test_what_was_declared_before_and_not_applied_is_told_apart_from_the_change(
     made = reviewer.of_preview("dev", changes.read([SAME, *steps]), report, now=NOW, base=base)
     assert {entry.scope: entry.origin for entry in made.access} == {WORKSPACE: "pending", GROUP: ""}
     assert made.digest == reviewer.of_preview("dev", changes.read([*steps, SAME]), report, now=NOW).digest
-    said = page.terminal(made)
-    assert said.index("resource group rg-obs") < said.index("not of this change")
+    shown = page.terminal(made)
+    assert shown.index("resource group rg-obs") < shown.index("not of this change")
 
 
 def test_what_other_hands_took_away_is_put_back(tmp_path: Path) -> None:
     definition = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{READER}"
-    asked = {"scope": WORKSPACE, "roleDefinitionId": definition}
-    before = step("refresh", ASSIGNMENT, "log-reader-reader-law-dev-aa", asked, None)
+    inputs = {"scope": WORKSPACE, "roleDefinitionId": definition}
+    before = step("refresh", ASSIGNMENT, "log-reader-reader-law-dev-aa", inputs, None)
     gone = {"resOutputsEvent": before["resourcePreEvent"]}
-    made = of_steps(before, gone, SAME, step("create", ASSIGNMENT, "log-reader-reader-law-dev-aa", None, asked))
+    made = of_steps(before, gone, SAME, step("create", ASSIGNMENT, "log-reader-reader-law-dev-aa", None, inputs))
     assert [(entry.name, entry.origin) for entry in made.access] == [("Reader", "restored")]
     assert [entry.text for entry in made.outside] == ["role assignment Reader on law-dev is gone"]
 
@@ -622,10 +625,10 @@ def test_permissions_have_their_names_whatever_api_they_are_of(tmp_path: Path) -
     assert report.environment is not None, report.problems
     goods = permission_id("store", "app role", "Goods.Read")
     user, logs = "df021288-bdef-4463-88db-98f22de89214", "e8f6e161-84d0-4cd7-9441-2d46ec9ec3d5"
-    asked = {"Microsoft Graph": user, "Log Analytics API": logs}
+    ids = {"Microsoft Graph": user, "Log Analytics API": logs}
     accesses = [
         {"resourceAppId": FIRST_PARTY[api], "resourceAccesses": [{"id": guid, "type": "Role"}]}
-        for api, guid in asked.items()
+        for api, guid in ids.items()
     ]
     accesses.append(
         {"resourceAppId": "04da6b54-80e4-46f7-96ec-b56ff0331ba9", "resourceAccesses": [{"id": goods, "type": "Role"}]}

@@ -239,14 +239,14 @@ def start(authority: Authority, *arguments: str, **more: str) -> "subprocess.Pop
     )
 
 
-def said(process: "subprocess.Popen[str]", given: str = "") -> tuple[int, str, str]:
-    out, err = process.communicate(given, timeout=60)
+def ended(process: "subprocess.Popen[str]", stdin: str = "") -> tuple[int, str, str]:
+    out, err = process.communicate(stdin, timeout=60)
     return process.returncode, out, err
 
 
 def test_a_command_gets_a_token_for_each_audience_and_nothing_secret_is_shown(authority: Authority) -> None:
     script = 'env | grep -c "TOKEN.*=token-"; echo "$ENTRANT_TOKEN_LOGS $MINE_TOKEN $AZURE_CLIENT_SECRET" >&2'
-    code, out, err = said(start(authority, "logs", "MINE_TOKEN=arm", "--", "sh", "-c", script))
+    code, out, err = ended(start(authority, "logs", "MINE_TOKEN=arm", "--", "sh", "-c", script))
     assert (code, out, err) == (0, "2\n", "*** *** ***\n")
     assert [request.fields["scope"] for request in authority.requests] == [
         "https://api.loganalytics.io/.default",
@@ -255,7 +255,7 @@ def test_a_command_gets_a_token_for_each_audience_and_nothing_secret_is_shown(au
 
 
 def test_without_an_audience_a_command_gets_the_identity(authority: Authority) -> None:
-    code, out, _ = said(start(authority, "--", "sh", "-c", 'echo "$AZURE_CLIENT_ID $AZURE_CLIENT_SECRET"'))
+    code, out, _ = ended(start(authority, "--", "sh", "-c", 'echo "$AZURE_CLIENT_ID $AZURE_CLIENT_SECRET"'))
     assert (code, out) == (0, "c1 ***\n")
     assert not authority.requests
 
@@ -265,18 +265,18 @@ def test_without_an_audience_a_command_gets_the_identity(authority: Authority) -
     ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
 )
 def test_the_exit_code_is_the_commands(authority: Authority, mask: list[str], script: str, code: int) -> None:
-    found = said(start(authority, "logs", *mask, "--", "sh", "-c", script))[0]
+    found = ended(start(authority, "logs", *mask, "--", "sh", "-c", script))[0]
     assert found % 256 == (code if not mask or code < 128 else 128 - code) % 256
 
 
 def test_no_mask_becomes_the_command(authority: Authority) -> None:
     process = start(authority, "logs", "--no-mask", "--", "sh", "-c", 'echo "$$ $ENTRANT_TOKEN_LOGS"')
-    code, out, _ = said(process)
+    code, out, _ = ended(process)
     assert (code, out) == (0, f"{process.pid} token-1\n")
 
 
 def test_input_and_both_outputs_are_the_commands(authority: Authority) -> None:
-    code, out, err = said(start(authority, "logs", "--", "sh", "-c", "cat; echo problem >&2"), "hello\n")
+    code, out, err = ended(start(authority, "logs", "--", "sh", "-c", "cat; echo problem >&2"), "hello\n")
     assert (code, out, err) == (0, "hello\n", "problem\n")
 
 
@@ -287,7 +287,7 @@ def test_a_signal_reaches_the_command_which_may_answer_it(authority: Authority, 
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    code, out, _ = said(process)
+    code, out, _ = ended(process)
     assert (code, out) == (5, "got it\n")
 
 
@@ -296,14 +296,14 @@ def test_a_command_that_dies_of_a_signal_ends_in_128_and_its_number(authority: A
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    assert said(process)[0] == 143
+    assert ended(process)[0] == 143
 
 
 def test_output_is_shown_as_it_comes(authority: Authority) -> None:
     process = start(authority, "logs", "--", "sh", "-c", "echo first; read line; echo second")
     assert process.stdout is not None
     assert process.stdout.readline() == "first\n"
-    assert said(process, "go on\n")[1] == "second\n"
+    assert ended(process, "go on\n")[1] == "second\n"
 
 
 def test_a_reader_that_goes_away_ends_the_command(authority: Authority) -> None:
@@ -330,7 +330,7 @@ def test_a_reader_that_goes_away_ends_the_command(authority: Authority) -> None:
     ],
 )
 def test_a_wrong_call_ends_in_a_sentence(authority: Authority, arguments: list[str], says: str) -> None:
-    code, out, err = said(start(authority, *arguments))
+    code, out, err = ended(start(authority, *arguments))
     assert (code, out) == (2, "")
     assert says in err
     assert "Traceback" not in err
@@ -338,7 +338,7 @@ def test_a_wrong_call_ends_in_a_sentence(authority: Authority, arguments: list[s
 
 def test_no_command_is_run_without_its_tokens(authority: Authority, tmp_path: Path) -> None:
     authority.always = Answer(401, {"error": "invalid_client", "error_description": "AADSTS7000215: No."})
-    code, _, err = said(start(authority, "logs", "--", "touch", str(tmp_path / "ran")))
+    code, _, err = ended(start(authority, "logs", "--", "touch", str(tmp_path / "ran")))
     assert code == 3
     assert "AADSTS7000215" in err
     assert not (tmp_path / "ran").exists()
@@ -352,7 +352,7 @@ def test_the_app_is_the_first_word_if_there_is_one_of_this_name(authority: Autho
     (tmp_path / "outputs.json").write_text(json.dumps(stack_outputs()))
     for words in (["log-reader", "logs"], ["logs"]):
         process = start(authority, "--outputs", str(tmp_path / "outputs.json"), *words, "--", "true")
-        assert said(process)[0] == 0
+        assert ended(process)[0] == 0
     assert authority.requests[0].fields["client_secret"] == "s3cret-v4lue"
-    _, out, _ = said(start(authority, "--outputs", str(tmp_path / "outputs.json"), "logs", "--identity", "--", "env"))
+    _, out, _ = ended(start(authority, "--outputs", str(tmp_path / "outputs.json"), "logs", "--identity", "--", "env"))
     assert "AZURE_CLIENT_SECRET=***\n" in out

@@ -105,16 +105,16 @@ def test_a_command_without_a_stack_uses_the_selected_one_and_says_so(
 ) -> None:
     done = run(*command, **pulumi)
     assert "stack dev, as it is selected; -s names another\n" in done.stderr
-    asked = (tmp_path / "asked").read_text()
-    assert "--stack dev" in asked
+    arguments = (tmp_path / "asked").read_text()
+    assert "--stack dev" in arguments
     assert "as it is selected" not in run("-q", *command, **pulumi).stderr
 
 
 def test_a_stack_that_is_named_or_the_variables_of_an_app_come_first(pulumi: dict[str, str], tmp_path: Path) -> None:
     run("expiry", "-s", "prod", **pulumi)
     run("token", "logs", AZURE_CLIENT_ID="c", **pulumi)
-    asked = (tmp_path / "asked").read_text() if (tmp_path / "asked").exists() else ""
-    assert "--show-name" not in asked
+    arguments = (tmp_path / "asked").read_text() if (tmp_path / "asked").exists() else ""
+    assert "--show-name" not in arguments
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["expiry"], ["check"], ["hold", "--", "true"]])

@@ -156,8 +156,8 @@ def test_each_shell_forgets_in_its_own_language(form: str, forgotten: str) -> No
     lines = shells.give({"A": "1", "B": "2"}, form, {"B": "old"}).splitlines()
     assert len(lines) == 3
     held = json.dumps({"variables": {"A": None, "B": "old"}, "path": []})
-    given, last = shells.take_back(form, {"A": "1", "B": "2", shells.BEFORE: held}).splitlines()[::2]
-    assert given == forgotten and shells.BEFORE in last
+    restored, last = shells.take_back(form, {"A": "1", "B": "2", shells.BEFORE: held}).splitlines()[::2]
+    assert restored == forgotten and shells.BEFORE in last
 
 
 def test_folders_on_path_come_and_go() -> None:
@@ -252,8 +252,8 @@ def test_a_shell_takes_settings_and_gets_back_what_it_had_whatever_that_is(
         text=True,
         check=True,
     )
-    given, restored = map(json.loads, done.stdout.splitlines())
-    assert {name: given[name] for name in held} == held and given[shells.BEFORE] == marked
+    during, restored = map(json.loads, done.stdout.splitlines())
+    assert {name: during[name] for name in held} == held and during[shells.BEFORE] == marked
     assert {name: restored.get(name) for name in (*held, shells.BEFORE)} == before | {
         "ADDED": None,
         shells.BEFORE: None,

@@ -28,7 +28,7 @@ def authority(tmp_path: Path) -> Iterator[Authority]:
 
 @pytest.fixture
 def run(authority: Authority, tmp_path: Path) -> Run:
-    """`python -m entrant token …`; `given` is its standard input, `more` are further variables."""
+    """`python -m entrant token …`; `stdin` is its standard input, `more` are further variables."""
     foreign = ("AZURE_", "ARM_", "ENTRANT_", "GITHUB_", "KUBERNETES_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
         "REQUESTS_CA_BUNDLE": str(authority.ca_file),
@@ -39,9 +39,9 @@ def run(authority: Authority, tmp_path: Path) -> Run:
         "XDG_CACHE_HOME": str(tmp_path),
     }
 
-    def call(*arguments: str, given: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
+    def call(*arguments: str, stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "entrant", "token", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=env | more, input=given, capture_output=True, text=True)
+        return subprocess.run(command, cwd=ROOT, env=env | more, input=stdin, capture_output=True, text=True)
 
     return call
 
@@ -77,15 +77,15 @@ def test_a_wrong_clock_is_told_beside_the_token(run: Run, authority: Authority) 
 
 
 def test_the_outputs_of_a_stack_come_through_a_pipe(run: Run, authority: Authority) -> None:
-    given = json.dumps(stack_outputs(log_reader_client_secret_previous="older"))
+    outputs = json.dumps(stack_outputs(log_reader_client_secret_previous="older"))
     authority.script = [refusal(7000222)]
-    done = run("--outputs", "-", "log-reader", "logs", given=given)
+    done = run("--outputs", "-", "log-reader", "logs", stdin=outputs)
     assert done.stdout == "token-2\n", done.stderr
     assert [request.fields["client_secret"] for request in authority.requests] == ["s3cret-v4lue", "older"]
 
 
 def test_bazel_is_answered_over_standard_input(run: Run) -> None:
-    done = run("logs", "--format", "bazel", given='{"uri": "https://cache.example.com/"}')
+    done = run("logs", "--format", "bazel", stdin='{"uri": "https://cache.example.com/"}')
     assert json.loads(done.stdout)["headers"] == {"Authorization": ["Bearer token-1"]}
 
 
@@ -151,13 +151,13 @@ def test_an_app_of_the_stack_is_an_audience_by_its_name(
         "plain-api": (plain, {"audience": plain.client_id}),
         "of-an-older-version": (plain, {}),
     }
-    given: dict[str, Any] = {"contract": 1, "tenant_id": azure.tenant_id, "cloud": "public", "identities": {}}
+    outputs: dict[str, Any] = {"contract": 1, "tenant_id": azure.tenant_id, "cloud": "public", "identities": {}}
     for name, (identity, more) in entries.items():
-        given[f"{name.replace('-', '_')}_client_id"] = identity.client_id
-        given["identities"][name] = stack_outputs()["identities"]["log-reader"] | {"grants": []} | more
-    given["orders_client_client_secret"] = client.secret
+        outputs[f"{name.replace('-', '_')}_client_id"] = identity.client_id
+        outputs["identities"][name] = stack_outputs()["identities"]["log-reader"] | {"grants": []} | more
+    outputs["orders_client_client_secret"] = client.secret
     file = tmp_path / "outputs.json"
-    file.write_text(json.dumps(given), "utf-8")
+    file.write_text(json.dumps(outputs), "utf-8")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "ARM_"))}
     env |= azure.environment()
 

@@ -44,7 +44,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture(params=["directly", "by azure-identity"])
-def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to ask: azure-identity's is taken where there is a proxy, which is not for this machine."""
     way: str = request.param
     if way == "by azure-identity":
@@ -65,7 +65,7 @@ def secrets(authority: Authority) -> list[str]:
 # ------------------------------------------------------------------------------------------------------- how often
 
 
-def test_a_token_is_renewed_when_entra_id_would_like_it(authority: Authority, asked: str) -> None:
+def test_a_token_is_renewed_when_entra_id_would_like_it(authority: Authority, by: str) -> None:
     authority.script = [
         Answer(200, {"token_type": "Bearer", "expires_in": 7200, "refresh_in": 1, "access_token": "first"})
     ]
@@ -150,14 +150,14 @@ def test_the_asynchronous_credential_gives_the_same_tokens(authority: Authority)
 
 @pytest.mark.parametrize("code", [7000215, 7000222])
 def test_the_previous_secret_is_tried_when_the_newest_is_unknown_or_expired(
-    asked: str, authority: Authority, code: int
+    by: str, authority: Authority, code: int
 ) -> None:
     authority.script = [refusal(code)]
     assert entrant.credential(APP).get_token(SCOPE).token == "token-2"
     assert secrets(authority) == ["s3cret-new", "s3cret-old"]
 
 
-def test_another_refusal_is_final_and_explained(asked: str, authority: Authority) -> None:
+def test_another_refusal_is_final_and_explained(by: str, authority: Authority) -> None:
     authority.script = [refusal(700016, 400, "unauthorized_client")]
     with pytest.raises(entrant.AuthenticationError) as caught:
         entrant.credential(APP).get_token(SCOPE)
@@ -189,7 +189,7 @@ def test_a_refusal_is_not_repeated_from_memory(authority: Authority) -> None:
     ids=["429 with Retry-After", "429", "503", "500", "504", "reset"],
 )
 def test_a_passing_failure_is_tried_again(
-    asked: str, authority: Authority, waits: list[float], answer: Answer, waited: list[float]
+    by: str, authority: Authority, waits: list[float], answer: Answer, waited: list[float]
 ) -> None:
     authority.script = [answer]
     assert entrant.credential(APP).get_token(SCOPE).token == "token-2"
@@ -197,7 +197,7 @@ def test_a_passing_failure_is_tried_again(
 
 
 def test_a_certificate_or_an_assertion_is_tried_again_too(
-    asked: str, authority: Authority, waits: list[float], tmp_path: Path
+    by: str, authority: Authority, waits: list[float], tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text("assertion")
     authority.script = [Answer(429, {"error": "throttled"}, {"Retry-After": "7"}), Answer(503), Answer(reset=True)]
@@ -206,14 +206,14 @@ def test_a_certificate_or_an_assertion_is_tried_again_too(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_tries_are_bounded(asked: str, authority: Authority, waits: list[float], status: int) -> None:
+def test_tries_are_bounded(by: str, authority: Authority, waits: list[float], status: int) -> None:
     authority.always = Answer(status, {"error": "no"})
     with pytest.raises(entrant.UnreachableError, match=f"answers {status}$"):
         entrant.credential(APP).get_token(SCOPE)
     assert len(authority.requests) == TRIES
 
 
-def test_nobody_waits_for_an_hour(asked: str, authority: Authority, waits: list[float]) -> None:
+def test_nobody_waits_for_an_hour(by: str, authority: Authority, waits: list[float]) -> None:
     authority.always = Answer(429, {"error": "no"}, {"Retry-After": "3600"})
     with pytest.raises(entrant.UnreachableError, match="answers 429 and asks to wait 3600 s"):
         entrant.credential(APP).get_token(SCOPE)
@@ -221,14 +221,14 @@ def test_nobody_waits_for_an_hour(asked: str, authority: Authority, waits: list[
     assert not any(waits)
 
 
-def test_no_answer_at_all_is_told_apart_from_a_refusal(asked: str, authority: Authority, waits: list[float]) -> None:
+def test_no_answer_at_all_is_told_apart_from_a_refusal(by: str, authority: Authority, waits: list[float]) -> None:
     authority.always = Answer(reset=True)
     with pytest.raises(entrant.UnreachableError, match="gave no answer"):
         entrant.credential(APP).get_token(SCOPE)
 
 
 def test_an_untrusted_authority_is_told_with_the_variable_to_set(
-    asked: str, authority: Authority, waits: list[float], monkeypatch: pytest.MonkeyPatch
+    by: str, authority: Authority, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(entrant.UnreachableError) as caught:
@@ -269,9 +269,9 @@ def test_an_answer_that_is_no_token_is_a_refusal(authority: Authority, answer: A
     assert len(authority.requests) == 1
 
 
-def test_azure_identity_asks_for_what_it_alone_can(asked: str, authority: Authority, tmp_path: Path) -> None:
+def test_azure_identity_asks_for_what_it_alone_can(by: str, authority: Authority, tmp_path: Path) -> None:
     """A challenge, a certificate, anything through a proxy. A secret and an assertion need no more than the standard library."""
-    directly = asked == "directly"
+    directly = by == "directly"
     entrant.credential(APP).get_token(SCOPE)
     (tmp_path / "token").write_text("assertion")
     entrant.credential(dataclasses.replace(APP, secret=None, assertion=str(tmp_path / "token"))).get_token(SCOPE)
@@ -319,12 +319,12 @@ def test_a_clock_that_is_wrong_by_more_than_a_minute_is_told_once(
         credential.get_token(SCOPE)
         credential.get_token("api://b/.default")
     assert credential.skew == pytest.approx(ahead, abs=3)
-    told = [record.getMessage() for record in caplog.records if record.name == "entrant"]
-    assert len(told) == (1 if says else 0)
-    assert all("this machine's clock is " in text for text in told)
+    messages = [record.getMessage() for record in caplog.records if record.name == "entrant"]
+    assert len(messages) == (1 if says else 0)
+    assert all("this machine's clock is " in text for text in messages)
 
 
-def test_an_assertion_refused_for_its_time_is_blamed_on_the_clock(asked: str, authority: Authority) -> None:
+def test_an_assertion_refused_for_its_time_is_blamed_on_the_clock(by: str, authority: Authority) -> None:
     authority.ahead = 900
     authority.script = [refusal(700024)]
     with pytest.raises(entrant.AuthenticationError) as caught:
@@ -406,11 +406,11 @@ def test_azure_devops_is_asked_for_the_service_connection(authority: Authority) 
     }
     authority.script = [Answer(503), Answer(200, {"oidcToken": "assertion"})]
     assert entrant.token(entrant.from_environment(environ), SCOPE, environ=environ).access_token == "token-3"
-    asked, token = authority.requests[1:]
-    assert (asked.method, asked.path) == ("POST", "/org/project/_apis/oidctoken")
-    assert asked.fields == {"api-version": "7.1", "serviceConnectionId": "connection-1"}
-    assert asked.headers["authorization"] == "Bearer job-token"
-    assert asked.headers["x-tfs-fedauthredirect"] == "Suppress"
+    request, token = authority.requests[1:]
+    assert (request.method, request.path) == ("POST", "/org/project/_apis/oidctoken")
+    assert request.fields == {"api-version": "7.1", "serviceConnectionId": "connection-1"}
+    assert request.headers["authorization"] == "Bearer job-token"
+    assert request.headers["x-tfs-fedauthredirect"] == "Suppress"
     assert token.fields["client_assertion"] == "assertion"
 
 

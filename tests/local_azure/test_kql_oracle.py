@@ -262,9 +262,9 @@ def oracle() -> dict[str, dict[str, Any]]:
     """What Microsoft's parser says of every query here."""
     folder = installing.npm(PACKAGE, VERSION, before=DAY) / "node_modules" / PACKAGE
     queries = [*lines(ACCEPTED), *lines(REFUSED), *calls()]
-    asked = json.dumps({"schema": {"T": list(COLUMNS.items())}, "queries": queries})
+    request = json.dumps({"schema": {"T": list(COLUMNS.items())}, "queries": queries})
     command = ["node", str(Path(__file__).with_name("kusto.js")), str(folder)]
-    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=request, capture_output=True, text=True, check=True)
     return dict(zip(queries, json.loads(done.stdout), strict=True))
 
 

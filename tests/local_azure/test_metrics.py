@@ -69,24 +69,24 @@ def test_reading_needs_a_role(azure: LocalAzure, deployer: Client, app: Identity
 
 def test_aggregations_and_intervals(deployer: Client, machine: str) -> None:
     """Samples are added up by interval; an empty interval has its time alone."""
-    asked = {"metricnames": "orders", "metricnamespace": NAMESPACE, "timespan": "PT10M"}
-    found = read(deployer, machine, "metrics", False, aggregation="total,count,minimum,maximum,average", **asked)
+    parameters = {"metricnames": "orders", "metricnamespace": NAMESPACE, "timespan": "PT10M"}
+    found = read(deployer, machine, "metrics", False, aggregation="total,count,minimum,maximum,average", **parameters)
     [metric] = found["value"]
     assert metric["name"]["value"] == "Orders" and found["resourceregion"] == "westeurope"
     assert (values(metric, "total"), values(metric, "count")) == ([[6.0, 12.0]], [[2.0, 2.0]])
     assert (values(metric, "minimum"), values(metric, "maximum")) == ([[1.0, 2.0]], [[5.0, 10.0]])
     assert values(metric, "average") == [[3.0, 6.0]] and len(metric["timeseries"][0]["data"]) in (10, 11)
-    [whole] = read(deployer, machine, "metrics", False, aggregation="total", interval="FULL", **asked)["value"]
+    [whole] = read(deployer, machine, "metrics", False, aggregation="total", interval="FULL", **parameters)["value"]
     assert values(whole, "total") == [[18.0]]
 
 
 def test_dimensions(deployer: Client, machine: str) -> None:
     """A filter splits by a dimension and keeps the values that it names."""
-    asked = {"metricnames": "Orders", "metricnamespace": NAMESPACE, "interval": "FULL", "aggregation": "Total"}
-    [metric] = read(deployer, machine, "metrics", False, **asked, __filter="Queue eq '*'")["value"]
+    parameters = {"metricnames": "Orders", "metricnamespace": NAMESPACE, "interval": "FULL", "aggregation": "Total"}
+    [metric] = read(deployer, machine, "metrics", False, **parameters, __filter="Queue eq '*'")["value"]
     found = {one["metadatavalues"][0]["value"]: one["data"][0]["total"] for one in metric["timeseries"]}
     assert found == {"mail": 8.0, "fax": 10.0}
-    [metric] = read(deployer, machine, "metrics", False, **asked, __filter="Queue eq 'mail' or Queue eq 'pigeon'")[
+    [metric] = read(deployer, machine, "metrics", False, **parameters, __filter="Queue eq 'mail' or Queue eq 'pigeon'")[
         "value"
     ]
     assert values(metric, "total") == [[8.0]]
@@ -104,7 +104,7 @@ def test_definitions_and_namespaces(deployer: Client, machine: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ({"metricnames": "None"}, "Failed to find metric configuration for provider: Microsoft.Compute"),
         ({"metricnames": "Orders", "aggregation": "median"}, "The aggregation 'median' is not supported"),
@@ -115,9 +115,11 @@ def test_definitions_and_namespaces(deployer: Client, machine: str) -> None:
         ({"metricnames": "Orders", "__filter": "Queue ne 'mail'"}, "The filter"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(deployer: Client, machine: str, query: dict[str, str], said: str) -> None:
+def test_what_cannot_be_answered_is_refused(
+    deployer: Client, machine: str, query: dict[str, str], message: str
+) -> None:
     """A metric, an aggregation, a time or a filter that is none is an error that says so."""
-    assert said in read(deployer, machine, "metrics", True, metricnamespace=NAMESPACE, **query)["error"]["message"]
+    assert message in read(deployer, machine, "metrics", True, metricnamespace=NAMESPACE, **query)["error"]["message"]
 
 
 def test_querymetrics_client(azure: LocalAzure, deployer: Client, app: Identity, machine: str, passes: Passes) -> None:
@@ -130,7 +132,7 @@ def test_querymetrics_client(azure: LocalAzure, deployer: Client, app: Identity,
         retry_total=0,
     )
     client = passes.watch("azure-monitor-querymetrics", client)
-    asked: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "resource_ids": [machine],
         "metric_namespace": NAMESPACE,
         "metric_names": ["Orders", "Errors"],
@@ -139,10 +141,10 @@ def test_querymetrics_client(azure: LocalAzure, deployer: Client, app: Identity,
         "granularity": timedelta(minutes=5),
     }
     with pytest.raises(HttpResponseError) as refused:
-        client.query_resources(**asked)
+        client.query_resources(**parameters)
     assert refused.value.status_code == 403
     deployer.grant(MONITORING_READER, machine, app.object_id)
-    [result] = client.query_resources(**asked)
+    [result] = client.query_resources(**parameters)
     totals = {
         metric.name: sum(point.total or 0 for series in metric.timeseries for point in series.data)
         for metric in result.metrics

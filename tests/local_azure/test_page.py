@@ -431,8 +431,8 @@ def test_consents_are_in_the_picture(tab: Tab, own: local_azure.LocalAzure) -> N
     client = Client(own)
     reader = client.graph("GET", "/servicePrincipals?$filter=displayName eq 'log-reader'")["value"][0]["id"]
     graph = client.graph("GET", f"/servicePrincipals(appId='{GRAPH}')")["id"]
-    given = {"principalId": reader, "resourceId": graph, "appRoleId": READ_ALL}
-    made = client.graph("POST", f"/servicePrincipals/{reader}/appRoleAssignments", given)
+    assignment = {"principalId": reader, "resourceId": graph, "appRoleId": READ_ALL}
+    made = client.graph("POST", f"/servicePrincipals/{reader}/appRoleAssignments", assignment)
     expect(picture.locator("path.missing")).to_have_count(0)
     expect(page.locator("#grants-count")).to_contain_text("1 consent")
     client.graph("DELETE", f"/servicePrincipals/{reader}/appRoleAssignments/{made['id']}")

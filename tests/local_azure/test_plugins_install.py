@@ -87,8 +87,8 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_importing_the_installer_loads_no_sdk() -> None:
     code = "import local_azure.plugins, sys; print(sorted({'pulumi', 'grpc', 'requests', 'azure'} & set(sys.modules)))"
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
+    stdout = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert stdout.strip() == "[]"
 
 
 def test_the_launcher_does_not_import_from_where_it_is_started(tmp_path: Path) -> None:

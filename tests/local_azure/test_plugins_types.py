@@ -119,20 +119,20 @@ def test_every_output_of_the_sdk_is_produced_by_azure_native(token: str) -> None
 @pytest.mark.parametrize("token", AZUREAD)
 def test_what_the_docs_say_replaces_replaces(token: str) -> None:
     text = inspect.getdoc(args_class(token).__init__) or ""
-    said = {
+    marked = {
         camel(name)
         for name, description in re.findall(r":param pulumi\.Input\[.*?\] (\w+): (.*?)(?=\n:param|\Z)", text, re.DOTALL)
         if "forces a new resource" in description.replace("\n", " ")
     }
     replaces = {name for name, prop in ALL[token].inputs().items() if prop.force_new}
-    assert said <= replaces, said - replaces
+    assert marked <= replaces, marked - replaces
 
 
 @pytest.mark.parametrize("token", ALL)
 def test_secret_outputs_are_those_of_the_sdk(token: str) -> None:
     source = inspect.getsource(getattr(resource_module(token), token.split(":")[-1]))
-    said = re.search(r"additional_secret_outputs=\[(.*?)\]", source)
-    names = set(re.findall(r'"(\w+)"', said[1])) if said else set()
+    listed = re.search(r"additional_secret_outputs=\[(.*?)\]", source)
+    names = set(re.findall(r'"(\w+)"', listed[1])) if listed else set()
     assert ALL[token].secrets() == names
 
 

@@ -311,11 +311,11 @@ def test_a_long_query_holds_nobody_else_up(state: Path) -> None:
     other.token()
     slow = "range x from 1 to 200000 step 1 | extend y = tostring(x % 7) | summarize count() by y"
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(client.call, "POST", f"/v1{scope}/query", {"query": slow})
-        while not asked.done():
+        answer = pool.submit(client.call, "POST", f"/v1{scope}/query", {"query": slow})
+        while not answer.done():
             other.token(fresh=True)
             other.graph("GET", "/organization")
-    assert len(asked.result().json()["tables"][0]["rows"]) == 7
+    assert len(answer.result().json()["tables"][0]["rows"]) == 7
     log = own.requests()
     (query,) = [entry for entry in log if entry["path"].endswith("/query")]
     assert query["principal"]["client_id"] == own.client_id

@@ -384,11 +384,11 @@ class TestManagementGroups:
         try:
             deployer.grant(manager.id, new, app.object_id)
             client.arm("PUT", new + subscription, status=403, version="2020-05-01")
-            given = deployer.grant(OWNER, subscription, app.object_id)["id"]
+            assignment = deployer.grant(OWNER, subscription, app.object_id)["id"]
             client.arm("PUT", new + subscription, status=403, version="2020-05-01")
             deployer.grant(manager.id, old, app.object_id)
             client.arm("PUT", new + subscription, version="2020-05-01")
-            deployer.arm("DELETE", given)
+            deployer.arm("DELETE", assignment)
             client.arm("DELETE", new + subscription, status=403, version="2020-05-01")
         finally:
             deployer.arm("DELETE", new + subscription, version="2020-05-01")

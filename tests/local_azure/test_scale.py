@@ -198,7 +198,7 @@ def test_a_token_that_was_good_is_looked_at_again(tmp_path: Path) -> None:
 GRAPH, ROLES = "/v1.0", "providers/Microsoft.Authorization/roleAssignments"
 
 
-def asked(world: World_, app: App, azure: dict[str, str]) -> Callable[..., Any]:
+def requester(world: World_, app: App, azure: dict[str, str]) -> Callable[..., Any]:
     """A way to make requests without a socket."""
 
     def ask(method: str, path: str, body: Any = None, **query: str) -> Any:
@@ -221,7 +221,7 @@ def test_no_request_reads_a_table_from_end_to_end(tmp_path: Path) -> None:
     world = World_(Store(tmp_path / "state.db"), "https://localhost:1")
     deployer = seed.seed(world, tmp_path)
     who: dict[str, str] = {}
-    ask = asked(world, App(world, "key", deployer), who)
+    ask = requester(world, App(world, "key", deployer), who)
     statements: list[str] = []
     world.store.db.set_trace_callback(statements.append)
     login = {"client_id": deployer.client_id, "client_secret": deployer.client_secret}

@@ -46,13 +46,13 @@ def evaluate(text: str, contexts: Mapping[str, Any], functions: Mapping[str, Cal
         if kind != "name":
             raise NotUnderstoodError(f"expression {text!r}: {word}")
         if take("("):
-            given = []
+            values = []
             while not take(")"):
-                given.append(value())
+                values.append(value())
                 take(",")
             if word not in functions:
                 raise NotUnderstoodError(f"function {word}")
-            return functions[word](*given)
+            return functions[word](*values)
         if word not in contexts:
             raise NotUnderstoodError(f"{word} is not there in {text!r}")
         result = contexts[word]
@@ -86,9 +86,9 @@ def expand(folder: Path, file: str, parameters: Mapping[str, Any] | None = None)
     """A pipeline as Azure DevOps sees it at run time: templates put in, `${{ }}` evaluated."""
     document = yaml.safe_load((folder / file).read_text())
     declared = document.pop("parameters", [])
-    given = dict(parameters or {})
-    only(given, {parameter["name"] for parameter in declared}, f"parameters of {file}")
-    values = {parameter["name"]: given.get(parameter["name"], parameter.get("default")) for parameter in declared}
+    values = dict(parameters or {})
+    only(values, {parameter["name"] for parameter in declared}, f"parameters of {file}")
+    values = {parameter["name"]: values.get(parameter["name"], parameter.get("default")) for parameter in declared}
     missing = [name for name, value in values.items() if value is None]
     assert not missing, f"{file} needs {missing}"
     expanded: dict[str, Any] = _expanded(document, {"parameters": values}, folder)

@@ -138,9 +138,11 @@ def estate(project: Project, folder: Path) -> Iterator[Estate]:
     assert done.returncode == 0, done.stderr
     rehearsal = project.rehearsal("pipelines")
     azure = local_azure.start(rehearsal.azure)
-    told = json.loads(project.pulumi("pipelines", "stack", "output", "--json", "-s", "pipelines").stdout)["identities"]
-    clients = {name: app["client_id"] for name, app in told.items()}
-    principals = {name: app["service_principal_id"] for name, app in told.items()}
+    identities = json.loads(project.pulumi("pipelines", "stack", "output", "--json", "-s", "pipelines").stdout)[
+        "identities"
+    ]
+    clients = {name: app["client_id"] for name, app in identities.items()}
+    principals = {name: app["service_principal_id"] for name, app in identities.items()}
     azure.admin("POST", "ensure", {"scopes": list(WORKSPACES.values())})
     root, bare = folder / "copy", folder / "origin.git"
     shutil.copytree(project.root, root, ignore=shutil.ignore_patterns(".entrant", "home", "__pycache__"))
@@ -185,8 +187,8 @@ def later(text: str, now: str) -> str:
 
 def assert_silent(estate: Estate) -> None:
     """No log that was written holds a secret, or what looks like a token."""
-    said = estate.machine.said()
-    assert said
+    logs = estate.machine.text()
+    assert logs
     for secret in estate.secrets():
-        assert secret not in said
-    assert "eyJ" not in said
+        assert secret not in logs
+    assert "eyJ" not in logs

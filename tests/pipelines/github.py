@@ -92,13 +92,13 @@ class _Expression:
         if text in ("true", "false", "null"):
             return {"true": True, "false": False, "null": None}[text]
         if self._take("("):
-            given = []
+            values = []
             while not self._take(")"):
-                given.append(self._or())
+                values.append(self._or())
                 self._take(",")
             if text not in self.functions:
                 raise NotUnderstoodError(f"function {text}")
-            return self.functions[text](*given)
+            return self.functions[text](*values)
         if text not in self.contexts:
             raise NotUnderstoodError(f"context {text} is not there in {self.text!r}")
         found = self.contexts[text]
@@ -184,13 +184,13 @@ class Actions:
         return done
 
     def _job(
-        self, name: str, job: dict[str, Any], needs: dict[str, Result], github: dict[str, Any], given: dict[str, Any]
+        self, name: str, job: dict[str, Any], needs: dict[str, Result], github: dict[str, Any], inputs: dict[str, Any]
     ) -> Result:
         plain = {"needs", "if", "strategy", "permissions"}
         called = {"uses", "with", "secrets"}
         own = {"runs-on", "timeout-minutes", "outputs", "concurrency", "env", "environment", "steps"}
         only(job, plain | (called if "uses" in job else own), name)
-        contexts = given | {
+        contexts = inputs | {
             "github": github,
             "needs": {n: {"outputs": r.outputs, "result": r.result} for n, r in needs.items()},
         }
@@ -291,9 +291,9 @@ class Actions:
     def _checkout(self, step: dict[str, Any], workspace: Path, commit: str) -> None:
         if not re.fullmatch(r"actions/checkout@[0-9a-f]{40}", step["uses"]):
             raise NotUnderstoodError(step["uses"])
-        given = step.get("with", {})
-        only(given, {"fetch-depth", "persist-credentials"}, "actions/checkout")
-        self.machine.checkout(workspace, commit, whole=given.get("fetch-depth") == 0)
+        inputs = step.get("with", {})
+        only(inputs, {"fetch-depth", "persist-credentials"}, "actions/checkout")
+        self.machine.checkout(workspace, commit, whole=inputs.get("fetch-depth") == 0)
 
     def _subject(self, github: dict[str, Any], environment: str | None) -> str:
         if environment is not None:

@@ -92,8 +92,8 @@ class Ci:
             if "trigger" in job:
                 done[name] = self._child(job["trigger"], commit, predefined, files)
                 continue
-            given = {key: value for need in earlier for key, value in reports.get(need, {}).items()}
-            code, reports[name], files[name] = self._job(f"{above}{name}", job, commit, predefined | given)
+            variables = {key: value for need in earlier for key, value in reports.get(need, {}).items()}
+            code, reports[name], files[name] = self._job(f"{above}{name}", job, commit, predefined | variables)
             done[name] = "failed" if code else "success"
         return done
 
@@ -135,10 +135,10 @@ class Ci:
             self.groups.append(_put(job["resource_group"], known | own))
         branch = predefined["CI_COMMIT_REF_NAME"]
         subject = f"project_path:{self.project}:ref_type:branch:ref:{branch}"
-        for variable, asked in job.get("id_tokens", {}).items():
-            only(asked, {"aud"}, "id_tokens")
+        for variable, token in job.get("id_tokens", {}).items():
+            only(token, {"aud"}, "id_tokens")
             self.asserted.append(name)
-            own[variable] = self.azure.assertion(subject, issuer="https://gitlab.com", audience=asked["aud"])
+            own[variable] = self.azure.assertion(subject, issuer="https://gitlab.com", audience=token["aud"])
         workspace = self.machine.workspace()
         self.machine.checkout(workspace, commit, whole=own.get("GIT_DEPTH") == "0")
         script = "\n".join(["set -eo pipefail", *job.get("before_script", []), *job["script"]])

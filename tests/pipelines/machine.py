@@ -80,7 +80,7 @@ class Machine:
         self.logs.append(Log(job, step, done.returncode, done.stdout))
         return self.logs[-1]
 
-    def said(self) -> str:
+    def text(self) -> str:
         """Every log."""
         return "\n".join(log.text for log in self.logs)
 

@@ -62,7 +62,7 @@ def request(estate: Estate, actions: Actions, branch: str, *, fork: bool = False
 
 def test_the_first_merge_puts_every_environment_up_from_dev_to_prod(estate: Estate, actions: Actions) -> None:
     done = actions.event("entrant-deploy.yml", "push", estate.git("rev-parse", "main"), {}, "refs/heads/main")
-    assert results(done) == {"stacks": "success", "stage-1": "success", "stage-2": "success"}, estate.machine.said()
+    assert results(done) == {"stacks": "success", "stage-1": "success", "stage-2": "success"}, estate.machine.text()
     applied = [log.job for log in estate.machine.logs if log.step.startswith("Apply")]
     assert applied == ["stage-1 (dev) / apply", "stage-2 (prod) / apply"]
     assert actions.groups == ["entrant-dev", "entrant-prod"]
@@ -86,7 +86,7 @@ def test_a_pull_request_gets_one_comment_for_each_stack_that_it_concerns(estate:
     estate.commit("audit", {"config/dev.yaml": estate.environment("dev", *AUDITOR)})
     done = request(estate, actions, "audit")
     assert results(done) == {"stacks": "success", "review": "success", "review-without-cloud": "skipped"}, (
-        estate.machine.said()
+        estate.machine.text()
     )
     (comment,) = estate.pull.own()
     assert comment.startswith("<!-- entrant-review stack=dev digest=")
@@ -114,10 +114,10 @@ def test_a_further_commit_changes_the_comment_in_place(estate: Estate, actions: 
 
 
 def test_a_forks_pull_request_is_reviewed_without_any_credential(estate: Estate, actions: Actions) -> None:
-    asked, comments = list(actions.identities), list(estate.pull.comments)
+    identities, comments = list(actions.identities), list(estate.pull.comments)
     done = request(estate, actions, "audit", fork=True)
     assert results(done) == {"stacks": "success", "review": "skipped", "review-without-cloud": "success"}
-    assert actions.identities == asked
+    assert actions.identities == identities
     assert estate.pull.comments == comments
     assert "log-auditor" in estate.machine.logs[-1].text
 
@@ -126,7 +126,7 @@ def test_a_merge_applies_what_was_planned_and_leaves_the_others_alone(estate: Es
     commit = estate.merge("audit")
     before = len(estate.machine.logs)
     done = actions.event("entrant-deploy.yml", "push", commit, {}, "refs/heads/main")
-    assert results(done) == {"stacks": "success", "stage-1": "success", "stage-2": "success"}, estate.machine.said()
+    assert results(done) == {"stacks": "success", "stage-1": "success", "stage-2": "success"}, estate.machine.text()
     applied = [log.job for log in estate.machine.logs[before:] if log.step.startswith("Apply")]
     assert applied == ["stage-1 (dev) / apply"]
     assert estate.outputs("dev")["log_auditor_client_id"]
@@ -140,11 +140,11 @@ def test_what_somebody_does_by_hand_is_found_the_next_day(estate: Estate, action
     )
     commit = estate.commit("main", {"config/prod.yaml": None})  # one stack is enough from here on
     done = actions.event("entrant-daily.yml", "schedule", commit, {}, "refs/heads/main")
-    assert results(done) == {"stacks": "success", "turn": "success", "watch": "failure"}, estate.machine.said()
+    assert results(done) == {"stacks": "success", "turn": "success", "watch": "failure"}, estate.machine.text()
     failed = [log for log in estate.machine.logs if log.job == "watch (dev)" and log.code]
     assert [(log.step, log.code) for log in failed] == [("What drifted", 7)]
-    told = [log.text for log in estate.machine.logs if (log.job, log.step) == ("watch (dev)", "summary")]
-    assert "mine" in told[-1]
+    summaries = [log.text for log in estate.machine.logs if (log.job, log.step) == ("watch (dev)", "summary")]
+    assert "mine" in summaries[-1]
     admin.graph("POST", f"/applications/{app['object_id']}/removePassword", {"keyId": extra["keyId"]})
 
 
@@ -156,12 +156,12 @@ def test_on_a_later_day_the_secret_is_turned_over_without_anybodys_approval(esta
     settings = (estate.root / "Pulumi.dev.yaml").read_text()
     commit = estate.commit("main", {"Pulumi.dev.yaml": estates.later(settings, f"{day:%Y-%m-%dT%H:%M:%SZ}")})
     done = actions.event("entrant-daily.yml", "schedule", commit, {}, "refs/heads/main")
-    assert results(done)["turn"] == "success", estate.machine.said()
+    assert results(done)["turn"] == "success", estate.machine.text()
     found = estate.outputs("dev")
     assert found["log_reader_client_secret"] != old["log_reader_client_secret"]
     assert found["log_reader_client_secret_previous"] == old["log_reader_client_secret"]
     assert actions.identities.count("repo:contoso/obs:environment:dev-daily") == 2, "each day"
-    assert results(done)["watch"] == "success", estate.machine.said()
+    assert results(done)["watch"] == "success", estate.machine.text()
 
 
 def test_no_secret_was_ever_in_a_log(estate: Estate) -> None:

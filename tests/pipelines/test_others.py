@@ -118,7 +118,7 @@ def test_azure_devops_reviews_and_deploys_alike(estate: Estate, devops: Pipeline
         "stacks": "Succeeded",
         "review": "Succeeded",
         "review_without_cloud": "Skipped",
-    }, estate.machine.said()
+    }, estate.machine.text()
     (comment,) = estate.pull.own()
     assert comment.startswith("<!-- entrant-review stack=dev ")
     assert "Log reader" in comment
@@ -129,7 +129,7 @@ def test_azure_devops_reviews_and_deploys_alike(estate: Estate, devops: Pipeline
         "apply_dev": "Succeeded",
         "plan_prod": "Succeeded",
         "apply_prod": "Succeeded",
-    }, estate.machine.said()
+    }, estate.machine.text()
     assert devops.environments == ["dev", "prod"]
     assert devops.entered == [(f"apply_{stack}", f"entrant-apply-{stack}") for stack in WORKSPACES]
     applied = [used for used in devops.used if used[0].startswith("apply")]
@@ -164,7 +164,7 @@ def test_azure_devops_finds_the_next_day_what_was_done_by_hand_and_what_ends(est
     since = len(estate.machine.logs)
     with secret_by_hand(estate, "mine"):
         done = daily(devops, estate, estate.git("rev-parse", "main"))
-    assert done == {"plan_dev": "Succeeded", "apply_dev": "Succeeded", "watch_dev": "Failed"}, estate.machine.said()
+    assert done == {"plan_dev": "Succeeded", "apply_dev": "Succeeded", "watch_dev": "Failed"}, estate.machine.text()
     assert failed(estate, "watch_dev / watch", since) == [("What drifted", 7), ("What ends soon", 5)]
     drifted, ending = (log.text for log in estate.machine.logs[-2:])
     assert "mine" in drifted
@@ -175,7 +175,7 @@ def test_azure_devops_finds_the_next_day_what_was_done_by_hand_and_what_ends(est
 def test_azure_devops_turns_a_secret_over_on_a_later_day(estate: Estate, devops: Pipelines) -> None:
     before, commit = a_day_of_two_secrets(estate)
     done = daily(devops, estate, commit)
-    assert done == dict.fromkeys(("plan_dev", "apply_dev", "watch_dev"), "Succeeded"), estate.machine.said()
+    assert done == dict.fromkeys(("plan_dev", "apply_dev", "watch_dev"), "Succeeded"), estate.machine.text()
     assert devops.environments[-1] == "dev-daily"
     assert_turned(estate, before)
 
@@ -192,13 +192,13 @@ def test_gitlab_reviews_and_deploys_alike(estate: Estate, ci: Ci) -> None:
         "CI_MERGE_REQUEST_PROJECT_ID": "4",
         "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "4",
     }
-    assert ci.run(GITLAB, commit, about) == {"stacks": "success", "review": "success"}, estate.machine.said()
+    assert ci.run(GITLAB, commit, about) == {"stacks": "success", "review": "success"}, estate.machine.text()
     (comment,) = estate.pull.own()
     assert comment.startswith("<!-- entrant-review stack=dev ")
     assert "Log reader of dev" in comment
     push = {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_REF_NAME": "main", "CI_COMMIT_BRANCH": "main"}
     jobs = ["plan:dev", "apply:dev", "plan:prod", "apply:prod"]
-    assert ci.run(GITLAB, estate.merge("less"), push) == dict.fromkeys(jobs, "success"), estate.machine.said()
+    assert ci.run(GITLAB, estate.merge("less"), push) == dict.fromkeys(jobs, "success"), estate.machine.text()
     assert ci.groups == ["entrant-dev", "entrant-prod"]
     assert estate.outputs("dev")["identities"]["log-reader"]["display_name"] == "Log reader of dev"
 
@@ -215,7 +215,7 @@ def test_gitlab_makes_no_assertion_for_a_forks_merge_request(estate: Estate, ci:
         "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "5",
     }
     done = ci.run(GITLAB, commit, about)
-    assert done == {"stacks": "success", "review-without-cloud": "success"}, estate.machine.said()
+    assert done == {"stacks": "success", "review-without-cloud": "success"}, estate.machine.text()
     assert (ci.asserted, estate.pull.comments) == (asserted, comments)
     assert "Log reader of dev" in estate.machine.logs[-1].text
 
@@ -228,7 +228,7 @@ def test_gitlab_finds_on_a_later_day_what_was_done_by_hand_and_turns_a_secret_ov
         assert ci.run(GITLAB, commit, schedule) == {"stacks": "success", "daily": "failed"}
     assert_turned(estate, before)
     (job,) = [log for log in estate.machine.logs[since:] if log.job.startswith("child / ")]
-    assert job.code == 7, estate.machine.said()
+    assert job.code == 7, estate.machine.text()
     assert "theirs" in job.text and "nothing ends within 30 days" in job.text
     assert ci.groups[-1] == "entrant-dev"
 

@@ -52,9 +52,9 @@ def levels(default: str, **others: str) -> str:
     return "policy: {" + ", ".join(f"{name}: {level}" for name, level in each.items()) + "}\n"
 
 
-def violations(said: str) -> set[tuple[str, str, str]]:
+def violations(output: str) -> set[tuple[str, str, str]]:
     """What the engine shows of the pack: app, rule, enforcement level."""
-    found = re.findall(r"- \[(\w+)\] +(\S+) +\(.*\)\n.*\n +([\w-]+): ", said)
+    found = re.findall(r"- \[(\w+)\] +(\S+) +\(.*\)\n.*\n +([\w-]+): ", output)
     return {(app, rule, level) for level, rule, app in found}
 
 

@@ -103,8 +103,8 @@ def test_a_resource_by_itself(kind: str, properties: dict[str, Any], names: list
 def test_what_an_application_asks_of_microsoft_graph_is_judged_and_what_it_asks_of_others_is_not() -> None:
     guid = graph_permissions().application["RoleManagement.ReadWrite.Directory"]
     for api, names in ((GRAPH, ["privileged-permission"]), ("00000000-0000-0000-0000-000000000001", [])):
-        asked = [{"resourceAppId": api, "resourceAccesses": [{"id": guid, "type": "Role"}]}]
-        assert broken(APPLICATION, requiredResourceAccesses=asked) == names
+        required = [{"resourceAppId": api, "resourceAccesses": [{"id": guid, "type": "Role"}]}]
+        assert broken(APPLICATION, requiredResourceAccesses=required) == names
 
 
 def judged(*resources: StackResource) -> dict[str, list[str]]:

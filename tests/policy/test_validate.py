@@ -57,5 +57,5 @@ def test_json_and_github_name_the_rule(file: Path) -> None:
         "message": MESSAGE,
         "rule": "missing-owner",
     }
-    said = run("validate", str(file), "--format", "github").stdout
-    assert said == f"::error file={file},line=2,col=8,title=missing-owner::{MESSAGE}\n"
+    stdout = run("validate", str(file), "--format", "github").stdout
+    assert stdout == f"::error file={file},line=2,col=8,title=missing-owner::{MESSAGE}\n"

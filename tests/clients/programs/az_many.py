@@ -11,11 +11,11 @@ from azure.cli.core import get_default_cli
 
 cli = get_default_cli()
 for line in sys.stdin:
-    shown, said = io.StringIO(), io.StringIO()
-    with redirect_stderr(said):
+    shown, errors = io.StringIO(), io.StringIO()
+    with redirect_stderr(errors):
         try:
             code = cli.invoke([*json.loads(line), "--output", "json"], out_file=shown)
         except SystemExit as end:  # the parser refused
             code = end.code
-    error = said.getvalue() or str(cli.result.error) if code else ""
+    error = errors.getvalue() or str(cli.result.error) if code else ""
     print(json.dumps({"code": code, "shown": shown.getvalue(), "error": error}), flush=True)

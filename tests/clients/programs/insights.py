@@ -40,8 +40,8 @@ def main() -> None:
     assert value.segments[0].additional_properties == {"cloud/roleName": "shop", "requests/count": {"sum": 30}}, value
     print("metrics.get, segment")
 
-    asked = MetricsPostBodySchemaParameters(metric_id="exceptions/count", timespan="P1D")
-    (item,) = insights.metrics.get_multiple(APP, [MetricsPostBodySchema(id="one", parameters=asked)])
+    query = MetricsPostBodySchemaParameters(metric_id="exceptions/count", timespan="P1D")
+    (item,) = insights.metrics.get_multiple(APP, [MetricsPostBodySchema(id="one", parameters=query)])
     assert (item.id, item.status) == ("one", 200), item
     assert item.body.value.additional_properties["exceptions/count"] == {"sum": 3}, item
     print("metrics.get_multiple")
