@@ -261,7 +261,7 @@ def searched(runs: Runs) -> list[tuple[str, str]]:
     root = runs.project.root
     found, opened = leaks.search([root], runs.secrets)
     assert opened > 300
-    return [(str(leak.path.relative_to(root)), leak.secret) for leak in found if not allowed(leak, runs)]
+    return sorted({(str(leak.path.relative_to(root)), leak.secret) for leak in found if not allowed(leak, runs)})
 
 
 def test_no_file_that_is_left_has_a_secret(runs: Runs) -> None:
