@@ -147,14 +147,18 @@ def test_what_is_new_comes_into_the_file_of_a_stack_that_exists(everything: Plac
     """The preview is of that stack: only what is new is imported, and the file keeps its comments and its order."""
     graph = Client(everything.azure).graph
     role = {"id": str(uuid.uuid4()), "value": "Read", "displayName": "Read", "description": "d"}
-    offered = [role | {"allowedMemberTypes": ["Application"]}]
+    other = role | {"id": str(uuid.uuid4()), "value": "Other"}
+    offered = [
+        role | {"allowedMemberTypes": ["Application"], "isEnabled": True},
+        other | {"allowedMemberTypes": ["User"]},
+    ]
     api = graph("POST", "/applications", {"displayName": "team api", "appRoles": offered})
     principal = graph("POST", "/servicePrincipals", {"appId": api["appId"]})["id"]
     done = everything.entrant("import", "--name", "team *", "-o", "config/team.yaml")
     assert done.returncode == 0, done.stderr
     assert everything.adopted("team") == 2
     file = everything.project.root / "config" / "team.yaml"
-    before = f"# Ours.\n{file.read_text('utf-8')}    notes: null   # none\n# The end.\n"
+    before = f"# Ours.\n{file.read_text('utf-8')}    protect: false   # not yet\n# The end.\n"
     file.write_text(before, "utf-8")
     everything.pulumi("up", "--yes", "--skip-preview", "-s", "team")
     access = {"resourceAppId": api["appId"], "resourceAccess": [{"id": role["id"], "type": "Role"}]}
@@ -172,7 +176,8 @@ def test_what_is_new_comes_into_the_file_of_a_stack_that_exists(everything: Plac
         line for line in before.splitlines() if line
     ]
     assert "- api: team-api\n" in after
-    assert {step["op"] for step in everything.steps("team")} == {"same", "import"}
+    of_azure = [step["op"] for step in everything.steps("team") if step["newState"]["type"].startswith("azure")]
+    assert of_azure == ["import"] * 3
     everything.pulumi("up", "--yes", "--skip-preview", "-s", "team")
     assert tenant_now(Client(everything.azure)) == there
     assert {step["op"] for step in everything.steps("team")} == {"same"}

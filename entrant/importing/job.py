@@ -12,7 +12,7 @@ from entrant.progress import Steps
 from entrant.words import counted
 
 from . import azure_roles, checking, proof, reading, selection, translating
-from .entries import Sheet
+from .entries import Sheet, words
 from .reading import Found
 from .selection import Selected, Wanted
 from .target import Target
@@ -69,6 +69,11 @@ class Job:
         """Read everything about these registrations, write the file and, if it can be, let the engine preview it."""
         notebook = reading.notebook(self.target.root, self.tenant, registrations)
         found = self._read(registrations, notebook)
+        if not found:
+            raise ConfigurationError(
+                "everything that was to be imported has been deleted since it was listed",
+                next_step="run the command again",
+            )
         sheet = self._saved(found)
         if preview:
             sheet = self._proved(found, sheet)
@@ -82,6 +87,10 @@ class Job:
                 self.who, registrations, notebook, lambda done: step.update(f"{done} of {counted(count, 'app')}")
             )
             step.note = f"of {counted(len(found), 'app')}"
+        there = {each.id for each in found}
+        for entry in registrations:
+            if entry["id"] not in there:
+                self.notes.append(f"{words(entry.get('displayName'))} ({entry['id']}): deleted since it was listed")
         with self.steps.step("Azure roles") as step:
             tell = lambda done, of: step.update(f"{done} of {of} subscriptions and management groups")  # noqa: E731
             self.notes += reading.assign_roles(self.who, found, tell)

@@ -143,7 +143,8 @@ def _by_value(
     """The app roles or scopes that the app `key` offers."""
     found: Doc = {}
     for doc in docs or ():
-        value, data = doc.get("value"), _plain(model, _Rest(doc))
+        enabled = bool(doc.get("isEnabled"))  # providers take one that does not say so for disabled
+        value, data = doc.get("value"), _plain(model, _Rest({**doc, "isEnabled": enabled}))
         if not value:
             faults.append(f'{kind} "{data.get("display_name")}" ({doc["id"]}) has no value')
             continue

@@ -198,7 +198,11 @@ def _logo(deployer: Deployer, found: Found) -> None:
 
 
 def apis_of(deployer: Deployer, found: Iterable[Found]) -> Apis:
-    """The APIs that the apps ask for permissions of, or have been given some of."""
+    """The APIs that the apps ask for permissions of, or have been given some of, without those that are gone.
+
+    Raises:
+        RefusedError, UnreachableError: Graph refused to show one, or did not answer.
+    """
     clients: dict[str, None] = {}
     objects: dict[str, None] = {}
     for each in found:
@@ -214,7 +218,12 @@ def apis_of(deployer: Deployer, found: Iterable[Found]) -> Apis:
             *(f"/servicePrincipals/{id_}?{shown}" for id_ in objects),
         ],
     )
-    there = [answer for answer in answers.values() if not isinstance(answer, RefusedError)]
+    there = []
+    for answer in answers.values():
+        if not isinstance(answer, RefusedError):
+            there.append(answer)
+        elif answer.status not in (400, 404):
+            raise answer
     return Apis({str(e["appId"]).lower(): e for e in there}, {str(e["id"]).lower(): e for e in there})
 
 

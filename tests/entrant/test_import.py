@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 
 import local_azure
 from entrant import config
+from entrant.access import batches
 from entrant.cli import cli
 from entrant.errors import EntrantError, RefusedError
-from entrant.importing import proof, trusts
+from entrant.importing import proof, reading, trusts
 from tests.conftest import ROOT
 from tests.entrant import tenant as tenants
 from tests.entrant.tenant import HOSTILE, Tenant
@@ -508,8 +509,6 @@ def test_throttled_requests_are_made_again_after_what_graph_asks_for(
 
 
 def test_a_killed_run_goes_on_where_it_stopped(failing: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from entrant.importing import reading
-
     monkeypatch.setattr(reading, "GROUP", 5)
     monkeypatch.setattr(reading, "AT_ONCE", 1)
     listed = failing.client.graph("GET", "/applications?$top=999")["value"]
@@ -534,6 +533,45 @@ def test_a_killed_run_goes_on_where_it_stopped(failing: Tenant, folder: Path, mo
     batches = sum(each["path"] == "/v1.0/$batch" for each in failing.azure.requests(after=before))
     assert 0 < batches <= 10  # of the last group alone: the others would be some eighty
     assert list((folder / ".entrant" / "import").iterdir()) == []
+
+
+def test_what_is_deleted_between_listing_and_reading_is_said(
+    tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant.app("short-lived one")
+    tenant.app("short-lived two")
+    ids = [tenant.applications.pop(f"short-lived {number}")["id"] for number in ("one", "two")]
+    read = reading.read
+
+    def late(who: Any, registrations: Any, *more: Any) -> list[reading.Found]:
+        tenant.client.graph("DELETE", f"/applications/{ids.pop()}")
+        return read(who, registrations, *more)
+
+    monkeypatch.setattr(reading, "read", late)
+    gone = ids[1]
+    done = entrant(tenant.azure, folder, "--name", "short-lived *", "--no-preview", "-o", "config/legacy.yaml")
+    assert f"not seen: short-lived two ({gone}): deleted since it was listed\n" in done.stderr
+    assert set(config.load("legacy", root=folder).apps) == {"short-lived-one"}
+    done = entrant(tenant.azure, folder, "--name", "short-lived *", "--no-preview", "-o", "config/new.yaml", code=2)
+    assert "everything that was to be imported has been deleted since it was listed" in str(done.exception)
+    assert not (folder / "config" / "new.yaml").exists()
+
+
+def test_an_api_that_graph_refuses_to_show_is_not_taken_for_one_that_is_gone(
+    tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = batches.get
+
+    def refusing(deployer: Any, paths: Any, **more: Any) -> Any:
+        answers = get(deployer, paths, **more)
+        refused = RefusedError("GET …: 403: no", status=403)
+        return {path: refused if "oauth2PermissionScopes" in path else answers[path] for path in answers}
+
+    monkeypatch.setattr(batches, "get", refusing)
+    id_ = tenant.applications["client"]["id"]
+    done = entrant(tenant.azure, folder, id_, "--no-preview", "-o", "config/legacy.yaml", code=RefusedError.exit_code)
+    assert isinstance(done.exception, RefusedError)
+    assert list((folder / "config").iterdir()) == []
 
 
 def test_an_api_of_another_app_goes_by_its_id_where_names_would_go_in_a_circle(tenant: Tenant, folder: Path) -> None:
