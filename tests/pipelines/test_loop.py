@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Project
 from tests.entrant import forges
+from tests.entrant.receivers import receivers
 from tests.local_azure.conftest import Client
 from tests.pipelines import estate as estates
 from tests.pipelines.estate import WORKSPACES, Estate
@@ -132,17 +133,22 @@ def test_a_merge_applies_what_was_planned_and_leaves_the_others_alone(estate: Es
     assert estate.outputs("dev")["log_auditor_client_id"]
 
 
-def test_what_somebody_does_by_hand_is_found_the_next_day(estate: Estate, actions: Actions) -> None:
+def test_what_somebody_does_by_hand_is_found_the_next_day_and_owners_are_told(estate: Estate, actions: Actions) -> None:
     app = estate.outputs("dev")["identities"]["log-reader"]
     admin = Client(estate.azure)
-    extra = admin.graph(
-        "POST", f"/applications/{app['object_id']}/addPassword", {"passwordCredential": {"displayName": "mine"}}
-    )
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
+    wanted = {"displayName": "mine", "endDateTime": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+    extra = admin.graph("POST", f"/applications/{app['object_id']}/addPassword", {"passwordCredential": wanted})
     commit = estate.commit("main", {"config/prod.yaml": None})  # one stack is enough from here on
-    done = actions.event("entrant-daily.yml", "schedule", commit, {}, "refs/heads/main")
+    with receivers() as receiving:
+        actions.secrets["ENTRANT_NOTIFY_WEBHOOK"] = f"{receiving.url}/hooks/T0"
+        done = actions.event("entrant-daily.yml", "schedule", commit, {}, "refs/heads/main")
+    del actions.secrets["ENTRANT_NOTIFY_WEBHOOK"]
+    [post] = receiving.posts
+    assert post["text"].startswith("log-reader (stack dev): secret ends in 9 days\n")
     assert results(done) == {"stacks": "success", "turn": "success", "watch": "failure"}, estate.machine.text()
     failed = [log for log in estate.machine.logs if log.job == "watch (dev)" and log.code]
-    assert [(log.step, log.code) for log in failed] == [("What drifted", 7)]
+    assert [(log.step, log.code) for log in failed] == [("What drifted", 7), ("What ends soon", 5)]
     summaries = [log.text for log in estate.machine.logs if (log.job, log.step) == ("watch (dev)", "summary")]
     assert "mine" in summaries[-1]
     admin.graph("POST", f"/applications/{app['object_id']}/removePassword", {"keyId": extra["keyId"]})
