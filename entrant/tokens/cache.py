@@ -141,7 +141,7 @@ class Cache:
             os.close(handle)
 
     def _name(self, key: tuple[str, ...]) -> str:
-        return blake2b("\0".join(key).encode(), key=self._names, digest_size=20).hexdigest()
+        return blake2b("\0".join(key).encode(errors="surrogatepass"), key=self._names, digest_size=20).hexdigest()
 
     def _crypt(self, nonce: bytes, text: bytes) -> bytes:
         """Encrypt a text, or decrypt it: both are XOR with the stream of its nonce."""

@@ -9,9 +9,11 @@
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from entrant.errors import ConfigurationError
 from entrant.facts.audiences import AUDIENCES
@@ -40,7 +42,13 @@ def resolve(name: str, environ: Mapping[str, str]) -> Cloud:
         "metrics": environ.get("ENTRANT_METRICS_ENDPOINT"),
     }
     fields: dict[str, Any] = {field: _url(value) for field, value in changes.items() if value}
-    return dataclasses.replace(cloud, **fields)
+    cloud = dataclasses.replace(cloud, **fields)
+    if not _is_address(cloud.authority):
+        raise ConfigurationError(
+            f"tokens cannot be asked of {cloud.authority!r}, which is no address",
+            next_step="check AZURE_AUTHORITY_HOST and ARM_METADATA_HOSTNAME",
+        )
+    return cloud
 
 
 def meant(audience: str, apps: Mapping[str, str]) -> str:
@@ -82,6 +90,14 @@ def is_known_authority(authority: str) -> bool:
 
 def _url(value: str) -> str:
     return (value if "://" in value else f"https://{value}").rstrip("/")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and not re.search(r"[\s\x00-\x1f\x7f]", url)
+    except ValueError:
+        return False
 
 
 def _described(cloud: Cloud, host: str) -> Cloud:

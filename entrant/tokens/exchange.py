@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import os
+import re
 import sys
 import time
 import urllib.parse
@@ -59,14 +60,12 @@ class Outcome:
 
     def answered(self, status: int, headers: Mapping[str, str], begun: float) -> None:
         """Note an answer to a request of that moment."""
-        from email.utils import mktime_tz, parsedate_tz
-
         self.error, self.body = None, ""
         self.status, self.retry_after = status, headers.get("Retry-After")
-        date = parsedate_tz(headers.get("Date") or "")
+        date = _moment(headers.get("Date") or "")
         if date is not None:
             # `Date` was cut to whole seconds somewhere between the request and its answer.
-            self.skew = mktime_tz(date) + 0.5 - (begun + time.time()) / 2
+            self.skew = date + 0.5 - (begun + time.time()) / 2
 
     @property
     def too_busy(self) -> bool:
@@ -76,10 +75,7 @@ class Outcome:
 
 def can_ask(authority: str, tenant: str) -> bool:
     """Whether this module can ask an authority for a tenant's tokens: over TLS, without a proxy, at Entra ID's usual endpoint."""
-    parts = urllib.parse.urlsplit(authority)
-    plain = (
-        parts.scheme == "https" and parts.hostname and not (parts.path.strip("/") or parts.query or "@" in parts.netloc)
-    )
+    plain = re.fullmatch(r"https://([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/*", authority, re.ASCII | re.IGNORECASE)
     word = tenant.replace("-", "").replace(".", "")
     return bool(plain and word.isascii() and word.isalnum() and tenant.lower() != "adfs" and not _proxied())
 
@@ -96,11 +92,11 @@ def ask(authority: str, tenant: str, fields: Mapping[str, str], outcome: Outcome
     body = _post(f"{authority.rstrip('/')}/{tenant}/oauth2/v2.0/token", form, outcome)
     try:
         found = json.loads(body)
-        refresh = found.get("refresh_in")
-        return Bearer(
-            found["access_token"], begun + int(found["expires_in"]), begun + int(refresh) if refresh else None
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        refresh, token = found.get("refresh_in"), found["access_token"]
+        if not re.fullmatch(r"[!-~]+", token):  # it goes into headers, variables and files
+            raise ValueError
+        return Bearer(token, begun + int(found["expires_in"]), begun + int(refresh) if refresh else None)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise NoTokenError("an answer that is no token") from None
 
 
@@ -186,6 +182,17 @@ def _post(url: str, form: str, outcome: Outcome) -> bytes:
     raise NoTokenError(str(outcome.error or f"the answer {outcome.status}"))
 
 
+def _moment(date: str) -> float | None:
+    """The second of a header's date; None when it is none."""
+    from email.utils import mktime_tz, parsedate_tz
+
+    parts = parsedate_tz(date)
+    try:
+        return mktime_tz(parts) if parts else None
+    except (ValueError, OverflowError):  # a year that no calendar has
+        return None
+
+
 def _wait(outcome: Outcome, number: int) -> float | None:
     """Seconds before the next try after the one of that number; None when there is none."""
     if number + 1 >= TRIES:
@@ -196,10 +203,8 @@ def _wait(outcome: Outcome, number: int) -> float | None:
     try:
         wait = float(named)
     except ValueError:
-        from email.utils import mktime_tz, parsedate_tz
-
-        date = parsedate_tz(named)
-        wait = mktime_tz(date) - time.time() if date else _WAITS[number]
+        date = _moment(named)
+        wait = date - time.time() if date is not None else _WAITS[number]
     return max(wait, 0) if wait <= LONGEST_WAIT else None
 
 

@@ -55,7 +55,7 @@ def _proof(environ: Mapping[str, str]) -> bytes | None:
     """As `entrant.tokens.ways.choose`, of what is in the environment or in a file that it names."""
     secret = environ.get("AZURE_CLIENT_SECRET")
     if secret:
-        return secret.encode()
+        return secret.encode(errors="surrogatepass")
     for name in ("AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE"):
         path = environ.get(name)
         if path:

@@ -82,7 +82,12 @@ def _with_secret(app: App) -> Way:
 
         return (partial(ClientSecretCredential, app.tenant_id, app.client_id, secret) for secret in secrets)
 
-    return Way("secret", secrets[0].encode, clients, lambda: ({"client_secret": secret} for secret in secrets))
+    return Way(
+        "secret",
+        lambda: secrets[0].encode(errors="surrogatepass"),
+        clients,
+        lambda: ({"client_secret": secret} for secret in secrets),
+    )
 
 
 def _with_certificate(app: App, path: str | None, password: str | None) -> Way:

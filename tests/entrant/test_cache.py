@@ -373,6 +373,20 @@ def test_the_short_cut_is_not_taken_for_anything_else(
     assert out == "token-2\n", err
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"AZURE_CLIENT_SECRET": "s\udcff"}, {"AZURE_CLIENT_ID": "c\udcff"}, SCOPE + "\udcff"]
+)
+def test_bytes_that_are_no_text_end_in_a_sentence(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str] | str
+) -> None:
+    for name, value in arguments.items() if isinstance(arguments, dict) else ():
+        monkeypatch.setenv(name, value)
+    process = command("-m", "entrant", "token", arguments if isinstance(arguments, str) else SCOPE)
+    out, err = process.communicate()
+    assert out == "" and err.startswith("entrant: no token for ") and "Traceback" not in err
+    assert authority.requests == []
+
+
 def test_a_certificate_and_a_token_file_are_proofs_for_the_short_cut_too(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

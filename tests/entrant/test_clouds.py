@@ -103,6 +103,13 @@ def test_the_environment_may_move_the_authority_and_the_data_planes() -> None:
     assert cloud.audiences["logs"] == "https://api.loganalytics.io"
 
 
+@pytest.mark.parametrize("host", ["https://[login", "https://login:99999", "login .example.com", "https://", "a\nb"])
+def test_an_authority_that_is_no_address_is_refused_with_the_variable(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="which is no address") as caught:
+        clouds.resolve("public", {"AZURE_AUTHORITY_HOST": host})
+    assert caught.value.next_step == "check AZURE_AUTHORITY_HOST and ARM_METADATA_HOSTNAME"
+
+
 def test_an_unknown_cloud_is_refused_with_the_names() -> None:
     with pytest.raises(ConfigurationError, match='there is no cloud "azure"'):
         clouds.resolve("azure", {})

@@ -213,6 +213,12 @@ def test_tries_are_bounded(by: str, authority: Authority, waits: list[float], st
     assert len(authority.requests) == TRIES
 
 
+def test_a_date_that_no_calendar_has_is_no_reason_not_to_try_again(authority: Authority, waits: list[float]) -> None:
+    authority.script = [Answer(429, headers={"Retry-After": "Fri, 01 Jan 99999 00:00:00 GMT"})]
+    assert entrant.credential(APP).get_token(SCOPE).token == "token-2"
+    assert waits == [0.0]
+
+
 def test_nobody_waits_for_an_hour(by: str, authority: Authority, waits: list[float]) -> None:
     authority.always = Answer(429, {"error": "no"}, {"Retry-After": "3600"})
     with pytest.raises(entrant.UnreachableError, match="answers 429 and asks to wait 3600 s"):
@@ -259,8 +265,17 @@ def test_a_ca_bundle_that_is_none_is_named(
 
 @pytest.mark.parametrize(
     "answer",
-    [Answer(200), Answer(200, ["no token"]), Answer(200, {"expires_in": 1}), Answer(302, headers={"Location": "/"})],
-    ids=["empty", "a list", "no token", "a redirect"],
+    [
+        Answer(200),
+        Answer(200, ["no token"]),
+        Answer(200, {"expires_in": 1}),
+        Answer(200, {"expires_in": float("inf"), "access_token": "t"}),
+        Answer(200, {"expires_in": 3599, "access_token": None}),
+        Answer(200, {"expires_in": 3599, "access_token": ""}),
+        Answer(200, {"expires_in": 3599, "access_token": "t\r\nX-Other: 1"}),
+        Answer(302, headers={"Location": "/"}),
+    ],
+    ids=["empty", "a list", "no token", "no end", "no text", "no words", "two headers", "a redirect"],
 )
 def test_an_answer_that_is_no_token_is_a_refusal(authority: Authority, answer: Answer) -> None:
     authority.always = answer
