@@ -91,9 +91,12 @@ def guard(address: str | None, cloud: Cloud, what: str = "the secret") -> None:
     Raises:
         ConfigurationError: it is such a place. `what` would go there.
     """
-    if on_this_machine(address):
-        return
-    found = urlsplit(address or "")
+    try:
+        if on_this_machine(address):
+            return
+        found = urlsplit(address or "")
+    except ValueError:
+        raise ConfigurationError(f"{address} is no URL, and {what} would go there", next_step="correct it") from None
     if found.scheme not in ("https", "smtps"):
         raise ConfigurationError(f"{found.hostname} would get {what} unencrypted", next_step="use its https address")
     if on_this_machine(cloud.authority):

@@ -6,6 +6,7 @@ day, and where the target goes on (an issue). Short, since Pulumi Cloud takes 40
 
 import datetime as dt
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ class Record:
         found = {}
         for name, value in self._tags.items():
             stage, app, _, thread, *_ = [*value.split(" "), "", "", ""]
-            if name.startswith(f"{TOLD}{target}:") and stage.isdigit():
+            if name.startswith(f"{TOLD}{target}:") and re.fullmatch(r"\d{1,4}", stage, re.ASCII):
                 found[name.rpartition(":")[2]] = Sent(int(stage), app, thread)
         return found
 

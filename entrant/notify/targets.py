@@ -20,14 +20,22 @@ from collections.abc import Mapping
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from entrant import debug, http
+import requests
+
+from entrant import debug, http, markdown
 from entrant.delivery import github
 from entrant.delivery.sinks import on_this_machine
 from entrant.errors import ConfigurationError, EntrantError, RefusedError, UnreachableError
 from entrant.notify.messages import Message
+
+_ATOM = r'[^\s\x00-\x20\x7f-\xa0\ud800-\udfff()<>\[\]:;@\\,."]+'
+_ADDRESS: Final = re.compile(rf"{_ATOM}(\.{_ATOM})*@{_ATOM}(\.{_ATOM})*")
+"""An address without quotes, comments and groups, which are not sent to whom they name."""
+_LONGEST: Final = 254
+"""Characters of an address: RFC 5321, 4.5.3.1.3."""
 
 
 class Target(ABC):
@@ -62,10 +70,17 @@ class Webhook(Target):
 
     def __init__(self, setting: str, environ: Mapping[str, str]) -> None:
         super().__init__(setting.strip(), environ)
-        parts = urlsplit(self.setting)
-        debug.hide(self.setting, f"{parts.path}?{parts.query}" if parts.query else parts.path)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError("the webhook is no URL", next_step="set ENTRANT_NOTIFY_WEBHOOK to its https URL")
+        debug.hide(self.setting)
+        try:
+            parts, sent = urlsplit(self.setting), requests.Request("POST", self.setting).prepare()
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError
+        except ValueError:
+            raise ConfigurationError(
+                "the webhook is no URL", next_step="set ENTRANT_NOTIFY_WEBHOOK to its https URL"
+            ) from None
+        # As it is written, and as it is sent: with other characters quoted, which is how --debug would show it.
+        debug.hide(f"{parts.path}?{parts.query}" if parts.query else parts.path, sent.path_url, str(sent.url))
 
     def address(self) -> str:
         """Its URL, which is a secret."""
@@ -113,10 +128,9 @@ query($owner: String!, $name: String!, $after: String) {
 
     def tell(self, message: Message, thread: str) -> tuple[str, str | None]:
         """Comment on the app's issue, opened again if somebody closed it, or open one."""
-        number = thread.removeprefix(f"{self.setting}#") if thread.startswith(f"{self.setting}#") else ""
         marker = f"<!-- entrant-expiry stack={message.stack} app={message.app}"
         body = f"{marker} told={message.id} -->\n{message.markdown()}"
-        issue = self._find(number) if number else None
+        issue = self._noted(message.app, thread)
         if issue is None:  # one may be there that a killed run did not note
             found = self._own(f"{marker} ")
             if found and found["body"].partition("\n")[0].strip() == body.partition("\n")[0]:
@@ -133,20 +147,26 @@ query($owner: String!, $name: String!, $after: String) {
 
     def over(self, app: str, thread: str) -> str | None:
         """Close the app's issue."""
-        repository, _, number = thread.partition("#")
-        if repository != self.setting or self._find(number) is None:
+        issue = self._noted(app, thread)
+        if issue is None:
             return None
         closed = {"state": "closed", "state_reason": "completed"}
-        self._call("PATCH", f"{self._issues}/{number}", json=closed, repeat=True)
+        self._call("PATCH", f"{self._issues}/{issue['number']}", json=closed, repeat=True)
         return f"closed {thread}"
 
-    def _find(self, number: str) -> dict[str, Any] | None:
+    def _noted(self, app: str, thread: str) -> dict[str, Any] | None:
+        """The issue that a tag of the stack names, if it is one about the app: whoever writes tags does not choose another."""
+        repository, _, number = thread.partition("#")
+        if repository != self.setting or not re.fullmatch(r"[1-9]\d{0,17}", number, re.ASCII):
+            return None
         try:
-            return self._call("GET", f"{self._issues}/{number}")
+            issue = self._call("GET", f"{self._issues}/{number}")
         except RefusedError as error:
             if error.status in (404, 410):
                 return None
             raise
+        first = str(issue.get("body")).partition("\n")[0]
+        return issue if first.startswith("<!-- entrant-expiry stack=") and f" app={app} told=" in first else None
 
     def _own(self, marker: str) -> dict[str, Any] | None:
         """The open issue with this marker that this token's identity wrote: anybody can write a marker."""
@@ -190,12 +210,13 @@ class Mail(Target):
 
     def __init__(self, setting: str, environ: Mapping[str, str]) -> None:
         super().__init__(setting, environ)
-        parts = urlsplit(f"//{setting}")
         try:
+            parts = urlsplit(f"//{setting}")
             self._host, self._port = parts.hostname or "", parts.port or 587
+            plain = bool(self._host) and not parts.path and not parts.username
         except ValueError:
-            self._host = ""
-        if not self._host or parts.path or parts.username:
+            plain = False
+        if not plain:
             raise ConfigurationError("ENTRANT_NOTIFY_SMTP is no relay", next_step="set it to HOST or HOST:PORT")
         self._sender = environ.get("ENTRANT_NOTIFY_FROM", "")
         if not re.fullmatch(r"[^@\s]+@[^@\s]+", self._sender):
@@ -207,10 +228,9 @@ class Mail(Target):
 
     def tell(self, message: Message, thread: str) -> tuple[str, str | None]:
         """Send one mail to all of them."""
-        named = re.split(r"[\s,;]+", self.environ.get("ENTRANT_NOTIFY_TO", ""))
-        to = list(
-            dict.fromkeys(one for one in [*message.mail, *named] if re.fullmatch(r"[^@\s,;<>]+@[^@\s,;<>]+", one))
-        )
+        named = filter(None, re.split(r"[\s,;]+", self.environ.get("ENTRANT_NOTIFY_TO", "")))
+        wanted = list(dict.fromkeys([*message.mail, *named]))
+        to = [one for one in wanted if len(one) <= _LONGEST and _ADDRESS.fullmatch(one)]
         if not to:
             raise ConfigurationError(
                 f"nobody of {message.app} has a mail address that could be read",
@@ -223,9 +243,9 @@ class Mail(Target):
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text())
         refused = self._send(mail, to)
-        if refused:
-            return "", f"the relay refused {', '.join(refused)}"
-        return "", None
+        wrong = [f"the relay refused {', '.join(refused)}"] if refused else []
+        wrong += [f"{markdown.plain(one)[:_LONGEST]} is no address" for one in wanted if one not in to]
+        return "", "; ".join(wrong) or None
 
     def _send(self, mail: EmailMessage, to: list[str]) -> list[str]:
         where = f"mail by {self._host}:{self._port}"
@@ -260,7 +280,12 @@ class Mail(Target):
             user = self.environ.get("ENTRANT_NOTIFY_SMTP_USER")
             if user:
                 relay.login(user, self.environ.get("ENTRANT_NOTIFY_SMTP_PASSWORD", ""))
-            return list(relay.send_message(mail, self._sender, to))
+            able = to if relay.has_extn("smtputf8") else [one for one in to if one.isascii()]
+            if not able:
+                raise smtplib.SMTPResponseException(553, "it takes addresses in ASCII alone")
+            mail.replace_header("To", ", ".join(able))
+            refused = relay.send_message(mail, self._sender, able)
+            return [one for one in to if one in refused or one not in able]
 
 
 def _reply(error: smtplib.SMTPRecipientsRefused | smtplib.SMTPResponseException) -> tuple[int, bytes | str]:

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import local_azure
 from entrant import debug, engine, outputs
 from entrant.cli import cli
 from entrant.drift.expiry import Ending
-from entrant.errors import EngineError
+from entrant.errors import ConfigurationError, EngineError, RefusedError
 from entrant.notify import messages, targets
+from entrant.notify.record import Record
 from entrant.outputs import App
 from tests.conftest import ROOT
 from tests.entrant import receivers as receiving
@@ -116,6 +118,12 @@ def run(day: float, *arguments: str) -> tuple[int, str]:
     if done.exception is not None:
         raise done.exception
     return done.return_value, done.output
+
+
+def message(app: str) -> messages.Message:
+    """What is told of an app with one secret."""
+    secret = Ending("dev", app, "secret", "one", "k", NOW + DAY, False, None, "rotate it")
+    return messages.Message("dev", app, (secret,), (), (), NOW, "0" * 24)
 
 
 STAGES = [(3, "legacy"), (15, "manual"), (19, "legacy"), (26, "legacy"), (31, "manual"), (32, "legacy"), (33, "legacy")]
@@ -346,6 +354,7 @@ def test_an_issue_of_somebody_elses_is_not_taken_for_ours(
             "https://api.github.com",
             "api.github.com is a real place, and the message is one of the local Azure",
         ),
+        ("GITHUB_API_URL", "https://[api", "is no URL, and the message would go there"),
         (
             "ENTRANT_NOTIFY_SMTP",
             "smtp.example.com",
@@ -386,6 +395,84 @@ def test_a_redirect_of_the_webhook_is_refused_and_its_url_is_nowhere(
     assert code == 1 and "webhook: not told (14 days)" in output and "T0SECRET" not in output
     assert "SECRET" not in debug.masked('http://localhost:9 "POST /hooks/T0SECRET/B0SECRET HTTP/1.1" 200', {})
     assert receivers.posts == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[hooks/T0SECRET", "https://hooks:99999/T0SECRET", "hooks.example.com/T0SECRET"]
+)
+def test_a_webhook_that_is_no_url_ends_in_a_sentence_without_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="the webhook is no URL"):
+        targets.find({"ENTRANT_NOTIFY_WEBHOOK": url})
+    assert "T0SECRET" not in debug.masked(f"POST {url}", {})
+
+
+def test_a_webhook_is_masked_as_it_is_sent_too(receivers: Receivers, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "urllib3.connectionpool")
+    url = f"{receivers.url}/hooks/T0%2dSECRET/with space"
+    [webhook] = targets.find({"ENTRANT_NOTIFY_WEBHOOK": url})
+    webhook.tell(message("x"), "")
+    assert len(receivers.posts) == 1
+    assert "SECRET" in caplog.text and "SECRET" not in debug.masked(caplog.text, {})
+
+
+@pytest.mark.parametrize("relay", ["[relay", "relay:99999", "relay/path", "me@relay"])
+def test_a_relay_that_is_none_ends_in_a_sentence(relay: str) -> None:
+    with pytest.raises(ConfigurationError, match="ENTRANT_NOTIFY_SMTP is no relay"):
+        targets.find({"ENTRANT_NOTIFY_SMTP": relay, "ENTRANT_NOTIFY_FROM": "entrant@contoso.com"})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            '"a@b.example',
+            'a"@b.example',
+            "a(b@c.example",
+            "a:b@c.example",
+            ".@b.example",
+            "a@b\r\nRCPT TO:<x@y>",
+            "a\ud800@b",
+        ),
+        *("a@b, c@d", "[a]@b.example", "a@b@c.example", f"a@{'b' * 300}.example", "a\x00@b.example"),
+    ],
+)
+def test_mail_goes_to_the_others_where_one_address_is_none(receivers: Receivers, address: str) -> None:
+    """Who sends gets to know which; nobody gets it who was not named."""
+    mail = targets.find(os.environ)[2]
+    _, wrong = mail.tell(replace(message("x"), mail=("ada@example.com", address)), "")
+    assert wrong and wrong.endswith(" is no address") and "\n" not in wrong
+    assert receivers.recipients == [["ada@example.com"]]
+    assert receivers.mails[0]["To"] == "ada@example.com"
+
+
+def test_mail_goes_to_the_others_where_the_relay_takes_one_address_not_as_it_is_written(receivers: Receivers) -> None:
+    mail = targets.find(os.environ)[2]
+    _, wrong = mail.tell(replace(message("x"), mail=("zoë@example.com", "ada@example.com")), "")
+    assert wrong == "the relay refused zoë@example.com"
+    assert receivers.recipients == [["ada@example.com"]]
+    with pytest.raises(RefusedError, match="553 it takes addresses in ASCII alone"):
+        mail.tell(replace(message("x"), mail=("zoë@example.com",)), "")
+    assert len(receivers.mails) == 1
+
+
+@pytest.mark.parametrize("number", ["1", "2/../1", "../../other/repo/issues/1", "1?state=open", "01", "x", "²", ""])
+def test_a_tag_does_not_choose_the_issue_that_is_closed(receivers: Receivers, number: str) -> None:
+    """Who may write the stack's tags need not be allowed to close issues."""
+    receivers.add("of somebody else", "words")
+    issues = targets.find(os.environ)[1]
+    assert issues.over("x", f"contoso/obs#{number}") is None
+    thread, _ = issues.tell(message("x"), f"contoso/obs#{number}")
+    assert thread == "contoso/obs#2"
+    assert (receivers.issues[0]["state"], receivers.issues[0]["comments"]) == ("open", [])
+    assert issues.over("y", thread) is None, "it is about another app"
+    assert issues.over("x", thread) == "closed contoso/obs#2"
+
+
+@pytest.mark.parametrize("value", ["² x 2026-01-01", "", "9" * 5000, "-1 x", "14"])
+def test_a_tag_that_is_none_of_ours_is_no_record(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    stack = Stack(monkeypatch, {})
+    stack.tags = {"entrant:told:email:0123456789ab": value}
+    assert [sent.app for sent in Record("dev").sent("email").values()] == ([""] if value == "14" else [])
 
 
 def test_a_relay_that_offers_it_is_spoken_to_encrypted_and_has_to_be_trusted(
