@@ -188,7 +188,7 @@ def _change(world: World, body: Doc) -> None:
             world.store.set_setting(name, str(value))
         elif name == "latency" and (value is None or (type(value) is int and abs(value) < 2**63)):
             world.pace.set(value, quotas=world.pace.quotas)
-        elif name == "quotas" and isinstance(value, int | float) and 0 <= value <= 1:
+        elif name == "quotas" and isinstance(value, int | float) and (value == 0 or 0.001 <= value <= 1):
             world.pace.set(world.pace.latency, quotas=value)
         else:
             _bad(f"'{name}' is no setting, or its value is not valid.")

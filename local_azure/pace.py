@@ -79,6 +79,7 @@ class Pace:
         if not self.quotas or kind not in BUCKETS:
             return None
         most, refill = (number * self.quotas for number in BUCKETS[kind])
+        most = max(most, 1)  # of the smallest share, too, each request is taken in the end
         of_subscription = family == "arm" and call.segments[0].lower() == "subscriptions"
         subscription = "".join(call.segments[1:2]).lower() if of_subscription else ""
         bucket = self._buckets.setdefault((kind, subscription, _asking(call)), _Bucket(most, now))

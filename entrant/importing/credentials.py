@@ -45,7 +45,7 @@ def _kept(credential: Mapping[str, Any], kind: str, of: str, owner: str | None) 
         parts.append(f"hint {credential['hint']}")
     if credential.get("startDateTime"):
         parts.append(f"since {credential['startDateTime'][:10]}")
-    ends = _moment(credential["endDateTime"])
+    ends = _moment(credential.get("endDateTime"))
     if int(ends[:4]) > LAST_YEAR:
         parts.append("without an end")
         ends = f"{LAST_YEAR}-12-31T00:00:00Z"
@@ -66,7 +66,7 @@ def _declare(entry: Entry, key: Mapping[str, Any]) -> bool:
         pem, own_end = _certificate(base64.b64decode(key["key"], validate=True))
     except ValueError:
         return False
-    ends = _moment(key["endDateTime"])
+    ends = _moment(key.get("endDateTime"))
     if ends > own_end:
         return False
     shown = re.sub(r"^CN=", "", str(key.get("displayName") or ""), flags=re.IGNORECASE)
@@ -82,8 +82,8 @@ def _declare(entry: Entry, key: Mapping[str, Any]) -> bool:
 
 
 def _moment(text: Any) -> str:
-    """A moment of Graph's without parts of a second."""
-    return re.sub(r"\.\d+", "", str(text))
+    """A moment of Graph's without parts of a second; without one, what Graph says of what has no end."""
+    return re.sub(r"\.\d+", "", str(text or "9999-12-31T00:00:00Z"))
 
 
 def _certificate(data: bytes) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from entrant import config
 from entrant.access import batches
 from entrant.cli import cli
 from entrant.errors import EntrantError, RefusedError
-from entrant.importing import proof, reading, trusts
+from entrant.importing import credentials, proof, reading, trusts
+from entrant.importing.entries import Entry
 from tests.conftest import ROOT
 from tests.entrant import tenant as tenants
 from tests.entrant.tenant import HOSTILE, Tenant
@@ -674,3 +675,12 @@ def test_a_file_beside_it_that_is_somebody_elses_stays(tenant: Tenant, folder: P
 def test_an_app_without_a_service_principal_gets_none(tenant: Tenant, folder: Path) -> None:
     app = one(tenant, folder, "no principal")
     assert app.adopt is not None and app.adopt.no_service_principal and not app.has_principal
+
+
+def test_a_credential_of_which_graph_says_no_end_has_none() -> None:
+    secret = {"keyId": "9B1F0C1E-0000-4000-8000-000000000001", "displayName": "old", "endDateTime": None}
+    saml = {"keyId": "9b1f0c1e-0000-4000-8000-000000000002", "type": "Symmetric", "usage": "Verify"}
+    found = reading.Found({"passwordCredentials": [secret], "keyCredentials": [saml]})
+    kept = credentials.kept(Entry("app", "client"), found)
+    assert [one["ends"] for one in kept] == ["2500-12-31T00:00:00Z"] * 2
+    assert kept[0]["name"] == "old, without an end"

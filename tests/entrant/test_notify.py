@@ -20,7 +20,7 @@ import local_azure
 from entrant import debug, engine, outputs
 from entrant.cli import cli
 from entrant.drift.expiry import Ending
-from entrant.errors import ConfigurationError, EngineError, RefusedError
+from entrant.errors import ConfigurationError, EngineError, EntrantError, RefusedError
 from entrant.notify import messages, targets
 from entrant.notify.record import Record
 from entrant.outputs import App
@@ -453,6 +453,16 @@ def test_mail_goes_to_the_others_where_the_relay_takes_one_address_not_as_it_is_
     with pytest.raises(RefusedError, match="553 it takes addresses in ASCII alone"):
         mail.tell(replace(message("x"), mail=("zoë@example.com",)), "")
     assert len(receivers.mails) == 1
+
+
+def test_a_relay_elsewhere_that_offers_no_encryption_gets_nothing(
+    receivers: Receivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "on_this_machine", lambda _: False)
+    monkeypatch.setenv("ENTRANT_NOTIFY_SMTP_USER", "me")
+    with pytest.raises(EntrantError, match="STARTTLS"):
+        targets.find(os.environ)[2].tell(replace(message("x"), mail=("ada@example.com",)), "")
+    assert receivers.mails == []
 
 
 @pytest.mark.parametrize("number", ["1", "2/../1", "../../other/repo/issues/1", "1?state=open", "01", "x", "²", ""])

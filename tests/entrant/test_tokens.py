@@ -219,6 +219,16 @@ def test_a_date_that_no_calendar_has_is_no_reason_not_to_try_again(authority: Au
     assert waits == [0.0]
 
 
+def test_all_tries_together_take_a_bounded_time(
+    authority: Authority, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "ALL", 0)
+    authority.always = Answer(503)
+    with pytest.raises(entrant.UnreachableError):
+        entrant.credential(APP).get_token(SCOPE)
+    assert (len(authority.requests), waits) == (1, [])
+
+
 def test_nobody_waits_for_an_hour(by: str, authority: Authority, waits: list[float]) -> None:
     authority.always = Answer(429, {"error": "no"}, {"Retry-After": "3600"})
     with pytest.raises(entrant.UnreachableError, match="answers 429 and asks to wait 3600 s"):
@@ -306,6 +316,33 @@ def test_azure_identity_asks_for_what_it_alone_can(by: str, authority: Authority
     entrant.credential(proved).get_token(SCOPE)
     assert len(authority.requests) == 3
     assert "entrant" not in agents(authority)
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_nothing_goes_round_a_proxy(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert exchange.can_ask("https://login.microsoftonline.com", TENANT)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    assert not exchange.can_ask("https://login.microsoftonline.com", TENANT)
+    assert exchange.document("https://login.microsoftonline.com/metadata") is None
+
+
+@pytest.mark.parametrize(
+    ("authority", "tenant"),
+    [
+        ("http://login.example.com", TENANT),
+        ("https://login.example.com/adfs", TENANT),
+        ("https://me@login.example.com", TENANT),
+        ("https://login.example.com?x=1", TENANT),
+        ("https://login.example.com", "adfs"),
+        ("https://login.example.com", "../common"),
+        ("https://login.example.com", "a b"),
+        ("https://login.example.com", ""),
+    ],
+)
+def test_only_an_authority_of_entra_ids_form_is_asked_directly(authority: str, tenant: str) -> None:
+    assert not exchange.can_ask(authority, tenant)
 
 
 def test_a_token_for_another_tenant_is_not_asked_of_ones_own(authority: Authority) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local_azure import LocalAzure
+from local_azure import LocalAzure, LocalAzureError
 from local_azure.pace import BUCKETS, MEDIANS, Pace
 from local_azure.wire import Call
 from tests.local_azure.conftest import Client
@@ -74,6 +74,23 @@ def test_a_bucket_is_emptied_and_filled_again(kind: str, method: str, path: str)
     assert last is not None and (last.status, last.headers["Retry-After"]) == (429, "1")
     later = [pace.refusal(call(method, path), 2.0) for _ in range(int(2 * refill) + 1)]
     assert [answer is None for answer in later] == [True] * int(2 * refill) + [False]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1.0/applications"), ("PUT", SUBSCRIPTIONS[0])])
+def test_of_the_smallest_share_a_request_is_taken_in_the_end(method: str, path: str) -> None:
+    pace = Pace()
+    pace.set(None, quotas=0.001)
+    moment = 0.0
+    for _ in range(20):
+        answer = pace.refusal(call(method, path), moment)
+        moment += float(answer.headers["Retry-After"]) if answer else 0.0
+    assert moment > 0 and pace.refusal(call(method, path), moment + 200) is None
+
+
+@pytest.mark.parametrize("share", [-1, 1.5, 1e-320, "1", None])
+def test_a_share_that_is_none_is_refused(azure: LocalAzure, share: object) -> None:
+    with pytest.raises(LocalAzureError, match="'quotas' is no setting, or its value is not valid"):
+        azure.admin("PATCH", "settings", {"quotas": share})
 
 
 def test_a_share_of_the_quotas_is_a_smaller_bucket_that_is_filled_more_slowly() -> None:
