@@ -90,7 +90,7 @@ def test_a_block_that_is_removed_takes_exactly_its_own_with_it(
     assert {op: len(names) for op, names in preview(everything).items()} == gone
 
 
-def test_what_was_made_by_hand_is_taken_over_by_id_and_kept_on_removal(project: Project) -> None:
+def test_what_was_made_manually_is_taken_over_by_id_and_kept_on_removal(project: Project) -> None:
     """Adoption is an import that a preview shows; with `on_remove: keep` the objects outlive their entry."""
     plain = "apps:\n  other:\n    display_name: Other (adoption)\n    secret: false\n"
     project.write("adoption", plain)

@@ -82,7 +82,7 @@ apps:
 """
 
 
-def made_by_hand(stack: Stack) -> tuple[dict[str, Any], str]:
+def made_manually(stack: Stack) -> tuple[dict[str, Any], str]:
     """A registration with settings that nobody has written into a file, and LEGACY that takes it over."""
     graph = {"resourceAppId": "00000003-0000-0000-c000-000000000000"}
     graph["resourceAccess"] = [{"id": "df021288-bdef-4463-88db-98f22de89214", "type": "Role"}]  # type: ignore[assignment]
@@ -99,7 +99,7 @@ def made_by_hand(stack: Stack) -> tuple[dict[str, Any], str]:
 
 def test_what_is_taken_over_is_not_changed_unless_the_app_says_so(stack: Stack) -> None:
     """Refused in preview and `up`, as often as it is tried, with both sides; done when the app says so."""
-    app, text = made_by_hand(stack)
+    app, text = made_manually(stack)
     before = stack.client.graph("GET", f"/applications/{app['id']}")
     code, made = stack.review(text)
     assert code != 0
@@ -127,7 +127,7 @@ def test_what_is_taken_over_is_not_changed_unless_the_app_says_so(stack: Stack) 
 
 
 def test_an_adoption_that_is_changed_on_purpose_shows_each_property_first(stack: Stack) -> None:
-    _, text = made_by_hand(stack)
+    _, text = made_manually(stack)
     code, made = stack.review(text.replace("on_remove", "change_adopted: true\n    on_remove"))
     assert code == 0, made
     settings = {setting["path"]: (setting["old"], setting["new"]) for setting in made["taken_over"]}
@@ -140,7 +140,7 @@ def test_an_adoption_that_is_changed_on_purpose_shows_each_property_first(stack:
 
 
 def test_what_is_described_as_it_is_is_taken_over_and_then_changes_like_all_else(stack: Stack) -> None:
-    app, text = made_by_hand(stack)
+    app, text = made_manually(stack)
     permissions = "permissions: [{api: Microsoft Graph, application: [User.Read.All]}]"
     web = "web: {redirect_uris: [https://legacy.example.com/]}"
     full = text.replace("on_remove", f"notes: manually\n    {web}\n    {permissions}\n    on_remove")
@@ -154,7 +154,7 @@ def test_what_is_described_as_it_is_is_taken_over_and_then_changes_like_all_else
 
 
 def test_a_role_assignment_is_taken_over_as_it_is_or_not_at_all(stack: Stack) -> None:
-    _, text = made_by_hand(stack)
+    _, text = made_manually(stack)
     principal = re.search(r"service_principal: (\S+)}", text)
     assert principal
     assignment = stack.client.grant(READER, GROUP, principal[1])

@@ -51,7 +51,7 @@ ELSEWHERE = {
             ),
             *(f"{of}[].adopt" for of in ("directory_roles", "groups", "permissions", "roles")),
         ),
-        "it needs ids of what exists: test_what_was_made_by_hand_is_taken_over_by_id_and_kept_on_removal",
+        "it needs ids of what exists: test_what_was_made_manually_is_taken_over_by_id_and_kept_on_removal",
     ),
     "change_adopted": "it goes with adopt: test_what_is_taken_over_is_not_changed_unless_the_app_says_so",
     **dict.fromkeys(

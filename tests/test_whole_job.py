@@ -106,7 +106,7 @@ def test_a_second_rehearsal_changes_nothing(project: Project, up: dict[str, Any]
     }
 
 
-def test_pulumi_typed_by_hand_sees_no_change(project: Project, up: dict[str, Any]) -> None:
+def test_pulumi_itself_sees_no_change(project: Project, up: dict[str, Any]) -> None:
     for arguments in (["preview", "--diff"], ["refresh", "--yes"], ["up", "--yes"]):
         done = project.pulumi("job", *arguments, "-s", "job")
         assert done.returncode == 0, done.stdout

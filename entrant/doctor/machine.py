@@ -41,6 +41,6 @@ def _plugins(cwd: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         if (name, wanted) in there or on_path:
             yield Finding(f"plugin {name}", "ok", f"{wanted} ({on_path})" if on_path else wanted)
         else:
-            by_hand = f"`pulumi plugin install resource {name} {wanted} --file …`"
-            step = f"nothing, where Pulumi's downloads can be reached; else {by_hand}"
+            manually = f"`pulumi plugin install resource {name} {wanted} --file …`"
+            step = f"nothing, where Pulumi's downloads can be reached; else {manually}"
             yield Finding(f"plugin {name}", "unknown", f"{wanted} is to be downloaded", step)

@@ -101,7 +101,7 @@ def test_a_secret_that_the_next_up_would_make_is_no_drift(estate: Estate) -> Non
     assert estate.look(now=NOW + dt.timedelta(days=100)).findings == ()
 
 
-def do_by_hand(estate: Estate) -> None:
+def change_manually(estate: Estate) -> None:
     """What somebody with the portal open may do."""
     graph, arm = estate.client.graph, estate.client.arm
     reader, asker = estate.identities["log-reader"], estate.identities["asker"]
@@ -135,7 +135,7 @@ def do_by_hand(estate: Estate) -> None:
 
 @pytest.fixture(scope="module")
 def drifted(estate: Estate) -> detect.Report:
-    do_by_hand(estate)
+    change_manually(estate)
     before = estate.state()
     report = estate.look()
     assert estate.state() == before
@@ -160,7 +160,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize("sentence", FOUND)
-def test_what_was_done_by_hand_is_named(drifted: detect.Report, sentence: str) -> None:
+def test_a_manual_change_is_named(drifted: detect.Report, sentence: str) -> None:
     found = {finding.sentence(): finding.state for finding in drifted.findings}
     assert found.get(sentence) == FOUND[sentence], "\n".join(found)
 

@@ -274,7 +274,7 @@ def test_values_cannot_break_out_of_a_command_of_a_ci_system() -> None:
     )
 
 
-def test_strict_counts_what_the_calendar_turns_over_too(tmp_path: Path) -> None:
+def test_strict_counts_what_the_calendar_rotates_too(tmp_path: Path) -> None:
     assert run(tmp_path, with_credentials(secret()), "--now", "2026-12-20", "--strict")[0] == 5
 
 

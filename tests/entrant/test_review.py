@@ -171,7 +171,7 @@ def test_another_registration_in_the_place_of_one_that_the_stack_manages_is_refu
     assert f"as {taken}, which would be deleted if `adopt` put {other} in its place" in shown
 
 
-def test_a_secret_that_its_calendar_turns_over(up: Team, taken: str, golden: Golden) -> None:
+def test_a_secret_that_its_calendar_rotates(up: Team, taken: str, golden: Golden) -> None:
     up.write(READS, GUARDED, PIPELINE, ADOPTED.replace("OBJECT", taken))
     up.at(91)
     try:

@@ -133,7 +133,7 @@ def test_a_merge_applies_what_was_planned_and_leaves_the_others_alone(estate: Es
     assert estate.outputs("dev")["log_auditor_client_id"]
 
 
-def test_what_somebody_does_by_hand_is_found_the_next_day_and_owners_are_told(estate: Estate, actions: Actions) -> None:
+def test_what_somebody_changes_manually_is_found_the_next_day_and_owners_are_told(estate: Estate, actions: Actions) -> None:
     app = estate.outputs("dev")["identities"]["log-reader"]
     admin = Client(estate.azure)
     ends = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
@@ -146,7 +146,7 @@ def test_what_somebody_does_by_hand_is_found_the_next_day_and_owners_are_told(es
     del actions.secrets["ENTRANT_NOTIFY_WEBHOOK"]
     [post] = receiving.posts
     assert post["text"].startswith("log-reader (stack dev): secret ends in 9 days\n")
-    assert results(done) == {"stacks": "success", "turn": "success", "watch": "failure"}, estate.machine.text()
+    assert results(done) == {"stacks": "success", "rotate": "success", "watch": "failure"}, estate.machine.text()
     failed = [log for log in estate.machine.logs if log.job == "watch (dev)" and log.code]
     assert [(log.step, log.code) for log in failed] == [("What drifted", 7), ("What ends soon", 5)]
     summaries = [log.text for log in estate.machine.logs if (log.job, log.step) == ("watch (dev)", "summary")]
@@ -154,7 +154,7 @@ def test_what_somebody_does_by_hand_is_found_the_next_day_and_owners_are_told(es
     admin.graph("POST", f"/applications/{app['object_id']}/removePassword", {"keyId": extra["keyId"]})
 
 
-def test_on_a_later_day_the_secret_is_turned_over_without_anybodys_approval(estate: Estate, actions: Actions) -> None:
+def test_on_a_later_day_the_secret_is_rotated_without_anybodys_approval(estate: Estate, actions: Actions) -> None:
     old = estate.outputs("dev")
     (secret,) = [each for each in old["identities"]["log-reader"]["credentials"] if each["kind"] == "secret"]
     day = dt.datetime.fromisoformat(secret["ends"]) - dt.timedelta(days=3)  # of the week in which two are good
@@ -162,7 +162,7 @@ def test_on_a_later_day_the_secret_is_turned_over_without_anybodys_approval(esta
     settings = (estate.root / "Pulumi.dev.yaml").read_text()
     commit = estate.commit("main", {"Pulumi.dev.yaml": estates.later(settings, f"{day:%Y-%m-%dT%H:%M:%SZ}")})
     done = actions.event("entrant-daily.yml", "schedule", commit, {}, "refs/heads/main")
-    assert results(done)["turn"] == "success", estate.machine.text()
+    assert results(done)["rotate"] == "success", estate.machine.text()
     found = estate.outputs("dev")
     assert found["log_reader_client_secret"] != old["log_reader_client_secret"]
     assert found["log_reader_client_secret_previous"] == old["log_reader_client_secret"]

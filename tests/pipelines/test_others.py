@@ -72,7 +72,7 @@ def ci(estate: Estate) -> Ci:
 
 
 @contextmanager
-def secret_by_hand(estate: Estate, name: str) -> Iterator[None]:
+def manual_secret(estate: Estate, name: str) -> Iterator[None]:
     """For a block, `log-reader` of dev has a client secret that nobody declared."""
     app = f"/applications/{estate.outputs('dev')['identities']['log-reader']['object_id']}"
     admin = Client(estate.azure)
@@ -160,9 +160,9 @@ def failed(estate: Estate, job: str, since: int) -> list[tuple[str, int]]:
     return [(log.step, log.code) for log in estate.machine.logs[since:] if log.job == job and log.code]
 
 
-def test_azure_devops_finds_the_next_day_what_was_done_by_hand_and_what_ends(estate: Estate, devops: Pipelines) -> None:
+def test_azure_devops_finds_the_next_day_manual_changes_and_what_ends(estate: Estate, devops: Pipelines) -> None:
     since = len(estate.machine.logs)
-    with secret_by_hand(estate, "mine"):
+    with manual_secret(estate, "mine"):
         done = daily(devops, estate, estate.git("rev-parse", "main"))
     assert done == {"plan_dev": "Succeeded", "apply_dev": "Succeeded", "watch_dev": "Failed"}, estate.machine.text()
     assert failed(estate, "watch_dev / watch", since) == [("What drifted", 7), ("What ends soon", 5)]
@@ -172,7 +172,7 @@ def test_azure_devops_finds_the_next_day_what_was_done_by_hand_and_what_ends(est
     assert "log-gap" in issue
 
 
-def test_azure_devops_turns_a_secret_over_on_a_later_day(estate: Estate, devops: Pipelines) -> None:
+def test_azure_devops_rotates_a_secret_on_a_later_day(estate: Estate, devops: Pipelines) -> None:
     before, commit = a_day_of_two_secrets(estate)
     done = daily(devops, estate, commit)
     assert done == dict.fromkeys(("plan_dev", "apply_dev", "watch_dev"), "Succeeded"), estate.machine.text()
@@ -220,11 +220,11 @@ def test_gitlab_makes_no_assertion_for_a_forks_merge_request(estate: Estate, ci:
     assert "Log reader of dev" in estate.machine.logs[-1].text
 
 
-def test_gitlab_finds_on_a_later_day_what_was_done_by_hand_and_turns_a_secret_over(estate: Estate, ci: Ci) -> None:
+def test_gitlab_finds_on_a_later_day_manual_changes_and_rotates_a_secret(estate: Estate, ci: Ci) -> None:
     before, commit = a_day_of_two_secrets(estate, without=["prod"])
     since = len(estate.machine.logs)
     schedule = {"CI_PIPELINE_SOURCE": "schedule", "CI_COMMIT_REF_NAME": "main", "CI_COMMIT_BRANCH": "main"}
-    with secret_by_hand(estate, "theirs"):
+    with manual_secret(estate, "theirs"):
         assert ci.run(GITLAB, commit, schedule) == {"stacks": "success", "daily": "failed"}
     assert_turned(estate, before)
     (job,) = [log for log in estate.machine.logs[since:] if log.job.startswith("child / ")]
