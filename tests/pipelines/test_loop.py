@@ -133,7 +133,9 @@ def test_a_merge_applies_what_was_planned_and_leaves_the_others_alone(estate: Es
     assert estate.outputs("dev")["log_auditor_client_id"]
 
 
-def test_what_somebody_changes_manually_is_found_the_next_day_and_owners_are_told(estate: Estate, actions: Actions) -> None:
+def test_what_somebody_changes_manually_is_found_the_next_day_and_owners_are_told(
+    estate: Estate, actions: Actions
+) -> None:
     app = estate.outputs("dev")["identities"]["log-reader"]
     admin = Client(estate.azure)
     ends = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
