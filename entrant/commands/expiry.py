@@ -18,6 +18,7 @@ from entrant.drift import expiry as endings
 from entrant.drift import live as tenants
 from entrant.drift.live import Tenant
 from entrant.errors import ConfigurationError
+from entrant.markdown import plain
 from entrant.tokens import clouds
 from entrant.words import counted
 
@@ -220,20 +221,20 @@ def _rfc3339(moment: dt.datetime) -> str:
 
 def _tell(look: _Look, now: dt.datetime, within: dt.timedelta) -> None:
     for what in look.unseen:
-        click.echo(f"! {look.stack}: not seen: {what}")
+        click.echo(f"! {look.stack}: not seen: {plain(what)}")
     for ending in look.endings:
         loud = ending.ended or ending.origin == "unknown"
         mark = ("✗" if loud else "!") if ending.counts else "✗" if ending.origin == "unknown" else "…"
         reason = f": {ending.expected}" if ending.expected else ""
-        click.echo(f"{mark} {look.stack}: {ending.sentence(now)}{reason}")
+        click.echo(f"{mark} {look.stack}: {plain(ending.sentence(now) + reason)}")
         if look.tenant:
-            click.echo(f"    {_whose(ending, look.tenant)}")
+            click.echo(f"    {plain(_whose(ending, look.tenant))}")
         if ending.expected != endings.LATER or ending.origin == "unknown":
-            click.echo(f"    {ending.next_step}")
+            click.echo(f"    {plain(ending.next_step)}")
     if not any(ending.ends <= now + within for ending in look.endings):
         days = counted(within / dt.timedelta(days=1), "day")
         following = endings.soonest(look.declared, after=now)
-        then = f"; the next is {following[1]}, {following[0]:%Y-%m-%d}" if following else ""
+        then = f"; the next is {plain(following[1])}, {following[0]:%Y-%m-%d}" if following else ""
         click.echo(f"✓ {look.stack}: nothing ends within {days}{then}")
 
 

@@ -104,6 +104,10 @@ def _described(cloud: Cloud, host: str) -> Cloud:
     from entrant.tokens import exchange
 
     url = f"{_url(host)}/metadata/endpoints"
+    if not url.lower().startswith("https://"):  # whoever answers says where secrets are sent
+        raise ConfigurationError(
+            f"{url} would be read unencrypted", next_step="set ARM_METADATA_HOSTNAME to the host alone"
+        )
     document = exchange.document(f"{url}?api-version={_METADATA_VERSION}")
     if not isinstance(document, dict):  # asked for again by what tries more, and says why it does not work
         from entrant import http

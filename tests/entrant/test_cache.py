@@ -92,6 +92,14 @@ def test_a_folder_that_others_can_read_is_closed_first(folder: str) -> None:
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
 
 
+def test_a_folder_that_is_a_link_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="is a link"):
+        cache.Cache(b"proof", str(tmp_path / "link")).write(["1", "x"], *KEY)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make another user's folder")
 def test_a_folder_of_another_user_is_not_used_and_the_token_is_given_all_the_same(
     authority: Authority, folder: str, caplog: pytest.LogCaptureFixture
@@ -204,6 +212,15 @@ def test_a_challenged_token_is_neither_taken_from_disk_nor_kept_there(authority:
     entrant.credential(app).get_token(SCOPE)
     assert entrant.credential(app).get_token(SCOPE, claims="{}").token == "token-2"
     assert entrant.credential(app).get_token(SCOPE).token == "token-1"
+
+
+def test_a_token_that_is_another_for_the_same_scope_is_not_kept_for_it(authority: Authority, folder: str) -> None:
+    """One of another tenant, or one that an API may revoke."""
+    app = entrant.from_environment()
+    assert entrant.credential(app).get_token(SCOPE, enable_cae=True).token == "token-1"
+    assert not os.path.exists(folder)
+    assert entrant.credential(app).get_token(SCOPE).token == "token-2"
+    assert entrant.credential(app).get_token(SCOPE, enable_cae=True).token == "token-3"
 
 
 # -------------------------------------------------------------------------------------------- many at once, and killed

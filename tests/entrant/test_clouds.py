@@ -110,6 +110,11 @@ def test_an_authority_that_is_no_address_is_refused_with_the_variable(host: str)
     assert caught.value.next_step == "check AZURE_AUTHORITY_HOST and ARM_METADATA_HOSTNAME"
 
 
+def test_a_description_of_a_cloud_is_not_read_unencrypted() -> None:
+    with pytest.raises(ConfigurationError, match="http://localhost:1/metadata/endpoints would be read unencrypted"):
+        clouds.resolve("public", {"ARM_METADATA_HOSTNAME": "http://localhost:1"})
+
+
 def test_an_unknown_cloud_is_refused_with_the_names() -> None:
     with pytest.raises(ConfigurationError, match='there is no cloud "azure"'):
         clouds.resolve("azure", {})

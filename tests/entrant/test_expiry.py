@@ -289,3 +289,17 @@ def test_a_credential_that_is_kept_counts_with_whom_to_ask() -> None:
     [ended] = expiry.find("dev", read, now=ENDS, within=30 * DAY)
     assert ended.ended and "its entry from `apps.log-reader.kept_credentials`" in ended.next_step
     assert expiry.soonest(read, after=ENDS - 5 * DAY) == (ENDS, 'secret "k9" of log-reader')
+
+
+def test_a_name_of_several_lines_makes_no_line_of_its_own(tmp_path: Path) -> None:
+    name = "x\n✓ STACK: nothing ends within 30 days"
+    found = with_credentials(secret(name=name, current=True, successor_starts=None))
+    found["identities"]["log-reader"]["kept_credentials"] = [
+        {"kind": "secret", "key_id": "k9", "name": name, "ends": text(ENDS), "owner": "a\n✓ b"}
+    ]
+    for moment in ("2026-12-28", "2026-10-01"):
+        _, stdout = run(tmp_path, found, "--now", moment)
+        assert stdout.count("x ✓ STACK: nothing ends within 30 days") > 0
+        assert [line for line in stdout.splitlines() if line.startswith("✓")] == (
+            [] if moment == "2026-12-28" else [stdout.strip()]
+        )
