@@ -90,7 +90,7 @@ DIFFERENT: dict[str, tuple[str | None, str | None]] = {
     # A certificate is read from its file; a federated credential says what a preset makes.
     "Certificate.path": ("PublicCertificate?", None),
     "Certificate.pem": ("PublicCertificate?", "str"),
-    "Certificate.ends": (None, "str"),
+    "Certificate.ends": ("datetime?", "str"),
     "Federated.issuer": ("str?", "str"),
     "Federated.audience": ("str?", "str"),
     "Federated.github": ("GitHub?", None),
