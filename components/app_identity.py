@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 import pulumi_azuread as azuread
 from pulumi_azure_native import authorization
+from pydantic import ValidationError
 
 from entrant.config import App
 from entrant.config.credentials import Secret
@@ -18,7 +19,7 @@ from entrant.config.values import parse_moment
 from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL
 
 from .access import Access, read_role
-from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs
+from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs, unknown
 from .credentials import Credentials
 from .parts import Parts
 from .registration import application_inputs, principal_inputs, unsaid
@@ -81,14 +82,16 @@ class AppIdentity(pulumi.ComponentResource):
         """Declare the identity `name`.
 
         Raises:
-            config.problems.Refused, pydantic.ValidationError: `secret` or `now` is malformed.
-            pulumi.RunError: `adopt` names what the stack manages already.
+            pulumi.RunError: there is no such argument, `secret` is malformed, or `adopt` names what the stack manages already.
+            config.problems.Refused: `now` is malformed.
         """
         former = tuple(args.get("renamed_from") or ())
         aliases = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in former])
         super().__init__(IDENTITY, name, {}, pulumi.ResourceOptions.merge(aliases, opts))
         roles = args.get("roles") or {}
         if known is None:
+            if wrong := list(unknown(args)):
+                raise pulumi.RunError(f'AppIdentity "{name}" has no argument {"; and none ".join(wrong)}')
             known = FromFile(State.read(), _secrets(args))
             roles = {key: read_role(role) for key, role in roles.items()}
         self.parts = Parts(self, (name, *former), known.state, args.get("adopt"), args.get("change_adopted") or False)
@@ -190,7 +193,14 @@ def _secrets(args: AppIdentityArgs) -> Sequence[Due]:
     secret, now, handed_out = args.get("secret"), args.get("now"), args.get("secrets_handed_out")
     if secret is None:
         return ()
-    rule = Secret.model_validate({name: value for name, value in secret.items() if value is not None})
+    try:
+        rule = Secret.model_validate({name: value for name, value in secret.items() if value is not None})
+    except ValidationError as error:
+        what = "; ".join(
+            f"{'.'.join(map(str, ('secret', *each['loc'])))}: {each['msg'].removeprefix('Value error, ')}, not {each['input']!r}"
+            for each in error.errors()
+        )
+        raise pulumi.RunError(what) from None
     return due(
         datetime.now(UTC) if now is None else parse_moment(now),
         every=rule.every,

@@ -7,9 +7,13 @@ The words are those of an environment file (`entrant.config.models.App`): `tests
 by key and type by type, and lists what differs.
 """
 
-from typing import NotRequired, TypedDict
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 import pulumi
+
+from entrant.config.problems import did_you_mean
 
 
 class ImplicitGrantArgs(TypedDict):
@@ -430,3 +434,34 @@ class AppIdentityArgs(TypedDict):
     """Whether Pulumi refuses to delete registration and service principal."""
     now: NotRequired[str | None]
     """The moment the secret's calendar is read at, RFC 3339. Default: the clock's."""
+
+
+def unknown(args: object, kind: Any = AppIdentityArgs, path: str = "") -> Iterator[str]:
+    """Where arguments have a key that there is none of, such as `roles.logs.conditon; did you mean "condition"?`.
+
+    Args:
+        args: what a program gives for `kind`: one of the classes above, or a list, mapping or union with them in it.
+        kind: the type that is declared for it.
+        path: where it is, with a dot behind it.
+    """
+    if is_typeddict(kind):
+        hints = _hints(kind)
+        for key, value in args.items() if isinstance(args, Mapping) else ():
+            if key in hints:
+                yield from unknown(value, hints[key], f"{path}{key}.")
+            else:
+                yield f"{path}{key}{did_you_mean(str(key), hints)}"
+    elif get_origin(kind) is dict:
+        for key, value in args.items() if isinstance(args, Mapping) else ():
+            yield from unknown(value, get_args(kind)[1], f"{path}{key}.")
+    elif get_origin(kind) is list:
+        for number, value in enumerate(args if isinstance(args, list | tuple) else ()):
+            yield from unknown(value, get_args(kind)[0], f"{path}{number}.")
+    else:
+        for option in get_args(kind):
+            yield from unknown(args, option, path)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, localns={"Output": pulumi.Output, "T": Any})

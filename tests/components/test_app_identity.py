@@ -154,7 +154,7 @@ def test_options_of_the_caller_reach_the_component_alone() -> None:
 
 @pytest.mark.parametrize("secret", [{"every": "90"}, {"every": "7d", "overlap": "7d"}])
 def test_a_malformed_calendar_is_refused(secret: dict[str, str]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(pulumi.RunError, match=r"^secret"):
         identity(secret=secret)
 
 
@@ -171,3 +171,29 @@ def test_components_of_a_run_read_the_state_once(monkeypatch: pytest.MonkeyPatch
     for runs in (1, 2):
         deploy(lambda: [AppIdentity(name, {"display_name": name}) for name in ("a", "b", "c")])
         assert calls == ["readStackResourceOutputs"] * runs
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"owner": ["x"]}, 'AppIdentity "log-reader" has no argument owner; did you mean "owners"?'),
+        (
+            {"web": {"redirect_uri": ["https://x"]}, "colour": 1},
+            'AppIdentity "log-reader" has no argument web.redirect_uri; did you mean "redirect_uris"?; and none colour',
+        ),
+        (
+            {"roles": {"law": {"role": "Reader", "scope": WORKSPACE, "conditon": "x"}}},
+            'AppIdentity "log-reader" has no argument roles.law.conditon; did you mean "condition"?',
+        ),
+        (
+            {"secret": {"every": "90d", "deliver": [{"github": {}}]}},
+            'AppIdentity "log-reader" has no argument secret.deliver.0.github',
+        ),
+        ({"secret": {"every": "90x"}}, "secret.every: expected a duration such as 90d, 12h or 2w, not '90x'"),
+    ],
+)
+def test_what_an_argument_is_not_is_said_and_never_dropped(more: dict[str, Any], message: str) -> None:
+    """A Python program is checked by nobody else: `TypedDict`s hold for type checkers alone."""
+    with pytest.raises(pulumi.RunError) as refused:
+        identity(**more)
+    assert str(refused.value) == message
