@@ -169,6 +169,8 @@ class Comparison:
             was = f"was {old.detail}" if old.detail != new.detail else f"ended {old.ends[:10]} before"
             return _changed(new, "changed", f"{new.detail}; {was}" if new.detail else was)
         if new:
+            if self.origins.get(new.identity) == "adopted":
+                return _changed(new, "adopted", new.detail)
             earlier = _of_kind(self.before, new)
             if new.kind != "secret" or not new.ends or not earlier:
                 return _changed(new, "created", new.detail)
@@ -364,7 +366,7 @@ def client_id_of(change: Change) -> str:
 
 def _changed(
     held: Holding,
-    change: Literal["created", "removed", "replaced", "changed", "ending"],
+    change: Literal["created", "adopted", "removed", "replaced", "changed", "ending"],
     detail: str,
     *,
     routine: bool = False,

@@ -71,7 +71,8 @@ class CredentialChange(Part):
     """A secret, certificate or federated credential that comes, goes or ends."""
 
     app: str
-    change: Literal["created", "removed", "replaced", "changed", "ending"]
+    change: Literal["created", "adopted", "removed", "replaced", "changed", "ending"]
+    """`adopted`: existed, and is taken over."""
     kind: Literal["secret", "certificate", "federated credential"]
     name: str
     ends: str = ""

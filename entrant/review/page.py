@@ -81,9 +81,10 @@ def counts(review: Review) -> str:
         "gained": review.count("gained"),
         "lost": review.count("lost"),
         "changed": review.count("changed"),
-        "adopted": sum(entry.origin == "adopted" for entry in review.access),
+        "adopted": sum(entry.origin == "adopted" for entry in review.access)
+        + sum(entry.change == "adopted" for entry in review.credentials),
         "kept": sum(entry.origin == "kept" for entry in review.access),
-        "credential": sum(entry.change != "ending" for entry in review.credentials),
+        "credential": sum(entry.change not in ("ending", "adopted") for entry in review.credentials),
         "setting": len(review.settings),
         "error": sum(finding.severity == "error" for finding in review.findings),
         "warning": sum(finding.severity == "warning" for finding in review.findings),
@@ -232,6 +233,7 @@ def _access(entry: AccessChange) -> Line:
 
 _CREDENTIALS: Final = {
     "created": " gets ",
+    "adopted": " has ",
     "removed": " loses ",
     "replaced": " gets a fresh ",
     "changed": " has another ",
@@ -254,7 +256,7 @@ def _credential(entry: CredentialChange) -> Line:
         line.append(f", until {entry.ends[:10]}")
     if entry.detail:
         line += [": ", Words(_short(entry.detail))]
-    return tuple(line)
+    return (*line, _ORIGINS["adopted"] if entry.change == "adopted" else "")
 
 
 def _findings(review: Review) -> Iterator[Line]:

@@ -423,15 +423,23 @@ def test_what_is_taken_over_is_no_gain(golden: Golden) -> None:
     """As the engine tells it: the import before, and what it found after."""
     owner = {"displayName": "Log reader", "owners": ["99999999-2222-3333-4444-555555555555"]}
     reader = {"scope": WORKSPACE, "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{READER}"}
+    trust = {
+        "displayName": "gh-prod",
+        "issuer": "https://token.actions.githubusercontent.com",
+        "subject": "repo:contoso/obs:environment:prod",
+        "audiences": ["api://AzureADTokenExchange"],
+    }
     steps = []
     for kind, name, inputs in (
         (APPLICATION, "log-reader", owner),
+        (FEDERATED, "log-reader/gh-prod", trust),
         (ASSIGNMENT, "log-reader-reader-law-dev-aa", reader),
     ):
         after = step("import", kind, name, inputs, inputs)["resourcePreEvent"]
         steps += [step("import", kind, name, None, inputs), {"resOutputsEvent": after}]
     made = of_steps(*steps)
     assert {entry.origin for entry in made.access} == {"adopted"}
+    assert [entry.change for entry in made.credentials] == ["adopted"]
     golden("review/adoption.md", shown(made))
 
 
@@ -439,6 +447,7 @@ URN = "urn:pulumi:dev::entrant::entrant:index:AppIdentity"
 PARENT = f"{URN}::log-reader"
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
 APPLICATION = "azuread:index/application:Application"
+FEDERATED = "azuread:index/applicationFederatedIdentityCredential:ApplicationFederatedIdentityCredential"
 ASSIGNMENT = "azure-native:authorization:RoleAssignment"
 
 
