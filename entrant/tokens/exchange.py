@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CONNECT, READ, ALL = 10, 30, 120
 """Seconds to connect, to wait for an answer, and for all tries of one request together (without the waits between them)."""
+MOST = 1 << 20
+"""Bytes of an answer; a token with two hundred groups has some ten thousand."""
 _WAITS = (0.0, 1.6, 3.2)
 """Seconds between tries where the answer names none, as azure-core has it."""
 _LOG = logging.getLogger("entrant")
@@ -229,7 +231,9 @@ def _once(method: str, url: str, form: str | None) -> tuple[int, Mapping[str, st
         connection.sock.settimeout(READ)
         connection.request(method, parts._replace(scheme="", netloc="").geturl(), form, headers)
         answer = connection.getresponse()
-        body = answer.read()
+        body = answer.read(MOST + 1 if answer.length is None or answer.length > MOST else None)
+        if len(body) > MOST:
+            raise ConnectionError(f"an answer of more than {MOST} bytes")
     except HTTPException as error:
         raise ConnectionError(f"an answer that is not HTTP's: {error!r}") from error
     finally:

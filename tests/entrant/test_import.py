@@ -1,5 +1,6 @@
 """`entrant import`: what the file says is what the tenant has, and the tenant is only read."""
 
+import base64
 import datetime as dt
 import os
 import re
@@ -19,6 +20,7 @@ from entrant.importing import credentials, proof, reading, trusts
 from entrant.importing.entries import Entry
 from tests.conftest import ROOT
 from tests.entrant import tenant as tenants
+from tests.entrant.authority import certificate
 from tests.entrant.tenant import HOSTILE, Tenant
 
 NOT_ALL = 7
@@ -684,3 +686,17 @@ def test_a_credential_of_which_graph_says_no_end_has_none() -> None:
     kept = credentials.kept(Entry("app", "client"), found)
     assert [one["ends"] for one in kept] == ["2500-12-31T00:00:00Z"] * 2
     assert kept[0]["name"] == "old, without an end"
+
+
+def test_a_certificate_that_azure_takes_for_more_than_its_life_is_kept_and_not_declared() -> None:
+    key = {
+        "keyId": "9b1f0c1e-0000-4000-8000-000000000001",
+        "type": "AsymmetricX509Cert",
+        "usage": "Verify",
+        "key": base64.b64encode(certificate()[1]).decode(),
+        "endDateTime": "2099-01-01T00:00:00Z",
+    }
+    entry = Entry("app", "client")
+    [kept] = credentials.kept(entry, reading.Found({"keyCredentials": [key]}))
+    assert (kept["kind"], kept["ends"]) == ("certificate", "2099-01-01T00:00:00Z")
+    assert (entry.data, entry.files) == ({}, {})

@@ -229,6 +229,14 @@ def test_all_tries_together_take_a_bounded_time(
     assert (len(authority.requests), waits) == (1, [])
 
 
+def test_an_answer_without_an_end_is_not_read_whole(authority: Authority, waits: list[float]) -> None:
+    authority.always = Answer(200, {"expires_in": 3599, "access_token": "t" * exchange.MOST})
+    with pytest.raises(entrant.UnreachableError, match=f"an answer of more than {exchange.MOST} bytes"):
+        entrant.credential(APP).get_token(SCOPE)
+    authority.always = Answer(200, {"expires_in": 3599, "access_token": "t" * (exchange.MOST // 2)})
+    assert len(entrant.credential(APP).get_token(SCOPE).token) == exchange.MOST // 2
+
+
 def test_nobody_waits_for_an_hour(by: str, authority: Authority, waits: list[float]) -> None:
     authority.always = Answer(429, {"error": "no"}, {"Retry-After": "3600"})
     with pytest.raises(entrant.UnreachableError, match="answers 429 and asks to wait 3600 s"):
