@@ -14,6 +14,12 @@ def installed(extra: str) -> bool:
     return all(find_spec(module) for module in MODULES[extra])
 
 
+def command(*extras: str) -> str:
+    """How to install extras; no package index has Entrant yet."""
+    beside = " ./local_azure" if "local" in extras else ""
+    return f"in the checkout of Entrant: pip install '.[{','.join(extras)}]'{beside}"
+
+
 def need(what: str, *extras: str, instead: str = "") -> None:
     """See that extras are installed.
 
@@ -28,5 +34,5 @@ def need(what: str, *extras: str, instead: str = "") -> None:
     if missing:
         raise ConfigurationError(
             f"{what} needs what the extra {' and the extra '.join(missing)} of the package installs",
-            next_step=f"pip install 'entrant[{','.join(missing)}]'" + (f"; or {instead}" if instead else ""),
+            next_step=command(*missing) + (f"; or {instead}" if instead else ""),
         )

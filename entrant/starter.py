@@ -60,8 +60,9 @@ from entrant.policy.pack import serve
 serve()
 '''
 _REQUIREMENTS = """\
-# The version that this project was made with. Where your package index does not have Entrant, name the folder of its wheels
-# here: --find-links FOLDER
+# The version that this project was made with. No package index has Entrant yet: make its wheels in a checkout,
+#     pip wheel --no-deps --wheel-dir FOLDER . ./local_azure
+# and name their folder here, in a line of its own: --find-links FOLDER
 # To hold every package to its hashes: uv pip compile --generate-hashes requirements.txt -o requirements.lock, and install that
 # file with --require-hashes wherever this one is installed.
 entrant[pulumi,local]=={version}

@@ -64,7 +64,8 @@ def test_a_command_that_needs_an_extra_names_it(base: Environment, tmp_path: Pat
         assert done.returncode == 2
         assert done.stderr == (
             f"entrant: `entrant {name}` needs what the extra {' and the extra '.join(rows[name].extras)} of the package installs\n"
-            f"  What to do: pip install 'entrant[{','.join(rows[name].extras)}]'\n"
+            f"  What to do: in the checkout of Entrant: pip install '.[{','.join(rows[name].extras)}]'"
+            f"{' ./local_azure' if 'local' in rows[name].extras else ''}\n"
         )
 
 
@@ -111,7 +112,7 @@ def test_the_local_azure_alone_serves_azure_identity(
         assert (of_stack.returncode, of_stack.stderr) == (
             2,
             "entrant: `--stack` needs what the extra pulumi of the package installs\n"
-            "  What to do: pip install 'entrant[pulumi]'; or name the local Azure's directory with --state\n",
+            "  What to do: in the checkout of Entrant: pip install '.[pulumi]'; or name the local Azure's directory with --state\n",
         )
     finally:
         run([str(made.command), "local", "stop"], cwd=tmp_path)

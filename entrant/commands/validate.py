@@ -20,8 +20,8 @@ def validate(environments: tuple[str, ...], form: str) -> int:
 
     Every problem of every file is reported at once, with file, line and column: what is wrong by itself, what Azure holds once
     and two apps or two environments of one tenant have, and every policy rule that is broken, with its remedy. `github` shows
-    them beside the lines of a pull request. Exit code 2 if there is an error, 5 if only policy rules of severity error are
-    broken, 0 if there are warnings only.
+    them beside the lines of a pull request. Exit code 2 if there is an error or no environment, 5 if only policy rules of
+    severity error are broken, 0 if there are warnings only.
 
     \b
     python3 -m entrant validate
@@ -30,6 +30,11 @@ def validate(environments: tuple[str, ...], form: str) -> int:
     from entrant import policy
 
     names = environments or tuple(config.environments(root=project.ROOT))
+    if not names:
+        raise ConfigurationError(
+            f"there is no environment to check in {project.ROOT / 'config'}",
+            next_step="run it in the folder of the project, which has `Pulumi.yaml` and `config/`, or name a file",
+        )
     reports = [config.check(name, root=project.ROOT) for name in names]
     shared = tuple(unique.across(reports))
     found = [*(problem for report in reports for problem in report.problems), *(problem for _, problem in shared)]

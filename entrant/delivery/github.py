@@ -112,6 +112,6 @@ def _sealed(key: str, value: str) -> str:
     except ImportError:
         raise ConfigurationError(
             "GitHub's secrets are encrypted with PyNaCl, which is not installed",
-            next_step="pip install 'entrant[deliver]'",
+            next_step="pip install PyNaCl, or Entrant with its extra: in the checkout, pip install '.[deliver]'",
         ) from None
     return base64.b64encode(SealedBox(PublicKey(base64.b64decode(key))).encrypt(value.encode())).decode()

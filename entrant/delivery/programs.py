@@ -171,7 +171,14 @@ class Command(Sink):
         if self._place.holds is None:
             return None
         environ = {**self.environ, "ENTRANT_APP": self._app}
-        return run(self._place.holds, cwd=self._root, environ=environ).strip() or None
+        try:
+            return run(self._place.holds, cwd=self._root, environ=environ).strip() or None
+        except ConfigurationError:
+            raise
+        except EntrantError as error:
+            raise EntrantError(
+                f"{error}; where there is no secret yet, `holds` prints nothing and ends with 0"
+            ) from None
 
     def put(self, item: Item) -> None:
         """Run it with the secret on standard input."""

@@ -106,6 +106,20 @@ def test_a_wrong_call_ends_in_a_sentence_and_its_exit_code(arguments: list[str],
         assert done.stdout == ""
 
 
+def test_where_there_is_no_environment_to_check_nothing_is_called_checked(tmp_path: Path) -> None:
+    """Such as in a job that runs in another folder than the project's."""
+    (tmp_path / "Pulumi.yaml").write_text("name: empty\nruntime: python\n")
+    command = [sys.executable, "-m", "entrant", "validate"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"entrant: there is no environment to check in {tmp_path / 'config'}\n"
+        "  What to do: run it in the folder of the project, which has `Pulumi.yaml` and `config/`, or name a file\n"
+    )
+
+
 def test_explain_says_cause_and_next_step_on_standard_output() -> None:
     done = run("explain", "AADSTS7000222", "-s", "dev")
     assert done.returncode == 0

@@ -378,6 +378,18 @@ def test_a_place_that_takes_a_secret_and_holds_another_afterwards_has_failed(wor
     assert (world.root / "calls").read_text() == "xxx", "it is tried again"
 
 
+def test_a_program_that_fails_where_there_is_no_secret_yet_is_told_how_to_say_so(world: World) -> None:
+    """`cat` of a file that is not there, for one."""
+    form = world.forms()["exec"]
+    form["exec"]["holds"] = ["false"]
+    world.write(form)
+    [result] = world.deliver()
+    assert (result.state, result.said) == (
+        "failed",
+        "false ended with exit code 1; where there is no secret yet, `holds` prints nothing and ends with 0",
+    )
+
+
 def test_a_program_that_cannot_tell_is_run_until_rotate_has_noted_it(world: World) -> None:
     form = world.forms()["exec"]
     del form["exec"]["holds"]
