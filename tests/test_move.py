@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import local_azure
 from entrant import engine
 from entrant.errors import EngineError
 from entrant.facts.marks import of_stack
+from entrant.facts.pulumi_types import IDENTITY
 from entrant.recovery import moving, release, unfinished
 from entrant.rehearsal import environ
 from tests.conftest import ROOT, Project
@@ -230,3 +232,21 @@ def test_an_app_of_the_same_name_in_the_other_stack_is_left_alone(both: Two) -> 
     refused = both.move("same", "--yes")
     assert refused.returncode != 0 and "two holds another app called same" in refused.stderr
     assert [both.pulumi("stack", "export", "--stack", stack) for stack in ("one", "two")] == before
+
+
+def test_apps_do_not_move_to_another_tenant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def export(stack: str, *, secrets: bool = False, **_: Any) -> dict[str, Any]:
+        urn, outputs = f"urn:pulumi:{stack}::p::", {"tenant_id": f"tenant of {stack}", "cloud": "public"}
+        root = {"urn": f"{urn}{release.STACK}::p-{stack}", "type": release.STACK, "custom": False, "outputs": outputs}
+        app = {"urn": f"{urn}{IDENTITY}::go", "type": IDENTITY, "custom": False, "parent": root["urn"]}
+        return {"deployment": {"resources": [root, app] if stack == "one" else [root]}}
+
+    monkeypatch.setattr(engine, "export", export)
+    (tmp_path / "Pulumi.yaml").write_text("name: p\nruntime: python\n")
+    with pytest.raises(EngineError, match="the stacks differ in tenant_id: tenant of one and tenant of two"):
+        moving.plan("one", "two", ["go"], cwd=tmp_path, environ={})
+
+
+def test_what_a_move_holds_in_clear_is_not_in_its_repr() -> None:
+    source = release.Plan("one", ("go",), (), {}, {})
+    assert "s3cret" not in repr(moving.Move(source, "two", (), (), ("a", "b"), {}, {"outputs": "s3cret"}))

@@ -9,7 +9,7 @@ forgets it last: a move that was killed is ended by another one. Source: Pulumi 
 import copy
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ class Move:
     """The tags of the source and of the target."""
     before: State
     """The target's export as it was looked at."""
-    after: State
-    """The same with the apps; their secrets are in clear."""
+    after: State = field(repr=False)
+    """The same with the apps; their secrets are in clear, and not in the repr."""
 
     def lines(self) -> Iterator[str]:
         """The move for people, a line for each thing."""

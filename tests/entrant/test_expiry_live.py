@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import local_azure
 from entrant.cli import cli
+from entrant.drift.live import _listed
 from entrant.outputs import App
 from tests.entrant.test_access import Estate, environ
 from tests.entrant.test_unmanaged import user
@@ -237,3 +238,15 @@ def test_what_gave_no_token_for_so_long_counts(azure: local_azure.LocalAzure, tm
     _, stdout = run(tmp_path, outputs, "--unused", "30d", "--now", later)
     assert 'secret "busy" of idle is not in the file and was not used for 3' in stdout
     assert 'secret "young" of idle is not in the file and has no sign-in on record' in stdout
+
+
+def test_a_certificate_that_signs_saml_tokens_is_told_once() -> None:
+    """A service principal has it three times: to sign, to verify, and the password of its key."""
+    ends = {"endDateTime": "2027-01-01T00:00:00Z", "customKeyIdentifier": "c2FtbA=="}
+    answer = {
+        "keyCredentials": [{"keyId": "1", "usage": "Sign", **ends}, {"keyId": "2", "usage": "Verify", **ends}],
+        "passwordCredentials": [{"keyId": "1", **ends}, {"keyId": "3", "endDateTime": ends["endDateTime"]}],
+    }
+    told = [(one["kind"], one["key_id"]) for one in _listed(answer, True)]
+    assert told == [("secret", "3"), ("certificate", "2")]
+    assert len(list(_listed(answer, False))) == 4
