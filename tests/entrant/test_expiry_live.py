@@ -247,6 +247,6 @@ def test_a_certificate_that_signs_saml_tokens_is_told_once() -> None:
         "keyCredentials": [{"keyId": "1", "usage": "Sign", **ends}, {"keyId": "2", "usage": "Verify", **ends}],
         "passwordCredentials": [{"keyId": "1", **ends}, {"keyId": "3", "endDateTime": ends["endDateTime"]}],
     }
-    told = [(one["kind"], one["key_id"]) for one in _listed(answer, True)]
-    assert told == [("secret", "3"), ("certificate", "2")]
+    shown = [(one["kind"], one["key_id"]) for one in _listed(answer, True)]
+    assert shown == [("secret", "3"), ("certificate", "2")]
     assert len(list(_listed(answer, False))) == 4
