@@ -85,13 +85,8 @@ def import_(
     python3 -m entrant import --name 'billing-*' --tag prod -o config/legacy.yaml
     python3 -m entrant import --all --except deployer --no-preview -o config/tenant.yaml
     """
-    if bool(output) == bool(into):
-        raise ConfigurationError("where to?", next_step="name a new file with -o, or one that is there with --into")
     wanted = selection.Wanted(ids, names, owners, tags, excepted)
-    if wanted.everything != everything or (ids and (names or owners or tags)):
-        raise ConfigurationError(
-            "which registrations?", next_step="give ids, or --name, --owner and --tag, or --all, one of the three"
-        )
+    _complete(wanted, everything, output, into)
     root = cwd or project.ROOT
     target = Target.new(output, root, cloud) if output else Target.into(into or Path(), root, cloud)
     who = deployers.find(clouds.resolve(target.cloud, os.environ), os.environ)
@@ -117,6 +112,22 @@ def import_(
     left_out = sum(bool(entry.faults) for entry in sheet.apps)
     options.remark(f"{counted(len(sheet.apps) - left_out, 'app')}. Next: {_next(target)}")
     return NOT_ALL if left_out or job.rest else 0
+
+
+def _complete(wanted: selection.Wanted, everything: bool, output: Path | None, into: Path | None) -> None:
+    """See that a call names one file and, in one way, registrations."""
+    if bool(output) == bool(into):
+        raise ConfigurationError(
+            "both -o and --into are given" if output else "no file is named to write into",
+            next_step="name a new file with -o, or one that is there with --into",
+        )
+    if wanted.everything != everything or (wanted.ids and (wanted.names or wanted.owners or wanted.tags)):
+        raise ConfigurationError(
+            "registrations are named in more than one way"
+            if everything or wanted.ids
+            else "no registrations are named",
+            next_step="give ids, or --name, --owner and --tag, or --all, one of the three",
+        )
 
 
 def _next(target: Target) -> str:

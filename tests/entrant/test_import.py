@@ -360,9 +360,9 @@ def test_conditions_narrow_and_repeated_ones_widen(
     ("arguments", "message"),
     [
         (("--all", "-o", "config/there.yaml"), "config/there.yaml is there already"),
-        (("--all",), "where to?"),
-        (("-o", "config/x.yaml"), "which registrations?"),
-        (("--all", "--name", "x", "-o", "config/x.yaml"), "which registrations?"),
+        (("--all",), "no file is named to write into"),
+        (("-o", "config/x.yaml"), "no registrations are named"),
+        (("--all", "--name", "x", "-o", "config/x.yaml"), "registrations are named in more than one way"),
         (("--all", "-o", "config/x.txt"), "the file of an environment ends in .yaml"),
         (("--all", "-o", "nowhere/x.yaml"), "there is no folder"),
         (("x", "-o", "config/x.yaml"), '"x" is no id'),
