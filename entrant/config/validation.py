@@ -1,6 +1,7 @@
 """What pydantic finds wrong with a file, in words and at its place in it."""
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -184,15 +185,15 @@ def _model_at(path: tuple[Any, ...]) -> type[BaseModel] | None:
     """The model of what stands at `path`."""
     annotation: Any = Environment
     for step in path:
-        model = next(_models(annotation), None)
+        model = _model_in(annotation)
         if model is not None and step in model.model_fields:
             annotation = model.model_fields[str(step)].annotation
-    return next(_models(annotation), None)
+    return _model_in(annotation)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+@functools.cache
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model that an annotation names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    else:
-        for part in get_args(annotation):
-            yield from _models(part)
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -133,7 +133,7 @@ def test_azure_devops_reviews_and_deploys_alike(estate: Estate, devops: Pipeline
     assert devops.environments == ["dev", "prod"]
     assert devops.entered == [(f"apply_{stack}", f"entrant-apply-{stack}") for stack in WORKSPACES]
     applied = [used for used in devops.used if used[0].startswith("apply")]
-    assert applied == [(f"apply_{stack} / apply", f"entrant-apply-{stack}") for stack in WORKSPACES for _ in range(2)]
+    assert applied == [(f"apply_{stack} / apply", f"entrant-apply-{stack}") for stack in WORKSPACES for _ in range(3)]
     assert estate.outputs("dev")["identities"]["log-reader"]["display_name"] == "Log reader"
 
 
