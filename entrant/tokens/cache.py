@@ -4,8 +4,8 @@ The keys are derived from the credential itself (the client secret, the file wit
 token could have asked for it, and no key lies beside what it locks. A file that is damaged, foreign or of another credential is
 no token: it is as if it were not there.
 
-Standard library only, and little of it, since a warm `entrant token` is mostly this, in whichever Python it is started: a stream
-of SHAKE-256 and a keyed BLAKE2b over the result (docs/decisions/2026-11-26-token-cache-cipher.md).
+Imports little, since a warm `entrant token` is mostly this; the cipher, most of it, is loaded for a file that is there
+(docs/decisions/2026-11-26-token-cache-cipher.md).
 """
 
 import contextlib
@@ -17,25 +17,23 @@ from collections.abc import Iterator, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hashlib import blake2b, shake_256
-    from hmac import compare_digest
+    from hashlib import blake2b
+
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 else:
-    try:  # the same without OpenSSL, which takes longer to load than all the rest
+    try:  # the same without OpenSSL's hashes, which take longer to load than all the rest
         from _blake2 import blake2b
-        from _operator import _compare_digest as compare_digest
-        from _sha3 import shake_256
     except ImportError:  # another Python than CPython
-        from hashlib import blake2b, shake_256
-        from hmac import compare_digest
+        from hashlib import blake2b
 
 VARIABLE = "ENTRANT_TOKEN_CACHE"
 """Set to 1, it turns the cache on."""
 FRESH = 300
 """Seconds that a token must have left to be handed out again, as azure-identity does it."""
 _KEPT = 24 * 3600
-_NONCE, _SEAL = 32, 32
-"""Bytes of what makes each writing's stream another, and of what proves the file whole; both are before the text."""
-_FORMAT = b"entrant tokens 2"
+_NONCE = 12
+"""Bytes before the text, other ones for each writing."""
+_FORMAT = b"entrant tokens 3"
 
 
 def wanted(environ: Mapping[str, str]) -> bool:
@@ -82,10 +80,8 @@ class Cache:
     def __init__(self, proof: bytes, folder: str) -> None:
         self.folder = folder
         # Client secrets (Entra ID makes them) and private keys are random and long: one pass of a hash makes keys of them.
-        root = blake2b(proof, person=_FORMAT).digest()
-        self._names, self._stream, self._seals = (
-            blake2b(use, key=root, digest_size=32).digest() for use in (b"names", b"stream", b"seals")
-        )
+        keys = blake2b(proof, person=_FORMAT).digest()
+        self._names, self._texts = keys[:32], keys[32:]
 
     def read(self, *key: str) -> list[str] | None:
         """What was written under a key; None when nothing was, or not by a holder of the same proof."""
@@ -95,10 +91,12 @@ class Cache:
                 data = file.read()
         except OSError:
             return None
-        nonce, seal, text = data[:_NONCE], data[_NONCE : _NONCE + _SEAL], data[_NONCE + _SEAL :]
-        if not compare_digest(seal, self._seal(name, nonce, text)):  # damaged, foreign, or cut short: a miss
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            return self._box().decrypt(data[:_NONCE], data[_NONCE:], name.encode()).decode().split("\0")
+        except (InvalidTag, ValueError):  # damaged, foreign, or cut short: a miss
             return None
-        return self._crypt(nonce, text).decode().split("\0")
 
     def write(self, value: list[str], *key: str) -> None:
         """Keep texts (without NUL) under a key. Whoever reads meanwhile sees the old value or the new one, never a part.
@@ -108,8 +106,7 @@ class Cache:
         """
         name = self._name(key)
         nonce = os.urandom(_NONCE)
-        text = self._crypt(nonce, "\0".join(value).encode())
-        data = nonce + self._seal(name, nonce, text) + text
+        data = nonce + self._box().encrypt(nonce, "\0".join(value).encode(), name.encode())
         self._prepare()
         path = os.path.join(self.folder, name)
         temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
@@ -143,15 +140,10 @@ class Cache:
     def _name(self, key: tuple[str, ...]) -> str:
         return blake2b("\0".join(key).encode(errors="surrogatepass"), key=self._names, digest_size=20).hexdigest()
 
-    def _crypt(self, nonce: bytes, text: bytes) -> bytes:
-        """Encrypt a text, or decrypt it: both are XOR with the stream of its nonce."""
-        size = len(text)
-        stream = shake_256(self._stream + nonce).digest(size)
-        return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(size, "big")
+    def _box(self) -> "AESGCM":
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    def _seal(self, name: str, nonce: bytes, text: bytes) -> bytes:
-        """What only a holder of the proof can make, for this file and this text; its parts before the text are of fixed length."""
-        return blake2b(name.encode() + nonce + text, key=self._seals, digest_size=_SEAL).digest()
+        return AESGCM(self._texts)
 
     def _prepare(self) -> None:
         from pathlib import Path

@@ -36,7 +36,10 @@ def answer(arguments: list[str], environ: Mapping[str, str] = os.environ) -> str
     proof = _proof(environ)
     store = cache.Cache(proof, cache.folder(environ)) if proof else None
     cloud = environ.get("ENTRANT_CLOUD", "public")
-    known = store and store.read(*cache.asked_key(tenant, client, cloud, audience, environ))
+    try:
+        known = store and store.read(*cache.asked_key(tenant, client, cloud, audience, environ))
+    except ImportError:  # an interpreter without the requirements: the command will run in another
+        return None
     if not (store and known):
         return None
     min_valid = 0
