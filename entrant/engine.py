@@ -51,7 +51,8 @@ core. With 64, the writes of some 600 apps stay within Microsoft Graph's 3,000 i
 
 ONE_WRITE = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 """Has Pulumi write a state at the end of an operation and not at each step, which takes longer than all else with some hundred
-resources. What a killed run made, `recover` finds."""
+resources. For rehearsals, whose cloud is thrown away: what a killed run made is not found whole without the steps
+(docs/decisions/2026-11-26-a-state-at-each-step.md)."""
 
 
 def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -167,6 +168,11 @@ def setting(stack: str, key: str, *, cwd: Path | None = None, environ: Mapping[s
     found = json.loads(run(["config", "--json", "--stack", stack], cwd=cwd, environ=environ).stdout)
     value = found.get(key, {}).get("value")
     return str(value) if value is not None else None
+
+
+def environment_of(stack: str, *, cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> str:
+    """What `config` finds the environment of a stack by: the file that its settings name, wherever Pulumi has them, or its name."""
+    return setting(stack, "entrant:environment", cwd=cwd, environ=environ) or stack
 
 
 class ForeignPluginError(EngineError):

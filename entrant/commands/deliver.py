@@ -76,8 +76,7 @@ def declared(stack: str, cwd: Path | None) -> config.Environment:
         ConfigurationError: it has errors, or there is none.
     """
     try:
-        setting = engine.setting(stack, "entrant:environment", cwd=cwd)
-        return config.load(setting or stack.rsplit("/", 1)[-1], root=project.find(cwd))
+        return config.load(engine.environment_of(stack, cwd=cwd), root=project.find(cwd))
     except config.ConfigError as error:
         raise ConfigurationError(
             str(error), next_step="correct the file; `python3 -m entrant validate` checks it"

@@ -38,7 +38,7 @@ def drift(stack: str, cwd: Path | None, settle: float, now: dt.datetime | None, 
 
     root = cwd or project.ROOT
     try:
-        environment = config.load(engine.setting(stack, "entrant:environment", cwd=root) or stack, root=root)
+        environment = config.load(engine.environment_of(stack, cwd=root), root=root)
     except config.ConfigError as error:
         raise ConfigurationError(
             str(error), next_step="correct the file; `python3 -m entrant validate` checks it"

@@ -81,8 +81,7 @@ def move(apps: tuple[str, ...], stack: str, target: str, cwd: Path | None, yes: 
 
 
 def _report(stack: str, cwd: Path | None, environ: dict[str, str]) -> config.Report:
-    setting = engine.setting(stack, "entrant:environment", cwd=cwd, environ=environ)
-    return config.check(setting or stack.rsplit("/", 1)[-1], root=cwd or project.ROOT)
+    return config.check(engine.environment_of(stack, cwd=cwd, environ=environ), root=cwd or project.ROOT)
 
 
 def _references(found: "moving.Move", source_file: str, target_file: str) -> Iterator[str]:

@@ -41,7 +41,8 @@ def release(apps: tuple[str, ...], stack: str, cwd: Path | None, yes: bool, dry_
     if not found.apps:
         return 0
     click.echo(f"{stack} forgets {', '.join(found.apps)}. Nothing of it is deleted or changed in the cloud:")
-    for line in (*found.lines(), *_in_the_file(stack, found.apps, cwd or project.ROOT)):
+    environment = engine.environment_of(stack, cwd=cwd, environ=environ)
+    for line in (*found.lines(), *_in_the_file(environment, found.apps, cwd or project.ROOT)):
         click.echo(line)
     if agreed(f"Have {stack} forget this?", yes=yes, dry_run=dry_run):
         releasing.apply(found, cwd=cwd, environ=environ)
@@ -50,13 +51,13 @@ def release(apps: tuple[str, ...], stack: str, cwd: Path | None, yes: bool, dry_
     return LEFT if dry_run else 1
 
 
-def _in_the_file(stack: str, apps: tuple[str, ...], root: Path) -> Iterator[str]:
+def _in_the_file(environment: str, apps: tuple[str, ...], root: Path) -> Iterator[str]:
     """What the file says of the apps, and should say then."""
-    if not os.path.exists(config.environment_file(stack, root)):
+    if not os.path.exists(config.environment_file(environment, root)):
         return
-    report = config.check(stack, root=root)
+    report = config.check(environment, root=root)
     if report.environment is None:
-        yield f"! {report.files[0]} has errors, so what it says of them is not known; `entrant validate` lists them"
+        yield f"! {report.files[0]} has errors, so what it says of them is not known; `python3 -m entrant validate` lists them"
         return
     for name in apps:
         app = report.environment.apps.get(name)

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from entrant import changes, config, engine, http, project
+from entrant import changes, config, engine, http, project, times
 from entrant.access import deployer as deployers
 from entrant.access.deployer import Deployer
 from entrant.errors import ConfigurationError, EngineError, RefusedError
@@ -268,8 +268,7 @@ def _let_settle(deployment: State, settle: float) -> None:
 
 def _environment(stack: str, cwd: Path | None, environ: Mapping[str, str]) -> config.Environment:
     try:
-        setting = engine.setting(stack, "entrant:environment", cwd=cwd, environ=environ)
-        return config.load(setting or stack.rsplit("/", 1)[-1], root=project.find(cwd))
+        return config.load(engine.environment_of(stack, cwd=cwd, environ=environ), root=project.find(cwd))
     except config.ConfigError as error:
         raise ConfigurationError(
             str(error), next_step="correct the file; `python3 -m entrant validate` checks it"
@@ -319,9 +318,19 @@ def _last_good(stack: str, deployment: State, cwd: Path | None, environ: Mapping
 
 
 def _released(stack: str, cwd: Path | None, environ: Mapping[str, str]) -> dt.datetime | None:
-    """When the stack last released an app; None when it never did."""
+    """When the stack last released an app; None when it never did.
+
+    Raises:
+        EngineError: the tag says no time, so that it is not known what is the stack's no longer.
+    """
     moment = locks.tags(stack, cwd=cwd, environ=environ).get(RELEASED)
-    return dt.datetime.fromisoformat(moment) if moment else None
+    try:
+        return times.moment(moment) if moment else None
+    except ValueError as error:
+        raise EngineError(
+            f"the tag {RELEASED} of {stack} is no time: {error}",
+            next_step=f"set it to when an app was last released: pulumi stack tag set {RELEASED} 2026-01-31T12:00:00Z -s {stack}",
+        ) from None
 
 
 def project_and_stack(*listed: Sequence[State]) -> tuple[str, str]:

@@ -434,6 +434,18 @@ def test_what_was_restored_from_a_backup_knows_of_no_later_update(monkeypatch: p
         assert found == dt.datetime(2026, 11, 26, hour, tzinfo=dt.UTC)
 
 
+def test_a_tag_that_says_no_time_of_a_release_stops_a_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write the state may write tags; what the stack released is not to be taken for its own."""
+    for value in ("soon", "2026-11-26T12:00:00", "9" * 5000):
+        monkeypatch.setattr("entrant.pipeline.locks.tags", lambda *_, value=value, **__: {unfinished.RELEASED: value})
+        with pytest.raises(EngineError, match="the tag entrant:released of dev is no time"):
+            unfinished._released("dev", None, {})
+    monkeypatch.setattr(
+        "entrant.pipeline.locks.tags", lambda *_, **__: {unfinished.RELEASED: "2026-11-26T12:00:00+00:00"}
+    )
+    assert unfinished._released("dev", None, {}) == dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
+
+
 def test_what_nothing_declares_is_left_alone_where_it_is_unknown_since_when_runs_failed() -> None:
     """A stack that was made anew under its name, without a history, may have released it; noted, the next `up` would delete it."""
 
