@@ -22,7 +22,7 @@ from entrant.tokens import clouds
 from entrant.words import counted
 
 NOT_ALL = 7
-"""Exit code when an app could not be taken over unchanged, or the plan holds more than imports."""
+"""Exit code when there is nothing to import, an app could not be taken over unchanged, or the plan holds more than imports."""
 
 
 @click.command(name="import")
@@ -79,7 +79,8 @@ def import_(
     A killed run goes on where it stopped.
 
     Then Pulumi previews the file, as the stack of its name, and what it would change is read again, or left out as a comment, until
-    the plan holds imports alone. Exit code 7 if an app had to be left out or something else would happen.
+    the plan holds imports alone. Exit code 7 if there is nothing to import, an app had to be left out or more
+    would happen.
 
     \b
     python3 -m entrant import --name 'billing-*' --tag prod -o config/legacy.yaml
@@ -102,7 +103,7 @@ def import_(
         options.remark(
             "nothing to import: no file was written" if output else f"nothing new: {target.shown} is as it was"
         )
-        return 0
+        return NOT_ALL if output else 0
     preview = not no_preview and proof.at_hand()
     if not no_preview and not preview:
         _say("  no preview: there is no Pulumi here; `entrant review` shows the plan where there is one")

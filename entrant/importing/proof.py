@@ -78,7 +78,11 @@ def preview(
             others.setdefault(change.app or "", []).append(_in_words(change))
     for message in reading.errors:
         others.setdefault(_app_in(message), []).append(message)
-    if failed is not None and not others:
+    apart = others.keys().isdisjoint(change.app for change in reading.planned)
+    planned = any(not change.type.startswith(("pulumi:", "entrant:")) for change in reading.planned)
+    if failed is not None and (
+        not others or (apart and not planned)
+    ):  # of no app: there is no plugin, say, or no login
         raise failed
     imports = sum(change.imported for change in reading.planned)
     return Outcome(imports, {app: tuple(dict.fromkeys(words)) for app, words in others.items()})

@@ -1,6 +1,7 @@
 """`entrant import`: what the file says is what the tenant has, and the tenant is only read."""
 
 import base64
+import contextlib
 import datetime as dt
 import os
 import re
@@ -15,7 +16,7 @@ import local_azure
 from entrant import config
 from entrant.access import batches
 from entrant.cli import cli
-from entrant.errors import EntrantError, RefusedError
+from entrant.errors import EngineError, EntrantError, RefusedError
 from entrant.importing import credentials, proof, reading, trusts
 from entrant.importing.entries import Entry
 from tests.conftest import ROOT
@@ -347,7 +348,8 @@ def test_conditions_narrow_and_repeated_ones_widen(
     ids = {name: tenant.applications[name]["id"] for name in ("owned", "web")} | {"id": tenant.user["id"]}
     client = tenant.applications["web"]["appId"].upper()
     filled_in = [each.format(user=tenant.user["userPrincipalName"], client=client, **ids) for each in arguments]
-    done = entrant(tenant.azure, folder, *filled_in, "--no-preview", "-o", "config/legacy.yaml")
+    code = 0 if names else 7
+    done = entrant(tenant.azure, folder, *filled_in, "--no-preview", "-o", "config/legacy.yaml", code=code)
     if not names:
         assert "nothing to import: no file was written" in done.stderr
         assert list((folder / "config").iterdir()) == []
@@ -700,3 +702,31 @@ def test_a_certificate_that_azure_takes_for_more_than_its_life_is_kept_and_not_d
     [kept] = credentials.kept(entry, reading.Found({"keyCredentials": [key]}))
     assert (kept["kind"], kept["ends"]) == ("certificate", "2099-01-01T00:00:00Z")
     assert (entry.data, entry.files) == ({}, {})
+
+
+def test_a_preview_that_fails_as_a_whole_is_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a plugin, say: then nothing differs, and nothing is known."""
+    urn = "urn:pulumi:legacy::entrant::"
+    events = [
+        ("pulumi:pulumi:Stack", "entrant-legacy", "create", None),
+        ("pulumi:providers:azuread", "default_6_11_1", "create", "Could not automatically download the plugin azuread"),
+        ("entrant:index:AppIdentity", "billing", "create", None),
+        ("azuread:index/application:Application", "billing", "import", "apps.billing: billing exists and differs"),
+    ]
+
+    def fail(_: Any, *, on_event: Any, **__: Any) -> None:
+        for type_, name, operation, error in happened:
+            planned = {"op": operation, "urn": f"{urn}{type_}::{name}", "type": type_, "new": {"type": type_}}
+            on_event({"resourcePreEvent": {"metadata": planned, "planning": True}})
+            if error:
+                diagnostic = {"urn": planned["urn"], "message": error, "severity": "error"}
+                on_event({"diagnosticEvent": diagnostic})
+        raise EngineError("preview failed")
+
+    monkeypatch.setattr("entrant.engine.operate", fail)
+    monkeypatch.setattr(proof, "_stack", lambda *_: contextlib.nullcontext(({}, [], False)))
+    happened = events[:3]
+    with pytest.raises(EngineError, match="preview failed"):
+        proof.preview("legacy", "config/legacy.yaml", tmp_path, lambda _: None)
+    happened = events
+    assert list(proof.preview("legacy", "config/legacy.yaml", tmp_path, lambda _: None).others)[-1:] == ["billing"]
