@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Project
 from tests.entrant import forges
+from tests.entrant.receivers import receivers
 from tests.local_azure.conftest import Client
 from tests.pipelines import estate as estates
 from tests.pipelines.azure_devops import Connection, Pipelines
@@ -73,12 +74,13 @@ def ci(estate: Estate) -> Ci:
 
 @contextmanager
 def manual_secret(estate: Estate, name: str) -> Iterator[None]:
-    """For a block, `log-reader` of dev has a client secret that nobody declared."""
+    """For a block, `log-reader` of dev has a client secret that nobody declared, for ten more days."""
     app = f"/applications/{estate.outputs('dev')['identities']['log-reader']['object_id']}"
-    admin = Client(estate.azure)
-    made = admin.graph("POST", f"{app}/addPassword", {"passwordCredential": {"displayName": name}})
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(days=10)
+    wanted = {"displayName": name, "endDateTime": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+    made = Client(estate.azure).graph("POST", f"{app}/addPassword", {"passwordCredential": wanted})
     yield
-    admin.graph("POST", f"{app}/removePassword", {"keyId": made["keyId"]})
+    Client(estate.azure).graph("POST", f"{app}/removePassword", {"keyId": made["keyId"]})
 
 
 def a_day_of_two_secrets(estate: Estate, without: Iterable[str] = ()) -> tuple[dict[str, Any], str]:
@@ -99,7 +101,7 @@ def a_day_of_two_secrets(estate: Estate, without: Iterable[str] = ()) -> tuple[d
     return before, estate.commit("main", changed | {f"config/{stack}.yaml": None for stack in without})
 
 
-def assert_turned(estate: Estate, before: dict[str, Any]) -> None:
+def assert_rotated(estate: Estate, before: dict[str, Any]) -> None:
     """The secret is another one, and the one that was there is good for a while yet."""
     now = estate.outputs("dev")
     assert now["log_reader_client_secret"] != before["log_reader_client_secret"]
@@ -162,14 +164,19 @@ def failed(estate: Estate, job: str, since: int) -> list[tuple[str, int]]:
 
 def test_azure_devops_finds_the_next_day_manual_changes_and_what_ends(estate: Estate, devops: Pipelines) -> None:
     since = len(estate.machine.logs)
-    with manual_secret(estate, "mine"):
+    with manual_secret(estate, "mine"), receivers() as receiving:
+        devops.hidden["ENTRANT_NOTIFY_WEBHOOK"] = f"{receiving.url}/hooks/T0"
         done = daily(devops, estate, estate.git("rev-parse", "main"))
+    del devops.hidden["ENTRANT_NOTIFY_WEBHOOK"]
+    gap, mine = sorted(post["text"] for post in receiving.posts)
+    assert gap.startswith("log-gap (stack dev): secret ends in ")
+    assert mine.startswith("log-reader (stack dev): secret ends in 9 days\n")
     assert done == {"plan_dev": "Succeeded", "apply_dev": "Succeeded", "watch_dev": "Failed"}, estate.machine.text()
     assert failed(estate, "watch_dev / watch", since) == [("What drifted", 7), ("What ends soon", 5)]
     drifted, ending = (log.text for log in estate.machine.logs[-2:])
     assert "mine" in drifted
-    (issue,) = [line for line in ending.splitlines() if line.startswith("##vso[task.logissue ")]
-    assert "log-gap" in issue
+    issues = [line for line in ending.splitlines() if line.startswith("##vso[task.logissue ")]
+    assert ["mine" in issue for issue in issues] == [True, False] and "log-gap" in issues[1]
 
 
 def test_azure_devops_rotates_a_secret_on_a_later_day(estate: Estate, devops: Pipelines) -> None:
@@ -177,7 +184,7 @@ def test_azure_devops_rotates_a_secret_on_a_later_day(estate: Estate, devops: Pi
     done = daily(devops, estate, commit)
     assert done == dict.fromkeys(("plan_dev", "apply_dev", "watch_dev"), "Succeeded"), estate.machine.text()
     assert devops.environments[-1] == "dev-daily"
-    assert_turned(estate, before)
+    assert_rotated(estate, before)
 
 
 def test_gitlab_reviews_and_deploys_alike(estate: Estate, ci: Ci) -> None:
@@ -221,15 +228,19 @@ def test_gitlab_makes_no_assertion_for_a_forks_merge_request(estate: Estate, ci:
 
 
 def test_gitlab_finds_on_a_later_day_manual_changes_and_rotates_a_secret(estate: Estate, ci: Ci) -> None:
-    before, commit = a_day_of_two_secrets(estate, without=["prod"])
-    since = len(estate.machine.logs)
     schedule = {"CI_PIPELINE_SOURCE": "schedule", "CI_COMMIT_REF_NAME": "main", "CI_COMMIT_BRANCH": "main"}
-    with manual_secret(estate, "theirs"):
+    estate.azure.admin("PATCH", "settings", {"clock": {"offset": 0}})
+    with manual_secret(estate, "theirs"), receivers() as receiving:
+        before, commit = a_day_of_two_secrets(estate, without=["prod"])
+        since = len(estate.machine.logs)
+        ci.variables["ENTRANT_NOTIFY_WEBHOOK"] = f"{receiving.url}/hooks/T0"
         assert ci.run(GITLAB, commit, schedule) == {"stacks": "success", "daily": "failed"}
-    assert_turned(estate, before)
+    assert_rotated(estate, before)
     (job,) = [log for log in estate.machine.logs[since:] if log.job.startswith("child / ")]
-    assert job.code == 7, estate.machine.text()
-    assert "theirs" in job.text and "nothing ends within 30 days" in job.text
+    assert job.code == 5, estate.machine.text()
+    assert job.text.count("theirs") > 1, "in what drifted, and in what ends"
+    [post] = receiving.posts
+    assert post["text"].startswith("log-reader (stack dev): secret ends in 9 days\n")
     assert ci.groups[-1] == "entrant-dev"
 
 
