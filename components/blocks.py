@@ -4,10 +4,19 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from entrant.config import App
+from entrant.config.credentials import CLIENT_SECRET
 from entrant.config.model import Model, plain, put
 from entrant.config.registration import FeatureTags
 
-from .arguments import ApiArgs, AppIdentityArgs, AppRoleArgs, DeliveryArgs, ExposedScopeArgs, FeatureTagsArgs
+from .arguments import (
+    ApiArgs,
+    AppIdentityArgs,
+    AppRoleArgs,
+    DeliveryArgs,
+    ExposedScopeArgs,
+    FeatureTagsArgs,
+    KeyVaultDeliveryArgs,
+)
 
 _Args = TypeVar("_Args")
 
@@ -57,8 +66,15 @@ def registration(name: str, app: App) -> AppIdentityArgs:
 
 def key_vaults(app: App) -> list[DeliveryArgs]:
     """The Key Vaults that its client secret is delivered to."""
-    places = [delivery.key_vault for delivery in app.deliveries if delivery.key_vault is not None]
-    return [{"key_vault": {"vault": place.vault.id, "name": place.name, "adopt": place.adopt}} for place in places]
+    return [{"key_vault": place} for place in vaults_of(app, CLIENT_SECRET)]
+
+
+def vaults_of(app: App, calendar: str) -> list[KeyVaultDeliveryArgs]:
+    """The Key Vaults that the client secret, or a certificate that is issued here, is delivered to."""
+    if calendar not in app.calendars:
+        return []
+    places = [delivery.key_vault for delivery in app.calendars[calendar].deliver if delivery.key_vault is not None]
+    return [{"vault": place.vault.id, "name": place.name, "adopt": place.adopt} for place in places]
 
 
 def feature_tags(tags: FeatureTags | None) -> FeatureTagsArgs | None:

@@ -68,7 +68,7 @@ class Declared:
                     "adopt": certificate.adopt,
                     "on_remove": self._on_remove(app, certificate),
                 }
-                for key, certificate in app.certificates.items()
+                for key, certificate in app.held_certificates.items()
             },
             "federated": self._federated(app),
             "permissions": self._permissions(name, app),

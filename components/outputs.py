@@ -118,6 +118,6 @@ def _audience(app: App, tenant: pulumi.Output[str], identity: AppIdentity) -> pu
 
 def _read_from(app: App, credential: Mapping[str, Any]) -> dict[str, str]:
     """The file of a certificate that has one, from where the program runs."""
-    certificate = app.certificates.get(credential["name"]) if credential["kind"] == "certificate" else None
+    certificate = app.held_certificates.get(credential["name"]) if credential["kind"] == "certificate" else None
     file = certificate.public.file if certificate else None
     return {"file": PurePath(os.path.relpath(file)).as_posix()} if file else {}

@@ -184,7 +184,7 @@ class _Seeing:
             yield Existing(name, types.PRINCIPAL, f"apps.{name}.adopt", what, adopt)
 
     def _certificates(self, name: str, app: config.App, held: App) -> Iterator[Existing]:
-        declared = {each.public.thumbprint: key for key, each in app.certificates.items() if not each.adopt}
+        declared = {each.public.thumbprint: key for key, each in app.held_certificates.items() if not each.adopt}
         for entry in self.directory.registration(held).get("keyCredentials") or () if declared else ():
             key = declared.get(str(entry.get("customKeyIdentifier")).upper())
             if key and entry["keyId"].lower() not in self.held:

@@ -15,7 +15,7 @@ from entrant.facts.scopes import Scope, is_guid
 from . import unique
 from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant, unknown_permission
 from .broken import BROKEN, Unknown, attempt, intact, whole
-from .credentials import Certificate
+from .credentials import CLIENT_SECRET, Calendar, Certificate, calendar_path
 from .federated import Federated
 from .model import KEY
 from .models import App, Environment, Limits
@@ -210,13 +210,12 @@ def _without_principal(app: App, environment: Environment) -> Iterator[Fault]:
 
 
 def _kept_credentials(app: App, environment: Environment) -> Iterator[Fault]:
-    now = datetime.now(UTC)
     adopted = {certificate.adopt: key for key, certificate in intact(app.certificates) if certificate.adopt}
     for index, kept in intact(app.kept_credentials):
         if kept.key_id is not BROKEN and kept.key_id in adopted:
             message = f"certificates.{adopted[kept.key_id]} takes this one over; keep one of the two"
             yield Fault(("kept_credentials", index, "key_id"), message)
-        if kept.ends is not BROKEN and kept.ends <= now:
+        if kept.ends is not BROKEN and kept.ends <= datetime.now(UTC):
             message = f"it ended on {kept.ends.date()}; remove it from the registration, and take this entry out"
             yield Fault(("kept_credentials", index, "ends"), message, "warning")
 
@@ -330,17 +329,13 @@ def _api(app: App, environment: Environment) -> Iterator[Fault]:
 
 
 def _lifetimes(app: App, environment: Environment) -> Iterator[Fault]:
-    allowed = environment.limits
-    for key, certificate in intact(app.certificates):
-        yield from attempt(_certificate_lifetime(key, certificate, allowed))
+    for key, certificate in app.held_certificates.items():
+        yield from attempt(_certificate_lifetime(key, certificate, environment.limits))
+    for name, calendar in app.calendars.items():
+        yield from attempt(_calendar_lifetime(name, calendar, environment.limits))
     if len(app.federated) > limits.FEDERATED_CREDENTIALS:
         message = f"{len(app.federated)} federated credentials; an app takes at most {limits.FEDERATED_CREDENTIALS}"
         yield Fault(("federated",), f"{message}: match several subjects with `claims`, or divide the app")
-    if app.secret is not None and app.secret is not False:
-        lifetime, most = app.secret.every + app.secret.overlap, allowed.secret_lifetime
-        if lifetime > most:
-            message = f"secrets would live {lifetime.days} days; limits.secret_lifetime allows {most.days}"
-            yield Fault(("secret",), f"{message}: shorten `every` or `overlap`")
 
 
 def _certificate_lifetime(key: str, certificate: Certificate, allowed: Limits) -> Iterator[Fault]:
@@ -348,6 +343,14 @@ def _certificate_lifetime(key: str, certificate: Certificate, allowed: Limits) -
     if lifetime > most:
         message = f"the certificate lives {lifetime.days} days; limits.certificate_lifetime allows {most.days}"
         yield Fault(("certificates", key), message)
+
+
+def _calendar_lifetime(name: str, calendar: Calendar, allowed: Limits) -> Iterator[Fault]:
+    kind = "secret" if name == CLIENT_SECRET else "certificate"
+    lifetime, most = calendar.every + calendar.overlap, getattr(allowed, f"{kind}_lifetime")
+    if lifetime > most:
+        message = f"{kind}s would live {lifetime.days} days; limits.{kind}_lifetime allows {most.days}"
+        yield Fault(calendar_path(name), f"{message}: shorten `every` or `overlap`")
 
 
 _CLAIMS_ISSUERS = ("https://token.actions.githubusercontent.com", "https://gitlab.com", "https://app.terraform.io")

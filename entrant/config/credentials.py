@@ -1,10 +1,10 @@
-"""Client secrets by calendar, and certificates, in the vocabulary."""
+"""Client secrets and certificates, by calendar or not, in the vocabulary."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     Discriminator,
@@ -17,6 +17,7 @@ from pydantic import (
 
 from entrant.facts import limits
 
+from .broken import attempt, intact
 from .delivery import Delivery
 from .files import path_of, pem_blocks, read_file
 from .model import Model
@@ -24,10 +25,48 @@ from .problems import Refused, shorten
 from .source import text_of
 from .values import Duration, Guid, Moment, OnRemove, RenamedFrom, Text, moment_text
 
-# ------------------------------------------------------------------------------------------------------------------ secrets
+# ---------------------------------------------------------------------------------------------------------------- calendars
 
 
-class Secret(Model):
+class Calendar(Model):
+    """What secrets and certificates that are made here have in common: each belongs to a slot of a calendar."""
+
+    every: Duration = timedelta(days=90)
+    """How long a slot lasts, and so how often a new secret is made: `90d`, `12h`, `4w`. Default 90d."""
+    overlap: Duration = timedelta(days=7)
+    """How long the one of the slot before stays valid beside the new one; shorter than `every`. Default 7d. Shortened, it also
+    shortens the stay of one that has been succeeded; `0h` takes that one away at once."""
+    starts: Moment = datetime(2026, 1, 1, tzinfo=UTC)
+    """Where the calendar is anchored: a date or a time with zone. Default 2026-01-01."""
+    generation: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
+    """Raise it to have a fresh one at once, whatever the calendar says; the one before stays for `overlap`. After a leak, set
+    `overlap: 0h` with it. Default 1."""
+    deliver: tuple[Delivery, ...] = ()
+    """Where each new one is delivered to: Key Vault by the deployment itself, other places by `entrant deliver` or
+    `entrant rotate` after it. What is in other places stays until its own end, unless `rotate` saw its successor work and arrive
+    in all of them."""
+
+    def calendar_faults(self, what: str, longest: timedelta) -> Iterator[Refused]:
+        """Why no `what` could belong to the calendar: at most two are valid, and none lives longer than `longest`."""
+        if not timedelta(hours=1) <= self.every:
+            yield Refused(f"expected 1h or more: the {what} of a slot lasts as long as the slot", "every")
+        elif self.overlap >= self.every:
+            yield Refused("`overlap` must be shorter than `every`, so that never more than two are valid", "overlap")
+        elif self.every + self.overlap > longest:
+            message = f"`every` and `overlap` together exceed {longest.days} days, the longest lifetime of a {what}"
+            yield Refused(message, "every")
+
+
+CLIENT_SECRET: Final = "secret"
+"""What the calendar of an app's client secret is called among its calendars."""
+
+
+def calendar_path(name: str) -> tuple[str, ...]:
+    """Where a calendar of an app stands, below the app."""
+    return (CLIENT_SECRET,) if name == CLIENT_SECRET else ("certificates", name)
+
+
+class Secret(Calendar):
     """A client secret that belongs to a slot of a calendar, so that it rotates without an outage.
 
     Slot k starts at `starts` plus k times `every`; its secret is valid until the slot ends and `overlap` has passed. The
@@ -39,29 +78,9 @@ class Secret(Model):
     higher `generation` does not wait: the older of two goes at once, and `review` says so. `secret: false` takes all away at once.
     """
 
-    every: Duration = timedelta(days=90)
-    """How long a slot lasts, and so how often a new secret is made: `90d`, `12h`, `4w`. Default 90d."""
-    overlap: Duration = timedelta(days=7)
-    """How long the secret of the slot before stays valid beside the new one; shorter than `every`. Default 7d. Shortened,
-    it also shortens the stay of a secret that has been succeeded; `0h` takes that one away at once."""
-    starts: Moment = datetime(2026, 1, 1, tzinfo=UTC)
-    """Where the calendar is anchored: a date or a time with zone. Default 2026-01-01."""
-    generation: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
-    """Raise it to have a fresh secret at once, whatever the calendar says; the one before stays for `overlap`. After a leak,
-    set `overlap: 0h` with it. Default 1."""
-    deliver: tuple[Delivery, ...] = ()
-    """Where each new secret is delivered to: Key Vault by the deployment itself, other places by `entrant deliver` or
-    `entrant rotate` after it. A secret in other places stays until its own end, unless `rotate` saw its successor work and arrive
-    in all of them."""
-
     def together(self) -> Iterator[Refused]:
         """The calendar has at most two valid secrets, which live as long as Microsoft Entra allows."""
-        if not timedelta(hours=1) <= self.every:
-            yield Refused("expected 1h or more: the secret of a slot lasts as long as the slot", "every")
-        elif self.overlap >= self.every:
-            yield Refused("`overlap` must be shorter than `every`, so that never more than two are valid", "overlap")
-        elif self.every + self.overlap > limits.SECRET_LIFETIME:
-            yield Refused("`every` and `overlap` together exceed 730 days, the longest lifetime of a secret", "every")
+        yield from self.calendar_faults("secret", limits.SECRET_LIFETIME)
 
 
 SecretOrNot = Annotated[
@@ -137,9 +156,26 @@ _CertificateFile = Annotated[PublicCertificate, PlainValidator(_certificate_file
 _CertificateText = Annotated[PublicCertificate, PlainValidator(parse_certificate), WithJsonSchema({"type": "string"})]
 
 
-class Certificate(Model):
-    """A certificate whose private key the app holds. To rotate, declare the next one beside it, then remove the old one."""
+_NOT_ISSUED: Final = {
+    "ends": "its calendar says when it ends",
+    "renamed_from": "another key is another calendar, whose first certificate is made beside the old one's last",
+    "adopt": "nobody has the key of one that exists; `every` makes new ones",
+    "on_remove": "a certificate that is issued here goes when its calendar says so",
+}
+"""Keys of a certificate that one of a calendar has not, and why."""
 
+
+class Certificate(Calendar):
+    """A certificate: of a private key that the app holds (`path` or `pem`), or issued here by a calendar (`every`).
+
+    To rotate one whose key the app holds, declare the next one beside it, then remove the old one. One that is issued here rotates
+    as a client secret does: an `up` makes an RSA key and a certificate that it signs itself, for a slot of the calendar, and the
+    private key of the newest is a secret of the stack's outputs until its successor is made.
+    """
+
+    every: Duration | None = None  # type: ignore[assignment]  # of those that `App.calendars` lists it is known
+    """Issue it here, and how often a new one is made: `365d`, `12h`, `4w`. In place of `path` and `pem`; `overlap`, `starts`,
+    `generation` and `deliver` go with it, with the words of `secret`. Default: it is not issued here."""
     path: _CertificateFile | None = None
     """A PEM file, relative to the file this stands in."""
     pem: _CertificateText | None = None
@@ -154,10 +190,39 @@ class Certificate(Model):
     """What becomes of the certificate when this entry goes. Default: `delete`; with `adopt`, what the app says."""
 
     def together(self) -> Iterator[Refused]:
-        """There is one certificate, and it has not expired."""
-        if (self.path is None) == (self.pem is None):
-            yield Refused("a certificate has `path` or `pem`, one of the two")
-        elif self.ends is not None and not self.public.starts < self.ends <= self.public.ends:
+        """It is issued here, or there is one certificate, which has not expired."""
+        found = [f"`{name}`" for name in ("path", "pem", "every") if getattr(self, name) is not None]
+        if len(found) != 1:
+            listed = f"; found {' and '.join(found)}" if found else ""
+            yield Refused(f"a certificate has `path` or `pem`, or `every` to be issued here: one of the three{listed}")
+        elif self.issued:
+            yield from self._issued_faults()
+        else:
+            yield from self._held_faults()
+
+    def _issued_faults(self) -> Iterator[Refused]:
+        for name, why in _NOT_ISSUED.items():
+            if name in self.model_fields_set:
+                yield Refused(f"`{name}` does not go with `every`: {why}", name)
+        yield from attempt(self.calendar_faults("certificate", limits.ISSUED_CERTIFICATE_LIFETIME))
+        for index, delivery in intact(self.deliver):
+            if delivery.gitlab is not None or delivery.azure_devops is not None:
+                why = "which GitLab does not mask in job logs"
+                if delivery.gitlab is None:
+                    why = "which Azure DevOps does not keep in a secret variable"
+                message = (
+                    f"a certificate's PEM has several lines, {why}; deliver it to key_vault, kubernetes, github or exec"
+                )
+                yield Refused(message, "deliver", index)
+
+    def _held_faults(self) -> Iterator[Refused]:
+        for name in ("overlap", "starts", "generation", "deliver"):
+            if name in self.model_fields_set:
+                message = (
+                    f"`{name}` goes with `every`, and the key of this certificate is the app's; take one of the two out"
+                )
+                yield Refused(message, name)
+        if self.ends is not None and not self.public.starts < self.ends <= self.public.ends:
             valid = f"from {moment_text(self.public.starts)} to {moment_text(self.public.ends)}"
             yield Refused(f"the certificate is valid {valid}; leave `ends` out, or name a moment in that time", "ends")
         elif self.adopt is None and self.expires <= datetime.now(UTC):
@@ -165,12 +230,17 @@ class Certificate(Model):
             yield Refused(f"the certificate expired on {ended}; Microsoft Entra takes no expired one", self._key)
 
     @property
+    def issued(self) -> bool:
+        """Whether it is issued here, by its calendar."""
+        return self.every is not None
+
+    @property
     def _key(self) -> str:
         return "pem" if self.path is None else "path"
 
     @property
     def public(self) -> PublicCertificate:
-        """The certificate."""
+        """The certificate, where it is not issued here."""
         certificate = self.pem if self.path is None else self.path
         assert certificate is not None
         return certificate

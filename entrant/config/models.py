@@ -5,7 +5,8 @@ one, with what they need to know of the rest of the file in the validation conte
 is in `checks`.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -17,14 +18,14 @@ from entrant.facts.scopes import Scope
 
 from .access import DirectoryRoleGrant, GroupOrMembership, Membership, Permission, RoleDefinition, RoleGrant
 from .broken import BROKEN, intact
-from .credentials import Certificate, KeptCredential, Secret, SecretOrNot
+from .credentials import CLIENT_SECRET, Calendar, Certificate, KeptCredential, SecretOrNot, calendar_path
 from .delivery import Delivery
 from .drift import Drift
 from .federated import Federated
 from .known import Owner, first_name, permission_id
-from .model import Model, Property
+from .model import KEY, Model, Property
 from .policy import Policy
-from .problems import Refused
+from .problems import Refused, shorten
 from .registration import (
     Api,
     AppRole,
@@ -120,7 +121,7 @@ class App(Model):
     secret: SecretOrNot | None = None
     """A client secret and its calendar, or `false` for none. Default: none. Prefer `federated` where the app's platform can."""
     certificates: dict[Name, Certificate] = Field(default_factory=dict)
-    """Certificates whose private keys the app holds, by a name of your choice."""
+    """Certificates, by a name of your choice: of private keys that the app holds, or issued here by a calendar."""
     kept_credentials: tuple[KeptCredential, ...] = ()
     """Client secrets and certificates that exist and stay until their end."""
     federated: tuple[Federated, ...] = ()
@@ -152,7 +153,8 @@ class App(Model):
     """Why the app may be privileged."""
 
     def together(self) -> Iterator[Refused]:
-        """Nothing is given twice."""
+        """Nothing is given twice, and no name of a certificate is another's."""
+        yield from self._certificate_names()
         for index, first in repeated(self.roles, lambda grant: (grant.role.guid, grant.scope.id.lower())):
             role = self.roles[index].role.name
             yield Refused(f"the app has {role} at this scope already (roles[{first}]); keep one", "roles", index)
@@ -168,6 +170,22 @@ class App(Model):
             by=lambda granted: (granted.role.id, granted.administrative_unit),
         )
         yield from distinct(self.owners, "this owner", "owners", by=Owner.key)
+
+    def _certificate_names(self) -> Iterator[Refused]:
+        issued = [key for key, each in intact(self.certificates) if each.every is not None]
+        for key in issued:
+            if key == CLIENT_SECRET:
+                message = f'"{key}" is what the client secret is called among what is rotated; give the certificate another name'
+                yield Refused(message, "certificates", key, KEY)
+        for key, _ in intact(self.certificates):
+            calendar = next(
+                (other for other in issued if re.match(rf"{re.escape(other)}-\d{{4}}-\d\d-\d\d", key)), None
+            )
+            if calendar is not None:
+                message = (
+                    f'"{shorten(key)}" may be what certificates.{calendar} issues; give this certificate another name'
+                )
+                yield Refused(message, "certificates", key, KEY)
 
     def role_id(self, name: str, value: str) -> str:
         """The id of an app role; `name` is the app's key."""
@@ -227,16 +245,36 @@ class App(Model):
         return self.needs | {client.app for client in clients if client.app}
 
     @property
-    def deliveries(self) -> tuple[Delivery, ...]:
-        """Where its client secret is delivered to."""
-        return self.secret.deliver if isinstance(self.secret, Secret) else ()
+    def calendars(self) -> Mapping[str, Calendar]:
+        """The calendars by which secrets and certificates are made: the client secret's (`secret`), and each certificate's that is
+        issued here, by its key."""
+        secret = (
+            {} if self.secret is None or self.secret is BROKEN or self.secret is False else {CLIENT_SECRET: self.secret}
+        )
+        return secret | {key: each for key, each in intact(self.certificates) if each.every is not None}
 
-    def vaults(self) -> Iterator[tuple[int, Scope]]:
-        """The Key Vaults among `deliveries`, each with its index."""
-        for index, delivery in intact(self.deliveries):
+    @property
+    def held_certificates(self) -> Mapping[str, Certificate]:
+        """The certificates whose private keys the app holds."""
+        return {key: each for key, each in intact(self.certificates) if each.every is None}
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Where its client secret and its certificates are delivered to."""
+        return tuple(delivery for _, delivery in self.delivery_paths())
+
+    def delivery_paths(self) -> Iterator[tuple[tuple[Any, ...], Delivery]]:
+        """Each of `deliveries` with its path below the app: `("certificates", "signing", "deliver", 0)`."""
+        for name, calendar in self.calendars.items():
+            path = (*calendar_path(name), "deliver")
+            yield from (((*path, index), delivery) for index, delivery in intact(calendar.deliver))
+
+    def vaults(self) -> Iterator[tuple[tuple[Any, ...], Scope]]:
+        """The Key Vaults among `deliveries`, each with its path."""
+        for path, delivery in self.delivery_paths():
             place = delivery.key_vault
             if place is not None and place is not BROKEN and place.vault is not BROKEN:
-                yield index, place.vault
+                yield (*path, "key_vault", "vault"), place.vault
 
     @property
     def all_owners(self) -> tuple[Owner, ...]:
@@ -252,7 +290,7 @@ class Limits(Model):
     secret_lifetime: Duration = limits.SECRET_LIFETIME
     """Longest lifetime of a client secret, `every` and `overlap` together. Default 730d; audits often ask for 180d."""
     certificate_lifetime: Duration = timedelta(days=36500)
-    """Longest lifetime of a certificate. Default: any."""
+    """Longest lifetime of a certificate; of one that is issued here, `every` and `overlap` together. Default: any."""
 
 
 class Environment(Model):
@@ -341,9 +379,9 @@ class Environment(Model):
             for index, grant in intact(app.roles):
                 if grant.scope is not BROKEN and grant.scope.id.lower() not in named:
                     yield ("apps", name, "roles", index, "scope"), grant.scope
-            for index, vault in app.vaults():
+            for path, vault in app.vaults():
                 if vault.id.lower() not in named:
-                    yield ("apps", name, "secret", "deliver", index, "key_vault", "vault"), vault
+                    yield ("apps", name, *path), vault
 
     def all_users(self) -> tuple[str, ...]:
         """User principal names of owners."""

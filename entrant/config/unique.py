@@ -65,7 +65,7 @@ def in_apps(environment: Environment) -> Iterator[Held]:
     for name, app in intact(environment.apps):
         for part in (_redirect_uris, _permissions):
             yield from attempt(part(name, app))
-        for key, certificate in intact(app.certificates):
+        for key, certificate in app.held_certificates.items():
             yield from attempt(_certificate(name, key, certificate))
         for index, credential in intact(app.federated):
             for each in (_trust, _credential_name):
@@ -242,7 +242,7 @@ _KINDS: dict[type[Any], str] = {
 
 def _deliveries(name: str, app: App, environment: Environment) -> Iterator[Held]:
     remedy = "a place holds one secret, give this one another name"
-    for index, delivery in intact(app.deliveries):
+    for path, delivery in app.delivery_paths():
         if delivery.exec is not None:  # it is told which app's secret it gets
             continue
         place = delivery.place
@@ -253,9 +253,9 @@ def _deliveries(name: str, app: App, environment: Environment) -> Iterator[Held]
             while where.upper().endswith("_KEY_ID"):
                 where = where[: -len("_KEY_ID")]
         key = f"{place.vault.id}/{place.name}" if isinstance(place, KeyVaultDelivery) else where
-        at, holder = ("apps", name, "secret", "deliver", index), f"apps.{name}.secret.deliver[{index}]"
+        at = ("apps", name, *path)
         beside = "" if delivery.azure_devops is None else " (and the same with _KEY_ID for its note)"
-        yield Held(("delivery", key.lower()), holder, at, f"the place {shorten(where)}{beside}", remedy)
+        yield Held(("delivery", key.lower()), _in_words(at), at, f"the place {shorten(where)}{beside}", remedy)
 
 
 def _role_definition(key: str, definition: RoleDefinition) -> Iterator[Held]:

@@ -36,6 +36,9 @@ LOGO_BYTES: Final = 100 * 1024
 SECRET_LIFETIME: Final = timedelta(days=730)
 """Longest lifetime of a client secret that the portal and Microsoft Graph accept."""
 
+ISSUED_CERTIFICATE_LIFETIME: Final = timedelta(days=36500)
+"""Longest lifetime of a certificate that is issued here. Microsoft Entra has no limit of its own, dates have."""
+
 RSA_KEY: Final = 2048
 """Smallest key of a certificate, in bits; other kinds than RSA are not taken ("Certificate credentials")."""
 

@@ -171,7 +171,7 @@ def _search(
     released: dt.datetime | None,
 ) -> Search:
     """The search for what is this stack's and not held by its state."""
-    certificates = (pair for app in environment.apps.values() for pair in app.certificates.items())
+    certificates = (pair for app in environment.apps.values() for pair in app.held_certificates.items())
     return Search(
         deployer,
         of_stack(*project_and_stack),

@@ -214,7 +214,7 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
         starts = "" if app.secret.starts == Secret().starts else f" from {_date(app.secret.starts)} on"
         rule = f"a new one every {_days(every)}{starts}, the one before valid {_days(overlap)} more{generation}"
         yield Holding(name, "secret", "calendar", "client secret", detail=rule)
-    for key, certificate in app.certificates.items():
+    for key, certificate in app.held_certificates.items():
         first = first_name(key, certificate.renamed_from)
         ends = certificate.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         yield Holding(name, "certificate", first, key, ends=ends, detail=f"thumbprint {certificate.public.thumbprint}")

@@ -117,6 +117,12 @@ DIFFERENT: dict[str, tuple[str | None, str | None]] = {
     "KeyVaultDelivery.vault": ("Scope", "plain str"),
     "KeyVaultDelivery.name": ("str", "plain str"),
     "KeyVaultDelivery.adopt": ("bool?", "plain bool?"),
+    # Certificates are issued for environment files alone.
+    "Certificate.every": ("timedelta?", None),
+    "Certificate.overlap": ("timedelta?", None),
+    "Certificate.starts": ("datetime?", None),
+    "Certificate.generation": ("int?", None),
+    "Certificate.deliver": ("[Delivery]?", None),
     # `entrant deliver` brings secrets there.
     "Delivery.github": ("GitHubDelivery?", None),
     "Delivery.azure_devops": ("AzureDevOpsDelivery?", None),
