@@ -2,7 +2,8 @@
 
 For an app `log-reader` a stack exports `log_reader_client_id`, `log_reader_client_secret` (absent when it has none) and, while
 the previous secret is inside its overlap, `log_reader_client_secret_previous`; besides them `contract`, `tenant_id`, `cloud`
-and the map `identities`, which holds no secret.
+and the map `identities`, which holds no secret. An app with certificates that are issued here has `log_reader_certificates`:
+by their keys in the file, the PEM text of each newest one, private key and certificate.
 """
 
 import json
@@ -15,6 +16,10 @@ from typing import Any
 from entrant.errors import ConfigurationError, ContractError
 from entrant.facts.contract import CONTRACT, output_name
 from entrant.facts.scopes import ScopeError, parse_scope
+
+SECRET = "secret"
+"""The calendar of client secrets; that of a certificate that is issued here is called as its key in the file."""
+CERTIFICATE_BEGINS = "-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class App:
     """Path of a PEM or PKCS #12 file with a certificate and its private key."""
     assertion: str | None = None
     """Path of a file with a federated token, read anew for each request."""
+    issued: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The newest of each certificate that is issued here, by its key in the file: PEM text, private key and certificate."""
     grants: tuple[Grant, ...] = ()
     credentials: tuple[Mapping[str, Any], ...] = ()
     kept_credentials: tuple[Mapping[str, Any], ...] = ()
@@ -58,6 +65,32 @@ class App:
     """`role_id` and `administrative_unit` of each; None where the outputs do not tell."""
     audiences: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What a token for each app of the same environment is asked for, by its name: identifier URI or client id."""
+
+    def value(self, calendar: str) -> str | None:
+        """The newest client secret (of the calendar `secret`) or issued certificate (by its key); None when there is none."""
+        return self.secret if calendar == SECRET else self.issued.get(calendar)
+
+    def of_calendar(self, calendar: str) -> list[Mapping[str, Any]]:
+        """The entries in `credentials` of what follows a calendar, newest first."""
+        return [entry for entry in self.credentials if calendar_of(entry) == calendar]
+
+    @property
+    def calendars(self) -> list[str]:
+        """The calendars that its credentials follow: `secret`, and the keys of certificates that are issued here."""
+        return list(dict.fromkeys(found for entry in self.credentials if (found := calendar_of(entry))))
+
+    def alone(self, calendar: str) -> "App":
+        """The app with the newest credential of one calendar, and nothing else to prove itself with."""
+        issued = {key: pem for key, pem in self.issued.items() if key == calendar}
+        secret = self.secret if calendar == SECRET else None
+        return replace(self, secret=secret, previous_secret=None, certificate=None, assertion=None, issued=issued)
+
+
+def calendar_of(entry: Mapping[str, Any]) -> str | None:
+    """The calendar that an entry of `credentials` follows: `secret`, or the key of a certificate that is issued here; else None."""
+    if entry["kind"] == "secret":
+        return SECRET
+    return entry.get("calendar") if entry["kind"] == "certificate" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +167,7 @@ def _app(name: str, entry: Any, outputs: Mapping[str, Any], tenant: str, cloud: 
             display_name=entry["display_name"],
             secret=_secret(outputs, output_name(name, "client_secret")) if secrets else None,
             previous_secret=_secret(outputs, output_name(name, "client_secret_previous")) if secrets else None,
+            issued=_certificates(outputs, output_name(name, "certificates")) if secrets else {},
             grants=grants,
             credentials=tuple(entry["credentials"]),
             kept_credentials=tuple(entry.get("kept_credentials", ())),
@@ -168,14 +202,32 @@ def _text(outputs: Mapping[str, Any], name: str) -> str:
 
 def _secret(outputs: Mapping[str, Any], name: str) -> str | None:
     value = outputs.get(name)
+    _check_shown(name, value)
+    if value is not None and not isinstance(value, str):
+        raise ContractError(f'the output "{name}" is not a text')
+    return value
+
+
+def _certificates(outputs: Mapping[str, Any], name: str) -> dict[str, str]:
+    found = outputs.get(name)
+    _check_shown(name, found)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise ContractError(f'the output "{name}" is not a map')
+    for key, pem in found.items():
+        _check_shown(f"{name}.{key}", pem)
+        if not isinstance(pem, str) or "PRIVATE KEY-----" not in pem or CERTIFICATE_BEGINS not in pem:
+            raise ContractError(f'the output "{name}.{key}" is no PEM text of a private key and its certificate')
+    return dict(found)
+
+
+def _check_shown(name: str, value: Any) -> None:
     if value == "[secret]":
         raise ContractError(
             f'the output "{name}" is masked',
             next_step="write the outputs with `pulumi stack output --json --show-secrets`",
         )
-    if value is not None and not isinstance(value, str):
-        raise ContractError(f'the output "{name}" is not a text')
-    return value
 
 
 def from_text(text: str, source: str, *, secrets: bool = True) -> Outputs:

@@ -9,10 +9,12 @@ whoever is signed in: that it is there is all that can be said then, and `seen` 
 """
 
 import datetime as dt
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from entrant.access import as_app, from_outside
@@ -25,7 +27,7 @@ from entrant.facts.clouds import Cloud
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import find_role, permits
 from entrant.facts.scopes import parse_scope
-from entrant.outputs import App, Grant, Outputs
+from entrant.outputs import App, Grant, Outputs, calendar_of
 from entrant.tokens import clouds, credentials
 
 State = Literal["granted", "seen", "pending", "denied", "unknown"]
@@ -163,7 +165,7 @@ def uses(grant: Grant) -> tuple[Literal["query", "insights", "metric"], ...]:
 
 def can_be(app: App) -> bool:
     """Whether this machine can be the app: a federated credential works only where its tokens are issued."""
-    return bool(app.secret or app.certificate or app.assertion)
+    return bool(app.secret or app.certificate or app.issued or app.assertion)
 
 
 def trials(
@@ -173,27 +175,23 @@ def trials(
     able = can_be(app)
     reason = "" if able else _NO_CREDENTIAL if app.credentials else "it has no credential"
 
-    def token(audience: str) -> credentials.Token:
+    def token(audience: str, who: App = app, environ: Mapping[str, str] = os.environ) -> credentials.Token:
         # A fresh client each time: MSAL repeats a refusal for a minute, and a success until it expires.
-        return credentials.fetch(credentials.Credential(app, cloud), app, clouds.scope(cloud, audience))
+        return credentials.fetch(
+            credentials.Credential(who, cloud, environ=environ), who, clouds.scope(cloud, audience)
+        )
 
-    def several() -> str:
+    def several(who: App = app) -> str:
+        environ = os.environ if who is app else {}
         for _ in range(successes):
-            token("arm")
+            token("arm", who, environ)
         return f"{successes} tokens in a row"
 
     def tried(attempt: Callable[[], str]) -> Callable[[], str] | None:
         return attempt if able else None
 
     yield Trial(app, "token", "token", tried(several), from_outside.principal(app), reason=reason)
-    for credential in app.credentials:
-        if not (
-            app.secret and credential["kind"] == "secret" and credential.get("current", True)
-        ):  # its tokens prove it
-            what = _CREDENTIALS.get(credential["kind"], credential["kind"])
-            yield Trial(
-                app, "credential", f"{what} {credential['name']}", None, from_outside.credential(app, credential)
-            )
+    yield from _of_credentials(app, several)
     for grant in app.grants:
         scope = parse_scope(grant.scope)
         role = as_app.role(cloud, token, grant, scope)
@@ -223,6 +221,20 @@ def trials(
                 app, "permission", f"{target} (delegated)", None, from_outside.consented(app, api, entry), _CONSENTS
             )
     yield from _of_the_directory(app)
+
+
+def _of_credentials(app: App, tokens: Callable[[App], str]) -> Iterator[Trial]:
+    """Its credentials, but for the secret whose tokens prove it; `tokens` gets several for an app."""
+    for credential in app.credentials:
+        newest = credential.get("current", True)
+        if app.secret and credential["kind"] == "secret" and newest:
+            continue
+        key = calendar_of(credential) or ""
+        by_itself = partial(tokens, app.alone(key)) if newest and key in app.issued else None
+        what = _CREDENTIALS.get(credential["kind"], credential["kind"])
+        yield Trial(
+            app, "credential", f"{what} {credential['name']}", by_itself, from_outside.credential(app, credential)
+        )
 
 
 def _of_the_directory(app: App) -> Iterator[Trial]:

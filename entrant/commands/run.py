@@ -63,7 +63,7 @@ def run(
     variables: dict[str, str] = {}
     for variable, audience in audiences:
         variables[variable] = credentials.token(who, audience, min_valid=min_valid, **how).access_token
-    secrets = [*variables.values(), *filter(None, (who.secret, who.previous_secret))]
+    secrets = [*variables.values(), *filter(None, (who.secret, who.previous_secret)), *who.issued.values()]
     environ = dict(os.environ)
     way = None
     if identity or not audiences:

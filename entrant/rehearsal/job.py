@@ -10,6 +10,7 @@ from typing import Any
 
 import local_azure
 from entrant import config, engine, shells
+from entrant.access import trials
 from entrant.errors import ConfigurationError
 from entrant.outputs import App
 from entrant.progress import Steps
@@ -64,7 +65,7 @@ def run(
         results = []
         until = time.monotonic() + patience
         able = [trying.with_assertion(rehearsal, azure, app) for app in declared.apps.values()]
-        for app in [app for app in able if app.secret or app.assertion]:
+        for app in filter(trials.can_be, able):
             for trial in trying.trials_of(app, clouds.resolve(app.cloud, settings), rows):
                 with steps.step(f"{app.name} {trial.target}") as step:
                     tried = trying.until_it_works(trial, until, step.update)
@@ -84,9 +85,11 @@ def run(
 def handed_out(apps: Sequence[App]) -> str:
     """What the outputs hold, in words."""
     secrets = sum(app.secret is not None for app in apps)
+    certificates = sum(bool(app.issued) for app in apps)
+    more = f", certificates of {certificates}" if certificates else ""
     if secrets == len(apps):
-        return f"client ids and secrets of {counted(len(apps), 'app')}"
-    return f"client ids of {counted(len(apps), 'app')}, " + (f"secrets of {secrets}" if secrets else "no secret")
+        return f"client ids and secrets of {counted(len(apps), 'app')}{more}"
+    return f"client ids of {counted(len(apps), 'app')}, " + (f"secrets of {secrets}" if secrets else "no secret") + more
 
 
 def _checked(rehearsal: Rehearsal, steps: Steps) -> config.Environment:

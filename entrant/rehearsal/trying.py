@@ -59,8 +59,8 @@ def until_it_works(trial: trials.Trial, until: float, tell: Callable[[str], None
 
 
 def with_assertion(rehearsal: Rehearsal, azure: local_azure.LocalAzure, app: outputs.App) -> outputs.App:
-    """An app without a secret, with an assertion of a federated credential's issuer, which the local Azure plays too."""
-    if app.secret:
+    """An app without secret or certificate, with an assertion of a federated credential's issuer: the local Azure is that too."""
+    if trials.can_be(app):
         return app
     for credential in app.credentials:
         if credential["kind"] == "federated" and credential.get("issuer") and credential.get("subject"):
@@ -78,7 +78,8 @@ def trials_of(app: outputs.App, cloud: Cloud, rows: dict[str, int]) -> Iterator[
 
     def token(audience: str) -> str:
         # A fresh client each time: MSAL repeats a refusal for a minute.
-        return credentials.fetch(credentials.Credential(app, cloud), app, clouds.scope(cloud, audience)).access_token
+        credential = credentials.Credential(app, cloud, environ={})
+        return credentials.fetch(credential, app, clouds.scope(cloud, audience)).access_token
 
     def query(scope: Scope) -> str:
         rows[scope.id] = len(monitor.query_logs(cloud, token("logs"), scope.id, QUERY).rows)

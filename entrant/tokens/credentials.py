@@ -40,8 +40,8 @@ SKEW = 60.0
 """Seconds that two clocks may differ by before it is told."""
 _SPARE = 10
 _AGAIN = 30.0
-_WRONG_SECRET = frozenset({"AADSTS7000215", "AADSTS7000222"})
-"""Unknown secret, expired secret: Microsoft Entra authentication and authorization error codes."""
+_NOT_THIS_ONE = frozenset({"AADSTS7000215", "AADSTS7000222", "AADSTS700027", "AADSTS1000502"})
+"""Unknown or expired secret, unknown or expired certificate: Microsoft Entra authentication and authorization error codes."""
 _CLOCK = frozenset({"AADSTS700024"})
 """An assertion outside its time range."""
 
@@ -54,8 +54,9 @@ class Credential:
     """An azure-core `TokenCredential` for one app. Threads may share it.
 
     If Entra ID refuses the newest client secret as unknown or expired, the previous one is tried: a secret that was just
-    rotated takes some seconds to be known everywhere. Throttling (429), 5xx and broken connections are tried again, at most
-    three times; a `Retry-After` is kept to, up to a minute.
+    rotated takes some seconds to be known everywhere. The same goes for the app's other certificates, where it has several in
+    the stack's outputs. Throttling (429), 5xx and broken connections are tried again, at most three times; a `Retry-After` is
+    kept to, up to a minute.
 
         app = entrant.from_environment()
         with Credential(app, clouds.resolve(app.cloud, os.environ)) as credential:
@@ -169,7 +170,7 @@ class Credential:
                 raise ConfigurationError(f"no token for {self.app.name}: {error}") from None
             except NoTokenError as error:
                 problem = _translate(str(error), outcome, self.app, self.cloud)
-                if not isinstance(problem, AuthenticationError) or problem.code not in _WRONG_SECRET:
+                if not isinstance(problem, AuthenticationError) or problem.code not in _NOT_THIS_ONE:
                     raise problem from None
                 refused = refused or problem
             finally:

@@ -35,6 +35,8 @@ _PIECE = 12
 """As many characters of base64, or of the rest of a secret that was cut in two, are masked."""
 _LINE_BREAK = re.compile(rb"[\r\n]+[ \t]*")
 """What stands between the lines of a text that was wrapped."""
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
+"""A private key in PEM form, and its lines."""
 _FIRST_LINE = 4
 """Characters that a wrapped secret has in its first line: what ends in fewer of them is not held back for a next line."""
 _OTHER_IDENTITIES = (
@@ -70,14 +72,23 @@ class Masker:
     (b'it is ', b'***.', b'')
 
     What may be the start of a secret is held back until more is known. Each secret is found as it is and as URLs, JSON, base64 (as
-    a part of a longer text, too) and hexadecimal digits write it, wrapped into lines or not.
+    a part of a longer text, too) and hexadecimal digits write it, wrapped into lines or not. Of a private key in PEM form each line
+    is a secret.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {_LINE_BREAK.sub(b"", form.encode()) for secret in secrets for form in _forms(secret)}
-        self._secrets = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
-        self._by_first = {form[0]: [one for one in self._secrets if one[0] == form[0]] for form in self._secrets}
-        self._any = re.compile(b"|".join(map(re.escape, self._secrets)) or b"(?!)")
+        parts = {part for secret in secrets for part in _parts(secret)}
+        written = {_LINE_BREAK.sub(b"", form.encode()) for part in parts for form in _forms(part)}
+        self._secrets = sorted((form for form in written if len(form) >= _SHORTEST), key=len, reverse=True)
+        self._by_first: dict[int, list[bytes]] = {}
+        for form in self._secrets:
+            self._by_first.setdefault(form[0], []).append(form)
+        # By their first bytes, or each place of a long output is compared with each form of each line of a key.
+        groups = (
+            re.escape(bytes([first])) + b"(?:" + b"|".join(re.escape(one[1:]) for one in forms) + b")"
+            for first, forms in self._by_first.items()
+        )
+        self._any = re.compile(b"|".join(groups) or b"(?!)")
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -119,12 +130,19 @@ class Masker:
         """Where, at `at` or later, a secret begins that is not all there yet; else the end of the line."""
         longest = len(self._secrets[0]) if self._secrets else 0
         for start in range(max(at, len(line) - longest + 1), len(line)):
-            for secret in self._by_first.get(line[start], ()):
-                if len(line) - start < len(secret) and secret.startswith(line[start:]):
+            rest = line[start:]
+            for secret in self._by_first.get(rest[0], ()):
+                if len(rest) < len(secret) and secret.startswith(rest):
                     broken = bisect.bisect_right(places, start)
                     if broken == len(places) or places[broken] - start >= _FIRST_LINE:
                         return start
         return len(line)
+
+
+def _parts(secret: str) -> list[str]:
+    """The texts that are looked for: the secret, or the lines of the private keys in it, of which a part may be shown."""
+    keys = _PRIVATE_KEY.findall(secret)
+    return [line for key in keys for line in key.split() if len(line) >= _PIECE] or [secret]
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -193,11 +211,12 @@ def identity(app: App, environ: Mapping[str, str], *, using: str = "auto") -> Id
         own["AZURE_CLIENT_SECRET"] = app.secret
         secrets.append(app.secret)
     elif way == "certificate":
-        own["AZURE_CLIENT_CERTIFICATE_PATH"] = app.certificate or environ["AZURE_CLIENT_CERTIFICATE_PATH"]
-        password = environ.get("AZURE_CLIENT_CERTIFICATE_PASSWORD")
-        if password:
+        path, password = ways.certificate_file(app, environ), environ.get("AZURE_CLIENT_CERTIFICATE_PASSWORD")
+        own["AZURE_CLIENT_CERTIFICATE_PATH"] = path or _in_memory(app)
+        if path and password:
             own["AZURE_CLIENT_CERTIFICATE_PASSWORD"] = password
             secrets.append(password)
+        secrets += app.issued.values()
     elif way == "file":
         own["AZURE_FEDERATED_TOKEN_FILE"] = app.assertion or environ["AZURE_FEDERATED_TOKEN_FILE"]
     authority = clouds.resolve(app.cloud, environ).authority
@@ -205,6 +224,27 @@ def identity(app: App, environ: Mapping[str, str], *, using: str = "auto") -> Id
         own["AZURE_AUTHORITY_HOST"] = authority
     kept = {name: value for name, value in environ.items() if name not in _OTHER_IDENTITIES}
     return Identity(kept | own, secrets, way)
+
+
+def _in_memory(app: App) -> str:
+    """A path to the first certificate that is issued here: memory of this process, which a command that it becomes keeps.
+
+    Raises:
+        ConfigurationError: this system has no such files.
+    """
+    if sys.platform != "linux":
+        raise ConfigurationError(
+            f"{app.name} proves itself with a certificate of the stack's outputs, which a command could have here only from a file "
+            "on disk, and none is written",
+            next_step="name an AUDIENCE, and the command gets a token; or name a file with a certificate in "
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+        )
+    handle = os.memfd_create("certificate.pem")
+    os.fchmod(handle, 0o600)
+    os.set_inheritable(handle, True)
+    with open(handle, "wb", closefd=False) as file:
+        file.write(next(iter(app.issued.values())).encode())
+    return f"/proc/{os.getpid()}/fd/{handle}"
 
 
 def without_deployer(

@@ -34,11 +34,11 @@ def choose(app: App, environ: Mapping[str, str], using: str = "auto") -> Way:
     Raises:
         ConfigurationError: there is none, or not the one asked for.
     """
-    certificate = app.certificate or environ.get("AZURE_CLIENT_CERTIFICATE_PATH")
+    certificate = certificate_file(app, environ)
     file = app.assertion or environ.get("AZURE_FEDERATED_TOKEN_FILE")
     there = {
         "secret": bool(app.secret),
-        "certificate": bool(certificate),
+        "certificate": bool(certificate or app.issued),
         "file": bool(file),
         "github": assertions.in_github(environ),
         "azure-devops": assertions.in_azure_devops(environ),
@@ -57,7 +57,9 @@ def choose(app: App, environ: Mapping[str, str], using: str = "auto") -> Way:
     if kind == "secret":
         return _with_secret(app)
     if kind == "certificate":
-        return _with_certificate(app, certificate, environ.get("AZURE_CLIENT_CERTIFICATE_PASSWORD"))
+        if certificate or not app.issued:
+            return _with_certificate(app, certificate, environ.get("AZURE_CLIENT_CERTIFICATE_PASSWORD"))
+        return _with_issued(app)
     if kind == "file":
         if not file:
             raise ConfigurationError(
@@ -70,6 +72,11 @@ def choose(app: App, environ: Mapping[str, str], using: str = "auto") -> Way:
         else (lambda: assertions.from_azure_devops(environ))
     )
     return _with_assertion(app, kind, ask, lambda: assertions.proof(kind, environ))
+
+
+def certificate_file(app: App, environ: Mapping[str, str]) -> str | None:
+    """The path of a file with a certificate that an app is to prove itself with; it comes before one that is issued here."""
+    return app.certificate or environ.get("AZURE_CLIENT_CERTIFICATE_PATH")
 
 
 def _with_secret(app: App) -> Way:
@@ -92,7 +99,9 @@ def _with_secret(app: App) -> Way:
 
 def _with_certificate(app: App, path: str | None, password: str | None) -> Way:
     if not path:
-        raise ConfigurationError(f"{app.name} has no certificate: AZURE_CLIENT_CERTIFICATE_PATH is not set")
+        raise ConfigurationError(
+            f"{app.name} has no certificate: AZURE_CLIENT_CERTIFICATE_PATH is not set, and the stack's outputs have none"
+        )
 
     def client(**common: Any) -> "Client":
         from entrant.tokens.authority import CertificateCredential
@@ -109,6 +118,25 @@ def _with_certificate(app: App, path: str | None, password: str | None) -> Way:
             ) from None
 
     return Way("certificate", lambda: _content(path), lambda: iter([client]))
+
+
+def _with_issued(app: App) -> Way:
+    """Each certificate in turn: of one that was just made the directory may not know yet."""
+
+    def client(key: str, data: bytes, **common: Any) -> "Client":
+        from entrant.tokens.authority import CertificateCredential
+
+        try:
+            return CertificateCredential(app.tenant_id, app.client_id, certificate_data=data, **common)
+        except (ValueError, TypeError):  # whose words may be about the key
+            raise ConfigurationError(
+                f"the certificate {key} of {app.name} in the stack's outputs is none with its RSA private key",
+                next_step=f"raise its `generation` in the file and run `pulumi up`, which makes another {key}",
+            ) from None
+
+    issued = {key: pem.encode() for key, pem in app.issued.items()}
+    clients = [partial(client, key, data) for key, data in issued.items()]
+    return Way("certificate", lambda: next(iter(issued.values())), lambda: iter(clients))
 
 
 def _content(path: str) -> bytes:

@@ -1,5 +1,7 @@
 """Access proved by trying, against the local Azure with faults of its own."""
 
+import base64
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from entrant.access import deployer, trials
 from entrant.facts.clouds import Cloud
 from entrant.outputs import App, Grant
 from entrant.tokens import clouds, credentials
+from tests.entrant.authority import certificate
 from tests.local_azure.conftest import Client
 
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -178,6 +181,37 @@ def test_an_error_body_is_explained_innermost_included() -> None:
     error_text = "ERROR: (RoleAssignmentExists) The role assignment already exists. AADSTS700016: x"
     assert [finding.code for finding in explain.explain(error_text)] == ["RoleAssignmentExists", "AADSTS700016"]
     assert explain.explain("all is well") == []
+
+
+@pytest.mark.parametrize("secret", [True, False])
+def test_each_certificate_that_is_issued_here_is_tried_by_itself(
+    secret: bool, azure: local_azure.LocalAzure, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else the app, or the shell, has to prove it with."""
+    monkeypatch.setenv("AZURE_CLIENT_CERTIFICATE_PATH", "/of-somebody-else.pem")
+    estate = Estate(azure, f"certificates-{secret}".lower())
+    (known, der), (unknown, _) = certificate(), certificate()
+    key = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": base64.b64encode(der).decode()}
+    estate.client.graph("PATCH", f"/applications/{estate.identity.application_id}", {"keyCredentials": [key]})
+    entries = [
+        {"kind": "certificate", "name": f"{key}-2026-11-01", "key_id": "k", "calendar": key, "current": True}
+        for key in ("known", "unknown")
+    ]
+    app = dataclasses.replace(
+        estate.app,
+        secret=estate.app.secret if secret else None,
+        issued={"known": known.decode(), "unknown": unknown.decode()},
+        credentials=tuple(entries),
+    )
+    if not secret:
+        monkeypatch.delenv("AZURE_CLIENT_CERTIFICATE_PATH")
+    proofs = trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    assert states(proofs) == {
+        "token": "granted",
+        "certificate known-2026-11-01": "granted",
+        "certificate unknown-2026-11-01": "pending",
+    }
+    assert "AADSTS700027" in proofs[-1].evidence and "PRIVATE" not in repr(proofs)
 
 
 def test_no_proof_holds_a_secret(azure: local_azure.LocalAzure, cloud: Cloud, tmp_path: Path) -> None:

@@ -13,6 +13,14 @@ from entrant import outputs
 TENANT = "11111111-2222-3333-4444-555555555555"
 SECRET = "s3cret-v4lue"
 SCOPE = "/subscriptions/11111111-2222-3333-4444-555555555555"
+PEM = "".join(f"-----BEGIN {what}-----\nk3y\n-----END {what}-----\n" for what in ("PRIVATE KEY", "CERTIFICATE"))
+CREDENTIALS = [
+    {"kind": "secret", "name": "s", "current": True},
+    {"kind": "certificate", "name": "signing-2026-11-01", "calendar": "signing", "current": True},
+    {"kind": "certificate", "name": "signing-2025-11-01", "calendar": "signing", "current": False},
+    {"kind": "certificate", "name": "mine", "current": True},
+    {"kind": "federated", "name": "github", "current": True},
+]
 
 
 def stack_outputs(**changes: Any) -> dict[str, Any]:
@@ -45,14 +53,19 @@ def test_all_that_an_app_has_is_read() -> None:
         "grants": [
             {"role": "Reader", "role_definition_id": "r1", "scope": SCOPE, "assignment_id": "a1", "conditional": True}
         ],
-        "credentials": [{"kind": "secret", "name": "s"}],
+        "credentials": CREDENTIALS,
         "permissions": [{"api": "Microsoft Graph"}],
         "owners": {"registration": ["u1"], "service_principal": []},
         "groups": ["g1"],
         "directory_roles": [{"role_id": "d1", "administrative_unit": None}],
         "audience": "api://log-reader",
     }
-    found = stack_outputs(cloud="china", log_reader_client_secret_previous="old", identities={"log-reader": entry})
+    found = stack_outputs(
+        cloud="china",
+        log_reader_client_secret_previous="old",
+        log_reader_certificates={"signing": PEM},
+        identities={"log-reader": entry},
+    )
     expected = entrant.App(
         name="log-reader",
         tenant_id=TENANT,
@@ -64,7 +77,8 @@ def test_all_that_an_app_has_is_read() -> None:
         secret=SECRET,
         previous_secret="old",
         grants=(entrant.Grant("Reader", "r1", SCOPE, "a1", True),),
-        credentials=({"kind": "secret", "name": "s"},),
+        issued={"signing": PEM},
+        credentials=tuple(CREDENTIALS),
         permissions=({"api": "Microsoft Graph"},),
         owners={"registration": ["u1"], "service_principal": []},
         groups=["g1"],
@@ -72,9 +86,20 @@ def test_all_that_an_app_has_is_read() -> None:
         audiences={"log-reader": "api://log-reader"},
     )
     assert outputs.parse(found) == outputs.Outputs(TENANT, "china", {"log-reader": expected})
-    without = dataclasses.replace(expected, secret=None, previous_secret=None)
-    masked = found | {"log_reader_client_secret": "[secret]", "log_reader_client_secret_previous": "[secret]"}
+    without = dataclasses.replace(expected, secret=None, previous_secret=None, issued={})
+    masked = found | {name: "[secret]" for name in found if "secret" in name or "certificates" in name}
     assert outputs.parse(masked, secrets=False).app(None) == without
+
+
+def test_what_follows_a_calendar_is_told_from_what_does_not() -> None:
+    entry = stack_outputs()["identities"]["log-reader"] | {"credentials": CREDENTIALS}
+    found = stack_outputs(log_reader_certificates={"signing": PEM, "other": PEM}, identities={"log-reader": entry})
+    app = outputs.parse(found).app(None)
+    assert app.calendars == ["secret", "signing"]
+    assert [each["name"] for each in app.of_calendar("signing")] == ["signing-2026-11-01", "signing-2025-11-01"]
+    assert [app.value(calendar) for calendar in ("secret", "signing", "mine")] == [SECRET, PEM, None]
+    assert (app.alone("signing").secret, app.alone("signing").issued) == (None, {"signing": PEM})
+    assert (app.alone("secret").secret, app.alone("secret").issued) == (SECRET, {})
 
 
 def test_an_app_without_an_identifier_uri_is_asked_for_by_its_client_id() -> None:
@@ -110,9 +135,9 @@ def test_an_unknown_app_is_answered_with_the_names_there_are() -> None:
 
 
 def test_no_repr_shows_a_secret() -> None:
-    parsed = outputs.parse(stack_outputs())
-    assert SECRET not in repr(parsed)
-    assert SECRET not in repr(parsed.app(None))
+    parsed = outputs.parse(stack_outputs(log_reader_certificates={"signing": PEM}))
+    for shown in (repr(parsed), repr(parsed.app(None))):
+        assert SECRET not in shown and "PRIVATE KEY" not in shown
 
 
 @pytest.mark.parametrize(
@@ -124,6 +149,17 @@ def test_no_repr_shows_a_secret() -> None:
         ({"log_reader_client_id": None}, 'the output "log_reader_client_id" is missing'),
         ({"log_reader_client_secret": "[secret]"}, 'the output "log_reader_client_secret" is masked'),
         ({"log_reader_client_secret": 7}, 'the output "log_reader_client_secret" is not a text'),
+        ({"log_reader_certificates": "[secret]"}, 'the output "log_reader_certificates" is masked'),
+        ({"log_reader_certificates": {"a": "[secret]"}}, 'the output "log_reader_certificates.a" is masked'),
+        ({"log_reader_certificates": PEM}, 'the output "log_reader_certificates" is not a map'),
+        (
+            {"log_reader_certificates": {"a": PEM.partition("-----END")[0]}},
+            'the output "log_reader_certificates.a" is no PEM text of a private key and its certificate',
+        ),
+        (
+            {"log_reader_certificates": {"a": 7}},
+            'the output "log_reader_certificates.a" is no PEM text of a private key and its certificate',
+        ),
         ({"identities": []}, 'the output "identities" is not a map'),
         ({"identities": {"log-reader": {"grants": []}}}, "identities.log-reader has no 'object_id'"),
         (

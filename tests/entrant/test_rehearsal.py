@@ -134,3 +134,6 @@ def test_what_outputs_hold_is_counted_as_it_is() -> None:
         2: "client ids and secrets of 1 app",
         3: "client ids of 3 apps, secrets of 1",
     }
+    assert job.handed_out([plain, App("c", "t", "c", issued={"signing": "…"})]) == (
+        "client ids of 2 apps, no secret, certificates of 1"
+    )

@@ -1,6 +1,7 @@
 """`run`: what a command gets, what of it is shown, and that it is otherwise as if run directly."""
 
 import base64
+import hashlib
 import html
 import itertools
 import json
@@ -21,7 +22,8 @@ from hypothesis import strategies as st
 
 from entrant.outputs import App
 from entrant.tokens import runner
-from tests.entrant.authority import TENANT, Answer, Authority, serve
+from tests.entrant.authority import TENANT, Answer, Authority, certificate, serve
+from tests.entrant.test_outputs import stack_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = App("log-reader", TENANT, "c1", secret="s3cret~v4lue")
@@ -104,6 +106,31 @@ def test_a_secret_is_masked_as_others_write_it_and_wrapped_into_lines(secret: st
             left = re.sub(rb"\s", b"", shown.removeprefix(b"before\n").removesuffix(b"\nafter\n")).replace(b"***", b"")
             assert len(left) <= 24, shown  # of a text in base64, what is not the secret's
             assert shown.startswith(b"before\n") and shown.endswith(b"\nafter\n")
+
+
+@pytest.mark.parametrize("written", OTHERS)
+def test_of_a_private_key_each_line_is_masked_as_others_write_it(written: str) -> None:
+    """The whole text in another form, a part of it, and one line by itself."""
+    pem = certificate()[0].decode()
+    key = [line for line in pem.partition("-----END")[0].splitlines()[1:] if len(line) >= 12]
+    masker = runner.Masker([pem])
+    for shown in (pem, "\n".join(key[3:9]), f"line 4: {key[3]}!"):
+        for width in (0, 76):
+            text = OTHERS[written](shown)
+            lines = [text[at : at + width] for at in range(0, len(text), width)] if width else [text]
+            found = masker.feed("\n".join(lines).encode()) + masker.end()
+            masker = runner.Masker([pem])
+            left = re.sub(rb"\s", b"", found).replace(b"***", b"").decode()
+            for line in key:
+                inner = OTHERS[written](line)[8:-8]
+                assert inner not in left, found
+            assert found.count(b"***") == sum(line in shown for line in key)
+
+
+def test_a_certificate_that_is_public_and_text_beside_a_key_are_untouched() -> None:
+    pem = certificate()[0].decode()
+    public = pem.partition("-----END PRIVATE KEY-----")[2]
+    assert masked([pem], [public.encode()]) == public.encode()
 
 
 def test_a_part_of_a_line_is_held_back_only_where_it_may_be_most_of_a_line() -> None:
@@ -260,6 +287,28 @@ def test_without_an_audience_a_command_gets_the_identity(authority: Authority) -
     assert not authority.requests
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files in memory")
+@pytest.mark.parametrize("mask", [[], ["--no-mask"]])
+def test_a_command_reads_a_certificate_that_is_issued_here_and_no_disk_has_it(
+    mask: list[str], authority: Authority, tmp_path: Path
+) -> None:
+    """By a path, as azure-identity reads it; what it starts can read it too."""
+    pem = certificate()[0].decode()
+    (tmp_path / "outputs.json").write_text(json.dumps(stack_outputs(log_reader_certificates={"signing": pem})))
+    arguments = ["--outputs", str(tmp_path / "outputs.json"), "--credential", "certificate"]
+    script = 'echo "$AZURE_CLIENT_CERTIFICATE_PATH"; (sha256sum "$AZURE_CLIENT_CERTIFICATE_PATH"; env)'
+    code, out, err = ended(start(authority, *arguments, *mask, "--", "sh", "-c", script))
+    assert code == 0, err
+    assert re.match(r"/proc/\d+/fd/\d+\n", out)
+    assert hashlib.sha256(pem.encode()).hexdigest() in out
+    assert pem.splitlines()[1] not in out + err
+    code, out, err = ended(start(authority, *arguments, "--", "sh", "-c", 'cat "$AZURE_CLIENT_CERTIFICATE_PATH"'))
+    key, _, public = pem.partition("-----END PRIVATE KEY-----")
+    assert out.startswith(pem[:28] + "***\n***")
+    assert out.endswith(public)
+    assert not any(len(line) >= 12 and line in out for line in key.splitlines()[1:])
+
+
 @pytest.mark.parametrize("mask", [[], ["--no-mask"]])
 @pytest.mark.parametrize(
     ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
@@ -346,8 +395,6 @@ def test_no_command_is_run_without_its_tokens(authority: Authority, tmp_path: Pa
 
 def test_the_app_is_the_first_word_if_there_is_one_of_this_name(authority: Authority, tmp_path: Path) -> None:
     import json
-
-    from tests.entrant.test_outputs import stack_outputs
 
     (tmp_path / "outputs.json").write_text(json.dumps(stack_outputs()))
     for words in (["log-reader", "logs"], ["logs"]):

@@ -1,9 +1,11 @@
 """How tokens are got: what is asked, how often, with what proof, and what is said when none comes."""
 
 import asyncio
+import base64
 import dataclasses
 import logging
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -506,12 +508,9 @@ def who(token: entrant.Token) -> Any:
 def test_a_certificate_gets_a_token(
     azure: local_azure.LocalAzure, identity: Identity, tmp_path: Path, password: str | None
 ) -> None:
-    import base64
-
     pem, der = certificate(password.encode() if password else None)
     (tmp_path / "c.pem").write_bytes(pem)
-    key = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": base64.b64encode(der).decode()}
-    Client(azure).graph("PATCH", f"/applications/{identity.application_id}", {"keyCredentials": [key]})
+    register(azure, identity, der)
     environ = environ_of(azure, identity, AZURE_CLIENT_CERTIFICATE_PATH=str(tmp_path / "c.pem"))
     if password:
         with pytest.raises(entrant.ConfigurationError, match="gives no certificate with its RSA private key"):
@@ -519,6 +518,74 @@ def test_a_certificate_gets_a_token(
         environ["AZURE_CLIENT_CERTIFICATE_PASSWORD"] = password
     found = entrant.token(entrant.from_environment(environ), "logs", environ=environ)
     assert who(found) == identity.client_id
+
+
+def register(azure: local_azure.LocalAzure, identity: Identity, *ders: bytes) -> None:
+    """Let these be all certificates of an app."""
+    keys = [{"type": "AsymmetricX509Cert", "usage": "Verify", "key": base64.b64encode(der).decode()} for der in ders]
+    Client(azure).graph("PATCH", f"/applications/{identity.application_id}", {"keyCredentials": keys})
+
+
+def issued(azure: local_azure.LocalAzure, identity: Identity, *pems: bytes) -> App:
+    """An app whose outputs have these certificates and no secret."""
+    certificates = {f"c{number}": pem.decode() for number, pem in enumerate(pems)}
+    return App("log-reader", azure.tenant_id, identity.client_id, issued=certificates)
+
+
+def test_a_certificate_that_is_issued_here_gets_a_token_and_no_file_has_it(
+    azure: local_azure.LocalAzure, identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pem, der = certificate()
+    register(azure, identity, der)
+    app, environ = issued(azure, identity, pem), {"AZURE_AUTHORITY_HOST": azure.url, "XDG_CACHE_HOME": str(tmp_path)}
+    found = entrant.token(app, "logs", cache=True, environ=environ)
+    assert (who(found), found.claims["appidacr"]) == (identity.client_id, "2")
+    both = dataclasses.replace(app, secret=identity.secret)
+    assert entrant.token(both, "logs", environ=environ).claims["appidacr"] == "1", "a secret is the first way"
+    assert entrant.token(both, "logs", using="certificate", environ=environ).claims["appidacr"] == "2"
+    register(azure, identity)
+    assert entrant.token(app, "logs", cache=True, environ=environ) == found, "it is the proof of the cache's tokens"
+    other = dataclasses.replace(app, issued={"c0": certificate()[0].decode()})
+    with pytest.raises(entrant.AuthenticationError) as caught:
+        entrant.token(other, "logs", cache=True, environ=environ)
+    assert caught.value.code == "AADSTS700027"
+    key = pem.decode().splitlines()[1]
+    assert not any(key.encode() in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+
+
+def test_another_certificate_of_the_app_is_tried_where_the_first_is_unknown_or_has_ended(
+    azure: local_azure.LocalAzure, identity: Identity
+) -> None:
+    (unknown, _), (known, der) = certificate(), certificate()
+    register(azure, identity, der)
+    environ = {"AZURE_AUTHORITY_HOST": azure.url}
+    assert who(entrant.token(issued(azure, identity, unknown, known), "logs", environ=environ)) == identity.client_id
+    with pytest.raises(entrant.AuthenticationError) as caught:
+        entrant.token(issued(azure, identity, unknown), "logs", environ=environ)
+    assert caught.value.code == "AADSTS700027"
+
+
+def test_a_file_that_the_environment_names_comes_before_a_certificate_that_is_issued_here(
+    azure: local_azure.LocalAzure, identity: Identity, tmp_path: Path
+) -> None:
+    (mine, der), (other, _) = certificate(), certificate()
+    register(azure, identity, der)
+    (tmp_path / "mine.pem").write_bytes(mine)
+    environ = {"AZURE_AUTHORITY_HOST": azure.url, "AZURE_CLIENT_CERTIFICATE_PATH": str(tmp_path / "mine.pem")}
+    assert who(entrant.token(issued(azure, identity, other), "logs", environ=environ)) == identity.client_id
+
+
+def test_a_damaged_certificate_of_the_outputs_is_named_without_a_word_of_it(authority: Authority) -> None:
+    pem = certificate()[0].decode()
+    lines = pem.splitlines()
+    broken = "\n".join([*lines[:3], lines[3][::-1], *lines[4:]])
+    app = dataclasses.replace(APP, secret=None, issued={"signing": broken})
+    with pytest.raises(entrant.ConfigurationError) as caught:
+        entrant.token(app, "logs", environ={"AZURE_AUTHORITY_HOST": authority.url})
+    assert str(caught.value) == (
+        "the certificate signing of log-reader in the stack's outputs is none with its RSA private key"
+    )
 
 
 def test_a_github_job_gets_a_token_without_any_secret(azure: local_azure.LocalAzure, identity: Identity) -> None:
