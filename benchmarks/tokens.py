@@ -65,16 +65,15 @@ class Contender:
             raise SystemExit(f"{self.name} failed ({done.returncode}): {done.stderr[-2000:]}")
 
 
-def azure_cli() -> Path:
-    """The `az` of a virtual environment of its own, made when it is missing."""
-    home = HOME / "azure-cli"
-    az = home / "bin" / "az"
-    if not az.exists():
-        print(f"installing {AZURE_CLI} …", file=sys.stderr)
+def installed(home: Path, requirement: str, program: str) -> Path:
+    """A program of a package, in a virtual environment of its own, which is made when it is missing."""
+    found = home / "bin" / program
+    if not found.exists():
+        print(f"installing {requirement} …", file=sys.stderr)
         venv.EnvBuilder(with_pip=True, clear=True).create(home)
-        pip = [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", AZURE_CLI]
+        pip = [str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", requirement]
         subprocess.run(pip, check=True)
-    return az
+    return found
 
 
 def log_in(az: Path, env: Mapping[str, str], secret: Path) -> None:
@@ -176,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.tokens", description="How long a token takes.")
     parser.add_argument("rounds", nargs="?", type=int, default=21, help="how often each is run (default: %(default)s)")
     rounds: int = parser.parse_args().rounds
-    az = azure_cli()
+    az = installed(HOME / "azure-cli", AZURE_CLI, "az")
     rehearse = [sys.executable, "-m", "entrant", "rehearse", STACK]
     subprocess.run(rehearse, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     rehearsal = Rehearsal(STACK)

@@ -1,21 +1,27 @@
-"""How long `validate` takes for 1,000 apps in one file, beside starting the interpreter and importing the package.
+"""How long `entrant validate` takes for 1,000 and 10,000 apps in one file, beside check-jsonschema with the project's own schema.
 
-    python3 -m benchmarks.validate
+    .entrant/venv/bin/python -m benchmarks.validate [APPS …]
 
-Prints seconds and the ratio, medians of five runs made in turn, so that a slow moment of the machine meets all alike.
+check-jsonschema knows the form of a file alone; `validate` also what holds between its parts, and the tenant's rules. Whole
+commands, in turn, round after round; seconds of the clock and of CPU are medians, ratios are taken round by round.
+check-jsonschema is installed from a package index below `.entrant/benchmarks/`.
 """
 
+import argparse
+import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import processes
+from benchmarks.tokens import HOME, installed
 from entrant.project import ROOT
 
-APPS = 1000
+CHECK_JSONSCHEMA = "check-jsonschema==0.39.0"
+ROUNDS = {1_000: 5, 10_000: 3}
 _APP = """\
-  app-{0:04}:
+  app-{0:05}:
     display_name: App {0}
     secret: {{every: 90d, overlap: 7d}}
     federated:
@@ -33,38 +39,38 @@ scopes:
   vm: {_GROUP}/Microsoft.Compute/virtualMachines/vm
 apps:
 """
-_CHECK = """\
-import sys, time
-from entrant import config
-started = time.perf_counter()
-report = config.check(sys.argv[1])
-assert report.environment is not None and len(report.environment.apps) == int(sys.argv[2]), report.problems
-print(time.perf_counter() - started)
-"""
-_START = """\
-import time
-started = time.perf_counter()
-from entrant import config
-print(time.perf_counter() - started)
-"""
-
-
-def seconds(code: str, *arguments: str) -> float:
-    """What a fresh interpreter prints."""
-    command = [sys.executable, "-c", code, *arguments]
-    return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "thousand.yaml"
-        file.write_text(_SCOPES + "".join(map(_APP.format, range(APPS))), "utf-8")
-        pairs = [(seconds(_START), seconds(_CHECK, str(file), str(APPS))) for _ in range(5)]
-    starts, checks = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(f"import config           {starts:.2f} s")
-    print(f"validate {APPS:,} apps     {checks:.2f} s")
-    print(f"ratio                   {checks / starts:.1f}")
+    parser = argparse.ArgumentParser(prog="benchmarks.validate", description="One file of many apps, checked.")
+    parser.add_argument("apps", type=int, nargs="*", default=list(ROUNDS), help="how many (default: 1000 10000)")
+    sizes = parser.parse_args().apps
+    other = installed(HOME / "check-jsonschema", CHECK_JSONSCHEMA, "check-jsonschema")
+    print("| apps | check-jsonschema | `entrant validate` |\n|---|---|---|")
+    for apps in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "many.yaml"
+            file.write_text(_SCOPES + "".join(map(_APP.format, range(apps))), "utf-8")
+            schema = str(ROOT / "config" / "environment.schema.json")
+            commands = {
+                "other": [str(other), "--schemafile", schema, str(file)],
+                "own": [sys.executable, "-m", "entrant", "validate", str(file)],
+            }
+            rounds = [
+                {name: processes.run(each, cwd=ROOT, env=os.environ)[0] for name, each in commands.items()}
+                for _ in range(ROUNDS.get(apps, 3))
+            ]
+        cells = []
+        for name in commands:
+            times = (statistics.median(each[name].seconds(what) for each in rounds) for what in ("wall", "cpu"))
+            ratios = (
+                statistics.median(each[name].seconds(what) / each["other"].seconds(what) for each in rounds)
+                for what in ("wall", "cpu")
+            )
+            shown = " / ".join(f"{seconds:.1f}" for seconds in times)
+            cells.append(shown + (f" ({' / '.join(f'{ratio:.2f}' for ratio in ratios)})" if name == "own" else ""))
+        print(f"| {apps:,} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

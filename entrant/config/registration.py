@@ -72,7 +72,7 @@ IdentifierUri = Annotated[str, PlainValidator(_identifier), WithJsonSchema({"typ
 PermissionValue = Annotated[
     Text,
     StringConstraints(
-        pattern=r"^[A-Za-z0-9_!#$%&'()*+,/:;<=>?@^`{|}~-][^\s\"\\]*$", max_length=limits.PERMISSION_VALUE
+        pattern=r"""^[A-Za-z0-9_!#$%&'()*+,/:;<=>?@^`{|}~-][^\s"\\]*$""", max_length=limits.PERMISSION_VALUE
     ),
 ]
 

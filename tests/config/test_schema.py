@@ -1,6 +1,7 @@
 """The JSON Schema and the reference page: never behind the models, and true of the files there are."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from entrant import config
 from entrant.config import reference, schema
+from tests.clients import installing
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = schema.schema()
@@ -38,6 +40,13 @@ def test_a_file_that_validates_satisfies_the_schema_and_names_it(file: Path) -> 
     jsonschema.Draft202012Validator(SCHEMA).validate(_typed(found))
     modeline = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
     assert (file.parent / modeline).resolve() == schema.FILE
+
+
+def test_a_checker_that_nobody_here_wrote_takes_the_schema_and_the_files_of_the_project() -> None:
+    """Its regular expressions are JavaScript's, as those of editors are, which refuse escapes that mean nothing."""
+    checker: list[str | Path] = [installing.pip("check-jsonschema") / "bin" / "python", "-m", "check_jsonschema"]
+    done = subprocess.run([*checker, "--schemafile", schema.FILE, *FILES], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _typed(value: Any) -> Any:
