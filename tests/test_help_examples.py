@@ -15,6 +15,7 @@ import local_azure
 from tests.conftest import ROOT, Project
 from tests.entrant import forges
 from tests.entrant.test_cli import walk
+from tests.local_azure.conftest import Client
 
 ELSEWHERE = {"move", "rehearse", "revoke", "rotate", "setup", "test"}
 """Run by test_move, test_whole_job, test_rotate and test_bootstrap (its archives are on no machine of a test), and this
@@ -63,7 +64,10 @@ def shell(project: Project) -> dict[str, str]:
         who = ["-c", "user.name=A", "-c", "user.email=a@contoso.com"]
         subprocess.run(["git", *who, *command], cwd=project.root, check=True)
     rehearsal = project.rehearsal("dev")
-    settings = rehearsal.settings(local_azure.start(rehearsal.azure))
+    azure = local_azure.start(rehearsal.azure)
+    made = Client(azure).graph("POST", "/applications", {"displayName": "billing-web", "tags": ["prod"]})  # to import
+    Client(azure).graph("POST", "/servicePrincipals", {"appId": made["appId"]})
+    settings = rehearsal.settings(azure)
     outputs = json.loads(project.pulumi("dev", "stack", "output", "-s", "dev", "--json", "--show-secrets").stdout)
     env = project.environ() | settings
     return env | {
