@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,16 +16,18 @@ from entrant.config import App
 from entrant.config.credentials import Secret
 from entrant.config.registration import ServicePrincipal
 from entrant.config.values import parse_moment
+from entrant.facts.contract import issued_name
 from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL
 
 from .access import Access, read_role
 from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs, unknown
 from .credentials import Credentials
+from .issuing import IssuedByCalendar
 from .parts import Parts
 from .registration import application_inputs, principal_inputs, unsaid
 from .rotation import Due, HandedOut, due
 from .state import State
-from .vaults import declare_vaults
+from .vaults import PEM, Content, Vaults
 
 _UNSAID = unsaid(App, "device_only_auth_enabled", "oauth2_post_response_required", "template_id")
 _UNSAID_OF_PRINCIPAL = unsaid(
@@ -42,6 +44,8 @@ class FromFile:
     """What the stack holds already."""
     secrets: Sequence[Due]
     """The client secrets that are to exist now, newest first."""
+    certificates: Mapping[str, IssuedByCalendar] = field(default_factory=dict)
+    """The certificates that are issued here, by calendar."""
 
 
 class AppIdentity(pulumi.ComponentResource):
@@ -50,6 +54,9 @@ class AppIdentity(pulumi.ComponentResource):
     Roles and credentials belong to the service principal and the registration declared here, and go with them. The component
     never looks a registration up by its display name. Secrets are `ApplicationPassword`s, which the portal shows under
     "Certificates & secrets", each with an explicit end date (the provider drops a relative one).
+
+    Certificates that are issued by a calendar (`every` in an environment file) are made by `components.declare` alone. A program
+    that uses this component gives it certificates whose private keys it has itself: the `certificates` of the arguments.
     """
 
     client_id: pulumi.Output[str]
@@ -62,6 +69,8 @@ class AppIdentity(pulumi.ComponentResource):
     """The current client secret, a Pulumi secret; none when the app has none."""
     client_secret_previous: pulumi.Output[str] | None
     """The secret before, a Pulumi secret, while it is inside its overlap."""
+    issued: dict[str, pulumi.Output[str]]
+    """Of certificates that are issued here, by calendar: private key and certificate of the newest, PEM, each a Pulumi secret."""
     grants: list[dict[str, Any]]
     """The role assignments: `key`, `role_definition_id`, `scope`, `assignment_id`."""
     credentials: list[dict[str, Any]]
@@ -96,7 +105,7 @@ class AppIdentity(pulumi.ComponentResource):
             roles = {key: read_role(role) for key, role in roles.items()}
         self.parts = Parts(self, (name, *former), known.state, args.get("adopt"), args.get("change_adopted") or False)
         self._declare_registration(args)
-        self._declare_credentials(args, known.secrets)
+        self._declare_credentials(args, known)
         access = Access(self.parts, self.service_principal_id)
         for key, permission in (args.get("permissions") or {}).items():
             access.consent(key, permission)
@@ -175,12 +184,22 @@ class AppIdentity(pulumi.ComponentResource):
             return False
         return self.parts.read_as_it_is(APPLICATION, self.parts.names, id_, "logo", logo)
 
-    def _declare_credentials(self, args: AppIdentityArgs, secrets: Sequence[Due]) -> None:
+    def _declare_credentials(self, args: AppIdentityArgs, known: FromFile) -> None:
         credentials = Credentials(self.parts, self.application)
-        credentials.declare_secrets(secrets)
+        vaults = Vaults(self.parts, self.client_id)
+        credentials.declare_secrets(known.secrets)
         places = (args.get("secret") or SecretArgs()).get("deliver") or ()
-        vaults = [vault for place in places if (vault := place.get("key_vault"))]
-        declare_vaults(self.parts, self.client_id, vaults, credentials.secrets)
+        for newest, password in credentials.secrets[:1]:
+            content = Content(newest.name, password.key_id, newest.ends, password.value)
+            vaults.declare(content, [vault for place in places if (vault := place.get("key_vault"))])
+        self.issued = {}
+        for calendar, each in known.certificates.items():
+            current, certificate = credentials.declare_issued(calendar, each.certificates)[0]
+            if current.with_key is not None:
+                self.issued[calendar] = current.with_key
+                name, ends = issued_name(calendar, current.about.name), current.about.ends
+                content = Content(name, certificate.key_id, ends, current.with_key, PEM, f"certificates.{calendar}")
+                vaults.declare(content, each.vaults)
         credentials.declare_certificates(args.get("certificates") or {})
         credentials.declare_federated(args.get("federated") or {})
         values = [pulumi.Output.secret(password.value) for _, password in credentials.secrets]

@@ -7,11 +7,12 @@ import pulumi
 import pulumi_azuread as azuread
 
 from entrant.config.values import moment_text
-from entrant.facts.contract import SECRET_NAMES
+from entrant.facts.contract import SECRET_NAMES, issued_name
 from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, FEDERATED, FLEXIBLE
 
 from . import trusts
 from .arguments import CertificateArgs, FederatedArgs
+from .issuing import Issued
 from .parts import Parts
 from .rotation import Due
 
@@ -29,6 +30,8 @@ class Credentials:
         self._application = application
         self.secrets: list[tuple[Due, azuread.ApplicationPassword]] = []
         """Newest first."""
+        self.issued: dict[str, list[tuple[Issued, azuread.ApplicationCertificate]]] = {}
+        """By calendar, newest first."""
         self.certificates: dict[str, azuread.ApplicationCertificate] = {}
         self.federated: dict[str, Federated] = {}
 
@@ -43,6 +46,26 @@ class Credentials:
                 opts=pulumi.ResourceOptions(parent=self._parts.app),
             )
             self.secrets.append((secret, password))
+
+    def declare_issued(
+        self, calendar: str, certificates: Sequence[Issued]
+    ) -> list[tuple[Issued, azuread.ApplicationCertificate]]:
+        """Declare the certificates of a calendar that are to exist now, newest first."""
+        self.issued[calendar] = [
+            (
+                each,
+                azuread.ApplicationCertificate(
+                    f"{self._parts.name}/{calendar}/{each.about.name}",
+                    application_id=self._application.id,
+                    type="AsymmetricX509Cert",
+                    value=each.certificate,
+                    end_date=moment_text(each.about.ends),
+                    opts=pulumi.ResourceOptions(parent=self._parts.app),
+                ),
+            )
+            for each in certificates
+        ]
+        return self.issued[calendar]
 
     def declare_certificates(self, certificates: Mapping[str, CertificateArgs]) -> None:
         """Declare certificates by key."""
@@ -161,15 +184,23 @@ class Credentials:
                 "name": secret.display_name,
                 "key_id": secret.key_id,
                 "starts": secret.start_date,
-                "ends": moment_text(due.ends),
-                "issued": moment_text(due.issued),
-                "successor_starts": moment_text(due.successor),
-                "kept_until": moment_text(due.kept_until),
-                "current": index == 0,
-                **({"delivered": True} if due.delivered else {}),
-                **({"revoked": due.revoked} if due.revoked is not None else {}),
+                **_of_calendar(due, newest=index == 0),
             }
             for index, (due, secret) in enumerate(self.secrets)
+        ]
+        issued = [
+            {
+                "kind": "certificate",
+                "name": issued_name(calendar, each.about.name),
+                "calendar": calendar,
+                "key_id": certificate.key_id,
+                "pem": each.certificate,
+                "thumbprint": each.thumbprint,
+                "starts": certificate.start_date,
+                **_of_calendar(each.about, newest=index == 0),
+            }
+            for calendar, made in self.issued.items()
+            for index, (each, certificate) in enumerate(made)
         ]
         certificates = [
             {
@@ -196,4 +227,17 @@ class Credentials:
             }
             for key, credential in self.federated.items()
         ]
-        return [*secrets, *certificates, *federated]
+        return [*secrets, *issued, *certificates, *federated]
+
+
+def _of_calendar(about: Due, *, newest: bool) -> dict[str, Any]:
+    """What the outputs say of a secret or a certificate that its calendar asks for."""
+    return {
+        "ends": moment_text(about.ends),
+        "issued": moment_text(about.issued),
+        "successor_starts": moment_text(about.successor),
+        "kept_until": moment_text(about.kept_until),
+        "current": newest,
+        **({"delivered": True} if about.delivered else {}),
+        **({"revoked": about.revoked} if about.revoked is not None else {}),
+    }

@@ -12,17 +12,18 @@ from pulumi_azure_native import authorization
 
 from entrant.config import App, Environment, RoleGrant
 from entrant.config.access import AdoptedConsent, Kind, Permission, offered_permissions
+from entrant.config.credentials import CLIENT_SECRET
 from entrant.config.known import ApiReference, Owner, Reference
 from entrant.config.models import Part
 from entrant.config.registration import Api, ServicePrincipal
 from entrant.config.values import OnRemove, moment_text
-from entrant.facts.contract import ROTATION, SECRET_NAMES
+from entrant.facts.contract import ROTATION, SECRET_NAMES, issued_name
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 from entrant.facts.scopes import is_guid, role_definition_id
 
 from . import blocks
 from .api_clients import ApiClientsArgs, PreAuthorizedArgs
-from .app_identity import AppIdentity
+from .app_identity import AppIdentity, FromFile
 from .arguments import (
     AdoptedConsentArgs,
     AppIdentityArgs,
@@ -31,6 +32,7 @@ from .arguments import (
     RoleAssignmentArgs,
     ServicePrincipalArgs,
 )
+from .issuing import IssuedByCalendar, entries_in, issued
 from .rotation import Due, HandedOut, due
 from .state import State
 from .tenant import Tenant
@@ -97,19 +99,37 @@ class Declared:
     def _on_remove(self, app: App, part: Part | None = None) -> OnRemove:
         return "keep" if self.environment.keeps(app, part) else "delete"
 
-    def secrets(self, name: str) -> Sequence[Due]:
-        """The secrets of an app that are to exist now, newest first."""
+    def known(self, name: str) -> FromFile:
+        """What an app's component is told besides its arguments."""
         app = self.environment.apps[name]
-        if not app.secret:
-            return ()
+        calendars = {calendar: self._due(name, calendar) for calendar in app.calendars}
+        secrets = calendars.pop(CLIENT_SECRET, ())
+        if calendars and self.before is None:
+            raise pulumi.RunError(
+                f"apps.{name}.certificates: the program does not say what the stack handed out before, so each `up` would issue "
+                "these certificates anew. Pass it: declare(environment, before=own_outputs())"
+            )
+        names = (name, *app.renamed_from)
+        certificates = {
+            calendar: IssuedByCalendar(
+                issued(name, calendar, each, self.before or {}, names), blocks.vaults_of(app, calendar)
+            )
+            for calendar, each in calendars.items()
+        }
+        return FromFile(self.state, secrets, certificates)
+
+    def _due(self, name: str, calendar: str) -> Sequence[Due]:
+        """The secrets or certificates of an app's calendar that are to exist now, newest first."""
+        app = self.environment.apps[name]
+        rule = app.calendars[calendar]
         return due(
             self.now,
-            every=app.secret.every,
-            overlap=app.secret.overlap,
-            starts=app.secret.starts,
-            generation=app.secret.generation,
-            handed_out=None if self.before is None else handed_out(self.before, (name, *app.renamed_from)),
-            pushed=any(delivery.pushed for delivery in app.deliveries),
+            every=rule.every,
+            overlap=rule.overlap,
+            starts=rule.starts,
+            generation=rule.generation,
+            handed_out=None if self.before is None else handed_out(self.before, (name, *app.renamed_from), calendar),
+            pushed=any(delivery.pushed for delivery in rule.deliver),
         )
 
     def clients(self, name: str, api: Api) -> ApiClientsArgs:
@@ -288,23 +308,22 @@ class Declared:
         }
 
 
-def handed_out(before: Mapping[str, Any], names: Sequence[str]) -> list[HandedOut]:
-    """The secrets of an app in the stack's outputs, under its name (the first) or one that it had, with what `rotate` or `revoke`
-    say about them now. Those of an earlier version do not tell when they were issued.
+def handed_out(before: Mapping[str, Any], names: Sequence[str], calendar: str = CLIENT_SECRET) -> list[HandedOut]:
+    """What the stack's outputs have of an app's calendar, under the app's name (the first) or one that it had, with what `rotate`
+    or `revoke` say about it now. Secrets of an earlier version do not tell when they were issued.
     """
-    identities: Mapping[str, Any] = before.get("identities", {})
-    app: Mapping[str, Any] = next((identities[name] for name in names if name in identities), {})
     news: Mapping[str, Any] = json.loads(os.environ.get(ROTATION) or "{}")
     delivered = news.get("delivered", {}).get(names[0], ())
     revoked = news.get("revoked", {}).get(names[0], {})
+    prefix = SECRET_NAMES if calendar == CLIENT_SECRET else issued_name(calendar, "")
     return [
         HandedOut.read(
-            slot := entry["name"].removeprefix(SECRET_NAMES),
+            entry["name"].removeprefix(prefix),
             entry.get("issued") or entry["starts"],
             entry["ends"],
             delivered=entry.get("delivered", False) or slot in delivered,
             revoked=revoked.get(slot) or entry.get("revoked"),
         )
-        for entry in app.get("credentials", ())
-        if entry["kind"] == "secret"
+        for entry in entries_in(before, names, calendar)
+        if (slot := entry["name"].removeprefix(SECRET_NAMES))
     ]

@@ -22,7 +22,7 @@ from entrant.facts.scopes import parse_scope
 from entrant.facts.unsafe_text import inert
 
 from .api_clients import ApiClients
-from .app_identity import AppIdentity, FromFile
+from .app_identity import AppIdentity
 from .declared import Declared
 from .state import State, adopted
 
@@ -49,7 +49,7 @@ def declare(
     Args:
         environment: what to declare.
         before: the stack's outputs as they are before this run (`own_outputs`), so that a secret in use outlives a change of
-            its calendar. Default: not known, and the calendar alone decides.
+            its calendar. Default: not known, and the calendar alone decides; then no certificates can be issued.
         now: the moment that secret calendars are read at, RFC 3339. Default: the clock's.
 
     Raises:
@@ -77,8 +77,7 @@ def _declare(environment: Environment, now: str | None, before: Mapping[str, Any
     for key in environment.role_definitions:
         declared.role_definitions[key] = _role_definition(declared, key)
     for name in order(environment.apps):
-        known = FromFile(declared.state, declared.secrets(name))
-        declared.identities[name] = AppIdentity(name, declared.arguments(name), known=known)
+        declared.identities[name] = AppIdentity(name, declared.arguments(name), known=declared.known(name))
     for name, app in environment.apps.items():
         if app.api and (app.api.known_clients or app.api.pre_authorized):
             ApiClients(name, declared.identities[name], declared.clients(name, app.api))

@@ -9,9 +9,9 @@ import pulumi
 import pulumi_azuread as azuread
 
 from entrant.config import App, Environment
-from entrant.config.credentials import KeptCredential
+from entrant.config.credentials import CLIENT_SECRET, KeptCredential
 from entrant.config.values import moment_text
-from entrant.facts.contract import CONTRACT, output_name
+from entrant.facts.contract import CERTIFICATES, CONTRACT, output_name
 
 from .app_identity import AppIdentity
 from .state import own_stack
@@ -30,8 +30,8 @@ def own_outputs() -> Mapping[str, Any]:
 def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity]) -> dict[str, Any]:
     """The stack's outputs, contract 1.
 
-    `<app>_client_id`, `<app>_client_secret` and `<app>_client_secret_previous` are flat, so that CI systems can mask each;
-    `identities` holds no secret.
+    `<app>_client_id`, `<app>_client_secret`, `<app>_client_secret_previous` and `<app>_certificates` are flat, so that CI systems
+    can mask each; `identities` holds no secret.
     """
     tenant: pulumi.Output[str] = azuread.get_client_config_output().tenant_id
     outputs: dict[str, Any] = {
@@ -45,6 +45,8 @@ def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity
             outputs[output_name(name, "client_secret")] = identity.client_secret
         if identity.client_secret_previous is not None:
             outputs[output_name(name, "client_secret_previous")] = identity.client_secret_previous
+        if environment.apps[name].calendars.keys() - {CLIENT_SECRET}:
+            outputs[output_name(name, CERTIFICATES)] = pulumi.Output.secret(pulumi.Output.from_input(identity.issued))
     taken_over = [id_ for identity in identities.values() for id_ in identity.parts.taken_over]
     taken_over += [definition.adopt for definition in environment.role_definitions.values() if definition.adopt]
     outputs["adopted"] = sorted(taken_over)

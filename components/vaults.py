@@ -1,11 +1,12 @@
-"""Client secrets in Azure Key Vault: one secret there, with a version for each client secret."""
+"""Client secrets and certificates in Azure Key Vault: one secret there, with a version for each."""
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import pulumi
 import pulumi_azure_native as azure_native
-import pulumi_azuread as azuread
 from pulumi_azure_native import authorization, keyvault
 
 from entrant.facts.marks import of_stack
@@ -14,9 +15,10 @@ from entrant.facts.scopes import Scope, parse_scope
 
 from .arguments import KeyVaultDeliveryArgs
 from .parts import Parts
-from .rotation import Due
 
-CONTENT_TYPE = "client secret of Microsoft Entra ID"
+CLIENT_SECRET = "client secret of Microsoft Entra ID"
+PEM = "application/x-pem-file"
+"""What Key Vault calls the secret of a certificate in this form ("Certificate contents", Azure Key Vault)."""
 _SETTINGS = (
     "auxiliary_tenant_ids",
     "client_certificate_password",
@@ -38,73 +40,85 @@ _SETTINGS = (
 """Settings of azure-native in the stack's configuration, which a provider of one's own does not get by itself."""
 
 
-def declare_vaults(
-    parts: Parts,
-    client_id: pulumi.Output[str],
-    vaults: Sequence[KeyVaultDeliveryArgs],
-    secrets: Sequence[tuple[Due, azuread.ApplicationPassword]],
-) -> None:
-    """The newest client secret of an app, `secrets[0]`, in each of its vaults.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a version of a secret in a vault holds: a client secret, or a certificate with its private key."""
 
-    Raises:
-        pulumi.RunError: a vault has such a secret, and it is not this stack's.
-    """
-    providers: dict[str, azure_native.Provider | None] = {}
-    for vault in vaults if secrets else ():
-        subscription = (parse_scope(vault["vault"]).subscription or "").lower()
-        if subscription not in providers:
-            providers[subscription] = _provider(parts, subscription)
-        _vault_secret(parts, client_id, vault, providers[subscription], *secrets[0])
+    name: str
+    """Its slot."""
+    key_id: pulumi.Output[str]
+    ends: datetime
+    value: pulumi.Output[str]
+    content_type: str = CLIENT_SECRET
+    where: str = "secret"
+    """What delivers it, below the app in a file."""
 
 
-def _vault_secret(
-    parts: Parts,
-    client_id: pulumi.Output[str],
-    args: KeyVaultDeliveryArgs,
-    provider: azure_native.Provider | None,
-    about: Due,
-    secret: azuread.ApplicationPassword,
-) -> keyvault.Secret:
-    """A client secret as the newest version of a secret in a vault.
+class Vaults:
+    """The vaults of one app."""
 
-    It stays there when it is no longer declared: only the data plane of a vault deletes secrets, and their names are taken until
-    they are purged. What this stack left there for the app gets the next version; what is not its own, only with `adopt`.
-    """
-    vault = parse_scope(args["vault"])
-    key = f"key-vault-{vault.name}-{args['name']}".lower()
-    names = [f"{app}/{key}" for app in parts.names]
-    there = None if parts.state.get(VAULT_SECRET, names) else _existing(vault, args["name"], provider)
-    mark = of_stack(pulumi.get_project(), pulumi.get_stack())
-    if there is not None and there.get("stack") != mark and not args.get("adopt"):
-        raise pulumi.RunError(
-            f"apps.{parts.name}.secret.deliver: the vault {vault.name} has a secret {args['name']} that this stack did not "
-            "make. To give it a new version, write `adopt: true` beside its name; else deliver under another name."
+    def __init__(self, parts: Parts, client_id: pulumi.Output[str]) -> None:
+        """Nothing yet, of the app with this client id."""
+        self._parts = parts
+        self._client_id = client_id
+        self._providers: dict[str, azure_native.Provider | None] = {}
+
+    def declare(self, content: Content, vaults: Sequence[KeyVaultDeliveryArgs]) -> None:
+        """The content, the newest of its kind, as the newest version in each of these vaults.
+
+        Raises:
+            pulumi.RunError: a vault has such a secret, and it is not this stack's.
+        """
+        for vault in vaults:
+            subscription = (parse_scope(vault["vault"]).subscription or "").lower()
+            if subscription not in self._providers:
+                self._providers[subscription] = _provider(self._parts, subscription)
+            self._secret(content, vault, self._providers[subscription])
+
+    def _secret(
+        self, content: Content, args: KeyVaultDeliveryArgs, provider: azure_native.Provider | None
+    ) -> keyvault.Secret:
+        """A secret in a vault.
+
+        It stays there when it is no longer declared: only the data plane of a vault deletes secrets, and their names are taken
+        until they are purged. What this stack left there for the app gets the next version; what is not its own, only with `adopt`.
+        """
+        parts, vault = self._parts, parse_scope(args["vault"])
+        key = f"key-vault-{vault.name}-{args['name']}".lower()
+        names = [f"{app}/{key}" for app in parts.names]
+        there = None if parts.state.get(VAULT_SECRET, names) else _existing(vault, args["name"], provider)
+        mark = of_stack(pulumi.get_project(), pulumi.get_stack())
+        if there is not None and there.get("stack") != mark and not args.get("adopt"):
+            raise pulumi.RunError(
+                f"apps.{parts.name}.{content.where}.deliver: the vault {vault.name} has a secret {args['name']} that this stack "
+                "did not make. To give it a new version, write `adopt: true` beside its name; else deliver under another name."
+            )
+        value: pulumi.Output[str] = pulumi.Output.secret(content.value)
+        return keyvault.Secret(
+            names[0],
+            resource_group_name=vault.resource_group,
+            vault_name=vault.name,
+            secret_name=args["name"],
+            properties=keyvault.SecretPropertiesArgs(
+                value=value,
+                content_type=content.content_type,
+                attributes=keyvault.SecretAttributesArgs(enabled=True, expires=int(content.ends.timestamp())),
+            ),
+            tags={
+                "app": parts.name,
+                "client_id": self._client_id,
+                "key_id": content.key_id,
+                "secret": content.name,
+                "stack": mark,
+            },
+            opts=pulumi.ResourceOptions(
+                parent=parts.app,
+                aliases=[pulumi.Alias(name=name) for name in names[1:]],
+                retain_on_delete=True,
+                provider=provider,
+                import_=None if there is None else f"{vault.id}/secrets/{args['name']}",
+            ),
         )
-    return keyvault.Secret(
-        names[0],
-        resource_group_name=vault.resource_group,
-        vault_name=vault.name,
-        secret_name=args["name"],
-        properties=keyvault.SecretPropertiesArgs(
-            value=pulumi.Output.secret(secret.value),
-            content_type=CONTENT_TYPE,
-            attributes=keyvault.SecretAttributesArgs(enabled=True, expires=int(about.ends.timestamp())),
-        ),
-        tags={
-            "app": parts.name,
-            "client_id": client_id,
-            "key_id": secret.key_id,
-            "secret": about.name,
-            "stack": mark,
-        },
-        opts=pulumi.ResourceOptions(
-            parent=parts.app,
-            aliases=[pulumi.Alias(name=name) for name in names[1:]],
-            retain_on_delete=True,
-            provider=provider,
-            import_=None if there is None else f"{vault.id}/secrets/{args['name']}",
-        ),
-    )
 
 
 def _existing(vault: Scope, name: str, provider: azure_native.Provider | None) -> Mapping[str, str] | None:

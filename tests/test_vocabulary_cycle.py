@@ -61,6 +61,10 @@ ELSEWHERE = {
         ),
         "it goes with adopt",
     ),
+    **dict.fromkeys(
+        (f"certificates.*.deliver[].{place}" for place in ("azure_devops", "gitlab")),
+        "refused: it takes no text of several lines",
+    ),
     "kept_credentials": "no resource: what drift and expiry know",
     "cloud": "a stack stays in its cloud, and the local Azure is of one",
     "defaults": "the keys of an app, merged into each before anything is declared",

@@ -12,7 +12,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import declare, stack_outputs
+from components import declare, issuing, stack_outputs
+from components.rotation import Due
 from entrant import config
 from entrant.review import reviewer
 from tests.components.mocked import Registered, deploy
@@ -23,6 +24,10 @@ NOW = "2026-11-20T00:00:00Z"
 STATES = ("first", "second")
 
 EITHER = {
+    **dict.fromkeys(
+        (f"apps.*.certificates.*.deliver[].{place}" for place in ("azure_devops", "gitlab")),
+        "refused: it takes no text of several lines",
+    ),
     "allow_privileged": "validate refuses what is privileged without it",
     "apps.*.federated[].github.pull_request": "one of several keys, and never there without a change of another",
     "apps.*.reason": "it is told with what is privileged",
@@ -35,7 +40,14 @@ NOT_DECLARED = EITHER | {
         (f"apps.*.secret.deliver[].{place}" for place in ("github", "azure_devops", "gitlab", "kubernetes", "exec")),
         "no resource: `entrant deliver` reads it",
     ),
-    "apps.*.secret.deliver[].key_vault.adopt": "only of what the vault holds",
+    **dict.fromkeys(
+        (f"apps.*.certificates.*.deliver[].{place}" for place in ("github", "kubernetes", "exec")),
+        "no resource: `entrant deliver` reads it",
+    ),
+    **dict.fromkeys(
+        (f"apps.*.{of}.deliver[].key_vault.adopt" for of in ("secret", "certificates.*")),
+        "only of what the vault holds",
+    ),
     "apps.*.certificates.*.renamed_from": "an alias alone, and only of what the state holds under the old name",
     "cloud": "a stack stays in its cloud",
     "drift": "no resource: what `drift` leaves out",
@@ -173,17 +185,24 @@ def seen(resource: Registered) -> tuple[Any, ...]:
     return resource.type, resource.name, resource.inputs, *options
 
 
+def made(app: str, calendar: str, about: Due) -> issuing.Issued:
+    """A certificate that is the same whenever it is asked for."""
+    pem = f"{app} {calendar} {about}"
+    return issuing.Issued(about, pem, pem, pulumi.Output.secret(pem))
+
+
 def test_every_key_changes_what_is_declared(
     read: Callable[[dict[str, Any]], config.Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ARM_METADATA_HOSTNAME", "localhost")  # the providers are set to no cloud by name
+    monkeypatch.setattr(issuing, "_made", made)
     declared: dict[int, list[tuple[Any, ...]]] = {}
 
     def resources(report: config.Report) -> list[tuple[Any, ...]]:
         environment = report.environment
         assert environment is not None
         if id(report) not in declared:
-            done = deploy(lambda: stack_outputs(environment, declare(environment, now=NOW)))
+            done = deploy(lambda: stack_outputs(environment, declare(environment, now=NOW, before={})))
             declared[id(report)] = sorted((seen(resource) for resource in done.resources), key=str)
         return declared[id(report)]
 

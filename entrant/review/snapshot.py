@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from entrant.config import App, Environment, Federated, Permission
-from entrant.config.credentials import Secret
+from entrant.config.credentials import CLIENT_SECRET, Calendar, Secret
 from entrant.config.federated import PRESETS
 from entrant.config.known import first_name
 from entrant.config.model import Model
@@ -55,6 +55,8 @@ class Holding:
     """What else is to be known: a condition, issuer and subject, a calendar; in words."""
     permissions: tuple[RolePermission, ...] | None = field(default=None, compare=False)
     """Role: what it allows, where that is known."""
+    calendar: str = field(default="", compare=False)
+    """The calendar by which a credential is made here: `secret`, or the certificate's key; else empty."""
 
     @property
     def identity(self) -> Identity:
@@ -169,7 +171,10 @@ def _declared_registration(environment: Environment, name: str, app: App) -> Reg
             credential.key: _shown(credential, "name", "renamed_from", *PRESETS, "issuer", "subject", "claims")
             for credential in app.federated
         },
-        "certificates": {key: _shown(each, "path", "pem", "renamed_from") for key, each in app.certificates.items()},
+        "certificates": {
+            **{key: _shown(each, "path", "pem", "renamed_from") for key, each in app.held_certificates.items()},
+            **{key: _places(each) for key, each in app.calendars.items() if key != CLIENT_SECRET},
+        },
         "permissions": {
             each.api.name: _shown(each, "api", "application", "delegated", "consent") for each in app.permissions
         },
@@ -180,7 +185,7 @@ def _declared_registration(environment: Environment, name: str, app: App) -> Reg
             )
             for each in app.directory_roles
         },
-        "secret": {f"deliver[{delivery.where}]": delivery.how for delivery in app.deliveries},
+        "secret": _places(app.secret) if app.secret else {},
     }
     return Registration(
         name,
@@ -190,6 +195,11 @@ def _declared_registration(environment: Environment, name: str, app: App) -> Reg
         adopts=app.adopt.application if app.adopt else "",
         settings=dict(flat(shown)),
     )
+
+
+def _places(calendar: Calendar) -> dict[str, str]:
+    """Where a secret or a certificate is delivered to."""
+    return {f"deliver[{delivery.where}]": delivery.how for delivery in calendar.deliver}
 
 
 def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding]:
@@ -208,18 +218,25 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
         yield Holding(name, "group", membership.group, membership.group)
     for owner in app.all_owners:
         yield Holding(name, "owner", owner.value.lower(), owner.value)
-    if app.secret:
-        every, overlap = app.secret.every, app.secret.overlap
-        generation = f", generation {app.secret.generation}" if app.secret.generation > 1 else ""
-        starts = "" if app.secret.starts == Secret().starts else f" from {_date(app.secret.starts)} on"
-        rule = f"a new one every {_days(every)}{starts}, the one before valid {_days(overlap)} more{generation}"
-        yield Holding(name, "secret", "calendar", "client secret", detail=rule)
+    for key, calendar in app.calendars.items():
+        if key == CLIENT_SECRET:
+            yield Holding(name, "secret", "calendar", "client secret", detail=_rule(calendar), calendar=key)
+        else:
+            yield Holding(name, "certificate", key, key, detail=f"issued here, {_rule(calendar)}", calendar=key)
     for key, certificate in app.held_certificates.items():
         first = first_name(key, certificate.renamed_from)
         ends = certificate.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         yield Holding(name, "certificate", first, key, ends=ends, detail=f"thumbprint {certificate.public.thumbprint}")
     for credential in app.federated:
         yield _federated(name, environment, credential)
+
+
+def _rule(calendar: Calendar) -> str:
+    """A calendar in words."""
+    generation = f", generation {calendar.generation}" if calendar.generation > 1 else ""
+    starts = "" if calendar.starts == Secret().starts else f" from {_date(calendar.starts)} on"
+    every, overlap = _days(calendar.every), _days(calendar.overlap)
+    return f"a new one every {every}{starts}, the one before valid {overlap} more{generation}"
 
 
 def _date(moment: datetime) -> str:

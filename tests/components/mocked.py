@@ -16,6 +16,7 @@ SUBSCRIPTION = "7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631"
 APPLICATION = "azuread:index/application:Application"
 PRINCIPAL = "azuread:index/servicePrincipal:ServicePrincipal"
 PASSWORD = "azuread:index/applicationPassword:ApplicationPassword"
+CERTIFICATE = "azuread:index/applicationCertificate:ApplicationCertificate"
 ASSIGNMENT = "azure-native:authorization:RoleAssignment"
 DEFINITION = "azure-native:authorization:RoleDefinition"
 COMPONENT = "entrant:index:AppIdentity"
@@ -83,6 +84,9 @@ class _Cloud(Mocks):
         if args.typ == PASSWORD:
             outputs |= {"keyId": guid("key"), "value": f"value-of-{args.name}", "startDate": "2026-11-01T09:30:00Z"}
             return f"{args.inputs['applicationId']}/password/{guid('key')}", outputs
+        if args.typ == CERTIFICATE:
+            outputs |= {"keyId": guid("key"), "startDate": "2026-11-01T09:30:00Z"}
+            return f"{args.inputs['applicationId']}/certificate/{guid('key')}", outputs
         if args.typ == ASSIGNMENT:
             kind = "providers/Microsoft.Authorization/roleAssignments"
             return f"{args.inputs['scope']}/{kind}/{args.inputs['roleAssignmentName']}", outputs
