@@ -95,3 +95,11 @@ class NotReadyError(EntrantError):
     """Access did not work within the time given."""
 
     exit_code = 9
+
+
+def unreadable_bundle(bundle: str, error: OSError) -> ConfigurationError:
+    """The error for a file or folder of certificates to trust that is not there, cannot be read, or has none."""
+    return ConfigurationError(
+        f"the certificates to trust in {bundle} cannot be read: {error.strerror or error}",
+        next_step="name a file of certificates (PEM) in REQUESTS_CA_BUNDLE, or unset it",
+    )

@@ -1,6 +1,9 @@
 """HTTP calls to Azure's data planes, with errors that say what was asked and what came back. Never shows a token."""
 
 import logging
+import os
+import ssl
+import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -11,8 +14,9 @@ from urllib3 import BaseHTTPResponse
 from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import MaxRetryError, ResponseError
 from urllib3.util import Retry
+from urllib3.util.ssl_ import create_urllib3_context
 
-from entrant.errors import RefusedError, UnreachableError
+from entrant.errors import RefusedError, UnreachableError, unreadable_bundle
 from entrant.explain import error_text, next_step
 from entrant.retries import LONGEST_WAIT, NOT_DONE, PASSING, TRIES
 
@@ -56,6 +60,41 @@ def _retries(repeat: bool) -> Retry:
     )
 
 
+class _Adapter(HTTPAdapter):
+    """requests' own, except that a file of certificates to trust is not read again for each connection, which takes 15 ms."""
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Have the connections of a pool trust what requests has them trust."""
+        try:
+            if isinstance(verify, str):
+                os.stat(verify)
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+            if conn.ca_certs and conn.proxy is None:  # a proxy's own TLS goes by `ca_certs`
+                conn.conn_kw["ssl_context"] = _trusting(conn.ca_certs)
+                conn.ca_certs = None
+        except OSError as error:
+            raise unreadable_bundle(verify, error) from None
+
+
+_CONTEXTS = threading.local()
+
+
+def _trusting(bundle: str) -> ssl.SSLContext:
+    """The TLS context that trusts a file of certificates as it is now: one for each thread, since urllib3 writes to it.
+
+    Raises:
+        OSError: the file cannot be read, or has no certificate.
+    """
+    found = os.stat(bundle)
+    version = (found.st_ino, found.st_size, found.st_mtime_ns)
+    made: dict[str, tuple[tuple[int, int, int], ssl.SSLContext]] = _CONTEXTS.__dict__
+    if bundle not in made or made[bundle][0] != version:
+        context = create_urllib3_context()
+        context.load_verify_locations(bundle)
+        made[bundle] = version, context
+    return made[bundle][1]
+
+
 def get_json(url: str, **options: Any) -> dict[str, Any]:
     """GET a JSON object; see `call`."""
     return call("GET", url, **options)
@@ -81,6 +120,7 @@ def call(
     Raises:
         RefusedError: any other answer, with the service's code and message.
         UnreachableError: no answer.
+        ConfigurationError: REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names nothing to trust.
     """
 
     again = method not in ("POST", "PATCH") if repeat is None else repeat
@@ -134,7 +174,7 @@ def _request(
     where = f"{method} {url}"
     try:
         with requests.Session() as session:
-            session.mount("https://", HTTPAdapter(max_retries=_retries(repeat)))
+            session.mount("https://", _Adapter(max_retries=_retries(repeat)))
             session.mount("http://", HTTPAdapter(max_retries=_retries(repeat)))
             return session.request(method, url, auth=authorize, timeout=TIMEOUT, **options)
     except requests.exceptions.SSLError as error:

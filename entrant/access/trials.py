@@ -268,18 +268,18 @@ def check(
     apps: Sequence[App],
     cloud: Callable[[App], Cloud],
     *,
-    deployer: Deployer | None,
+    directory: Directory | None,
     write: bool,
     stack: str,
     outputs: Outputs = NOTHING,
 ) -> list[Proof]:
     """Try everything once, apps side by side; the proofs in the order of the apps and their grants.
 
-    Where an app gets no token, its other trials are not made and unknown. `outputs` are the stack's, to know its own APIs by.
+    Where an app gets no token, its other trials are not made and unknown. `directory` is what is looked at from outside, None where
+    nobody is signed in; `outputs` are the stack's, to know its own APIs by.
     """
 
     def one(app: App) -> list[Proof]:
-        directory = Directory(deployer) if deployer else None
         first, *rest = trials(app, cloud(app), outputs, write=write)
         proof = first.run(directory, stack=stack)
         lost = first.attempt is not None and proof.state != "granted"

@@ -12,6 +12,7 @@ import click
 from entrant import engine, markdown
 from entrant.access import deployer as deployers
 from entrant.access import trials
+from entrant.access.directory import Directory
 from entrant.commands import options
 from entrant.commands.proofs import MARKS, apps_and_clouds, counted, probe_option, records
 from entrant.errors import EntrantError, NotReadyError, RefusedError
@@ -40,7 +41,8 @@ def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form:
     found = engine.stack_outputs(stack, cwd=cwd)
     chosen, cloud = apps_and_clouds(found, apps)
     deployer = deployers.find(cloud(chosen[0]), os.environ) if chosen else None
-    proofs = trials.check(chosen, cloud, deployer=deployer, write=probe == "write", stack=stack, outputs=found)
+    directory = Directory(deployer) if deployer else None
+    proofs = trials.check(chosen, cloud, directory=directory, write=probe == "write", stack=stack, outputs=found)
     extra: list[unmanaged.Unmanaged] = []
     code = 0
     if deployer is None:
@@ -49,7 +51,7 @@ def check(apps: tuple[str, ...], stack: str, cwd: Path | None, probe: str, form:
         )
     else:
         try:
-            seen = unmanaged.look(found, deployer, chosen)
+            seen = unmanaged.look(found, deployer, chosen, directory)
         except EntrantError as error:
             click.echo(f"undeclared access was not looked for: {error}", err=True)
             code = error.exit_code

@@ -47,8 +47,10 @@ class Look:
     unseen: tuple[str, ...]
 
 
-def look(outputs: Outputs, deployer: Deployer, apps: Sequence[App] | None = None) -> Look:
-    """Everything undeclared about a stack's apps, or about some of them.
+def look(
+    outputs: Outputs, deployer: Deployer, apps: Sequence[App] | None = None, directory: Directory | None = None
+) -> Look:
+    """Everything undeclared about a stack's apps, or about some of them; what a `directory` has read already is not read again.
 
     What the deployer may not see is told in `unseen`, with the right that it lacks. An app that is gone has nothing undeclared.
     Consent that single users gave for themselves is theirs and not looked at.
@@ -58,7 +60,7 @@ def look(outputs: Outputs, deployer: Deployer, apps: Sequence[App] | None = None
         UnreachableError: no answer.
     """
     chosen = list(outputs.apps.values()) if apps is None else list(apps)
-    seeing = _Seeing(outputs, deployer)
+    seeing = _Seeing(outputs, directory or Directory(deployer))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = [item for items in pool.map(seeing.app, chosen) for item in items]
         roles = seeing.guarded("role assignments", lambda: seeing.roles(chosen, pool))
@@ -80,9 +82,8 @@ _RIGHTS = {
 class _Seeing:
     """One look at the directory and at Resource Manager."""
 
-    def __init__(self, outputs: Outputs, deployer: Deployer) -> None:
-        self.outputs, self.deployer = outputs, deployer
-        self.directory = Directory(deployer)
+    def __init__(self, outputs: Outputs, directory: Directory) -> None:
+        self.outputs, self.directory, self.deployer = outputs, directory, directory.deployer
         self.unseen: list[str] = []
 
     def guarded(self, what: str, part: Callable[[], Iterable[_T]], app: App | None = None) -> list[_T]:

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import entrant
-from entrant.errors import ConfigurationError
+from entrant.errors import ConfigurationError, unreadable_bundle
 from entrant.retries import LONGEST_WAIT, PASSING, TRIES
 
 if TYPE_CHECKING:
@@ -137,10 +137,7 @@ def _trusted() -> "SSLContext":
     try:
         return _context(bundle, os.stat(bundle).st_mtime_ns)
     except OSError as error:
-        raise ConfigurationError(
-            f"the certificates to trust in {bundle} cannot be read: {error.strerror or error}",
-            next_step="name a file of certificates (PEM) in REQUESTS_CA_BUNDLE, or unset it",
-        ) from None
+        raise unreadable_bundle(bundle, error) from None
 
 
 @functools.lru_cache(4)

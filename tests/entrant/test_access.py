@@ -12,6 +12,7 @@ import pytest
 import local_azure
 from entrant import explain
 from entrant.access import deployer, trials
+from entrant.access.directory import Directory
 from entrant.facts.clouds import Cloud
 from entrant.outputs import App, Grant
 from entrant.tokens import clouds, credentials
@@ -74,7 +75,7 @@ def test_every_declared_grant_is_tried_as_the_app_itself(azure: local_azure.Loca
         estate.grant(READER, "Reader", estate.workspace),
         estate.grant(PUBLISHER, "Monitoring Metrics Publisher", estate.machine),
     )
-    proofs = trials.check([app], lambda _: cloud, deployer=None, write=True, stack="dev")
+    proofs = trials.check([app], lambda _: cloud, directory=None, write=True, stack="dev")
     assert states(proofs) == {
         "token": "granted",
         "Reader on law-whole": "granted",
@@ -87,7 +88,7 @@ def test_every_declared_grant_is_tried_as_the_app_itself(azure: local_azure.Loca
 def test_a_metric_is_sent_only_when_asked_for(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
     estate = Estate(azure, "quiet")
     app = estate.with_grants(estate.grant(PUBLISHER, "Monitoring Metrics Publisher", estate.machine))
-    proofs = trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    proofs = trials.check([app], lambda _: cloud, directory=None, write=False, stack="dev")
     assert states(proofs)["metrics of vm-quiet"] == "seen"
     assert azure.metrics(estate.machine) == []
 
@@ -103,12 +104,15 @@ def test_a_role_that_is_not_there_is_told_from_one_that_is_new(
         f"{estate.workspace}/providers/Microsoft.Authorization/roleAssignments/{READER}",
     )
     who = deployer.find(cloud, environ)
-    proofs = trials.check([estate.with_grants(gone)], lambda _: cloud, deployer=who, write=False, stack="dev")
+    assert who is not None
+    proofs = trials.check(
+        [estate.with_grants(gone)], lambda _: cloud, directory=Directory(who), write=False, stack="dev"
+    )
     assert states(proofs) == {"token": "granted", "Reader on law-young": "denied", "query of law-young": "denied"}
     assert "the role assignment is not there any more" in proofs[1].evidence
     azure.admin("PATCH", "settings", {"propagation": {"roles": 600, "secrets": 0}})
     new = estate.with_grants(estate.grant(READER, "Reader", estate.workspace))
-    proofs = trials.check([new], lambda _: cloud, deployer=who, write=False, stack="dev")
+    proofs = trials.check([new], lambda _: cloud, directory=Directory(who), write=False, stack="dev")
     assert states(proofs) == {"token": "granted", "Reader on law-young": "pending", "query of law-young": "pending"}
     assert "the role assignment is 0 minutes old" in proofs[1].evidence
 
@@ -164,7 +168,7 @@ def test_a_token_that_is_refused_is_explained(
 ) -> None:
     estate = Estate(azure, f"refused-{code.lower()}")
     app = App(**{name: getattr(estate.app, name) for name in App.__slots__} | change)
-    (proof,) = trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    (proof,) = trials.check([app], lambda _: cloud, directory=None, write=False, stack="dev")
     expected = explain.explain(code, stack="dev", app=app.name)[0]
     assert proof.state == ("denied" if expected.retry == "no" else "pending")
     assert code in proof.evidence
@@ -205,7 +209,7 @@ def test_each_certificate_that_is_issued_here_is_tried_by_itself(
     )
     if not secret:
         monkeypatch.delenv("AZURE_CLIENT_CERTIFICATE_PATH")
-    proofs = trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    proofs = trials.check([app], lambda _: cloud, directory=None, write=False, stack="dev")
     assert states(proofs) == {
         "token": "granted",
         "certificate known-2026-11-01": "granted",
@@ -216,7 +220,7 @@ def test_each_certificate_that_is_issued_here_is_tried_by_itself(
 
 def test_no_proof_holds_a_secret(azure: local_azure.LocalAzure, cloud: Cloud, tmp_path: Path) -> None:
     estate = Estate(azure, "silent")
-    proofs = trials.check([estate.app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    proofs = trials.check([estate.app], lambda _: cloud, directory=None, write=False, stack="dev")
     assert estate.app.secret is not None
     assert estate.app.secret not in repr(proofs)
     assert estate.app.secret not in repr(credentials.Credential(estate.app, cloud))

@@ -14,6 +14,7 @@ import pytest
 import local_azure
 from entrant import engine
 from entrant.access import deployer, trials
+from entrant.access.directory import Directory
 from entrant.drift import unmanaged
 from entrant.errors import EntrantError, NotReadyError, RefusedError
 from entrant.facts.clouds import Cloud
@@ -333,6 +334,20 @@ def test_a_declared_grant_is_tried_seen_or_said_to_be_neither(
         assert "seen from outside, not tried as the app" in stderr and "nothing is missing: " in stderr
 
 
+def test_check_reads_each_list_of_an_app_once(azure: local_azure.LocalAzure, who: deployer.Deployer, run: Run) -> None:
+    """What was seen of a declared credential, owner, group or role says, too, what is there and not declared."""
+    estate = Estate(azure, f"once-{uuid.uuid4().hex[:6]}")
+    app = directory_role(estate, group(estate, previous_secret(estate, estate.app, True), True), True)
+    app = owner("service_principal")(estate, federated(estate, app, True), True)
+    before = azure.requests()[-1]["number"]
+    code, out, _ = run("check", app, who)
+    own = (f"/v1.0/applications/{app.object_id}", f"/v1.0/servicePrincipals/{app.service_principal_id}")
+    roles = "/v1.0/roleManagement/directory/roleAssignments"
+    paths = [each["path"] for each in azure.requests(after=before) if each["path"].startswith((*own, roles))]
+    assert code == 0, out
+    assert len(paths) == len(set(paths)) == 9
+
+
 @pytest.mark.parametrize("kind", ["owner of the registration", "role of a federated app", "role with a condition"])
 def test_without_anybody_signed_in_what_cannot_be_tried_is_neither_tried_nor_seen(
     azure: local_azure.LocalAzure, run: Run, kind: str
@@ -456,6 +471,6 @@ def test_a_new_role_that_is_not_effective_yet_is_pending_and_its_age_told(
     estate = Estate(azure, f"new-{uuid.uuid4().hex[:6]}")
     azure.admin("PATCH", "settings", {"propagation": {"roles": 600, "secrets": 0}})
     app = metric(estate, estate.app, True)
-    proofs = trials.check([app], lambda _: cloud, deployer=who, write=False, stack="dev")
+    proofs = trials.check([app], lambda _: cloud, directory=Directory(who), write=False, stack="dev")
     assert [proof.state for proof in proofs] == ["granted", "pending", "pending"]
     assert proofs[1].evidence.endswith("; the role assignment is 0 minutes old")

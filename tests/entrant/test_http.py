@@ -1,13 +1,22 @@
 """Calls to the data planes: what is asked again, how often, and when it is given up."""
 
+import contextlib
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import trustme
+from urllib3.util.ssl_ import create_urllib3_context
 
 from entrant import http, retries
-from entrant.errors import RefusedError, UnreachableError
+from entrant.errors import ConfigurationError, RefusedError, UnreachableError
 from tests.entrant.authority import Answer, Authority, serve
 
 
@@ -67,3 +76,116 @@ def test_a_refusal_is_final(api: Authority, waits: list[float]) -> None:
     with pytest.raises(RefusedError, match="AuthorizationFailed"):
         http.call("GET", f"{api.url}/x")
     assert len(api.requests) == 1
+
+
+def test_a_bundle_is_read_once_by_a_thread_until_it_changes(
+    api: Authority, waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ssl.SSLContext] = []
+    make = create_urllib3_context
+
+    def making() -> ssl.SSLContext:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(http, "create_urllib3_context", making)
+    bundle = tmp_path / "bundle.pem"
+    good, other = api.ca_file.read_bytes(), trustme.CA().cert_pem.bytes()
+    bundle.write_bytes(good)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    for _ in range(3):
+        http.call("POST", f"{api.url}/x")
+    assert len(made) == 1
+    bundle.write_bytes(other + b"\n")
+    with pytest.raises(UnreachableError, match="the server's certificate is not trusted"):
+        http.call("GET", f"{api.url}/x")
+    bundle.write_bytes(other + good)
+    http.call("POST", f"{api.url}/x")
+    assert len(made) == 3
+    with ThreadPoolExecutor(1) as pool:  # urllib3 writes to a context at each connection, so that threads share none
+        pool.submit(http.call, "POST", f"{api.url}/x").result()
+    assert len(made) == 4
+    assert len(api.requests) == 5
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_folder_of_certificates_is_trusted(
+    api: Authority, waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    monkeypatch.setenv(variable, str(folder))
+    with pytest.raises(UnreachableError, match="the server's certificate is not trusted"):
+        http.call("GET", f"{api.url}/x")
+    command = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(api.ca_file)]
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    (folder / f"{name}.0").write_bytes(api.ca_file.read_bytes())
+    http.call("GET", f"{api.url}/x")
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_bundle_that_is_none_is_named(
+    api: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    bundle = tmp_path / "none.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with pytest.raises(ConfigurationError, match=f"certificates to trust in {bundle} cannot be read") as caught:
+        http.call("GET", f"{api.url}/x")
+    assert caught.value.next_step == "name a file of certificates (PEM) in REQUESTS_CA_BUNDLE, or unset it"
+    assert api.requests == []
+
+
+class _Proxy(socketserver.StreamRequestHandler):
+    """Lets through what asks for a tunnel, and notes where to."""
+
+    tunnels: list[str]
+
+    def handle(self) -> None:
+        where = self.rfile.readline().split()[1].decode()
+        while self.rfile.readline().strip():
+            pass
+        self.tunnels.append(where)
+        host, _, port = where.rpartition(":")
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with socket.create_connection((host, int(port))) as other:
+            back = threading.Thread(target=_copy, args=(other.recv, self.wfile.write))
+            back.start()
+            _copy(self.rfile.read1, other.sendall)
+            other.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+
+def _copy(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> None:
+    with contextlib.suppress(OSError):
+        while part := read(65536):
+            write(part)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_is_used_as_requests_uses_it(
+    api: Authority, waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    tunnels: list[str] = []
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), type("Handler", (_Proxy,), {"tunnels": tunnels})) as server:
+        if scheme == "https":
+            ca, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            ca.issue_cert("localhost").configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            api.ca_file.write_bytes(api.ca_file.read_bytes() + ca.cert_pem.bytes())
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://localhost:{server.server_address[1]}")
+            monkeypatch.setenv("NO_PROXY", "example.com")
+            http.call("GET", f"{api.url}/x")
+            assert tunnels == [api.url.removeprefix("https://")]
+            monkeypatch.setenv("NO_PROXY", "localhost")
+            http.call("GET", f"{api.url}/x")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert len(tunnels) == 1 and len(api.requests) == 2

@@ -47,7 +47,7 @@ def app_id(estate: Estate) -> str:
 
 
 def check(app: App, cloud: Cloud) -> list[trials.Proof]:
-    return trials.check([app], lambda _: cloud, deployer=None, write=False, stack="dev")
+    return trials.check([app], lambda _: cloud, directory=None, write=False, stack="dev")
 
 
 # --------------------------------------------------------------------------------------------------------- wait and check
