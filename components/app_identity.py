@@ -197,9 +197,9 @@ class AppIdentity(pulumi.ComponentResource):
             current, certificate = credentials.declare_issued(calendar, each.certificates)[0]
             if current.with_key is not None:
                 self.issued[calendar] = current.with_key
-                name, ends = issued_name(calendar, current.about.name), current.about.ends
-                content = Content(name, certificate.key_id, ends, current.with_key, PEM, f"certificates.{calendar}")
-                vaults.declare(content, each.vaults)
+            name, ends = issued_name(calendar, current.about.name), current.about.ends
+            content = Content(name, certificate.key_id, ends, current.with_key, PEM, f"certificates.{calendar}")
+            vaults.declare(content, each.vaults)
         credentials.declare_certificates(args.get("certificates") or {})
         credentials.declare_federated(args.get("federated") or {})
         values = [pulumi.Output.secret(password.value) for _, password in credentials.secrets]

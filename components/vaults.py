@@ -48,7 +48,8 @@ class Content:
     """Its slot."""
     key_id: pulumi.Output[str]
     ends: datetime
-    value: pulumi.Output[str]
+    value: pulumi.Output[str] | None
+    """None: nobody has it any more, and what vaults hold stays as it is."""
     content_type: str = CLIENT_SECRET
     where: str = "secret"
     """What delivers it, below the app in a file."""
@@ -75,9 +76,7 @@ class Vaults:
                 self._providers[subscription] = _provider(self._parts, subscription)
             self._secret(content, vault, self._providers[subscription])
 
-    def _secret(
-        self, content: Content, args: KeyVaultDeliveryArgs, provider: azure_native.Provider | None
-    ) -> keyvault.Secret:
+    def _secret(self, content: Content, args: KeyVaultDeliveryArgs, provider: azure_native.Provider | None) -> None:
         """A secret in a vault.
 
         It stays there when it is no longer declared: only the data plane of a vault deletes secrets, and their names are taken
@@ -86,15 +85,18 @@ class Vaults:
         parts, vault = self._parts, parse_scope(args["vault"])
         key = f"key-vault-{vault.name}-{args['name']}".lower()
         names = [f"{app}/{key}" for app in parts.names]
-        there = None if parts.state.get(VAULT_SECRET, names) else _existing(vault, args["name"], provider)
+        held = bool(parts.state.get(VAULT_SECRET, names))
+        if content.value is None and not held:
+            return
+        there = None if held else _existing(vault, args["name"], provider)
         mark = of_stack(pulumi.get_project(), pulumi.get_stack())
         if there is not None and there.get("stack") != mark and not args.get("adopt"):
             raise pulumi.RunError(
                 f"apps.{parts.name}.{content.where}.deliver: the vault {vault.name} has a secret {args['name']} that this stack "
                 "did not make. To give it a new version, write `adopt: true` beside its name; else deliver under another name."
             )
-        value: pulumi.Output[str] = pulumi.Output.secret(content.value)
-        return keyvault.Secret(
+        value: pulumi.Output[str] = pulumi.Output.secret("" if content.value is None else content.value)
+        keyvault.Secret(
             names[0],
             resource_group_name=vault.resource_group,
             vault_name=vault.name,
@@ -116,6 +118,7 @@ class Vaults:
                 aliases=[pulumi.Alias(name=name) for name in names[1:]],
                 retain_on_delete=True,
                 provider=provider,
+                ignore_changes=["properties", "tags"] if content.value is None else None,
                 import_=None if there is None else f"{vault.id}/secrets/{args['name']}",
             ),
         )

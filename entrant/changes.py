@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from entrant.engine import Event, diagnosis
-from entrant.facts.pulumi_types import API_CLIENTS, IDENTITY
+from entrant.facts.contract import issued_in
+from entrant.facts.pulumi_types import API_CLIENTS, CERTIFICATE, IDENTITY, PASSWORD
 
 SECRET: Final = "[secret]"
 """Stands for a value that is, or could be, secret."""
@@ -91,6 +92,15 @@ class Change:
     def part(self) -> str:
         """What it is called within its app: `log-reader/github` is `github` of `log-reader`."""
         return self.name.removeprefix(self.app or "").lstrip("/-")
+
+    @property
+    def rotated(self) -> tuple[str, str] | None:
+        """The calendar by which a client secret (`secret`) or a certificate (its key in the file) is made here, and what the
+        stack's outputs call it; None for anything else."""
+        if self.type == CERTIFICATE:
+            return issued_in(self.name)
+        side = self.new or self.old
+        return ("secret", str(side.get("displayName"))) if self.type == PASSWORD and side else None
 
     @property
     def changes(self) -> bool:

@@ -131,7 +131,7 @@ def test_a_review_says_who_can_read_the_vaults_secret_and_where_secrets_go_from_
     assert "looker" not in note
     [setting] = [entry for entry in review["settings"] if "deliver" in entry["path"]]
     assert setting["path"] == "secret.deliver[github contoso/obs READER]"
-    assert (setting["old"], setting["new"]) == (None, "a place for the secret")
+    assert (setting["old"], setting["new"]) == (None, "a place that it is delivered to")
     stack.write(vault)
     other = json.loads(stack.entrant("review", "-s", STACK, "--format", "json").stdout)
     assert other["digest"] != review["digest"], "another place is another plan"

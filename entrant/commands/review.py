@@ -213,14 +213,20 @@ def _vault_readers(environment: config.Environment) -> Iterator[str]:
     from entrant.access import vault_readers
 
     places = [
-        (name, delivery.key_vault)
+        (name, calendar, delivery.key_vault)
         for name, app in environment.apps.items()
-        for delivery in app.deliveries
+        for calendar, rule in app.calendars.items()
+        for delivery in rule.deliver
         if delivery.key_vault is not None
     ]
     who = deployers.find(clouds.resolve(environment.cloud, os.environ), os.environ) if places else None
-    for app, place in places:
-        what = f"the secret {place.name} of the vault {place.vault_name}, which has the client secret of {app}"
+    for app, calendar, place in places:
+        held = (
+            "client secret"
+            if calendar == config.credentials.CLIENT_SECRET
+            else f"private key of the certificate {calendar}"
+        )
+        what = f"the secret {place.name} of the vault {place.vault_name}, which has the {held} of {app}"
         try:
             if who is None:
                 raise ConfigurationError("there is no login (`az login`, or the ARM_* variables)")

@@ -1,4 +1,4 @@
-"""Where a client secret is delivered to: `deliver` in the vocabulary."""
+"""Where a client secret or a certificate is delivered to: `deliver` in the vocabulary."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
@@ -191,6 +191,7 @@ class CommandDelivery(Model):
 
 SINKS: Final = ("key_vault", "github", "azure_devops", "gitlab", "kubernetes", "exec")
 """The kinds of places, in the order of the vocabulary."""
+PLACE: Final = "a place that it is delivered to"
 Place = KeyVaultDelivery | GitHubDelivery | AzureDevOpsDelivery | GitLabDelivery | KubernetesDelivery | CommandDelivery
 
 
@@ -254,4 +255,4 @@ class Delivery(Model):
             return f"a secret of {place.vault.id}" + (" that exists already" if place.adopt else "")
         if isinstance(place, CommandDelivery) and place.holds:
             return f"which tells by {' '.join(place.holds)} what it holds"
-        return "a place for the secret"
+        return PLACE

@@ -143,11 +143,11 @@ class Comparison:
                 if earlier is not None and earlier.identity not in self.after.holdings:
                     yield _changed(held, "changed", f"{held.detail}; was called {earlier.name}")
                 else:
-                    yield self._credential(old, new, again=held.kind == "secret" and held.key in replaced)
+                    yield self._credential(old, new, again=bool(held.calendar) and held.key in replaced)
         for identity, held in sorted(self.after.holdings.items()):
             if held.kind not in CREDENTIALS or identity in seen:
                 continue
-            if held.kind == "secret" and held.key in replaced:
+            if held.calendar and held.key in replaced:
                 yield self._credential(held, held, again=True)
             elif held.ends and self.now <= _moment(held.ends) <= self.now + SOON:
                 yield _changed(held, "ending", self._next(held))
@@ -158,28 +158,30 @@ class Comparison:
         if later:
             return f"{later[-1].name} is there already"
         app = self.environment.apps.get(held.app) if self.environment else None
-        if held.kind == "secret" and app is not None and app.secret:
-            return f"an `up` from {(_moment(held.ends) - app.secret.overlap):%Y-%m-%d} on makes the next one"
+        if app is not None and (calendar := app.calendars.get(held.calendar)):
+            return f"an `up` from {(_moment(held.ends) - calendar.overlap):%Y-%m-%d} on makes the next one"
         return "nothing that ends later is declared"
 
     def _credential(self, old: Holding | None, new: Holding | None, *, again: bool) -> CredentialChange:
         if old and new:
             if again:
-                return _changed(new, "replaced", "a new value; the one before is taken away")
+                fresh = "a new value" if new.kind == "secret" else "a new key"
+                return _changed(new, "replaced", f"{fresh}; the one before is taken away")
             was = f"was {old.detail}" if old.detail != new.detail else f"ended {old.ends[:10]} before"
             return _changed(new, "changed", f"{new.detail}; {was}" if new.detail else was)
         if new:
             if self.origins.get(new.identity) == "adopted":
                 return _changed(new, "adopted", new.detail)
             earlier = _of_kind(self.before, new)
-            if new.kind != "secret" or not new.ends or not earlier:
+            if not new.calendar or not new.ends or not earlier:
                 return _changed(new, "created", new.detail)
             staying = [held for held in earlier if held.identity in self.after.holdings]
             last = (staying or earlier)[-1]
             if not staying:
                 return _changed(new, "created", f"in place of {last.name}", routine=_ended(last, self.now))
             app = self.environment.apps.get(new.app) if self.environment else None
-            overlap_ends = self.now + app.secret.overlap if app and app.secret else _moment(last.ends)
+            calendar = app.calendars.get(new.calendar) if app else None
+            overlap_ends = self.now + calendar.overlap if calendar else _moment(last.ends)
             if _moment(last.ends) <= overlap_ends:
                 detail = f"rotated by its calendar; {last.name} works until {last.ends[:10]}"
                 return _changed(new, "created", detail, routine=True)
@@ -187,14 +189,14 @@ class Comparison:
             return _changed(new, "created", f"out of turn, beside {last.name}, which {until}")
         assert old is not None
         detail = old.detail
-        if old.kind == "secret":
+        if old.calendar:
             overlapped = not later(self._kept_until(old.app, old.name, old.ends), self.now)
             detail = "it has ended" if _ended(old, self.now) else "its overlap is over" if overlapped else ""
-        return _changed(old, "removed", detail, routine=bool(detail) and old.kind == "secret")
+        return _changed(old, "removed", detail, routine=bool(detail) and bool(old.calendar))
 
     def _kept_until(self, app: str, name: str, ends: str) -> str:
-        """Until when a secret stays, by its name without the mark."""
-        return self.kept_until.get((app, f"{SECRET_NAMES}{name}"), ends)
+        """Until when a secret or a certificate stays, by its name without the mark."""
+        return self.kept_until.get((app, f"{SECRET_NAMES}{name}"), self.kept_until.get((app, name), ends))
 
     def settings(self, touched: Mapping[str | None, AbstractSet[str]] | None) -> Iterator[SettingChange]:
         """Other settings of apps that stay; with `touched`, only the settings that a preview changes: first steps by app."""
@@ -229,13 +231,14 @@ class Comparison:
                 text = "its service principal goes: its roles and consents are gone until they are given again"
             elif change.type == types.ROLE_ASSIGNMENT and change.operation == "replace":
                 text = f"its role assignment {name} is taken away and given anew: for some minutes it does not work"
-            elif change.type == types.PASSWORD:
-                name = str(change.old.get("displayName")).removeprefix(SECRET_NAMES) if change.old else name
+            elif change.rotated:
+                kind = "client secret" if change.type == types.PASSWORD else "certificate"
+                name = change.rotated[1].removeprefix(SECRET_NAMES)
                 ends = str(change.old.get("endDate")) if change.old else ""
                 stays = self._kept_until(change.app, name, ends)
                 if later(stays, self.now):
                     when = f"it ends on {ends[:10]}" if stays == ends else f"its overlap ends on {stays[:10]}"
-                    text = f"its client secret {name} is taken away before {when}: who still uses it cannot sign in"
+                    text = f"its {kind} {name} is taken away before {when}: who still uses it cannot sign in"
             elif change.type == types.CERTIFICATE and (
                 change.old is None or later(str(change.old.get("endDate")), self.now)
             ):
@@ -343,13 +346,13 @@ class Comparison:
 
 def _same_but_for_its_name(held: Holding, picture: Picture) -> Holding | None:
     """The credential of a picture that proves the same as one of the other, which Azure takes once: a trust, a key pair."""
-    alike = _of_kind(picture, held) if held.detail and held.kind != "secret" else ()
+    alike = _of_kind(picture, held) if held.detail and not held.calendar else ()
     return next((other for other in alike if other.detail == held.detail), None)
 
 
 def _of_kind(picture: Picture, like: Holding) -> Sequence[Holding]:
-    """The app's credentials of a kind, the one that ends first first."""
-    return picture.credentials.get((like.app, like.kind), ())
+    """The app's credentials of a kind, and of the same calendar, the one that ends first first."""
+    return [each for each in picture.credentials.get((like.app, like.kind), ()) if each.calendar == like.calendar]
 
 
 def first_step(path: str) -> str:

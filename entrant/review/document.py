@@ -80,7 +80,7 @@ class CredentialChange(Part):
     detail: str = ""
     """What else there is to know, in words."""
     routine: bool = False
-    """Whether a secret is rotated by its calendar and nobody is left without one."""
+    """Whether a secret or a certificate is rotated by its calendar and nobody is left without one."""
 
 
 class SettingChange(Part):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from entrant.changes import UNKNOWN, Change, Side
 from entrant.config import App, Environment
 from entrant.config.access import known_permissions
+from entrant.config.credentials import CLIENT_SECRET
 from entrant.facts import pulumi_types as types
 from entrant.facts.apis import FIRST_PARTY
 from entrant.facts.contract import SECRET_NAMES
@@ -151,12 +152,12 @@ class _Names:
                 yield self._assignment(app, change, state)
             case types.PASSWORD:
                 name = _known(state.get("displayName")) or change.name
-                yield Holding(
-                    app, "secret", change.name, name.removeprefix(SECRET_NAMES), ends=_known(state.get("endDate"))
-                )
+                shown, ends = name.removeprefix(SECRET_NAMES), _known(state.get("endDate"))
+                yield Holding(app, "secret", change.name, shown, ends=ends, calendar=CLIENT_SECRET)
             case types.CERTIFICATE:
-                key = change.part
-                yield Holding(app, "certificate", key, key, ends=_known(state.get("endDate")))
+                calendar, name = change.rotated or ("", change.part)
+                key = change.name if calendar else change.part
+                yield Holding(app, "certificate", key, name, ends=_known(state.get("endDate")), calendar=calendar)
             case types.FEDERATED | types.FLEXIBLE:
                 subject = _known(state.get("subject")) or _known(state.get("claimsMatchingExpression"))
                 name = _known(state.get("displayName"))

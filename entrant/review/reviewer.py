@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from entrant.changes import Change, Reading
 from entrant.config import Environment, Report
+from entrant.config.delivery import PLACE
 from entrant.config.problems import Refused
 from entrant.config.values import parse_moment
 from entrant.drift import manual_changes
 from entrant.drift.unmanaged import Unmanaged
-from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL, VAULT_SECRET
+from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, IDENTITY, PRINCIPAL, VAULT_SECRET
 from entrant.facts.scopes import is_guid
 from entrant.outputs import App
 from entrant.review import resources
@@ -32,8 +33,6 @@ from entrant.review.snapshot import (
     of_environment,
     renamed,
 )
-
-_SECRET: Final = ":ApplicationPassword"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,36 +193,36 @@ def of_commits(
 
 
 def turns_secrets_only(reading: Reading, now: dt.datetime) -> bool:
-    """Whether a preview does nothing but what the calendars of secrets ask for; see `besides_rotation`."""
+    """Whether a preview does nothing but what the calendars of secrets and certificates ask for; see `besides_rotation`."""
     return not besides_rotation(reading, now)
 
 
 def besides_rotation(
     reading: Reading, now: dt.datetime, also: Collection[tuple[str | None, str]] = frozenset()
 ) -> list[Change]:
-    """What a preview does besides what the calendars of secrets ask for.
+    """What a preview does besides what the calendars of secrets and certificates ask for.
 
-    They ask for a secret more for an app that has one, for its new version in Key Vault, and for taking those away that have
-    ended or whose overlap is over. Nobody gains or loses access by it.
+    They ask for one more where an app has one, for its new version in Key Vault, and for taking those away that have ended or
+    whose overlap is over. Nobody gains or loses access by it.
 
     Args:
-        also: further secrets that may be taken away, by app and name in Azure.
+        also: further ones that may be taken away, by app and name in the stack's outputs.
     """
     kept_until = _kept_until(reading)
-    held = {change.app for change in reading.planned if change.type.endswith(_SECRET) and change.old is not None}
+    held = {(change.app, change.rotated[0]) for change in reading.planned if change.rotated and change.old is not None}
 
     def rotates(change: Change) -> bool:
-        if change.app not in held:
-            return False
         if change.type == VAULT_SECRET:
-            return change.operation == "update"
-        if not change.type.endswith(_SECRET):
+            return change.operation == "update" and any(change.app == app for app, _ in held)
+        if change.rotated is None or (change.app, change.rotated[0]) not in held:
             return False
+        _, name = change.rotated
         if change.operation == "delete" and change.old is not None:
-            name = str(change.old.get("displayName"))
             ends = kept_until.get((change.app, name), str(change.old.get("endDate")))
             return (change.app, name) in also or not later(ends, now)
-        return change.operation == "create"
+        # One that the outputs do not have is of an `up` that did not end well: nobody has its key.
+        again = change.operation == "replace" and change.type == CERTIFICATE and (change.app, name) not in kept_until
+        return again or change.operation == "create"
 
     return [
         change
@@ -242,15 +241,18 @@ def moment(reading: Reading) -> dt.datetime:
 
 
 def _deliveries(reading: Reading, environment: Environment | None) -> Iterator[SettingChange]:
-    """Places that secrets are delivered to from now on, or no longer: no resources, so the stack's outputs tell those of before."""
+    """Places that are delivered to from now on, or no longer: no resources, so the stack's outputs tell those of before."""
     identities = _identities(reading)
     for name, app in environment.apps.items() if environment else ():
         held = [identities[old] for old in (name, *app.renamed_from) if old in identities]
         before = set(held[0].get("deliver") or ()) if held else set()
-        after = {delivery.where: delivery.how for delivery in app.deliveries}
+        after = {delivery.where: (".".join(map(str, path[:-1])), delivery) for path, delivery in app.delivery_paths()}
+        # The outputs do not tell of what is no longer in the file whether a secret or a certificate went there.
+        issues = bool(held) and any(entry.get("calendar") for entry in held[0].get("credentials") or ())
         for where in sorted(before ^ after.keys()):
-            old = "a place for the secret" if where in before else None
-            yield SettingChange(app=name, path=f"secret.deliver[{where}]", old=old, new=after.get(where))
+            path, delivery = after.get(where, ("deliver" if issues else "secret.deliver", None))
+            old, new = PLACE if where in before else None, delivery.how if delivery else None
+            yield SettingChange(app=name, path=f"{path}[{where}]", old=old, new=new)
 
 
 def _identities(reading: Reading) -> Mapping[str, Any]:
@@ -261,7 +263,7 @@ def _identities(reading: Reading) -> Mapping[str, Any]:
 
 
 def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:
-    """Until when secrets stay that have been succeeded, by app and name, as the stack's outputs have it."""
+    """Until when secrets and certificates stay that have been succeeded, by app and name, as the stack's outputs have it."""
     return {
         (name, entry["name"]): entry["kept_until"]
         for name, app in _identities(reading).items()

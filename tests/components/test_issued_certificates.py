@@ -198,10 +198,22 @@ def test_one_without_its_key_stays_and_is_said(
     second = up(tmp_path, before, deliver)
     assert second.one(CERTIFICATE).inputs["value"] == first.one(CERTIFICATE).inputs["value"]
     assert second.result["a_certificates"].value == {}
-    assert second.all(VAULT_SECRET) == []
+    assert second.all(VAULT_SECRET) == [], "there is nothing to put there"
     [warning] = warnings
     assert "apps.a.certificates.signing: the stack's outputs have no private key of signing-2026-09-28" in warning
     assert "python3 -m entrant revoke -s dev a signing-2026-09-28" in warning
+
+
+def test_what_a_vault_holds_stays_where_nobody_else_has_the_key(tmp_path: Path) -> None:
+    """So that `revoke`, whose `up` may do nothing but rotate, is left with an update of it."""
+    deliver = "every: 90d, deliver: [{key_vault: {vault: kv, name: signing}}]"
+    before = outputs(up(tmp_path, {}, deliver))
+    del before["a_certificates"]
+    urn = f"urn:pulumi:dev::entrant::entrant:index:AppIdentity${VAULT_SECRET}::a/key-vault-kv-obs-signing"
+    state = {urn: {"type": VAULT_SECRET, "outputs": {"id": f"{VAULT}/secrets/signing"}}}
+    kept = up(tmp_path, before, deliver, state=state).one(VAULT_SECRET)
+    assert list(kept.request.ignoreChanges) == ["properties", "tags"]
+    assert list(up(tmp_path, {}, deliver, state=state).one(VAULT_SECRET).request.ignoreChanges) == []
 
 
 def test_an_app_that_is_renamed_keeps_its_certificates(tmp_path: Path) -> None:
