@@ -1,14 +1,13 @@
 """The virtual environment that a checkout makes for itself, with the pinned requirements."""
 
 import hashlib
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from entrant.project import SOURCE, private
-from entrant.setup.installers import WORDS, SetupError, need_space, pip_install, run
+from entrant.setup.installers import WORDS, SetupError, need_space
 from entrant.setup.locks import locked
 
 REQUIREMENTS = SOURCE / "requirements.txt"
@@ -87,18 +86,8 @@ def _make_venv(log: Path) -> None:
 
 
 def _install(files: Sequence[Path], log: Path) -> None:
+    from entrant.setup import packages
+
     wanted = [part for file in files for part in ("-r", str(file))]
     remedy = "check that this machine reaches a Python package index (pip's own settings are used), then run again"
-    uv = shutil.which("uv")
-    if uv:
-        try:
-            run(
-                [uv, "pip", "install", "--require-hashes", "--python", venv_python(), *wanted],
-                log,
-                remedy=remedy,
-                cwd=SOURCE,
-            )
-            return
-        except SetupError as error:
-            WORDS.say(f"uv did not manage ({str(error).splitlines()[0]}); trying pip")
-    run(pip_install(venv_python(), *wanted), log, remedy=remedy, cwd=SOURCE)
+    packages.install(venv_python(), *wanted, log=log, remedy=remedy, cwd=SOURCE)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from entrant import project
-from entrant.setup import build, installers, locks
+from entrant.setup import build, installers, locks, packages
 
 CLIENTS = project.STATE / "tools" / "clients"
 
@@ -114,12 +114,19 @@ def pip(name: str, requirements: str | None = None) -> Path:
 
     def make(folder: Path) -> None:
         run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
-        target = ["--prefix", str(folder), "--no-deps", "--ignore-installed", "--no-warn-script-location"]
-        options = ["--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary=:all:"]
+        options = ["--require-hashes", "--only-binary=:all:", "--no-deps"]
+        by_pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *options]
+        by_pip += ["--prefix", str(folder), "--ignore-installed", "--no-warn-script-location"]
+        variables = packages.as_uv(packages.pip_settings(Path(sys.executable)), os.environ)
+        uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+        by_uv = [str(uv), "pip", "install", "--python", str(folder / "bin" / "python"), *options]
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
             file.write(text)
             file.flush()
-            run([sys.executable, "-m", "pip", "install", *options, *target, "-r", file.name])
+            if uv and variables is not None:
+                run([*by_uv, "-r", file.name], env=installers.scrubbed() | variables)
+            else:
+                run([*by_pip, "-r", file.name])
 
     return installed(name, hashlib.sha256(text.encode()).hexdigest()[:12], make)
 

@@ -8,14 +8,20 @@ import subprocess
 import sys
 import tarfile
 import textwrap
+import threading
 import time
+import venv
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from entrant.project import SOURCE
-from entrant.setup import build, engine, environment, installers, locks, pins, plugins
+from entrant.setup import build, engine, environment, installers, locks, packages, pins, plugins
+from tests.clients import installing
 
 
 @pytest.fixture
@@ -192,7 +198,8 @@ def test_a_build_gets_no_credential_either(project: Path, monkeypatch: pytest.Mo
 
 
 def test_every_requirement_has_hashes_and_what_is_pinned_is_what_is_used() -> None:
-    for file in (environment.REQUIREMENTS, environment.TEST_REQUIREMENTS, build.TOOLCHAIN / "go.txt"):
+    toolchain = (build.TOOLCHAIN / "go.txt", packages.UV)
+    for file in (environment.REQUIREMENTS, environment.TEST_REQUIREMENTS, *toolchain):
         lines = file.read_text("utf-8").replace("\\\n", "").splitlines()
         wanted = [line for line in lines if line and not line.startswith(("#", "--only-binary :all:"))]
         assert wanted and "--only-binary :all:" in lines
@@ -207,15 +214,129 @@ def test_every_requirement_has_hashes_and_what_is_pinned_is_what_is_used() -> No
     assert named == {f"pulumi-v{engine.PULUMI_VERSION}-{each}.tar.gz" for each in platforms}
 
 
-def test_pip_is_told_to_check_hashes_and_build_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[list[str]] = []
-    monkeypatch.setattr(environment, "run", lambda command, log, **_: ran.append([str(part) for part in command]))
+@pytest.fixture
+def ran(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What the installers were called with; none of them runs, and pip is told nothing."""
+    found: list[list[str]] = []
+    monkeypatch.setattr(packages, "run", lambda command, log, **_: found.append([str(part) for part in command]))
+    monkeypatch.setattr(packages, "pip_settings", lambda python: {})
+    return found
+
+
+def test_packages_are_installed_by_uv_with_hashes_and_nothing_is_built(project: Path, ran: list[list[str]]) -> None:
     environment._install([environment.REQUIREMENTS], project / "log")
-    program(project / "bin" / "uv", "")
+    pip, uv, compileall = ran
+    assert (pip[1:4], pip[-2:]) == (["-m", "pip", "install"], ["-r", str(packages.UV)])
+    assert (uv[:3], uv[-2:]) == (
+        [str(environment.venv_python().with_name("uv")), "pip", "install"],
+        ["-r", str(environment.REQUIREMENTS)],
+    )
+    assert compileall[1:3] == ["-m", "compileall"]
+    ran.clear()
+    own = program(project / "bin" / "uv", "")
     environment._install([environment.REQUIREMENTS], project / "log")
-    assert [command[0].rpartition("/")[2] for command in ran] == ["python", "uv"]
-    assert all("--require-hashes" in command for command in ran)
-    assert "--only-binary=:all:" in ran[0]
+    assert [command[0] for command in ran] == [str(own), str(environment.venv_python())]
+    for command in (pip, uv, ran[0]):
+        assert "--require-hashes" in command and "--only-binary=:all:" in command
+
+
+@pytest.mark.parametrize("lost", ["uv cannot be had", "uv fails", "a setting"])
+def test_where_uv_will_not_do_pip_does(
+    project: Path,
+    ran: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lost: str,
+) -> None:
+    def run(command: list[object], log: Path, **_: object) -> None:
+        ran.append([str(part) for part in command])
+        if str(packages.UV if lost == "uv cannot be had" else environment.venv_python().with_name("uv")) in ran[-1]:
+            raise installers.SetupError("no such package\nand more", "")
+
+    monkeypatch.setattr(packages, "run", run)
+    if lost == "a setting":
+        monkeypatch.setattr(packages, "pip_settings", lambda python: {"constraint": "/etc/constraints.txt"})
+    environment._install([environment.REQUIREMENTS], project / "log")
+    pip = ran[-2]
+    assert (pip[0], pip[1:4], pip[-2:]) == (
+        str(environment.venv_python()),
+        ["-m", "pip", "install"],
+        ["-r", str(environment.REQUIREMENTS)],
+    )
+    assert "--require-hashes" in pip and "--only-binary=:all:" in pip
+    messages = {"a setting": "pip is told constraint, which uv does not know; using pip"}
+    assert messages.get(lost, "uv did not manage (no such package); trying pip") in capsys.readouterr().err
+
+
+def test_uv_is_told_what_pip_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+        monkeypatch.delenv(name)
+    file = project / "pip.conf"
+    file.write_text("[global]\nindex-url = https://global/\ncert = /one.pem\ntimeout = 9\n[freeze]\nlocal = true\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
+    assert packages.pip_settings(Path(sys.executable)).items() >= {("index-url", "https://global/"), ("timeout", "9")}
+    file.write_text(
+        file.read_text()
+        + "[install]\nindex-url = https://name:word@install/\nextra-index-url = https://a/\n    https://b/\n"
+    )
+    monkeypatch.setenv("PIP_CERT", "/two.pem")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    variables = packages.as_uv(packages.pip_settings(Path(sys.executable)), {"REQUESTS_CA_BUNDLE": "/three.pem"})
+    assert variables == {
+        "UV_DEFAULT_INDEX": "https://name:word@install/",
+        "UV_INDEX": "https://a/ https://b/",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_NO_INDEX": "1",
+        "SSL_CERT_FILE": "/two.pem",
+    }
+    settings = {"find-links": "/a /b", "trusted-host": "a b:1", "client-cert": "/c.pem", "proxy": "http://p:1"}
+    assert packages.as_uv(settings, {"CURL_CA_BUNDLE": "/three.pem"}) == {
+        "UV_FIND_LINKS": "/a,/b",
+        "UV_INSECURE_HOST": "a b:1",
+        "SSL_CLIENT_CERT": "/c.pem",
+        "HTTPS_PROXY": "http://p:1",
+        "HTTP_PROXY": "http://p:1",
+        "SSL_CERT_FILE": "/three.pem",
+    }
+    assert packages.as_uv({"index-url": "https://pip/"}, {"UV_INDEX_URL": "https://uv/"}) == {}
+
+
+def test_a_package_comes_from_the_index_that_pip_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By uv itself, from an index of this machine alone; and one whose hash is another is not installed."""
+    uv = installing.pip("uv", packages.UV.read_text("utf-8")) / "bin" / "uv"
+    (project / "bin" / "uv").symlink_to(uv)
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_CACHE_DIR", str(project / "uv"))
+    wheel = project / "index" / "tiny" / "tiny-1-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("tiny.py", "")
+        file.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        file.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("tiny-1.dist-info/RECORD", "")
+    silent = type("Silent", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    handler = partial(silent, directory=str(project / "index"))
+    requirements = project / "requirements.txt"
+    venv.EnvBuilder(with_pip=True).create(project / "venv")
+    python = project / "venv" / "bin" / "python"
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_address[1]}/")
+            for digest, there in (("0" * 64, False), (hashlib.sha256(wheel.read_bytes()).hexdigest(), True)):
+                requirements.write_text(f"tiny==1 --hash=sha256:{digest}\n")
+                try:
+                    packages.install(python, "-r", requirements, log=project / "log", remedy="none", cwd=project)
+                except installers.SetupError:
+                    assert not there
+                assert bool(list((project / "venv").rglob("tiny.py"))) == there
+        finally:
+            server.shutdown()
+            thread.join()
+    assert list((project / "venv").rglob("tiny.*.pyc"))
+    assert (project / "log").read_text().count("pip install --disable") == 1, "pip tried the first, uv did the second"
 
 
 # ------------------------------------------------------------------------------------------------------ resource plugins
