@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -14,14 +14,11 @@ from cryptography.x509.oid import NameOID
 
 from entrant.config.credentials import CLIENT_SECRET
 from entrant.facts import limits
-from entrant.facts.contract import CERTIFICATES, issued_name, output_name
+from entrant.facts.contract import CERTIFICATES, ISSUED_EARLIER, issued_name, output_name
 from entrant.facts.marks import MARK
 
 from .arguments import KeyVaultDeliveryArgs
 from .rotation import Due
-
-SKEW = timedelta(hours=1)
-"""How long before it is issued a certificate begins to be valid: clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ def _made(app: str, calendar: str, about: Due) -> Issued:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         # A calendar may be read at a moment to come (`entrant:now`), at which nobody waits for it.
-        .not_valid_before(min(about.issued, datetime.now(UTC)) - SKEW)
+        .not_valid_before(min(about.issued, datetime.now(UTC)) - ISSUED_EARLIER)
         .not_valid_after(about.ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_SIGNS, critical=True)

@@ -6,8 +6,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +18,9 @@ import pytest
 import yaml
 
 import local_azure
+from benchmarks import kills
+from entrant import engine
+from entrant.rehearsal import environ
 from local_azure import LocalAzure
 from tests.conftest import Project
 from tests.local_azure.conftest import Client
@@ -98,6 +103,31 @@ class Stack:
         assert done.returncode == 0 or "AADSTS" in done.stderr, done.stderr
         return done.returncode == 0
 
+    def killed(self, method: str, route: str) -> None:
+        """`pulumi up`, whose processes are killed while Azure does something, and never get its answer."""
+        seen = max((one["number"] for one in self.azure.requests()), default=0)
+        rule = {"kind": "slow", "method": method, "route": route, "seconds": 3, "count": 1}
+        self.azure.admin("PUT", "faults", {"rules": [rule], "seed": 0})
+        job = subprocess.Popen(
+            [str(engine.find()), "up", "--yes", "--skip-preview", "-s", STACK],
+            cwd=self.project.root,
+            env=environ(self.project.rehearsal(STACK).settings(self.azure)) | {"HOME": str(self.project.root / "home")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        while job.poll() is None and not self.azure.admin("GET", "faults")["rules"][0]["hits"]:
+            time.sleep(0.01)
+        kills.kill("job", job.pid, self.azure, random.Random(1))
+        output, _ = job.communicate()
+        assert job.returncode == -9, output
+        self.printed.append(output)
+        while not any(one["method"] == method and route in one["path"] for one in self.azure.requests(after=seen)):
+            time.sleep(0.05)
+        self.azure.admin("DELETE", "faults")
+
     def state(self) -> str:
         """The state as it is exported without secrets."""
         return self.pulumi("stack", "export")
@@ -155,6 +185,29 @@ def test_a_certificate_is_made_kept_succeeded_and_made_again_after_an_up_that_fa
         assert len(body) > 20
         for line in body[5:]:
             assert not any(line in text for text in stack.printed)
+
+
+def test_one_that_a_killed_run_made_is_removed_and_another_is_made(stack: Stack) -> None:
+    """Nobody has its key: the engine never knew that Azure made it, or no outputs were written after it did."""
+    stack.at(99)
+    stack.write(generation=2)
+    before = stack.up()
+    held = stack.in_directory()
+    stack.write(generation=3)
+    stack.killed("PATCH", "/v1.0/applications")
+    [lost] = stack.in_directory() - held
+    stack.pulumi("cancel", "--yes")  # the lock of the one that was killed
+    settings = stack.project.rehearsal(STACK).settings(stack.azure)
+    done = stack.project.entrant("recover", "-s", STACK, "--yes", "--settle", "0", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("- remove")]
+    name = f"a signing {day(90).removeprefix('signing-')}-g3"
+    assert line.startswith(f'- remove from the directory: certificate "{name}" of "a" (')
+    assert line.endswith("), whose private key is lost")
+    assert stack.in_directory() == held, lost
+    assert stack.signs_in(before[0])
+    assert stack.up() == [f"{day(90)}-g3", before[0]]
+    assert stack.signs_in(f"{day(90)}-g3")
 
 
 def thumbprint(pem: str) -> str:

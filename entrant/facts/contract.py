@@ -1,5 +1,6 @@
 """The contract between a stack's outputs and whoever reads them."""
 
+from datetime import timedelta
 from typing import Final
 
 CONTRACT: Final = 1
@@ -12,6 +13,9 @@ SECRET_NAMES: Final = "entrant "
 CERTIFICATES: Final = "certificates"
 """The flat output of an app with the certificates that are issued here, a secret: by calendar, the PEM text of the newest one's
 private key and certificate."""
+
+ISSUED_EARLIER: Final = timedelta(hours=1)
+"""How long before it is made a certificate that is issued here begins to be valid: clocks differ."""
 
 ROTATION: Final = "ENTRANT_ROTATION"
 """What `rotate` and `revoke` tell the program of an `up` of theirs, JSON: `delivered` has, by app, the slots of secrets that were

@@ -1,11 +1,13 @@
 """What goes into a state after a killed run: what it made is noted, one step of the program after the other."""
 
+import base64
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from entrant.facts import pulumi_types as types
+from entrant.facts.contract import ISSUED_EARLIER
 from entrant.facts.marks import MARK
 from entrant.recovery import traces
 from entrant.recovery.traces import NotOurs, Search, Trace
@@ -38,16 +40,22 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A secret whose value nobody has."""
+    """A secret whose value nobody has, or a certificate whose private key nobody has."""
 
     registration: str
     """Display name of the registration."""
     object_id: str
     key_id: str
     name: str
+    kind: Literal["secret", "certificate"] = "secret"
+
+    @property
+    def what(self) -> str:
+        """What nobody has of it."""
+        return "value" if self.kind == "secret" else "private key"
 
     def __str__(self) -> str:
-        return f'secret "{self.name}" of "{self.registration}" ({self.key_id})'
+        return f'{self.kind} "{self.name}" of "{self.registration}" ({self.key_id})'
 
 
 class Draft:
@@ -113,7 +121,8 @@ class Draft:
                 )
 
     def lost(self) -> Iterator[Lost]:
-        """Secrets with names of ours on registrations of the stack, whose key ids neither the state nor the file has."""
+        """Secrets and certificates with names of ours on registrations of the stack, whose key ids neither the state nor the file
+        has."""
         entries = [*self.held, *(note.entry for note in self.notes if not note.unwanted)]
         kept = {str(entry["id"]).lower() for entry in self.held if entry.get("id")}
         for entry in entries:
@@ -121,17 +130,29 @@ class Draft:
                 continue
             object_id = entry["id"].rsplit("/", 1)[-1]
             found = self.search.registration(object_id) or {}
-            for secret in found.get("passwordCredentials") or ():
-                name = str(secret.get("displayName") or "")
-                if f"{object_id}/password/{secret['keyId']}".lower() in kept or not name.startswith(f"{MARK} "):
+            for lost, began in (*_secrets(found, object_id, kept), *self._certificates(found, object_id, kept)):
+                if lost.key_id.lower() in self.kept_credentials:
                     continue
-                if secret["keyId"].lower() in self.kept_credentials:
-                    continue
-                lost = Lost(found["displayName"], object_id, secret["keyId"], name)
-                if self.search.made_since(secret.get("startDateTime")):
+                if self.search.made_since(began):
                     yield lost
                 else:
                     self.left.append(f"{lost}, from before the last `up` that ended well")
+
+    def _certificates(
+        self, registration: Mapping[str, Any], object_id: str, kept: Collection[str]
+    ) -> Iterator[tuple[Lost, str | None]]:
+        """The certificates of a registration that were issued here and that the state has not, each with when it was made."""
+
+        def unknown(entry: Mapping[str, Any]) -> bool:
+            return f"{object_id}/certificate/{entry['keyId']}".lower() not in kept
+
+        if not any(map(unknown, registration.get("keyCredentials") or ())):
+            return
+        for entry in filter(unknown, self.search.keys(object_id)):
+            issued = _issued(str(entry.get("key") or ""))
+            if issued is not None:
+                name, made = issued
+                yield Lost(registration["displayName"], object_id, entry["keyId"], name, "certificate"), made
 
     def _look(self, state: State, *, unwanted: bool = False) -> None:
         if state.get("importID"):  # the next `up` takes it over
@@ -209,6 +230,32 @@ class Draft:
     def _add(self, note: Note) -> None:
         self.notes.append(note)
         self._there.setdefault(note.entry["urn"], note.entry)
+
+
+def _secrets(
+    registration: Mapping[str, Any], object_id: str, kept: Collection[str]
+) -> Iterator[tuple[Lost, str | None]]:
+    """The secrets of a registration that have a name of ours and that the state has not, each with when it was made."""
+    for secret in registration.get("passwordCredentials") or ():
+        name = str(secret.get("displayName") or "")
+        if name.startswith(f"{MARK} ") and f"{object_id}/password/{secret['keyId']}".lower() not in kept:
+            yield Lost(registration["displayName"], object_id, secret["keyId"], name), secret.get("startDateTime")
+
+
+def _issued(key: str) -> tuple[str, str] | None:
+    """The name in a certificate (base64) that was issued here, and when it was made; None for any other."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    try:
+        certificate = x509.load_der_x509_certificate(base64.b64decode(key, validate=True))
+        [organization] = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        [name] = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        own = certificate.issuer == certificate.subject
+    except ValueError:
+        return None
+    made = certificate.not_valid_before_utc + ISSUED_EARLIER
+    return (str(name.value), made.isoformat()) if own and organization.value == MARK else None
 
 
 def with_notes(entries: Sequence[State], notes: Sequence[Note]) -> list[State]:

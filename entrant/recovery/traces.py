@@ -6,7 +6,7 @@ them (source: their "Import" documentation; held against the stand-ins by tests/
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,6 +162,11 @@ class Search:
     def registration(self, object_id: str) -> Mapping[str, Any] | None:
         """A registration with its credentials; None when it is gone."""
         return self.marked.get(object_id) or self._get(f"/applications/{object_id}", _REGISTRATION)
+
+    def keys(self, object_id: str) -> Sequence[Mapping[str, Any]]:
+        """The certificates of a registration, which Graph shows only where it is asked for them alone."""
+        found = self._get(f"/applications/{object_id}", "id,keyCredentials") or {}
+        return found.get("keyCredentials") or ()
 
     def principal_of(self, client_id: str) -> Mapping[str, Any] | None:
         """The service principal of a registration."""

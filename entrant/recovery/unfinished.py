@@ -73,7 +73,7 @@ class Plan:
         """The plan for people, a line for each thing."""
         yield from (f"· was under way: {what}" for what in self.pending)
         yield from (f"+ note in the state: {note}" for note in self.notes if note.found)
-        yield from (f"- remove from the directory: {lost}, whose value is lost" for lost in self.lost)
+        yield from (f"- remove from the directory: {lost}, whose {lost.what} is lost" for lost in self.lost)
         yield from (f"- take out of the state: {what}, which is gone" for what in self.gone)
         yield from (f"- take out of the state: {kind_and_name(urn)}, without its value" for urn in self.worthless)
         yield from (f"~ read again: {what}, which is not as the state has it" for what in self.changed)
@@ -187,7 +187,7 @@ def apply(plan: Plan, *, cwd: Path | None = None, environ: Mapping[str, str] = o
 
     Raises:
         EngineError: the state was changed since the plan was made, or Pulumi could not write or refresh it.
-        RefusedError, UnreachableError: the directory did not remove a secret.
+        RefusedError, UnreachableError: the directory did not remove a secret or a certificate.
     """
     document = copy.deepcopy(plan.document)
     deployment = document["deployment"]
@@ -346,8 +346,14 @@ def _unasked(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _remove(lost: Lost, who: Deployer) -> None:
-    """Remove a secret; that it is gone already is fine."""
+    """Remove a secret or a certificate; that it is gone already is fine."""
     url = f"{who.cloud.graph}/v1.0/applications/{lost.object_id}"
+    if lost.kind == "certificate":  # `removeKey` wants a proof by a private key that nobody has
+        held = who.graph(f"/applications/{lost.object_id}", select="keyCredentials")["keyCredentials"]
+        left = [entry for entry in held if entry["keyId"] != lost.key_id]
+        if len(left) < len(held):
+            http.call("PATCH", url, token=who.token("graph"), json={"keyCredentials": left})
+        return
     try:
         http.call("POST", f"{url}/removePassword", token=who.token("graph"), json={"keyId": lost.key_id})
     except RefusedError:

@@ -1,14 +1,20 @@
 """What a killed run made is found and noted, and nothing that is not this stack's is touched."""
 
+import base64
 import datetime as dt
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 import local_azure
 from entrant.errors import EngineError
@@ -411,6 +417,85 @@ def test_a_secret_that_the_file_keeps_is_not_a_lost_one() -> None:
     looked = draft.Draft(Directory(), held, [], kept_credentials=["kept"])  # type: ignore[arg-type]
     assert [lost.key_id for lost in looked.lost()] == ["lost"]
     assert looked.left == []
+
+
+class Certificates:
+    """A directory whose one registration has certificates, of which it shows no more than key ids unless it is asked."""
+
+    def __init__(self, since: dt.datetime | None = None, **certificates: str) -> None:
+        self.certificates, self.since = certificates, since
+        self.asked = 0
+
+    def registration(self, object_id: str) -> dict[str, Any]:
+        return {"displayName": "Billing", "keyCredentials": [{"keyId": key_id} for key_id in self.certificates]}
+
+    def keys(self, object_id: str) -> list[dict[str, Any]]:
+        self.asked += 1
+        return [{"keyId": key_id, "key": key} for key_id, key in self.certificates.items()]
+
+    def made_since(self, moment: str | None) -> bool:
+        return self.since is None or dt.datetime.fromisoformat(str(moment)) >= self.since
+
+    def look(self, *held: str, kept: Iterable[str] = ()) -> draft.Draft:
+        """A recovery of a stack whose state has these certificates."""
+        registration = {"urn": "urn:pulumi:dev::entrant::t::a", "type": types.APPLICATION, "id": "/applications/X"}
+        entries = [
+            {"urn": f"urn:pulumi:dev::entrant::t::{key_id}", "type": types.CERTIFICATE, "id": f"X/certificate/{key_id}"}
+            for key_id in held
+        ]
+        return draft.Draft(self, [registration, *entries], [], kept_credentials=kept)  # type: ignore[arg-type]
+
+
+def certificate(made: dt.datetime = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC), **names: str) -> str:
+    """A certificate in base64: as it is issued here, or with other names."""
+    subject, issuer = (
+        x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, names.get(whose, "entrant")),
+                x509.NameAttribute(NameOID.COMMON_NAME, "a signing 2026-11-24"),
+            ]
+        )
+        for whose in ("subject", "issuer")
+    )
+    key = rsa.generate_private_key(65537, 2048)
+    builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(made - dt.timedelta(hours=1)).not_valid_after(made + dt.timedelta(days=9))
+    return base64.b64encode(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)).decode()
+
+
+def test_a_certificate_that_was_issued_here_and_is_in_no_state_is_lost_and_no_other() -> None:
+    directory = Certificates(
+        ours=certificate(),
+        known=certificate(),
+        KEPT=certificate(),
+        theirs=certificate(subject="Contoso", issuer="Contoso"),
+        signed=certificate(issuer="Contoso"),
+        damaged="x",
+        unreadable=base64.b64encode(b"x").decode(),
+    )
+    looked = directory.look("known", kept=["kept"])
+    [lost] = looked.lost()
+    assert (lost.key_id, lost.kind, lost.what) == ("ours", "certificate", "private key")
+    assert str(lost) == 'certificate "a signing 2026-11-24" of "Billing" (ours)'
+    assert looked.left == []
+
+
+def test_a_certificate_of_before_the_run_is_left_alone_by_the_hour_it_was_made() -> None:
+    """It is valid from an hour before, so that is no time of a run."""
+    made = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
+    directory = Certificates(since=made - dt.timedelta(minutes=5), ours=certificate(made))
+    assert [lost.key_id for lost in directory.look().lost()] == ["ours"]
+    later = Certificates(since=made + dt.timedelta(minutes=5), ours=certificate(made)).look()
+    assert list(later.lost()) == []
+    assert later.left == [
+        'certificate "a signing 2026-11-24" of "Billing" (ours), from before the last `up` that ended well'
+    ]
+
+
+def test_certificates_are_asked_for_where_one_is_not_in_the_state_alone() -> None:
+    directory = Certificates(known=certificate())
+    assert list(directory.look("known").lost()) == []
+    assert directory.asked == 0
 
 
 def test_a_state_that_somebody_changed_meanwhile_is_not_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
