@@ -71,6 +71,7 @@ class Az:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARM_", "AZURE_"))}
         return kept | {
             "HOME": str(self.home),
+            "PYTHONDONTWRITEBYTECODE": "",  # its modules are compiled once, when they are loaded
             "AZURE_CONFIG_DIR": str(self.home / "azure"),
             "AZURE_CORE_INSTANCE_DISCOVERY": "false",
             "AZURE_CORE_COLLECT_TELEMETRY": "false",

@@ -115,20 +115,24 @@ def pip(name: str, requirements: str | None = None) -> Path:
     def make(folder: Path) -> None:
         run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
         options = ["--require-hashes", "--only-binary=:all:", "--no-deps"]
-        by_pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *options]
-        by_pip += ["--prefix", str(folder), "--ignore-installed", "--no-warn-script-location"]
+        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *options]
+        command += ["--prefix", str(folder), "--ignore-installed", "--no-warn-script-location"]
+        environ = installers.scrubbed()
         variables = packages.as_uv(packages.pip_settings(Path(sys.executable)), os.environ)
-        uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-        by_uv = [str(uv), "pip", "install", "--python", str(folder / "bin" / "python"), *options]
+        if name != "uv" and variables is not None:
+            command = [uv(), "pip", "install", *options, "--python", str(folder / "bin" / "python")]
+            environ |= variables
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
             file.write(text)
             file.flush()
-            if uv and variables is not None:
-                run([*by_uv, "-r", file.name], env=installers.scrubbed() | variables)
-            else:
-                run([*by_pip, "-r", file.name])
+            run([*command, "-r", file.name], env=environ)
 
     return installed(name, hashlib.sha256(text.encode()).hexdigest()[:12], make)
+
+
+def uv() -> str:
+    """The `uv` on PATH, else the one that set-up installs."""
+    return shutil.which("uv") or str(pip("uv", packages.UV.read_text("utf-8")) / "bin" / "uv")
 
 
 def pinned(*names: str) -> str:

@@ -90,7 +90,7 @@ def run(azure: LocalAzure, passes: Passes, command: list[str], settings: Mapping
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARM_", "AZURE_"))}
     ran = subprocess.run(
         command,
-        env={**kept, **azure.trust(), "NO_PROXY": "localhost", **settings},
+        env={**kept, **azure.trust(), "NO_PROXY": "localhost", "PYTHONDONTWRITEBYTECODE": "", **settings},
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,

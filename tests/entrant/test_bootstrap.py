@@ -303,8 +303,7 @@ def test_uv_is_told_what_pip_is(project: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_package_comes_from_the_index_that_pip_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By uv itself, from an index of this machine alone; and one whose hash is another is not installed."""
-    uv = installing.pip("uv", packages.UV.read_text("utf-8")) / "bin" / "uv"
-    (project / "bin" / "uv").symlink_to(uv)
+    (project / "bin" / "uv").symlink_to(installing.uv())
     for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("UV_CACHE_DIR", str(project / "uv"))
