@@ -35,7 +35,7 @@ MOVES = f"""\
   mover:
     display_name: Mover (move)
     secret: {{every: 30d, overlap: 7d, deliver: [{{key_vault: {{vault: {VAULT}, name: mover}}}}]}}
-    certificates: {{batch: {{path: {ROOT / "examples" / "batch.pem"}}}}}
+    certificates: {{batch: {{path: {ROOT / "examples" / "batch.pem"}}}, signing: {{every: 30d, overlap: 7d}}}}
     federated: [{{github: {{repository: contoso/obs, branch: main}}}}]
     permissions:
       - {{api: API, application: [Read], consent: true}}
@@ -97,7 +97,7 @@ class Two(Stack):
     def secrets(self, stack: str) -> dict[str, str]:
         """The stack's outputs that are secrets, in clear."""
         outputs = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", stack))
-        return {name: value for name, value in outputs.items() if name.endswith("_client_secret")}
+        return {name: value for name, value in outputs.items() if name.endswith(("_client_secret", "_certificates"))}
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_apps_of_every_kind_move_and_only_their_mark_is_written_by_the_next_up(b
     api, mover = identities["api"], identities["mover"]
     (asker,) = (grant["role_definition_id"] for grant in mover["grants"] if grant["role"] == "Asker (move)")
     secrets = both.secrets("one")
-    assert set(secrets) == {"mover_client_secret"}
+    assert set(secrets) == {"mover_client_secret", "mover_certificates"}
     there = {
         name: everything(both, each["object_id"], each["service_principal_id"]) for name, each in identities.items()
     }
@@ -129,7 +129,7 @@ def test_apps_of_every_kind_move_and_only_their_mark_is_written_by_the_next_up(b
     assert looked.returncode == 7, looked.stderr
     for line in (
         "From one to two go mover, legacy. Nothing is deleted or changed in the cloud:",
-        f"· mover (/applications/{mover['object_id']}): 13 resources",
+        f"· mover (/applications/{mover['object_id']}): 14 resources",
         "~ the next `up` of two writes the tag entrant:entrant/two in the place of entrant:entrant/one on 3 objects; until then",
         "! config/one.yaml still declares mover",
         "! config/two.yaml has errors; `python3 -m entrant validate` lists them",

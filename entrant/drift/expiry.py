@@ -1,8 +1,8 @@
 """Secrets and certificates that end: read from the outputs of a stack alone, or held beside what its tenant has.
 
-A secret of a calendar need not be seen to: from `successor_starts` on an `up` makes the next one, and the one before stays valid
-for the overlap, until `kept_until`. So what counts is a secret that ends with nothing to follow it, or whose successor is due and
-has not been made; and a certificate, which nobody renews by itself.
+A secret of a calendar, or a certificate that is issued here, need not be seen to: from `successor_starts` on an `up` makes the
+next one, and the one before stays valid for the overlap, until `kept_until`. So what counts is one that ends with nothing to follow
+it, or whose successor is due and has not been made; and a certificate whose key the app holds, which nobody renews by itself.
 """
 
 import datetime as dt
@@ -185,7 +185,8 @@ def soonest(outputs: Outputs, *, after: dt.datetime) -> tuple[dt.datetime, str] 
 
 def _ending(stack: str, app: App, entry: Any, kept: bool, now: dt.datetime, strict: bool) -> Ending:
     ends = _end(app, entry)
-    judge = _kept if kept else _certificate if entry["kind"] == "certificate" else _secret
+    held = entry["kind"] == "certificate" and not entry.get("calendar")
+    judge = _kept if kept else _certificate if held else _rotated
     expected, step = judge(stack, app, entry, ends, now)
     if strict and entry.get("current"):
         expected = None
@@ -209,14 +210,16 @@ def _kept(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime)
     return None, f"declare {instead} for {app.name}, deliver it to whoever uses this one{owner}, then remove this one"
 
 
-def _secret(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime) -> tuple[str | None, str]:
-    # Where `rotate` has noted a delivery, an `up` alone would make a secret that nobody gets.
-    rotated = any(other.get("delivered") for other in app.credentials)
+def _rotated(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetime) -> tuple[str | None, str]:
+    """A secret, or a certificate that is issued here: its calendar makes the next one."""
+    kind, calendar = entry["kind"], entry.get("calendar")
+    # Where `rotate` has noted a delivery, an `up` alone would make one that nobody gets.
+    rotated = any(other.get("delivered") for other in app.credentials if other.get("calendar") == calendar)
     command = f"`python3 -m entrant rotate -s {stack}`" if rotated else f"`pulumi up -s {stack}`"
     turn = f"run {command}, which makes the next one"
     if not entry.get("current"):
         gone = f"the next {command} takes it away"
-        return "a newer secret has taken its place", gone if ends <= now else f"nothing; {gone} after its end"
+        return f"a newer {kind} has taken its place", gone if ends <= now else f"nothing; {gone} after its end"
     if ends <= now or "successor_starts" not in entry:
         return None, turn
     successor = _moment(app, entry, "successor_starts")
@@ -224,7 +227,8 @@ def _secret(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.datetim
         return None, f"{turn}: it has been due since {successor:%Y-%m-%d}"
     if successor >= ends:
         gap = f"nothing is valid between {ends:%Y-%m-%d %H:%M} UTC and the next {command}"
-        return None, f"{gap}: give the secret of {app.name} an `overlap`"
+        of = f"`apps.{app.name}.certificates.{calendar}`" if calendar else f"the secret of {app.name}"
+        return None, f"{gap}: give {of} an `overlap`"
     return (
         "its calendar rotates it in time",
         f"run {command} from {successor:%Y-%m-%d} on and before {ends:%Y-%m-%d}",
@@ -237,7 +241,7 @@ def _certificate(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.da
     later = [
         other["name"]
         for other in app.credentials
-        if other["kind"] == "certificate" and _moment(app, other, "ends") > max(ends, now)
+        if other["kind"] == "certificate" and not other.get("calendar") and _moment(app, other, "ends") > max(ends, now)
     ]
     if later:
         entry_at = f"`apps.{app.name}.certificates.{entry['name']}`"

@@ -84,7 +84,7 @@ def tell(
         found: what a refresh found different, as `changes.Reading.found` has it.
         undeclared: what there is besides, as `unmanaged.look` has it.
         apps: the stack's apps by name, which lend names; without them ids stand in their place.
-        now: secrets that have ended by then are missed by nobody.
+        now: secrets, and certificates of a calendar, that have ended by then are missed by nobody.
     """
     findings = list(_of_refresh(stack, found, apps, now))
     # What came manually to lists that both see is told once, by name.
@@ -117,7 +117,7 @@ def _of_refresh(
         elif kind == "app registration":
             yield _registration_gone(stack, change, app)
         elif not registration and not (kind in _OF_PRINCIPAL and (change.app, "service principal") in lost):
-            if kind == "secret" and _ended(change, now):
+            if change.rotated and _ended(change, now):
                 continue  # its calendar takes it away anyway
             what = _name(change, kind, app)
             words = (f"{_CALLED.get(kind, kind)} ", Value(what), " is gone")

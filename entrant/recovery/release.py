@@ -9,16 +9,16 @@ from pathlib import Path
 
 from entrant import engine
 from entrant.errors import EngineError
-from entrant.facts.contract import output_name
+from entrant.facts.contract import CERTIFICATES, issued_in, output_name
 from entrant.facts.marks import of_stack
-from entrant.facts.pulumi_types import API_CLIENTS, APPLICATION, IDENTITY, PASSWORD
+from entrant.facts.pulumi_types import API_CLIENTS, APPLICATION, CERTIFICATE, IDENTITY, PASSWORD
 from entrant.recovery import unfinished
 from entrant.recovery.draft import State, kind_and_name
 
 STACK = "pulumi:pulumi:Stack"
 """Type of the entry that has the stack's outputs."""
 _COMPONENTS = (IDENTITY, API_CLIENTS)
-_OUTPUTS = ("client_id", "client_secret", "client_secret_previous")
+_OUTPUTS = ("client_id", "client_secret", "client_secret_previous", CERTIFICATES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,13 @@ class Plan:
             if entry.get("custom"):
                 yield f"· {kind_and_name(entry['urn'])} ({entry['id']})"
         for app in self.apps:
-            if any(entry["type"] == PASSWORD and self.owners[entry["urn"]] == app for entry in self.forgotten):
+            mine = [entry for entry in self.forgotten if self.owners[entry["urn"]] == app]
+            if any(entry["type"] == PASSWORD for entry in mine):
                 command = f"pulumi stack output {output_name(app, 'client_secret')} --show-secrets -s {self.stack}"
                 yield f"! the value of {app}'s client secret is in this state alone; keep it first if it is needed: {command}"
+            if any(entry["type"] == CERTIFICATE and issued_in(_name(entry)) for entry in mine):
+                command = f"pulumi stack output {output_name(app, CERTIFICATES)} --show-secrets -s {self.stack}"
+                yield f"! the private keys of {app}'s certificates are in this state alone; keep them first if needed: {command}"
 
         for entry in self.forgotten:
             mark = of_stack(*unfinished.project_and_stack([entry]))

@@ -117,6 +117,44 @@ def test_the_secret_before_is_expected_to_end(now: datetime) -> None:
     assert ending.expected == "a newer secret has taken its place"
 
 
+def issued(**changes: Any) -> dict[str, Any]:
+    """A certificate of a calendar."""
+    names = {"kind": "certificate", "calendar": "signing", "name": "signing-2026-09-28"}
+    return secret(**(names | changes))
+
+
+def test_a_certificate_that_its_calendar_rotates_is_told_as_a_secret_is() -> None:
+    [ending] = find(issued(), now=SUCCESSOR - DAY)
+    assert (ending.kind, ending.name) == ("certificate", "signing-2026-09-28")
+    assert ending.expected == "its calendar rotates it in time"
+    assert ending.next_step == "run `pulumi up -s dev` from 2026-12-27 on and before 2027-01-03"
+    [ending] = find(issued(delivered=True), now=SUCCESSOR)
+    assert ending.expected is None
+    remedy = "run `python3 -m entrant rotate -s dev`, which makes the next one: it has been due since 2026-12-27"
+    assert ending.next_step == remedy
+    [ending] = find(issued(successor_starts=text(ENDS)), now=ENDS - DAY)
+    assert "give `apps.log-reader.certificates.signing` an `overlap`" in ending.next_step
+
+
+def test_a_certificate_that_was_succeeded_ends_when_it_is_taken_away() -> None:
+    newer = issued(name="signing-2026-12-27", ends="2027-04-03T00:00:00Z", successor_starts="2027-03-27T00:00:00Z")
+    [ending] = find(newer, issued(current=False, kept_until=text(ENDS - DAY)), now=ENDS - 2 * DAY)
+    assert (ending.expected, ending.ends) == ("a newer certificate has taken its place", ENDS - DAY)
+
+
+def test_who_delivered_another_calendar_does_not_matter() -> None:
+    [ending] = find(issued(), issued(calendar="other", name="o", delivered=True, ends="2028-01-01"), now=SUCCESSOR)
+    assert "`pulumi up -s dev`" in ending.next_step
+    [ending] = find(secret(), issued(delivered=True, ends="2028-01-01"), now=SUCCESSOR)
+    assert "`pulumi up -s dev`" in ending.next_step
+
+
+def test_no_certificate_of_a_calendar_stands_for_one_whose_key_the_app_holds() -> None:
+    mine = certificate("mine", ENDS)
+    [ending] = find(mine, issued(ends="2028-01-01T00:00:00Z"), now=ENDS - DAY)
+    assert ending.next_step.startswith("put a renewed certificate at `apps.log-reader.certificates.mine`")
+
+
 def test_a_certificate_counts_and_its_file_is_named() -> None:
     [ending] = find(certificate("main", ENDS, file="config/batch.pem"), now=ENDS - DAY)
     assert ending.expected is None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from entrant import changes, config
+from entrant.drift import manual_changes
 from entrant.review import page, reviewer
 from entrant.review.document import Review
 from entrant.review.reviewer import Base
@@ -203,3 +204,11 @@ def test_the_base_tells_what_is_pending(tmp_path: Path) -> None:
     again = reviewer.of_preview("dev", steps, report, now=dt.datetime(2026, 12, 1, tzinfo=dt.UTC), base=base)
     assert [entry.change for entry in again.credentials] == ["created", "ending"]
     assert [entry.change for entry in made.credentials] == ["ending"]
+
+
+def test_one_that_has_ended_and_is_gone_is_missed_by_nobody() -> None:
+    gone = certificate("refresh", "old", OLD, None)["resourcePreEvent"]
+    found = changes.read([{"resOutputsEvent": gone}]).found
+    [missed] = manual_changes.tell("dev", found, (), {}, NOW)
+    assert missed.state == "gone"
+    assert manual_changes.tell("dev", found, (), {}, dt.datetime.fromisoformat(OLD["endDate"])) == []
