@@ -35,7 +35,7 @@ _PIECE = 12
 """As many characters of base64, or of the rest of a secret that was cut in two, are masked."""
 _LINE_BREAK = re.compile(rb"[\r\n]+[ \t]*")
 """What stands between the lines of a text that was wrapped."""
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", re.DOTALL)
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----([^-]*)-----END")
 """A private key in PEM form, and its lines."""
 _FIRST_LINE = 4
 """Characters that a wrapped secret has in its first line: what ends in fewer of them is not held back for a next line."""

@@ -36,17 +36,35 @@ def masked(secrets: list[str], chunks: list[bytes]) -> bytes:
     return b"".join([masker.feed(chunk) for chunk in chunks] + [masker.end()])
 
 
-@given(
-    text=st.lists(st.sampled_from([b"abcd", b"abcdef", b"bcde", b"ab", b"c", b"d", b"\n", b"x"]), max_size=30),
-    cuts=st.lists(st.integers(0, 100), max_size=8),
-)
+def cut(whole: bytes, cuts: list[int]) -> list[bytes]:
+    """A stream in chunks, cut at these places."""
+    places = sorted({0, len(whole), *(place % (len(whole) + 1) for place in cuts)})
+    return [whole[a:b] for a, b in itertools.pairwise(places)]
+
+
+CUTS = st.lists(st.integers(0, 200), max_size=8)
+
+
+@given(text=st.lists(st.sampled_from([b"abcd", b"abcdef", b"bcde", b"ab", b"c", b"d", b"x"]), max_size=30), cuts=CUTS)
 def test_a_secret_is_masked_wherever_the_stream_is_cut(text: list[bytes], cuts: list[int]) -> None:
     secrets, whole = ["abcd", "abcdef", "bcde"], b"".join(text)
-    places = sorted({0, len(whole), *(cut % (len(whole) + 1) for cut in cuts)})
-    chunks = [whole[a:b] for a, b in itertools.pairwise(places)]
-    found = masked(secrets, chunks)
+    found = masked(secrets, cut(whole, cuts))
     assert found == masked(secrets, [whole])
     assert not any(secret.encode() in found for secret in secrets)
+
+
+LONG = base64.b64encode(bytes(range(100, 145))).decode()
+
+
+@given(first=st.integers(0, len(LONG)), width=st.integers(4, 80), cuts=CUTS)
+def test_no_piece_of_a_wrapped_secret_is_shown_wherever_the_stream_is_cut(
+    first: int, width: int, cuts: list[int]
+) -> None:
+    lines = [LONG[:first], *(LONG[at : at + width] for at in range(first, len(LONG), width))]
+    found = masked([LONG], cut("\n".join(["before", *lines, "after"]).encode(), cuts))
+    shown = found.replace(b"\n", b"").decode()
+    assert not any(LONG[at : at + 12] in shown for at in range(len(LONG) - 11))
+    assert found.startswith(b"before\n") and found.endswith(b"\nafter")
 
 
 @given(st.binary(max_size=300))
