@@ -1,4 +1,4 @@
-"""`entrant deliver`: client secrets, to the places that use them."""
+"""`entrant deliver`: client secrets and certificates, to the places that use them."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from entrant.errors import ConfigurationError
 from entrant.tokens import clouds
 
 MISSING = 7
-"""Exit code of `--check` when a place does not hold the newest secret."""
+"""Exit code of `--check` when a place does not hold the newest."""
 MARKS = {"held": "✓", "delivered": "✓", "missing": "!", "failed": "✗"}
 
 
@@ -21,16 +21,14 @@ MARKS = {"held": "✓", "delivered": "✓", "missing": "!", "failed": "✗"}
 @click.argument("apps", nargs=-1, shell_complete=options.complete_apps)
 @options.stack
 @options.cwd
-@click.option(
-    "--check", is_flag=True, help="Only say what each place holds; exit code 7 if one lacks the newest secret."
-)
+@click.option("--check", is_flag=True, help="Only say what each place holds; exit code 7 if one lacks the newest.")
 @options.patience
 @options.form("text", "json", default="text")
 def deliver(apps: tuple[str, ...], stack: str, cwd: Path | None, check: bool, patience: float, form: str) -> int:
-    """Deliver the newest client secret of each app to the places under `deliver` in its file, after an `up`.
+    """Deliver the newest client secret and certificates of each app to the places under `deliver` in its file, after an `up`.
 
-    A place that holds it already is left alone: beside the secret it keeps the id of the key, which is compared. A secret goes
-    nowhere before it has proved itself by tokens. Each place is tried, and what failed is said; the exit code is then that of the
+    A place that holds it already is left alone: beside it the place keeps the id of the key, which is compared. Nothing goes
+    anywhere before it has proved itself by tokens. Each place is tried, and what failed is said; the exit code is then that of the
     first failure. Each place's own tools say who signs in: GH_TOKEN, AZURE_DEVOPS_EXT_PAT, GITLAB_TOKEN, kubectl.
 
     \b
@@ -45,7 +43,9 @@ def deliver(apps: tuple[str, ...], stack: str, cwd: Path | None, check: bool, pa
                 f"{stack} declares no app {app}", next_step=f"name one of: {', '.join(environment.apps)}"
             )
         if not environment.apps[app].deliveries:
-            click.echo(f"! {app}: there is no `deliver` under its `secret`, so nothing is delivered", err=True)
+            click.echo(
+                f"! {app}: there is no `deliver` under its `secret` or a certificate, so nothing is delivered", err=True
+            )
     outputs = engine.stack_outputs(stack, cwd=cwd)
 
     def tell(result: delivery.Result) -> None:
@@ -65,7 +65,7 @@ def deliver(apps: tuple[str, ...], stack: str, cwd: Path | None, check: bool, pa
     if form == "json":
         click.echo(json.dumps(records(results), indent=2))
     elif not results and not apps:
-        click.echo(f"✓ {stack}: nothing is to be delivered: no app has `deliver` under its `secret`")
+        click.echo(f"✓ {stack}: nothing is to be delivered: no app has `deliver` under its `secret` or a certificate")
     return exit_code(results)
 
 
@@ -85,7 +85,7 @@ def declared(stack: str, cwd: Path | None) -> config.Environment:
 
 def records(results: list[delivery.Result]) -> list[dict[str, str | None]]:
     """Results as JSON has them."""
-    fields = ("app", "secret", "where", "state", "said", "next_step")
+    fields = ("app", "calendar", "secret", "where", "state", "said", "next_step")
     return [{name: getattr(result, name) for name in fields} for result in results]
 
 

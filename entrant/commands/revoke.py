@@ -1,21 +1,26 @@
-"""`entrant revoke`: a secret that must go, after its successor is in use."""
+"""`entrant revoke`: a secret or a certificate that must go, after its successor is in use."""
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from entrant import engine
+from entrant import engine, outputs
 from entrant.commands import deliver, options
 from entrant.commands.rotate import show, summary
-from entrant.config import App
+from entrant.config.credentials import Calendar
 from entrant.delivery import rotate as rotation
+from entrant.delivery import succession
+from entrant.delivery.succession import named, noun
 from entrant.errors import ConfigurationError
+from entrant.outputs import SECRET
 
 STAYS = 7
-"""Exit code when the secret is still there."""
+"""Exit code when it is still there."""
 
 
 @click.command()
@@ -30,16 +35,18 @@ STAYS = 7
 def revoke(
     app: str, slot: str | None, stack: str, cwd: Path | None, reason: str, yes: bool, settle: float, patience: float
 ) -> int:
-    """Take a client secret of APP away, the one of SLOT or else the newest, once another is made, proved and delivered.
+    """Take a client secret or a certificate of APP away, once another is made, proved and delivered.
 
-    Says first what will break, and asks. The secret goes when its successor gives tokens and is in every place under `deliver`;
-    where that fails it stays, which is said, and `rotate` goes on with it.
+    SLOT is as `rotate` names it, or the name of a certificate, for its newest; without SLOT it is the newest client secret. Says
+    first what will break, and asks. It goes when its successor gives tokens and is in every place under `deliver`; where that fails
+    it stays, which is said, and `rotate` goes on with it.
 
     Exit codes: 0 when it is gone; 7 when it is still there, or an `up` would do more; else that of the first failure.
 
     \b
     python3 -m entrant revoke -s prod log-reader --reason "it was in a log (INC-4711)"
     python3 -m entrant revoke -s prod log-reader 2026-11-01 --yes --reason "its laptop was stolen"
+    python3 -m entrant revoke -s prod log-reader signing --reason "its server was broken into"
     """
     reason = " ".join(reason.split())
     if not reason.isprintable():
@@ -48,20 +55,15 @@ def revoke(
         raise ConfigurationError("--reason is empty", next_step="say why the secret has to go; it stands in the log")
     environment = deliver.declared(stack, cwd)
     found = engine.stack_outputs(stack, secrets=False, cwd=cwd)
-    secrets = rotation.secrets_of(found, app)
-    chosen = next((entry for entry in secrets if slot in (None, rotation.slot(entry))), None)
-    if chosen is None:
-        there = ", ".join(map(rotation.slot, secrets)) or "none"
+    calendar, chosen = choose(found.app(app), slot)
+    name = succession.slot(chosen)
+    declared = environment.apps[app].calendars.get(calendar) if app in environment.apps else None
+    if declared is None:
         raise ConfigurationError(
-            f"{app} has no client secret {slot or ''}".rstrip(), next_step=f"there are: {there}; `up` makes one"
+            f"the file declares no {named(calendar)} for {app}",
+            next_step=f"`pulumi up -s {stack}` takes away all it has of them",
         )
-    name = rotation.slot(chosen)
-    declared = environment.apps.get(app)
-    if declared is None or not declared.secret:
-        raise ConfigurationError(
-            f"the file declares no secret for {app}", next_step=f"`pulumi up -s {stack}` takes away all it has"
-        )
-    warn(app, name, declared, bool(chosen["current"]))
+    warn(app, calendar, name, declared, bool(chosen["current"]))
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigurationError("nobody can be asked here", next_step="add --yes")
@@ -87,12 +89,34 @@ def revoke(
     return report.exit_code or STAYS
 
 
-def warn(app: str, name: str, declared: App, newest: bool) -> None:
-    """Say what revoking a secret breaks."""
-    click.echo(f"! {app}: whoever uses the secret {name} and is not named here cannot sign in once it is gone")
-    for delivery in declared.deliveries:
+def choose(app: outputs.App, slot: str | None) -> tuple[str, Mapping[str, Any]]:
+    """The calendar and the entry of a slot, or of the newest of a calendar; without a name of the only calendar, or of the secret.
+
+    Raises:
+        ConfigurationError: there is none; with those that there are.
+    """
+    entries = [(calendar, entry) for calendar in app.calendars for entry in app.of_calendar(calendar)]
+    meant = (
+        SECRET if slot is None and (SECRET in app.calendars or len(app.calendars) != 1) else slot or app.calendars[0]
+    )
+    chosen = next((each for each in entries if meant in (each[0], succession.slot(each[1]))), None)
+    if chosen is None:
+        there = ", ".join(succession.slot(entry) for _, entry in entries) or "none"
+        what = (
+            "no client secret" if slot is None else f"no client secret and no certificate with a calendar called {slot}"
+        )
+        raise ConfigurationError(f"{app.name} has {what}", next_step=f"there are: {there}; `up` makes one")
+    return chosen
+
+
+def warn(app: str, calendar: str, name: str, declared: Calendar, newest: bool) -> None:
+    """Say what revoking a secret or a certificate breaks."""
+    click.echo(
+        f"! {app}: whoever uses the {noun(calendar)} {name} and is not named here cannot sign in once it is gone"
+    )
+    for delivery in declared.deliver:
         click.echo(f"·   {delivery.where} gets {'another one' if newest else 'the newest'} first")
-    if not declared.deliveries:
+    if not declared.deliver:
         then = "see first that its consumers have the newest one"
         if newest:
             then = "its consumers have no other when this one goes, and you bring them the new one afterwards"

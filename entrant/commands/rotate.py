@@ -1,4 +1,4 @@
-"""`entrant rotate`: secrets that are due, made, proved, delivered, and the ones before them taken away."""
+"""`entrant rotate`: secrets and certificates that are due, made, proved, delivered, and the ones before them taken away."""
 
 import json
 import os
@@ -21,9 +21,9 @@ from entrant.words import counted
 @options.patience
 @options.form("text", "json", default="text")
 def rotate(stack: str, cwd: Path | None, settle: float, patience: float, form: str) -> int:
-    """Rotate the secrets whose calendar says so: an `up` that may do nothing else, then proof, delivery, and a look back.
+    """Rotate the secrets and certificates whose calendar says so: an `up` that may do nothing else, then proof and delivery.
 
-    Each new secret is proved by tokens, delivered to the places under `deliver`, and read back where that can be. The secret before
+    Each new one is proved by tokens, delivered to the places under `deliver`, and read back where that can be. The one before
     it is taken away when its overlap is over and its successor is proved and everywhere; else it stays until its own end, and
     that is said. Clears up first what a killed run left (see `hold`), so it can be run daily and again at any time.
 
@@ -74,14 +74,19 @@ def summary(stack: str, report: rotation.Report) -> None:
     if unproved := [f"{proof.app} {proof.secret}" for proof in report.proofs if proof.failure]:
         parts.append(f"without tokens: {', '.join(unproved)}")
     if failed := sum(not result.arrived for result in report.results):
-        parts.append(f"{failed} of {counted(len(report.results), 'place')} without the newest secret")
+        parts.append(f"{failed} of {counted(len(report.results), 'place')} without the newest")
     click.echo(f"{'✗' if report.exit_code else '✓'} {stack}: {'; '.join(parts)}")
 
 
 def record(report: rotation.Report) -> dict[str, object]:
     """The report as JSON has it."""
     proofs = [
-        {"app": proof.app, "secret": proof.secret, "failure": str(proof.failure) if proof.failure else None}
+        {
+            "app": proof.app,
+            "calendar": proof.calendar,
+            "secret": proof.secret,
+            "failure": str(proof.failure) if proof.failure else None,
+        }
         for proof in report.proofs
     ]
     return {

@@ -1,1 +1,1 @@
-"""Delivery of client secrets to the places that use them, and proof that they work."""
+"""Delivery of client secrets and certificates to the places that use them, and proof that they work."""

@@ -1,8 +1,9 @@
 """Places that are reached through a program: Kubernetes by kubectl, and anything by a program of one's own.
 
-The secret is on a program's standard input, never in its arguments, and is masked in what it says.
+The secret or certificate is on a program's standard input, never in its arguments, and is masked in what it says.
 
-Sources: Kubernetes, "Server-Side Apply" (an apply owns the fields it sets, and conflicts with another owner of one).
+Sources: Kubernetes, "Server-Side Apply" (an apply owns the fields it sets, and conflicts with another owner of one); "Secrets" (of
+the type `kubernetes.io/tls`, whose type cannot be changed).
 """
 
 import base64
@@ -18,14 +19,18 @@ from pathlib import Path
 
 from entrant.config.delivery import CommandDelivery, KubernetesDelivery
 from entrant.delivery.sinks import Item, Sink
+from entrant.delivery.succession import noun
 from entrant.errors import ConfigurationError, EntrantError
+from entrant.outputs import SECRET
 from entrant.tokens.runner import Masker
 
 PATIENCE = 300.0
 """Seconds that a program may take."""
 ANNOTATION = "entrant/key-id"
 MANAGER = "entrant"
-_KEY = "AZURE_CLIENT_SECRET"
+_SECRET_FIELDS = ("AZURE_CLIENT_SECRET",)
+_CERTIFICATE_FIELDS = ("tls.crt", "tls.key", "client.pem")
+"""Those of `kubernetes.io/tls`, and both in one, as AZURE_CLIENT_CERTIFICATE_PATH wants it."""
 
 
 def run(command: Sequence[str], *, stdin: str = "", cwd: Path, environ: Mapping[str, str], secret: str = "") -> str:
@@ -83,9 +88,17 @@ def _masked(data: bytes, secret: str) -> str:
 class Kubernetes(Sink):
     """A Secret that kubectl applies on the server; an annotation has the key id."""
 
-    def __init__(self, place: KubernetesDelivery, root: Path, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        place: KubernetesDelivery,
+        root: Path,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        calendar: str = SECRET,
+    ) -> None:
         super().__init__(environ)
         self._place, self._root = place, root
+        self._fields = _SECRET_FIELDS if calendar == SECRET else _CERTIFICATE_FIELDS
         context = ["--context", place.context] if place.context else []
         self._kubectl = ["kubectl", *context, "--namespace", place.namespace]
 
@@ -102,7 +115,7 @@ class Kubernetes(Sink):
         return server if "://" in server else f"http://{server}"
 
     def holds(self) -> str | None:
-        """The annotation, while no other manager has written the secret's field; the secret itself is not asked for."""
+        """The annotation, while no other manager has written a field with what is secret; that itself is not asked for."""
         shown = "{.metadata.annotations}{'\\n'}{.metadata.managedFields}"
         arguments = [
             "get",
@@ -120,7 +133,7 @@ class Kubernetes(Sink):
             owned = any(
                 entry.get("manager") == MANAGER
                 and entry.get("operation") == "Apply"
-                and f"f:{_KEY}" in (entry.get("fieldsV1", {}).get("f:data") or {})
+                and {f"f:{field}" for field in self._fields} <= (entry.get("fieldsV1", {}).get("f:data") or {}).keys()
                 for entry in json.loads(managers or "[]")
             )
         except (ValueError, AttributeError):
@@ -129,10 +142,13 @@ class Kubernetes(Sink):
 
     def put(self, item: Item) -> None:
         """Apply the Secret."""
-        values = {"AZURE_CLIENT_ID": item.client_id, "AZURE_TENANT_ID": item.tenant_id, _KEY: item.value}
+        own = (item.value,) if item.calendar == SECRET else (*reversed(item.pair), item.value)
+        values = {"AZURE_CLIENT_ID": item.client_id, "AZURE_TENANT_ID": item.tenant_id}
+        values |= zip(self._fields, own, strict=True)
         manifest = {
             "apiVersion": "v1",
             "kind": "Secret",
+            **({} if item.calendar == SECRET else {"type": "kubernetes.io/tls"}),
             "metadata": {
                 "name": self._place.name,
                 "namespace": self._place.namespace,
@@ -155,35 +171,48 @@ class Kubernetes(Sink):
                     f"something else writes this Secret too; let it stop, then let `{MANAGER}` have the fields: delete the Secret, "
                     "and deliver again"
                 )
+            elif "field is immutable" in str(error):
+                error.next_step = (
+                    f"the Secret {self._place.name} has another type than a {item.noun} needs, and types cannot be changed: "
+                    "deliver under another name, or delete it and deliver again"
+                )
             raise
 
 
 class Command(Sink):
     """A program of one's own."""
 
-    def __init__(self, place: CommandDelivery, app: str, root: Path, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        place: CommandDelivery,
+        app: str,
+        root: Path,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        calendar: str = SECRET,
+    ) -> None:
         super().__init__(environ)
-        self._place, self._app, self._root = place, app, root
+        self._place, self._root, self._noun = place, root, noun(calendar)
+        self._told = {"ENTRANT_APP": app} | ({} if calendar == SECRET else {"ENTRANT_CERTIFICATE": calendar})
         self.readable = place.holds is not None
 
     def holds(self) -> str | None:
         """What the program for it prints."""
         if self._place.holds is None:
             return None
-        environ = {**self.environ, "ENTRANT_APP": self._app}
         try:
-            return run(self._place.holds, cwd=self._root, environ=environ).strip() or None
+            return run(self._place.holds, cwd=self._root, environ={**self.environ, **self._told}).strip() or None
         except ConfigurationError:
             raise
         except EntrantError as error:
             raise EntrantError(
-                f"{error}; where there is no secret yet, `holds` prints nothing and ends with 0"
+                f"{error}; where there is no {self._noun} yet, `holds` prints nothing and ends with 0"
             ) from None
 
     def put(self, item: Item) -> None:
-        """Run it with the secret on standard input."""
+        """Run it with the secret or the certificate on standard input."""
         variables = {
-            "ENTRANT_APP": item.app,
+            **self._told,
             "ENTRANT_TENANT_ID": item.tenant_id,
             "ENTRANT_CLIENT_ID": item.client_id,
             "ENTRANT_KEY_ID": item.key_id,

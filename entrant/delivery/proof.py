@@ -1,43 +1,49 @@
-"""Proof that a new client secret works: tokens with it alone."""
+"""Proof that a new client secret or certificate works: tokens with it alone."""
 
-import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 
-from entrant.errors import AuthenticationError, EntrantError
+from entrant.delivery.succession import named
+from entrant.errors import AuthenticationError, ConfigurationError, EntrantError
 from entrant.facts.clouds import Cloud
-from entrant.outputs import App
+from entrant.outputs import SECRET, App
 from entrant.tokens.clouds import scope
 from entrant.tokens.credentials import Credential
 
 SUCCESSES = 3
-"""Tokens in a row: the places of the directory learn of a new secret one after another."""
+"""Tokens in a row: the places of the directory learn of a new credential one after another."""
 PATIENCE = 120.0
-"""Seconds that a new secret may be unknown."""
+"""Seconds that a new credential may be unknown."""
 _BETWEEN = 2.0
-_NOT_YET = frozenset({"AADSTS7000215", "AADSTS700016"})
-"""Unknown secret, unknown app: what the directory says until it has heard of them everywhere."""
+_NOT_YET = frozenset({"AADSTS7000215", "AADSTS700027", "AADSTS700016"})
+"""Unknown secret, unknown certificate, unknown app: what the directory says until it has heard of them everywhere."""
 
 
 def prove(
     app: App,
+    calendar: str,
     cloud: Cloud,
     *,
     successes: int = SUCCESSES,
     seconds: float = PATIENCE,
-    environ: Mapping[str, str] = os.environ,
     sleep: Callable[[float], None] = time.sleep,
 ) -> EntrantError | None:
-    """Get tokens with the newest secret of an app; None when it works, else why not.
+    """Get tokens with the newest credential of a calendar of an app; None when it works, else why not.
 
     What the directory does not know yet is asked again for `seconds`; any other refusal ends it.
     """
-    alone = replace(app, previous_secret=None)
+    if not app.value(calendar):
+        again = f"have another made: `python3 -m entrant revoke -s STACK {app.name} {calendar}`"
+        return ConfigurationError(
+            f"the stack's outputs do not have the newest {named(calendar)} of {app.name}"
+            + ("" if calendar == SECRET else " with its private key"),
+            next_step="run `pulumi up`" if calendar == SECRET else again,
+        )
+    alone = app.alone(calendar)
     until, in_a_row = time.monotonic() + seconds, 0
     while True:
         try:
-            Credential(alone, cloud, using="secret", environ=environ).get_token(scope(cloud, "graph"))
+            Credential(alone, cloud, environ={}).get_token(scope(cloud, "graph"))  # nothing of this shell proves it
         except EntrantError as error:
             in_a_row = 0
             passing = not isinstance(error, AuthenticationError) or error.code in _NOT_YET

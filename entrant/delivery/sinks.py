@@ -1,7 +1,7 @@
-"""What every place for a secret can do: say which secret it holds, and take a new one.
+"""What every place for a secret or a certificate can do: say which one it holds, and take a new one.
 
-Beside the secret a place keeps the key id that Microsoft Entra gave it, which is no secret. A delivery goes by that: it never
-reads a secret back, and does nothing where the right one is.
+Beside it a place keeps the key id that Microsoft Entra gave it, which is no secret. A delivery goes by that: it never reads back
+what is secret, and does nothing where the right one is.
 """
 
 import datetime as dt
@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from entrant.delivery.succession import noun
 from entrant.errors import ConfigurationError
 from entrant.facts.clouds import Cloud
+from entrant.outputs import CERTIFICATE_BEGINS, SECRET
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A client secret on its way. Its repr does not show the value."""
+    """A client secret, or a certificate with its private key, on its way. Its repr does not show the value."""
 
     app: str
     tenant_id: str
@@ -25,13 +27,27 @@ class Item:
     key_id: str
     """Its id in Microsoft Entra."""
     name: str
-    """Its slot in the calendar: `2026-11-01`."""
+    """Its slot in the calendar: `2026-11-01`, `signing-2026-11-01`."""
     ends: dt.datetime
     value: str = field(repr=False)
+    """The client secret, or PEM text: the private key, then the certificate."""
+    calendar: str = SECRET
+    """`secret`, or the certificate's key in the file."""
+
+    @property
+    def noun(self) -> str:
+        """What it is."""
+        return noun(self.calendar)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The private key and the certificate, each as PEM text."""
+        at = self.value.index(CERTIFICATE_BEGINS)
+        return self.value[:at], self.value[at:]
 
 
 class Sink(ABC):
-    """A place that secrets are delivered to."""
+    """A place that secrets or certificates are delivered to."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.environ = environ
@@ -45,7 +61,7 @@ class Sink(ABC):
 
     @abstractmethod
     def holds(self) -> str | None:
-        """The key id of the secret that is there; None: there is none, or one of unknown origin.
+        """The key id of what is there; None: there is nothing, or something of unknown origin.
 
         Raises:
             EntrantError: it could not be asked.

@@ -145,8 +145,10 @@ def serve(folder: Path) -> Iterator[Authority]:
         server.server_close()
 
 
-def certificate(password: bytes | None = None) -> tuple[bytes, bytes]:
-    """A self-signed certificate with its key as PEM, and the certificate as DER."""
+def certificate(
+    password: bytes | None = None, *, starts: dt.datetime | None = None, ends: dt.datetime | None = None
+) -> tuple[bytes, bytes]:
+    """A self-signed certificate with its key as PEM, and the certificate as DER; valid since yesterday and for nine days."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = dt.datetime.now(dt.UTC)
@@ -156,8 +158,8 @@ def certificate(password: bytes | None = None) -> tuple[bytes, bytes]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=9))
+        .not_valid_before(starts or now - dt.timedelta(days=1))
+        .not_valid_after(ends or now + dt.timedelta(days=9))
         .sign(key, hashes.SHA256())
     )
     locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()

@@ -193,11 +193,16 @@ class Places:
         return self.kubernetes[f"{namespace}/{name}"]
 
     def _apply(self, namespace: str, name: str, query: dict[str, str], body: dict[str, Any]) -> Any:
-        manager = query["fieldManager"]
+        manager, type_ = query["fieldManager"], body.get("type", "Opaque")
+        if type_ == "kubernetes.io/tls" and not {"tls.crt", "tls.key"} <= body["data"].keys():
+            raise Answer(422, _status(422, f'Secret "{name}" is invalid: data[tls.crt]: Required value', "Invalid"))
         held = self.kubernetes.setdefault(
             f"{namespace}/{name}",
-            {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {}, "metadata": {"managedFields": []}},
+            {"apiVersion": "v1", "kind": "Secret", "type": type_, "data": {}, "metadata": {"managedFields": []}},
         )
+        if body.get("type", held["type"]) != held["type"]:
+            text = f'Secret "{name}" is invalid: type: Invalid value: "{type_}": field is immutable'
+            raise Answer(422, _status(422, text, "Invalid"))
         owners = held["metadata"]["managedFields"]
         wanted = {f"f:{key}" for key in body["data"]}
         for entry in owners:
@@ -213,14 +218,14 @@ class Places:
         held["metadata"]["managedFields"] = [*others, mine]
         return held
 
-    def edit(self, secret: str, value: str) -> None:
+    def edit(self, secret: str, value: str, key: str = "AZURE_CLIENT_SECRET") -> None:
         """Somebody writes a Secret by `kubectl edit`: the field is theirs from then on."""
         held = self.kubernetes[secret]
-        held["data"]["AZURE_CLIENT_SECRET"] = base64.b64encode(value.encode()).decode()
+        held["data"][key] = base64.b64encode(value.encode()).decode()
         for entry in held["metadata"]["managedFields"]:
-            entry["fieldsV1"]["f:data"].pop("f:AZURE_CLIENT_SECRET", None)
+            entry["fieldsV1"]["f:data"].pop(f"f:{key}", None)
         held["metadata"]["managedFields"].append(
-            {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:AZURE_CLIENT_SECRET": {}}}}
+            {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {f"f:{key}": {}}}}
         )
 
 

@@ -8,14 +8,17 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from entrant import config, engine
 from entrant import outputs as stack_outputs
@@ -24,7 +27,7 @@ from entrant.commands.revoke import warn
 from entrant.commands.rotate import summary
 from entrant.config.delivery import GitHubDelivery, KubernetesDelivery
 from entrant.delivery import deliver as delivery
-from entrant.delivery import programs
+from entrant.delivery import programs, proof
 from entrant.delivery.deliver import Result
 from entrant.delivery.github import GitHub
 from entrant.delivery.programs import Kubernetes
@@ -32,9 +35,17 @@ from entrant.delivery.rotate import Proof, Report
 from entrant.errors import AuthenticationError, EntrantError
 from entrant.facts.clouds import CLOUDS, Cloud
 from tests.entrant import places as recording
+from tests.entrant.authority import certificate
 
-VALUES = {"k1": "a8Q~first.Value-of_the~secret123456789012", "k2": "b8Q~second.Value-of_the~secret12345678901"}
+VALUES = {
+    "k1": "a8Q~first.Value-of_the~secret123456789012",
+    "k2": "b8Q~second.Value-of_the~secret12345678901",
+    "c1": certificate()[0].decode(),
+    "c2": certificate()[0].decode(),
+}
+"""By key id: client secrets, and certificates with their keys."""
 NAMES = ("github", "github-environment", "devops", "gitlab", "kubernetes", "exec")
+FOR_CERTIFICATES = ("github", "github-environment", "kubernetes", "exec")
 TAKES = """\
 import json, os, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -45,9 +56,10 @@ if sys.argv[2:] == ["which"]:
 value = sys.stdin.read()
 (folder / "calls").open("a").write("x")
 if (folder / "broken").exists():
-    print(f"cannot store {value}", file=sys.stderr)
+    print("cannot store", value.partition("-----END")[0], file=sys.stderr)
     sys.exit(3)
 told = {name: os.environ[f"ENTRANT_{name.upper()}"] for name in ("app", "client_id", "tenant_id", "key_id", "ends")}
+told["certificate"] = os.environ.get("ENTRANT_CERTIFICATE", "")
 (folder / "held.json").write_text(json.dumps(told | {"value": value, "argv": sys.argv}))
 """
 
@@ -82,17 +94,19 @@ class World:
             "exec": {"exec": {"command": takes, "holds": [*takes, "which"]}},
         }
 
-    def write(self, *forms: Mapping[str, Any]) -> None:
-        """The environment's file."""
-        file = {"apps": {"log-reader": {"owners": ["deployer"], "secret": {"deliver": list(forms)}}}}
-        (self.root / "config" / "dev.yaml").write_text(yaml.safe_dump(file))
+    def write(self, *forms: Mapping[str, Any], certificate: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """The environment's file: the places of the secret, and those of the certificate `signing`, if there is one."""
+        app: dict[str, Any] = {"owners": ["deployer"], "secret": {"deliver": list(forms)}}
+        if certificate is not None:
+            app["certificates"] = {"signing": {"every": "365d", "overlap": "30d", "deliver": list(certificate)}}
+        (self.root / "config" / "dev.yaml").write_text(yaml.safe_dump({"apps": {"log-reader": app}}))
 
     def deliver(
-        self, key: str = "k1", *, check: bool = False, noted: bool = False, cloud: Cloud = CLOUDS["public"]
+        self, *keys: str, check: bool = False, noted: bool = False, cloud: Cloud = CLOUDS["public"]
     ) -> list[delivery.Result]:
-        """Deliver the secret with this key id."""
+        """Deliver the secret or the certificate with each of these key ids; without any the first secret."""
         return delivery.deliver(
-            self.outputs(key, noted),
+            self.outputs(*(keys or ("k1",)), noted=noted),
             config.load("dev", root=self.root),
             cloud,
             self.root,
@@ -104,25 +118,34 @@ class World:
         )
 
     @staticmethod
-    def outputs(key: str, noted: bool = False) -> stack_outputs.Outputs:
-        """The stack's outputs, with the secret of this key id."""
-        entry = {"kind": "secret", "name": f"entrant 2026-11-0{key[1]}", "key_id": key, "current": True}
-        entry |= {"ends": f"2027-02-0{key[1]}T00:00:00Z", "delivered": noted}
-        app = {"grants": [], "object_id": "o", "service_principal_id": "s", "display_name": "d", "credentials": [entry]}
+    def outputs(*keys: str, noted: bool = False) -> stack_outputs.Outputs:
+        """The stack's outputs, with what has these key ids."""
+        entries, values = [], dict[str, Any]()
+        for key in keys:
+            kind = {"kind": "secret", "name": "entrant "}
+            if key.startswith("c"):
+                kind = {"kind": "certificate", "name": "signing-", "calendar": "signing"}
+                values["log_reader_certificates"] = {"signing": VALUES[key]}
+            else:
+                values["log_reader_client_secret"] = VALUES[key]
+            more = {"key_id": key, "current": True, "ends": f"2027-02-0{key[1]}T00:00:00Z", "delivered": noted}
+            entries.append(kind | more | {"name": f"{kind['name']}2026-11-0{key[1]}"})
+        app = {"grants": [], "object_id": "o", "service_principal_id": "s", "display_name": "d", "credentials": entries}
         return stack_outputs.parse(
             {
                 "contract": 1,
                 "tenant_id": "t",
                 "cloud": "public",
                 "log_reader_client_id": "c",
-                "log_reader_client_secret": VALUES[key],
+                **values,
                 "identities": {"log-reader": app},
             }
         )
 
     def values(self) -> dict[str, str | None]:
         """What each place holds."""
-        secret = self.places.kubernetes.get("obs/log-reader", {"data": {}})["data"].get("AZURE_CLIENT_SECRET", "")
+        data = self.places.kubernetes.get("obs/log-reader", {"data": {}})["data"]
+        secret = data.get("AZURE_CLIENT_SECRET") or data.get("client.pem", "")
         held = self.root / "held.json"
         paths = {
             "github": "repos/contoso/obs/actions/secrets/LOG_READER",
@@ -165,8 +188,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         }
         made = World(places, tmp_path, environ)
 
-        def prove(app: stack_outputs.App, *_: Any, **__: Any) -> None:
-            made.proved.append(str(app.secret))
+        def prove(app: stack_outputs.App, calendar: str, *_: Any, **__: Any) -> None:
+            made.proved.append(str(app.value(calendar)))
 
         monkeypatch.setattr(delivery, "prove", prove)
         yield made
@@ -178,31 +201,48 @@ def kinds() -> list[Any]:
     return [pytest.param(name, marks=[skip] if name == "kubernetes" else []) for name in NAMES]
 
 
-@pytest.mark.parametrize("name", kinds())
-def test_a_secret_arrives_once_and_its_successor_takes_its_place(name: str, world: World) -> None:
-    world.write(world.forms()[name])
-    [missing] = world.deliver(check=True)
+def both() -> list[Any]:
+    """The same with what is delivered: a secret, or a certificate where that may go there."""
+    marked = [(each.values[0], each.marks) for each in kinds()]
+    certificates = [pytest.param(name, "c", marks=marks) for name, marks in marked if name in FOR_CERTIFICATES]
+    return [*(pytest.param(name, "k", marks=marks) for name, marks in marked), *certificates]
+
+
+def places_of(world: World, kind: str, name: str) -> None:
+    """A file where what is delivered goes to one place."""
+    form = world.forms()[name]
+    world.write(*([form] if kind == "k" else []), certificate=[form] if kind == "c" else None)
+
+
+@pytest.mark.parametrize(("name", "kind"), both())
+def test_a_secret_or_a_certificate_arrives_once_and_its_successor_takes_its_place(
+    name: str, kind: str, world: World
+) -> None:
+    places_of(world, kind, name)
+    first, second = f"{kind}1", f"{kind}2"
+    shown = {"k": "secret 2026-11-0", "c": "certificate signing-2026-11-0"}[kind]
+    [missing] = world.deliver(first, check=True)
     assert (missing.state, world.values()[name], world.proved) == ("missing", None, [])
-    [delivered] = world.deliver()
-    assert (delivered.state, delivered.said) == ("delivered", "holds the secret 2026-11-01 now")
-    assert world.values()[name] == VALUES["k1"]
-    assert world.proved == [VALUES["k1"]]
+    [delivered] = world.deliver(first)
+    assert (delivered.state, delivered.said) == ("delivered", f"holds the {shown}1 now")
+    assert world.values()[name] == VALUES[first]
+    assert world.proved == [VALUES[first]]
     done = len(world.places.writes(name)), (world.root / "calls").exists()
-    assert [result.state for result in (*world.deliver(), *world.deliver(check=True))] == ["held", "held"]
+    assert [result.state for result in (*world.deliver(first), *world.deliver(first, check=True))] == ["held", "held"]
     assert (len(world.places.writes(name)), (world.root / "calls").exists()) == done, "nothing is written twice"
-    assert world.proved == [VALUES["k1"]], "and nothing is proved for nothing"
-    [other] = world.deliver("k2", check=True)
-    assert (other.state, other.said) == ("missing", "does not hold the secret 2026-11-02, but another one")
-    assert [result.state for result in world.deliver("k2")] == ["delivered"]
-    assert world.values()[name] == VALUES["k2"]
+    assert world.proved == [VALUES[first]], "and nothing is proved for nothing"
+    [other] = world.deliver(second, check=True)
+    assert (other.state, other.said) == ("missing", f"does not hold the {shown}2, but another one")
+    assert [result.state for result in world.deliver(second)] == ["delivered"]
+    assert world.values()[name] == VALUES[second]
 
 
-@pytest.mark.parametrize("name", kinds())
-def test_the_value_is_where_it_belongs_and_nowhere_else(name: str, world: World) -> None:
+@pytest.mark.parametrize(("name", "kind"), both())
+def test_the_value_is_where_it_belongs_and_nowhere_else(name: str, kind: str, world: World) -> None:
     """In no address, in no file but the receiving program's, and at GitHub not even in a body."""
-    world.write(world.forms()[name])
-    world.deliver()
-    value = VALUES["k1"]
+    places_of(world, kind, name)
+    world.deliver(f"{kind}1")
+    value = VALUES[f"{kind}1"].splitlines()[kind == "c"]
     in_clear = [body for _, path, body in world.places.requests if value in body or value in path]
     expected = {"github": 0, "github-environment": 0, "exec": 0, "kubernetes": 0}.get(name, 1)
     assert len(in_clear) == expected
@@ -214,12 +254,13 @@ def test_the_value_is_where_it_belongs_and_nowhere_else(name: str, world: World)
     if name == "exec":
         held = json.loads((world.root / "held.json").read_text())
         assert value not in held["argv"]
-        assert {key: held[key] for key in ("app", "client_id", "tenant_id", "key_id", "ends")} == {
+        assert {key: value for key, value in held.items() if key not in ("value", "argv")} == {
             "app": "log-reader",
             "client_id": "c",
             "tenant_id": "t",
-            "key_id": "k1",
+            "key_id": f"{kind}1",
             "ends": "2027-02-01T00:00:00Z",
+            "certificate": {"k": "", "c": "signing"}[kind],
         }
 
 
@@ -297,6 +338,81 @@ def test_a_kubernetes_secret_keeps_what_is_not_ours_and_a_conflict_is_told(world
     assert failed.state == "failed" and 'conflict with "kubectl-edit"' in failed.said
     assert "something else writes this Secret" in str(failed.next_step)
     assert VALUES["k2"] not in repr(failed) and base64.b64encode(VALUES["k2"].encode()).decode() not in repr(failed)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+def test_a_kubernetes_secret_with_a_certificate_is_one_of_tls_and_has_what_azure_identity_reads(world: World) -> None:
+    places_of(world, "c", "kubernetes")
+    assert [result.state for result in world.deliver("c1")] == ["delivered"]
+    held = world.places.kubernetes["obs/log-reader"]
+    data = {key: base64.b64decode(value).decode() for key, value in held["data"].items()}
+    assert held["type"] == "kubernetes.io/tls"
+    assert data.keys() == {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "tls.crt", "tls.key", "client.pem"}
+    assert data["client.pem"] == VALUES["c1"] == data["tls.key"] + data["tls.crt"]
+    key = serialization.load_pem_private_key(data["tls.key"].encode(), None)
+    assert key.public_key() == x509.load_pem_x509_certificate(data["tls.crt"].encode()).public_key()
+    world.places.edit("obs/log-reader", "by hand", "tls.key")
+    assert [result.state for result in world.deliver("c1", check=True)] == ["missing"], "another may have written it"
+    [failed] = world.deliver("c2")
+    assert 'conflict with "kubectl-edit"' in failed.said
+    lines = VALUES["c2"].partition("-----END")[0].splitlines()[1:]
+    assert not any(line in repr(failed) or base64.b64encode(line.encode()).decode() in repr(failed) for line in lines)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+def test_a_kubernetes_secret_of_another_type_is_told_with_what_to_do(world: World) -> None:
+    world.write(world.forms()["kubernetes"])
+    world.deliver("k1")
+    places_of(world, "c", "kubernetes")
+    [failed] = world.deliver("k1", "c1")
+    assert (failed.state, "field is immutable" in failed.said) == ("failed", True)
+    assert failed.next_step == (
+        "the Secret log-reader has another type than a certificate needs, and types cannot be changed: deliver under another name, "
+        "or delete it and deliver again"
+    )
+    assert world.values()["kubernetes"] == VALUES["k1"], "nothing was changed"
+
+
+@pytest.mark.parametrize("broken", ["secret", "certificate"])
+def test_what_becomes_of_one_calendar_concerns_no_other(broken: str, world: World) -> None:
+    forms = world.forms()
+    first, second = (forms["exec"], forms["github"]) if broken == "secret" else (forms["github"], forms["exec"])
+    world.write(first, certificate=[second])
+    (world.root / "broken").write_text("")
+    results = {result.calendar: result for result in world.deliver("k1", "c1")}
+    calendar, other = ("secret", "signing") if broken == "secret" else ("signing", "secret")
+    assert (results[calendar].state, results[other].state) == ("failed", "delivered")
+    secret = [VALUES["k1"], *VALUES["c1"].partition("-----END")[0].splitlines()[1:]]
+    assert [line for line in secret if line in repr(results)] == []
+    assert "cannot store ***" in results[calendar].said
+    (world.root / "broken").unlink()
+    assert [result.state for result in world.deliver("k1", "c1")] == (
+        ["delivered", "held"] if broken == "secret" else ["held", "delivered"]
+    )
+
+
+def test_a_certificate_whose_key_is_lost_goes_nowhere_and_stays_where_it_is(world: World) -> None:
+    places_of(world, "c", "github")
+    world.deliver("c1")
+    found = world.outputs("c1")
+    lost = dataclasses.replace(found.apps["log-reader"], issued={})
+    assert proof.prove(lost, "signing", CLOUDS["public"]) is not None
+    stale = dataclasses.replace(found, apps={"log-reader": lost})
+    environment = config.load("dev", root=world.root)
+    deliver = partial(delivery.deliver, environment=environment, cloud=CLOUDS["public"], root=world.root)
+    now = dt.datetime(2026, 11, 26, tzinfo=dt.UTC)
+    [held] = deliver(stale, environ=world.environ, now=now)
+    assert held.state == "held"
+    world.places.secrets.clear()
+    failure = proof.prove(lost, "signing", CLOUDS["public"])
+    [failed] = deliver(stale, environ=world.environ, now=now, proofs={("log-reader", "signing"): failure})
+    assert (failed.state, failed.said, failed.next_step) == (
+        "failed",
+        "the stack's outputs do not have the newest certificate signing of log-reader with its private key",
+        "have another made: `python3 -m entrant revoke -s STACK log-reader signing`",
+    )
+    [none] = deliver(dataclasses.replace(found, apps={"log-reader": dataclasses.replace(lost, credentials=())}))
+    assert (none.state, none.said) == ("failed", "log-reader has no certificate signing in the stack's outputs")
 
 
 def test_other_variables_of_a_group_stay_secrets_included(world: World) -> None:
@@ -466,10 +582,12 @@ def test_an_app_that_is_named_and_has_no_place_is_said(world: World, monkeypatch
     assert (done.return_value, done.stdout, done.stderr) == (
         0,
         "",
-        "! log-reader: there is no `deliver` under its `secret`, so nothing is delivered\n",
+        "! log-reader: there is no `deliver` under its `secret` or a certificate, so nothing is delivered\n",
     )
     done = CliRunner().invoke(command.deliver, ["-s", "dev"], standalone_mode=False)
-    assert done.output == "✓ dev: nothing is to be delivered: no app has `deliver` under its `secret`\n"
+    assert (
+        done.output == "✓ dev: nothing is to be delivered: no app has `deliver` under its `secret` or a certificate\n"
+    )
 
 
 def test_an_app_that_the_stack_does_not_hold_says_what_to_do_after_a_release_too(world: World) -> None:
@@ -543,14 +661,18 @@ def test_a_program_that_does_not_end_is_killed_with_all_that_it_started(
 
 @pytest.mark.parametrize("newest", [True, False])
 @pytest.mark.parametrize("delivered", [True, False])
+@pytest.mark.parametrize("calendar", ["secret", "signing"])
 def test_revoke_says_first_whom_it_leaves_without_a_secret(
-    newest: bool, delivered: bool, world: World, capsys: pytest.CaptureFixture[str]
+    calendar: str, newest: bool, delivered: bool, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.write(*([world.forms()["github"]] if delivered else []))
-    warn("log-reader", "2026-11-01", config.load("dev", root=world.root).apps["log-reader"], newest)
+    forms, other = [world.forms()["github"]] if delivered else [], [world.forms()["github-environment"]]
+    world.write(*(forms if calendar == "secret" else other), certificate=other if calendar == "secret" else forms)
+    app = config.load("dev", root=world.root).apps["log-reader"]
+    name, what = ("2026-11-01", "secret") if calendar == "secret" else ("signing-2026-11-01", "certificate")
+    warn("log-reader", calendar, name, app.calendars[calendar], newest)
     lost, then, tokens = capsys.readouterr().out.splitlines()
     assert lost == (
-        "! log-reader: whoever uses the secret 2026-11-01 and is not named here cannot sign in once it is gone"
+        f"! log-reader: whoever uses the {what} {name} and is not named here cannot sign in once it is gone"
     )
     assert (
         then
@@ -577,6 +699,6 @@ def test_the_end_of_a_rotation_says_what_is_not_as_it_should_be(capsys: pytest.C
     summary("prod", Report(made=["pusher 2026-12-27"], removed=["reader 2026-09-28"], proofs=[proof]))
     assert capsys.readouterr().out.splitlines() == [
         "✓ prod: nothing was due",
-        "✗ prod: nothing was due; 1 of 2 places without the newest secret",
+        "✗ prod: nothing was due; 1 of 2 places without the newest",
         "✗ prod: made: pusher 2026-12-27; taken away: reader 2026-09-28; without tokens: pusher 2026-12-27",
     ]
