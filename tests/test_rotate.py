@@ -6,10 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import CertificateCredential
 
 import local_azure
 from local_azure import LocalAzure
@@ -20,11 +23,13 @@ from tests.local_azure.conftest import Client
 
 STACK = "rotation"
 GITHUB = "repos/contoso/obs/actions/secrets/READER"
+SIGNING = "signing"
+"""The certificate's key in the file, and the folder of its program."""
 
 
 @dataclass
 class Stack:
-    """A stack with one app, whose secret goes to a program and to GitHub."""
+    """A stack with one app, whose secret goes to a program and to GitHub, and so does its certificate, once it has one."""
 
     project: Project
     azure: LocalAzure
@@ -32,16 +37,23 @@ class Stack:
     seen: dict[str, str] = field(default_factory=dict)
     """Values of secrets by slot."""
 
-    def write(self, **more: Any) -> None:
+    def write(self, *, certificate: bool = False, **more: Any) -> None:
         """The environment."""
-        takes = [sys.executable, str(self.project.root / "takes.py"), str(self.project.root)]
-        deliver = [
-            {"exec": {"command": takes, "holds": [*takes, "which"]}},
-            {"github": {"repository": "contoso/obs", "name": "READER"}},
-        ]
-        secret = {"every": "90d", "overlap": "7d", "starts": "2026-01-01", "deliver": deliver}
+        secret = {"every": "90d", "overlap": "7d", "starts": "2026-01-01", "deliver": self._places("", "READER")}
         app = {"owners": ["deployer"], "secret": secret, **more}
+        if certificate:
+            (self.project.root / SIGNING).mkdir(exist_ok=True)
+            deliver = self._places(SIGNING, "SIGNING")
+            signing = {"every": "300d", "overlap": "30d", "starts": "2026-12-01", "deliver": deliver}
+            app["certificates"] = {SIGNING: signing}
         self.project.write(STACK, yaml.safe_dump({"apps": {"reader": app}}))
+
+    def _places(self, folder: str, name: str) -> list[dict[str, Any]]:
+        takes = [sys.executable, str(self.project.root / "takes.py"), str(self.project.root / folder)]
+        return [
+            {"exec": {"command": takes, "holds": [*takes, "which"]}},
+            {"github": {"repository": "contoso/obs", "name": name}},
+        ]
 
     def at(self, day: str) -> None:
         """Let the program read calendars on a day."""
@@ -56,7 +68,8 @@ class Stack:
         settings = self.project.rehearsal(STACK).settings(self.azure)
         done = self.project.entrant(*arguments, **settings, **tokens)
         for value in self.seen.values():
-            assert value not in done.stdout + done.stderr
+            for line in value.partition("-----END")[0].splitlines()[-20:]:
+                assert line not in done.stdout + done.stderr
         return done
 
     def rotate(self, *arguments: str) -> Any:
@@ -69,7 +82,7 @@ class Stack:
         """The slots of the app's secrets in the outputs, newest first, and whether each is noted as delivered."""
         done = self.project.pulumi(STACK, "stack", "output", "--json", "--show-secrets", "-s", STACK)
         outputs = json.loads(done.stdout)
-        entries = outputs["identities"]["reader"]["credentials"]
+        entries = [each for each in outputs["identities"]["reader"]["credentials"] if each["kind"] == "secret"]
         values = [
             outputs[name] for name in ("reader_client_secret", "reader_client_secret_previous") if name in outputs
         ]
@@ -78,17 +91,44 @@ class Stack:
         self.client_id = outputs["reader_client_id"]
         return [(entry["name"].removeprefix("entrant "), entry.get("delivered", False)) for entry in entries]
 
+    def certificates(self) -> list[tuple[str, bool]]:
+        """The same of its certificates."""
+        done = self.project.pulumi(STACK, "stack", "output", "--json", "--show-secrets", "-s", STACK)
+        outputs = json.loads(done.stdout)
+        entries = [each for each in outputs["identities"]["reader"]["credentials"] if each["kind"] == "certificate"]
+        [self.seen[entries[0]["name"]]] = outputs["reader_certificates"].values()
+        return [(entry["name"], entry.get("delivered", False)) for entry in entries]
+
     def signs_in(self, slot: str) -> bool:
-        """Whether a secret that was handed out gives a token."""
-        scope = "https://graph.microsoft.com/.default"
-        return Client(self.azure, self.client_id, self.seen[slot]).ask_token(scope).status_code == 200
+        """Whether a secret or a certificate that was handed out gives a token."""
+        scope, value = "https://graph.microsoft.com/.default", self.seen[slot]
+        if "-----" not in value:
+            return Client(self.azure, self.client_id, value).ask_token(scope).status_code == 200
+        credential = CertificateCredential(
+            self.azure.tenant_id,
+            self.client_id,
+            certificate_data=value.encode(),
+            authority=self.azure.url,
+            disable_instance_discovery=True,
+            connection_verify=str(self.azure.ca_file),
+        )
+        try:
+            return bool(credential.get_token(scope).token)
+        except ClientAuthenticationError:
+            return False
 
     def held(self) -> dict[str, str]:
         """What each place holds, as the slot of the secret."""
-        file = self.project.root / "held.json"
+        return self._held(self.project.root / "held.json", GITHUB)
+
+    def held_certificates(self) -> dict[str, str]:
+        """The same of certificates."""
+        return self._held(self.project.root / SIGNING / "held.json", GITHUB.replace("READER", "SIGNING"))
+
+    def _held(self, file: Path, github: str) -> dict[str, str]:
         values = {
             "exec": json.loads(file.read_text())["value"] if file.exists() else "",
-            "github": self.places.secrets.get(GITHUB, {}).get("value", ""),
+            "github": self.places.secrets.get(github, {}).get("value", ""),
         }
         slots = {value: slot for slot, value in self.seen.items()}
         return {place: slots.get(value, "") for place, value in values.items()}
@@ -161,7 +201,10 @@ def test_an_up_that_would_do_more_is_refused_before_anything_is_done(stack: Stac
     stack.write(notes="Changed by a commit that nobody has applied")
     done = stack.entrant("rotate", "-s", STACK, "--settle", "0")
     assert done.returncode == 7, done.stdout + done.stderr
-    assert "would do more than rotate secrets, so nothing was done:\n    update Application reader" in done.stderr
+    assert (
+        "would do more than rotate secrets and certificates, so nothing was done:\n    update Application reader"
+        in done.stderr
+    )
     assert stack.secrets() == [("2026-12-27", True)]
     stack.write()
     stack.at("2027-01-05")
@@ -242,3 +285,76 @@ def test_the_secret_before_the_newest_is_revoked_at_once_by_its_slot(stack: Stac
     assert stack.secrets() == [("2027-03-27", True)]
     assert stack.held() == {"exec": "2027-03-27", "github": "2027-03-27"}
     assert stack.signs_in("2027-03-27") and not stack.signs_in("2026-12-27-2")
+
+
+def test_a_certificate_beside_the_secret_is_rotated_by_itself(stack: Stack) -> None:
+    """Made, proved, delivered and noted; revoked, and kept where its successor does not arrive, whatever becomes of the secret."""
+    secrets = stack.secrets()
+    stack.write(certificate=True)
+    done = stack.entrant("rotate", "-s", STACK, "--settle", "0")
+    assert done.returncode == 7, "a calendar that is new is a change to be reviewed"
+    done = stack.project.pulumi(STACK, "up", "--yes", "-s", STACK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    code, report = stack.rotate()
+    first = "signing-2026-12-01"
+    assert stack.certificates() == [(first, True)]
+    assert (code, report["made"], [proof["secret"] for proof in report["proofs"]]) == (0, [], [first])
+    assert [(each["calendar"], each["state"]) for each in report["deliveries"]] == [
+        ("secret", "held"),
+        ("secret", "held"),
+        ("signing", "delivered"),
+        ("signing", "delivered"),
+    ]
+    assert stack.held_certificates() == {"exec": first, "github": first}
+    assert stack.signs_in(first)
+
+    revoke = (
+        "revoke",
+        "-s",
+        STACK,
+        "reader",
+        "signing",
+        "--reason",
+        "its server was broken into",
+        "--settle",
+        "0",
+        "--yes",
+    )
+    (stack.project.root / SIGNING / "broken").write_text("")
+    done = stack.entrant(*revoke)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"! reader: whoever uses the certificate {first} and is not named here cannot sign in" in done.stdout
+    assert f"✓ reader: {first}-2 gives tokens" in done.stdout
+    assert (
+        f"! reader: the certificate {first} stays, and works until 2027-10-27: its successor {first}-2 is not"
+        in done.stdout
+    )
+    assert f"✗ reader: {first} is still there" in done.stdout
+    assert stack.certificates() == [(f"{first}-2", False), (first, True)]
+    assert stack.held_certificates() == {"exec": first, "github": f"{first}-2"}
+    assert stack.signs_in(first) and stack.signs_in(f"{first}-2")
+    assert stack.secrets() == secrets, "nothing of the secret hangs on it"
+
+    (stack.project.root / SIGNING / "broken").unlink()
+    code, report = stack.rotate()
+    assert (code, report["made"], report["removed"]) == (0, [], [f"reader {first}"])
+    assert stack.certificates() == [(f"{first}-2", True)]
+    assert stack.held_certificates() == {"exec": f"{first}-2", "github": f"{first}-2"}
+    assert not stack.signs_in(first) and stack.signs_in(f"{first}-2")
+    token = stack.entrant("token", "-s", STACK, "reader", "graph", "--credential", "certificate")
+    assert token.returncode == 0 and token.stdout.startswith("eyJ"), token.stderr
+
+
+def test_a_secret_and_a_certificate_that_are_due_are_made_and_taken_away_in_one_run(stack: Stack) -> None:
+    [(secret, _)], [(certificate, _)] = stack.secrets(), stack.certificates()
+    stack.at("2027-09-28")
+    code, report = stack.rotate()
+    assert (code, sorted(report["made"])) == (0, ["reader 2027-09-23", "reader signing-2027-09-27"]), report
+    assert stack.certificates() == [("signing-2027-09-27", True), (certificate, True)]
+    assert stack.held_certificates() == {"exec": "signing-2027-09-27", "github": "signing-2027-09-27"}
+    assert stack.secrets() == [("2027-09-23", True)]
+    stack.at("2027-10-28")
+    code, report = stack.rotate()
+    assert (code, report["removed"]) == (0, [f"reader {certificate}"]), report
+    assert not stack.signs_in(certificate) and stack.signs_in("signing-2027-09-27")
+    assert not stack.signs_in(secret) and stack.signs_in("2027-09-23")
