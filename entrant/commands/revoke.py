@@ -103,7 +103,9 @@ def choose(app: outputs.App, slot: str | None) -> tuple[str, Mapping[str, Any]]:
     if chosen is None:
         there = ", ".join(succession.slot(entry) for _, entry in entries) or "none"
         what = (
-            "no client secret" if slot is None else f"no client secret and no certificate with a calendar called {slot}"
+            "no client secret"
+            if slot is None
+            else f"no client secret {slot}, and no certificate of that name with a calendar"
         )
         raise ConfigurationError(f"{app.name} has {what}", next_step=f"there are: {there}; `up` makes one")
     return chosen

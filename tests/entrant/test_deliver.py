@@ -23,16 +23,16 @@ from cryptography.hazmat.primitives import serialization
 from entrant import config, engine
 from entrant import outputs as stack_outputs
 from entrant.commands import deliver as command
-from entrant.commands.revoke import warn
+from entrant.commands.revoke import choose, warn
 from entrant.commands.rotate import summary
 from entrant.config.delivery import GitHubDelivery, KubernetesDelivery
 from entrant.delivery import deliver as delivery
-from entrant.delivery import programs, proof
+from entrant.delivery import programs, proof, succession
 from entrant.delivery.deliver import Result
 from entrant.delivery.github import GitHub
 from entrant.delivery.programs import Kubernetes
 from entrant.delivery.rotate import Proof, Report
-from entrant.errors import AuthenticationError, EntrantError
+from entrant.errors import AuthenticationError, ConfigurationError, EntrantError
 from entrant.facts.clouds import CLOUDS, Cloud
 from tests.entrant import places as recording
 from tests.entrant.authority import certificate
@@ -389,6 +389,65 @@ def test_what_becomes_of_one_calendar_concerns_no_other(broken: str, world: Worl
     assert [result.state for result in world.deliver("k1", "c1")] == (
         ["delivered", "held"] if broken == "secret" else ["held", "delivered"]
     )
+
+
+@pytest.mark.parametrize("unproved", ["secret", "signing"])
+def test_what_does_not_prove_itself_keeps_nothing_of_another_calendar_back(
+    unproved: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether that is found out on the way or is known already."""
+    forms = world.forms()
+    world.write(forms["github"], certificate=[forms["github-environment"]])
+    refusal = AuthenticationError("AADSTS700027: unknown", code="AADSTS700027")
+    monkeypatch.setattr(delivery, "prove", lambda app, calendar, *_, **__: refusal if calendar == unproved else None)
+    known: list[dict[tuple[str, str], EntrantError | None]] = [{("log-reader", unproved): refusal}, {}]
+    for proofs in known:
+        results = delivery.deliver(
+            world.outputs("k1", "c1"),
+            config.load("dev", root=world.root),
+            CLOUDS["public"],
+            world.root,
+            environ=world.environ,
+            proofs=proofs,
+            now=dt.datetime(2026, 11, 26, tzinfo=dt.UTC),
+        )
+        assert {result.calendar: (result.state, result.arrived) for result in results} == {
+            unproved: ("failed", False),
+            "signing" if unproved == "secret" else "secret": ("delivered" if proofs else "held", True),
+        }
+
+
+def test_revoke_finds_what_is_meant_by_its_slot_or_by_its_calendar(world: World) -> None:
+    app = world.outputs("k1", "c1").apps["log-reader"]
+    entries = (
+        *({**entry, "name": f"{entry['name']}-2"} for entry in app.credentials),
+        *({**entry, "current": False} for entry in app.credentials),
+        {"kind": "certificate", "name": "mine", "current": True},
+    )
+    app = dataclasses.replace(app, credentials=entries)
+
+    def chosen(slot: str | None, app: stack_outputs.App = app) -> tuple[str, str]:
+        calendar, entry = choose(app, slot)
+        return calendar, succession.slot(entry)
+
+    newest, certificate_ = ("secret", "2026-11-01-2"), ("signing", "signing-2026-11-01-2")
+    assert [chosen(slot) for slot in (None, "secret", "2026-11-01-2")] == [newest] * 3
+    assert [chosen(slot) for slot in ("signing", "signing-2026-11-01-2")] == [certificate_] * 2
+    assert chosen("2026-11-01") == ("secret", "2026-11-01")
+    assert chosen("signing-2026-11-01") == ("signing", "signing-2026-11-01")
+    only = dataclasses.replace(app, credentials=entries[1:2])
+    assert chosen(None, only) == certificate_, "the only calendar that the app has"
+    several = dataclasses.replace(only, credentials=(entries[1], {**entries[1], "calendar": "tls", "name": "tls-1"}))
+    for slot, message in (
+        (None, "log-reader has no client secret"),
+        ("mine", "log-reader has no client secret mine, and no certificate of that name with a calendar"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            choose(several, slot)
+        assert (str(caught.value), caught.value.next_step) == (
+            message,
+            "there are: signing-2026-11-01-2, tls-1; `up` makes one",
+        )
 
 
 def test_a_certificate_whose_key_is_lost_goes_nowhere_and_stays_where_it_is(world: World) -> None:
