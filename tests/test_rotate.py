@@ -23,6 +23,17 @@ from tests.local_azure.conftest import Client
 
 STACK = "rotation"
 GITHUB = "repos/contoso/obs/actions/secrets/READER"
+KILLS = TAKES.replace(
+    "value = sys.stdin.read()\n",
+    """\
+value = sys.stdin.read()
+if (folder / "kill").exists():
+    import signal
+    os.kill(os.getppid(), signal.SIGKILL)
+    sys.exit(1)
+""",
+)
+"""The program that stores secrets; it can kill the run that it is part of."""
 SIGNING = "signing"
 """The certificate's key in the file, and the folder of its program."""
 
@@ -144,7 +155,7 @@ def stack(project: Project) -> Iterator[Stack]:
     """The stack after its rehearsal."""
     with recording.places() as places:
         made = Stack(project, None, places)  # type: ignore[arg-type]
-        (project.root / "takes.py").write_text(TAKES)
+        (project.root / "takes.py").write_text(KILLS)
         made.write()
         done = project.entrant("rehearse", STACK, "--propagation", "0")
         assert done.returncode == 0, done.stderr
@@ -358,3 +369,23 @@ def test_a_secret_and_a_certificate_that_are_due_are_made_and_taken_away_in_one_
     assert (code, report["removed"]) == (0, [f"reader {certificate}"]), report
     assert not stack.signs_in(certificate) and stack.signs_in("signing-2027-09-27")
     assert not stack.signs_in(secret) and stack.signs_in("2027-09-23")
+
+
+def test_a_certificate_whose_run_is_killed_before_it_is_delivered_is_the_one_that_the_next_run_delivers(
+    stack: Stack,
+) -> None:
+    """Its key is in the outputs, and nowhere else."""
+    [(before, _)] = stack.certificates()
+    (stack.project.root / SIGNING / "kill").write_text("")
+    revoke = ("revoke", "-s", STACK, "reader", before, "--reason", "the drill", "--settle", "0", "--yes")
+    assert stack.entrant(*revoke).returncode == -9
+    (stack.project.root / SIGNING / "kill").unlink()
+    [(made, noted), (kept, _)] = stack.certificates()
+    value = stack.seen[made]
+    assert (noted, kept) == (False, before)
+    assert stack.held_certificates() == {"exec": before, "github": before}
+    code, report = stack.rotate()
+    assert (code, report["made"], report["removed"]) == (0, [], [f"reader {before}"]), report
+    assert stack.certificates() == [(made, True)]
+    assert stack.seen[made] == value
+    assert stack.held_certificates() == {"exec": made, "github": made}

@@ -93,9 +93,9 @@ _Command = Annotated[
 class KeyVaultDelivery(Model):
     """A secret in Azure Key Vault, which the deployment itself writes: each rotation is a new version of it.
 
-    A version expires with the client secret that it holds; the one before it stays as it is, so that who asks for it by its version
-    can use it for the overlap. Its tags say which app and which client secret it is. Who may read it is decided by roles at the
-    vault or at the secret: grants like any other.
+    A version expires with the client secret or certificate that it holds; the one before it stays as it is, so that who asks for it
+    by its version can use it for the overlap. Its tags say which app and which client secret or certificate it is. Who may read it
+    is decided by roles at the vault or at the secret: grants like any other.
     """
 
     vault: _Vault
@@ -163,8 +163,9 @@ class GitLabDelivery(Model):
 class KubernetesDelivery(Model):
     """A Kubernetes Secret with AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, for a container's `envFrom`.
 
-    `entrant deliver` applies it on the server, with kubectl, as the field manager `entrant`: other keys of the Secret stay. An
-    annotation says which client secret it is.
+    For a certificate it is one of the type `kubernetes.io/tls`: in place of the client secret it has tls.crt, tls.key and both in
+    client.pem. `entrant deliver` applies it on the server, with kubectl, as the field manager `entrant`: other keys of the Secret
+    stay. An annotation says which client secret or certificate it is.
     """
 
     context: _Words | None = None
@@ -176,17 +177,18 @@ class KubernetesDelivery(Model):
 
 
 class CommandDelivery(Model):
-    """A program of your own, run in the project's folder; it gets the secret on standard input, and nothing else there.
+    """A program of your own, run in the project's folder; it gets the secret, or a certificate with its private key (PEM), on
+    standard input, and nothing else there.
 
-    ENTRANT_APP, ENTRANT_CLIENT_ID, ENTRANT_TENANT_ID, ENTRANT_KEY_ID (which secret it is) and ENTRANT_ENDS (RFC 3339) are in its
-    environment. Exit code 0 means that it is delivered.
+    ENTRANT_APP, ENTRANT_CLIENT_ID, ENTRANT_TENANT_ID, ENTRANT_KEY_ID (which one it is), ENTRANT_ENDS (RFC 3339) and, for a
+    certificate, ENTRANT_CERTIFICATE (its key in the file) are in its environment. Exit code 0 means that it is delivered.
     """
 
     command: _Command
     """The program and its arguments; no shell is between."""
     holds: _Command | None = None
-    """A program that prints the key id of the secret that is there now (nothing: none). Without it nobody can tell, and `command`
-    is run in every delivery until `rotate` has noted that this secret was delivered."""
+    """A program that prints the key id of the one that is there now (nothing: none). Without it nobody can tell, and `command` is
+    run in every delivery until `rotate` has noted that this one was delivered."""
 
 
 SINKS: Final = ("key_vault", "github", "azure_devops", "gitlab", "kubernetes", "exec")
