@@ -1,5 +1,7 @@
 """How much each rule of `policy/` matters in an environment. The rules themselves are there; their names stand here."""
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict
@@ -24,7 +26,7 @@ class Policy(Model):
     them, whatever stands here.
     """
 
-    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"), use_attribute_docstrings=True)
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
 
     privileged_role: _Level = "warning"
     """A role that can hand out roles, its own included, such as Owner, without a condition. Default warning."""
@@ -59,8 +61,17 @@ class Policy(Model):
         return level
 
 
-RULES: Final[dict[str, str]] = {
-    str(field.alias): " ".join((field.description or "").split()).rsplit(" Default ", 1)[0]
-    for field in Policy.model_fields.values()
-}
-"""The name of each rule → what it finds."""
+RULES: Final = tuple(str(field.alias) for field in Policy.model_fields.values())
+"""The names of the rules."""
+
+
+@cache
+def meanings() -> Mapping[str, str]:
+    """The name of each rule → what it finds."""
+    from .schema import docstrings
+
+    written = dict(docstrings(Policy))
+    return {
+        str(field.alias): " ".join(written[name].split()).rsplit(" Default ", 1)[0]
+        for name, field in Policy.model_fields.items()
+    }

@@ -47,7 +47,7 @@ def _describe() -> None:
     Nothing but the schema needs them, and pydantic would read the source of each model for them at every start.
     """
     for model in _models(Model):
-        described = dict(_docstrings(model))
+        described = dict(docstrings(model))
         for name, field in model.model_fields.items():
             field.description = described.get(name, field.description)
         model.model_rebuild(force=True)
@@ -60,10 +60,10 @@ def _models(above: type[Model]) -> Iterator[type[Model]]:
         yield from _models(model)
 
 
-def _docstrings(model: type[Model]) -> Iterator[tuple[str, str]]:
+def docstrings(model: type[Model]) -> Iterator[tuple[str, str]]:
     """The fields of a model, each with the text that stands below it."""
     if (above := model.__base__) is not None and issubclass(above, Model) and above is not Model:
-        yield from _docstrings(above)
+        yield from docstrings(above)
     [defined] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(defined, ast.ClassDef)
     for field, text in pairwise(defined.body):

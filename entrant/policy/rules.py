@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, TypeVar, get_type_hints
 
-from entrant.config.policy import RULES as DESCRIPTIONS
+from entrant.config import policy
 from entrant.facts import risks
 from entrant.facts.directory_roles import DirectoryRole
 from entrant.facts.roles import RolePermission
@@ -99,11 +99,15 @@ class Rule:
     """
 
     name: str
-    description: str
     remediation: str
     judges: type
     check: Callable[[Any], str | None]
     at: str | None = None
+
+    @property
+    def description(self) -> str:
+        """What it finds."""
+        return policy.meanings()[self.name]
 
 
 _T = TypeVar("_T")
@@ -120,7 +124,7 @@ def _rule(
         hints = get_type_hints(check)
         hints.pop("return")
         [judges] = hints.values()
-        _rules[name] = Rule(name, DESCRIPTIONS[name], remediation, judges, check, at)
+        _rules[name] = Rule(name, remediation, judges, check, at)
         return check
 
     return made
@@ -205,7 +209,7 @@ def implicit_grant(grant: ImplicitGrant) -> str | None:
     return "the implicit grant for access tokens is deprecated" if grant.access_tokens else None
 
 
-RULES: Final[dict[str, Rule]] = {name: _rules[name] for name in DESCRIPTIONS}
+RULES: Final[dict[str, Rule]] = {name: _rules[name] for name in policy.RULES}
 """Every rule by its name."""
 
 
