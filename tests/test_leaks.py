@@ -139,7 +139,8 @@ class Runs:
         output = done.stdout + done.stderr
         assert code in (None, done.returncode), f"{arguments}: {output}"
         self.said.append(output)
-        self.learn()
+        if arguments[0] in ("rotate", "revoke"):
+            self.learn()
         return output
 
     def pulumi(self, *arguments: str, code: int = 0) -> None:
@@ -147,7 +148,8 @@ class Runs:
         done = self.project.pulumi(STACK, *arguments, "-s", STACK, **self.settings())
         self.said.append(done.stdout + done.stderr)
         assert done.returncode == code, f"{arguments}: {self.said[-1]}"
-        self.learn()
+        if arguments[0] == "up":
+            self.learn()
 
     def learn(self) -> None:
         """Take the secrets that are handed out to what is looked for."""
@@ -215,7 +217,7 @@ def everything(runs: Runs, key: Path) -> None:
     azure = runs.azure
     runs.secrets |= {"deployer's secret": azure.client_secret.encode(), "token of a place": recording.TOKEN.encode()}
     quick = ("--settle", "0", "--patience", "20")
-    runs.pulumi("up", "--yes", "--diff")
+    runs.learn()
     runs.entrant("rotate", "-s", STACK, *quick)
     signs_in = {"AZURE_CLIENT_CERTIFICATE_PATH": str(key)}
     runs.entrant("check", "-s", STACK, "--debug", more=signs_in)
@@ -235,7 +237,7 @@ def everything(runs: Runs, key: Path) -> None:
     runs.pulumi("preview", "--diff", "--save-plan", "plan.json")
     runs.pulumi("up", "--yes", code=1)
     runs.write()
-    runs.pulumi("up", "--yes", "--refresh")
+    runs.pulumi("up", "--yes", "--refresh", "--diff")
     client = Client(azure)
     [app] = client.graph("GET", "/applications?$filter=displayName eq 'reader'")["value"]
     client.graph("PATCH", f"/applications/{app['id']}", {"notes": "Manually"})

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import requests
-import requests.adapters
+
+from .trust import Adapter
 
 T = TypeVar("T")
 
@@ -228,7 +229,7 @@ class Session:
         self.cancelled = threading.Event()
         self._verify = ca_bundle()
         self._http = requests.Session()
-        self._http.mount("https://", requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=64))
+        self._http.mount("https://", Adapter(pool_connections=8, pool_maxsize=64))
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._credential: Any = None

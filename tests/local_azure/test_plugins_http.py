@@ -343,6 +343,28 @@ def test_the_ca_is_the_one_go_plugins_use(tmp_path: Path) -> None:
     assert ca_bundle({"REQUESTS_CA_BUNDLE": str(python)}) == str(python)
 
 
+def test_the_certificates_to_trust_are_read_once_for_all_connections(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def loading(context: ssl.SSLContext, *arguments: Any) -> None:
+        read.append(arguments)
+        load(context, *arguments)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", loading)
+    server.script.say(200, {"value": []}, Connection="close")
+    for _ in range(3):
+        server.session.request("GET", f"{server.session.cloud.graph}/v1.0/groups")
+    assert len(server.script.asked) == 3 and read == []
+    for name, content in (("other.pem", trustme.CA().cert_pem.bytes()), ("none.pem", b"none")):
+        (tmp_path / name).write_bytes(content)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+        with pytest.raises(PluginError, match="is not trusted; SSL_CERT_FILE must name a file that holds the CA"):
+            Session("azuread", server.session.settings)
+
+
 def test_an_oidc_token_is_read_anew_for_each_token(server: Server, tmp_path: Path) -> None:
     """A workload's token file is rotated while the plugin runs."""
     token = tmp_path / "token"
