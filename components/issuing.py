@@ -75,7 +75,7 @@ def issued(
             pulumi.log.warn(
                 f"apps.{app}.certificates.{calendar}: the stack's outputs have no private key of {name}, so it can be delivered to "
                 "no further place; where it is, it works. To have another made: "
-                f"python3 -m entrant revoke -s {pulumi.get_stack()} {app} {name}"
+                f'python3 -m entrant revoke -s {pulumi.get_stack()} {app} {name} --reason "its private key is lost"'
             )
         found.append(Issued(each, entry["pem"], entry["thumbprint"], with_key))
     return found

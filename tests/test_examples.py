@@ -77,8 +77,13 @@ def test_an_administrative_unit_that_it_names_is_there_and_the_role_is_limited_t
         (
             r"^    secret:\n(?:      .*\n)+(?=    certificates:)",
             "    secret: false\n",
-            {"delete": 3},
-        ),  # and in the vault, and that subscription's provider
+            {"delete": 2},
+        ),  # and in the vault
+        (
+            r"^      signing:\n(?:        .*\n)+(?=      inline:)",
+            "",
+            {"delete": 2},
+        ),  # and in the vault
         (r"^      - \{api: log-api, application: \[Logs.Read.All\], consent: true\}\n", "", {"delete": 1, "update": 1}),
         (r"^      login_url: .*\n", "", {"update": 1}),
     ],

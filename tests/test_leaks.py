@@ -26,7 +26,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 import local_azure
 from benchmarks import kills
@@ -105,8 +105,11 @@ class Runs:
             {"github": {"repository": "contoso/obs", "name": "READER"}},
         ]
         secret = {"every": "90d", "overlap": "7d", "starts": "2026-01-01", "deliver": deliver}
+        issued = {name: secret[name] for name in ("every", "overlap", "starts")} | {
+            "deliver": [{"key_vault": {"vault": VAULT, "name": "reader-signing"}}]
+        }
         apps = {
-            "reader": {"owners": ["deployer"], "secret": secret, **more},
+            "reader": {"owners": ["deployer"], "secret": secret, "certificates": {"issued": issued}, **more},
             "signer": {"owners": ["deployer"], "certificates": {"signing": {"path": "signer.pem"}}},
         }
         self.project.write(STACK, yaml.safe_dump({"apps": apps}))
@@ -157,6 +160,10 @@ class Runs:
         for name, value in json.loads(done.stdout).items():
             if "_client_secret" in name and value.encode() not in self.secrets.values():
                 self.secrets[f"{name} {len(self.secrets)}"] = value.encode()
+            if name == "reader_certificates":
+                part = part_of(value["issued"])
+                if part not in self.secrets.values():
+                    self.secrets[f"{name} {len(self.secrets)}"] = part
 
     def killed(self, *arguments: str) -> None:
         """A command whose processes are all killed right after Azure has made a secret for it."""
@@ -191,6 +198,13 @@ def runs(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield made
 
 
+def part_of(pem: str) -> bytes:
+    """What a private key has and its certificate has not."""
+    key = load_pem_private_key(pem.encode(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key.private_numbers().d.to_bytes(256, "big")[64:96]
+
+
 def write_certificate(key_file: Path, certificate: Path, runs: Runs) -> None:
     """A certificate, its key beside the program's folder, as an app has it."""
     key = rsa.generate_private_key(65537, 2048)
@@ -205,8 +219,7 @@ def write_certificate(key_file: Path, certificate: Path, runs: Runs) -> None:
     certificate.write_bytes(made.public_bytes(Encoding.PEM))
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     key_file.write_bytes(made.public_bytes(Encoding.PEM) + private)
-    number = key.private_numbers().d.to_bytes(256, "big")
-    runs.secrets["certificate key"] = number[64:96]
+    runs.secrets["certificate key"] = part_of(private.decode())
 
 
 def everything(runs: Runs, key: Path) -> None:
@@ -267,7 +280,8 @@ def searched(runs: Runs) -> list[tuple[str, str]]:
 
 
 def test_no_file_that_is_left_has_a_secret(runs: Runs) -> None:
-    assert len([name for name in runs.secrets if name.startswith("reader_client_secret")]) >= 3, runs.secrets.keys()
+    for output, least in (("reader_client_secret", 3), ("reader_certificates", 2)):
+        assert len([name for name in runs.secrets if name.startswith(output)]) >= least, runs.secrets.keys()
     assert searched(runs) == []
 
 

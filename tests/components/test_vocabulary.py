@@ -502,9 +502,9 @@ def test_apps_are_owned_by_service_principals_of_other_apps(tmp_path: Path) -> N
 
 def test_the_whole_example_is_declared(tmp_path: Path) -> None:
     environment = config.load(ROOT / "examples" / "everything.yaml")
-    made = deploy(lambda: stack_outputs(environment, declare(environment, now="2026-11-20")))
+    made = deploy(lambda: stack_outputs(environment, declare(environment, now="2026-11-20", before={})))
     assert len(made.all(COMPONENT)) == 3
-    assert len(made.resources) == 49
+    assert len(made.resources) == 51
     names = [(resource.type, resource.name) for resource in made.resources]
     assert len(names) == len(set(names))
 

@@ -141,6 +141,12 @@ def test_credentials_find_their_registration_by_link_or_by_id_and_through_its_se
     assert judged(resource(APPLICATION, owners=["x"], password=UNKNOWN)) == {"a": []}
     assert judged(resource(APPLICATION, owners=["x"], password={"displayName": "s"})) == {"a": ["client-secret"]}
     assert judged(app, other, by_link) == {"a": [], "other": []}
+    issued = resource(
+        "azuread:index/applicationCertificate:ApplicationCertificate",
+        "a/signing/2026-11-01",
+        applicationId="/applications/1",
+    )
+    assert judged(app, other, by_link, issued) == {"a": [], "other": []}
 
 
 def test_a_resource_of_a_component_belongs_to_the_components_app() -> None:

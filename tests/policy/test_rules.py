@@ -232,6 +232,14 @@ def test_a_sound_app_breaks_no_rule(evaluate: Callable[[str], list[policy.Violat
     assert evaluate(text) == []
 
 
+def test_a_certificate_that_is_issued_here_is_no_client_secret(
+    evaluate: Callable[[str], list[policy.Violation]],
+) -> None:
+    trust = "federated: [{github: {repository: contoso/obs, branch: main}}]"
+    app = f"apps: {{a: {{owners: [deployer], certificates: {{signing: {{every: 700d}}}}, {trust}}}}}\n"
+    assert evaluate(app + levels("error")) == []
+
+
 def test_a_limit_of_the_environment_is_the_lifetime_that_is_allowed(
     evaluate: Callable[[str], list[policy.Violation]],
 ) -> None:
