@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml
 
 import local_azure
 from entrant.rehearsal import Rehearsal, environ
@@ -120,10 +121,12 @@ def test_the_whole_vocabulary_comes_back_as_it_was(everything: Place) -> None:
     assert "left as it is" not in done.stderr
     text = (everything.project.root / "config" / "back.yaml").read_text("utf-8")
     assert text.count("its tags say that stack entrant/everything declares it") == 3
+    certificates = yaml.safe_load(text)["apps"]["collector"]["certificates"].values()
+    assert [set(each) for each in certificates] == [{"path", "adopt"}] * 3, "what was issued here exists, as any other"
     # the state is forgotten: nothing knows of what is there any more
     before = everything.resources("everything")
     everything.pulumi("stack", "rm", "everything", "--yes", "--force", "--preserve-config")
-    assert everything.adopted("back") == 43
+    assert everything.adopted("back") == 44
     after = everything.resources("back")
     [secret] = [id_ for id_, (type_, _) in before.items() if type_.endswith("ApplicationPassword")]
     del before[secret]

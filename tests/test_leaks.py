@@ -106,7 +106,10 @@ class Runs:
         ]
         secret = {"every": "90d", "overlap": "7d", "starts": "2026-01-01", "deliver": deliver}
         issued = {name: secret[name] for name in ("every", "overlap", "starts")} | {
-            "deliver": [{"key_vault": {"vault": VAULT, "name": "reader-signing"}}]
+            "deliver": [
+                {"key_vault": {"vault": VAULT, "name": "reader-issued"}},
+                {"exec": {"command": ["sh", "-c", "wc -c > /dev/null"]}},
+            ]
         }
         apps = {
             "reader": {"owners": ["deployer"], "secret": secret, "certificates": {"issued": issued}, **more},

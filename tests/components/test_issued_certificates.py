@@ -246,10 +246,12 @@ def test_what_rotate_and_revoke_say_is_noted_by_its_name(tmp_path: Path, monkeyp
 def test_its_places_decide_whether_a_certificate_waits(tmp_path: Path) -> None:
     """Not those of the secret, or of another certificate."""
     more = "    secret: {every: 90d, deliver: [{exec: {command: [put]}}]}\n"
+    raised = f"{CALENDAR}, generation: 2"
     first = up(tmp_path, {}, more=more)
-    second = up(tmp_path, outputs(first), more=more, now="2026-12-27")
-    third = up(tmp_path, outputs(second), more=more, now="2027-01-03")
-    assert [each["name"] for each in credentials(third) if each["kind"] == "certificate"] == ["signing-2026-12-27"]
+    second = up(tmp_path, outputs(first), raised, more=more, now="2026-11-21")
+    assert len(second.all(CERTIFICATE)) == 2
+    third = up(tmp_path, outputs(second), raised, more=more, now="2026-11-29")
+    assert [each["name"] for each in credentials(third) if each["kind"] == "certificate"] == ["signing-2026-09-28-g2"]
 
 
 def test_a_vault_gets_key_and_certificate(tmp_path: Path) -> None:
