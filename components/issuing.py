@@ -6,11 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from entrant.config.credentials import CLIENT_SECRET
 from entrant.facts import limits
@@ -97,6 +92,12 @@ def _unknown(about: Due) -> Issued:
 
 def _made(app: str, calendar: str, about: Due) -> Issued:
     """A new key, and a certificate that it signs itself."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+    from cryptography.x509.oid import NameOID
+
     key = rsa.generate_private_key(public_exponent=65537, key_size=limits.RSA_KEY)
     subject = x509.Name(
         [
@@ -114,7 +115,7 @@ def _made(app: str, calendar: str, about: Due) -> Issued:
         .not_valid_before(min(about.issued, datetime.now(UTC)) - ISSUED_EARLIER)
         .not_valid_after(about.ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_SIGNS, critical=True)
+        .add_extension(x509.KeyUsage(digital_signature=True, **dict.fromkeys(_OTHER_USES, False)), critical=True)
         .sign(key, hashes.SHA256())
     )
     pem = certificate.public_bytes(Encoding.PEM).decode()
@@ -123,21 +124,15 @@ def _made(app: str, calendar: str, about: Due) -> Issued:
     return Issued(about, pem, thumbprint, pulumi.Output.secret(private + pem))
 
 
-_SIGNS = x509.KeyUsage(
-    digital_signature=True,
-    **dict.fromkeys(
-        (
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "key_cert_sign",
-            "crl_sign",
-            "encipher_only",
-            "decipher_only",
-        ),
-        False,
-    ),
+_OTHER_USES = (
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
 )
 
 

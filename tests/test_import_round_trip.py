@@ -121,7 +121,8 @@ def test_the_whole_vocabulary_comes_back_as_it_was(everything: Place) -> None:
     assert "left as it is" not in done.stderr
     text = (everything.project.root / "config" / "back.yaml").read_text("utf-8")
     assert text.count("its tags say that stack entrant/everything declares it") == 3
-    certificates = yaml.safe_load(text)["apps"]["collector"]["certificates"].values()
+    apps = yaml.safe_load(text)["apps"].values()
+    certificates = [each for app in apps for each in app.get("certificates", {}).values()]
     assert [set(each) for each in certificates] == [{"path", "adopt"}] * 3, "what was issued here exists, as any other"
     # the state is forgotten: nothing knows of what is there any more
     before = everything.resources("everything")
