@@ -411,7 +411,8 @@ class AppIdentityArgs(TypedDict):
     """The client secrets that the stack's outputs have: a change of the calendar leaves the one in use alone until the new
     one's overlap is over. Without it the calendar alone decides, and a change of it takes the secret in use away."""
     certificates: NotRequired[dict[str, CertificateArgs] | None]
-    """Certificates. Each key, here and below, becomes part of a resource's name: one that changes belongs in `renamed_from`."""
+    """Certificates whose private keys the app has, or the program; the component issues none. Each key, here and below, becomes
+    part of a resource's name: one that changes belongs in `renamed_from`."""
     federated: NotRequired[dict[str, FederatedArgs] | None]
     """Federated credentials, by their name in Microsoft Entra."""
     permissions: NotRequired[dict[str, PermissionArgs] | None]

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import os
 import random
+import shlex
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from entrant.rehearsal import environ
 from local_azure import LocalAzure
 from tests.conftest import Project
 from tests.local_azure.conftest import Client
+from tests.test_delivery import VAULT
 
 STACK = "issued"
 START = dt.date.today() - dt.timedelta(days=10)
@@ -51,7 +53,7 @@ class Stack:
 
     def write(self, **more: Any) -> None:
         """The environment."""
-        certificate = CALENDAR | {name: more.pop(name) for name in ("generation",) if name in more}
+        certificate = CALENDAR | {name: more.pop(name) for name in ("generation", "deliver") if name in more}
         app = {"owners": ["deployer"], "certificates": {"signing": certificate}, **more}
         self.project.write(STACK, yaml.safe_dump({"apps": {"a": app}}))
 
@@ -208,6 +210,37 @@ def test_one_that_a_killed_run_made_is_removed_and_another_is_made(stack: Stack)
     assert stack.signs_in(before[0])
     assert stack.up() == [f"{day(90)}-g3", before[0]]
     assert stack.signs_in(f"{day(90)}-g3")
+
+
+def test_one_whose_key_is_gone_from_the_outputs_stays_until_it_is_revoked(stack: Stack) -> None:
+    stack.at(99)
+    stack.azure.ensure([VAULT])
+    stack.write(generation=4, deliver=[{"key_vault": {"vault": VAULT, "name": "signing"}}])
+    name = stack.up()[0]
+    document = json.loads(stack.pulumi("stack", "export"))
+    [root] = [each for each in document["deployment"]["resources"] if each["type"] == "pulumi:pulumi:Stack"]
+    del root["outputs"]["a_certificates"]
+    file = stack.project.root / "without.json"
+    file.write_text(json.dumps(document))
+    stack.pulumi("stack", "import", "--file", str(file))
+
+    held = stack.in_directory()
+    stack.pulumi("preview", "--diff", "--expect-no-changes")
+    warned = "".join(stack.printed[-2:])
+    assert f"apps.a.certificates.signing: the stack's outputs have no private key of {name}" in warned
+    stack.pulumi("up", "--yes")
+    assert stack.in_directory() == held
+    assert stack.signs_in(name), "where it is, it works"
+
+    settings = stack.project.rehearsal(STACK).settings(stack.azure)
+    remedy = warned.partition("To have another made: python3 -m entrant ")[2].splitlines()[0]
+    done = stack.project.entrant(*shlex.split(remedy), "--yes", "--settle", "0", "--patience", "20", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stack.printed += [done.stdout, done.stderr]
+    [following] = stack.up()
+    assert following == f"{name}-2"
+    assert stack.signs_in(following)
+    assert not stack.signs_in(name)
 
 
 def thumbprint(pem: str) -> str:
