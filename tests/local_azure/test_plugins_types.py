@@ -33,7 +33,9 @@ FILLED_IN_BY_THE_PLUGIN = {"roleAssignmentName", "secretName", "roleDefinitionId
 def sdk(token: str) -> ModuleType:
     package, module, _ = token.split(":")
     name = "pulumi_azuread" if package == "azuread" else f"pulumi_azure_native.{module}"
-    return importlib.import_module(name)
+    found = importlib.import_module(name)
+    assert found._utilities  # loads it: a module of it that is imported before would be missing from it for good
+    return found
 
 
 def resource_module(token: str) -> ModuleType:
