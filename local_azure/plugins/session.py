@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 import requests
 
-from .trust import Adapter
+from local_azure.plugins.trust import Adapter
 
 T = TypeVar("T")
 
