@@ -32,6 +32,9 @@ def test_that_leaves(tmp_path):
 STARTER = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.guard", "-p", "no:cacheprovider")
 
+PATIENCE = 240.0
+"""Seconds until what is waited for counts as not happening; the test that leaves something takes longer by itself."""
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
 
 
@@ -44,7 +47,7 @@ def runs(process: int) -> bool:
 
 
 def until(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -76,8 +79,8 @@ def begin(
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # A shell has its background jobs ignore SIGINT, and what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # A shell has its background jobs ignore SIGINT, nohup SIGHUP, and so does what they start.
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)],
     )
     until(lambda: report.exists() or starter.poll() is not None)
     assert report.exists(), starter.communicate()
@@ -95,7 +98,7 @@ def test_a_signal_to_the_run(tmp_path: Path, number: signal.Signals, options: tu
     starter, report = begin(tmp_path, *options)
     (run,) = children(starter.pid)
     os.kill(run, number)
-    starter.communicate()
+    starter.communicate(timeout=PATIENCE)
     left = report["left"]
     assert isinstance(left, list)
     until(lambda: not any(map(runs, left)))
@@ -105,7 +108,7 @@ def test_a_kill_of_whoever_started_the_run(tmp_path: Path) -> None:
     """`python3 -m entrant test`, or whatever else runs pytest, is killed: the run ends, and all that it started."""
     starter, report = begin(tmp_path)
     starter.kill()
-    starter.communicate()
+    starter.communicate(timeout=PATIENCE)
     left = report["left"]
     assert isinstance(left, list)
     until(lambda: not any(map(runs, left)))
