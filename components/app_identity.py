@@ -69,8 +69,6 @@ class AppIdentity(pulumi.ComponentResource):
     """The current client secret, a Pulumi secret; none when the app has none."""
     client_secret_previous: pulumi.Output[str] | None
     """The secret before, a Pulumi secret, while it is inside its overlap."""
-    issued: dict[str, pulumi.Output[str]]
-    """Of certificates that are issued here, by calendar: private key and certificate of the newest, PEM, each a Pulumi secret."""
     grants: list[dict[str, Any]]
     """The role assignments: `key`, `role_definition_id`, `scope`, `assignment_id`."""
     credentials: list[dict[str, Any]]
@@ -192,7 +190,8 @@ class AppIdentity(pulumi.ComponentResource):
         for newest, password in credentials.secrets[:1]:
             content = Content(newest.name, password.key_id, newest.ends, password.value)
             vaults.declare(content, [vault for place in places if (vault := place.get("key_vault"))])
-        self.issued = {}
+        self.issued: dict[str, pulumi.Output[str]] = {}
+        """By calendar: private key and certificate of the newest, PEM, each a Pulumi secret. Other programs issue none."""
         for calendar, each in known.certificates.items():
             current, certificate = credentials.declare_issued(calendar, each.certificates)[0]
             if current.with_key is not None:

@@ -1,5 +1,6 @@
 """Certificates that are issued here, under mocks: made by an `up`, handed out by its outputs, and read from there by the next."""
 
+import inspect
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from components import declare, stack_outputs
+from components import AppIdentity, declare, stack_outputs
 from entrant import config
 from entrant.facts.contract import ROTATION
 
@@ -299,3 +300,8 @@ def test_an_app_that_issues_none_has_no_such_output(tmp_path: Path) -> None:
     environment = config.load("y.yaml", root=tmp_path)
     made = deploy(lambda: stack_outputs(environment, declare(environment, now="2026-11-20", before={})))
     assert "a_certificates" not in made.result
+
+
+def test_other_programs_are_not_offered_what_the_component_does_not_do() -> None:
+    """Annotations of the class are what an SDK in another language has."""
+    assert "issued" not in inspect.get_annotations(AppIdentity)
