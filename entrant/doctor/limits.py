@@ -1,12 +1,14 @@
-"""Limits of the tenant: how long a secret may last, how many objects and role assignments there may be."""
+"""Limits of the tenant: how long a secret or a certificate may last, how many objects and role assignments there may be."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 from entrant import config
 from entrant.access.deployer import Deployer, unseen
+from entrant.config.credentials import CLIENT_SECRET
 from entrant.doctor import identity
 from entrant.doctor.azure_rights import new_grants
 from entrant.doctor.findings import Finding
@@ -22,37 +24,56 @@ NON_ADMIN_OBJECTS = 250
 """Directory objects that somebody without an administrator role may create (Microsoft Entra service limits)."""
 
 
+_RULES = {
+    "secret": ("passwordCredentials", "passwordLifetime", "passwordAddition"),
+    "certificate": ("keyCredentials", "asymmetricKeyLifetime", "trustedCertificateAuthority"),
+}
+"""Of secrets, and of certificates that are issued here: where a policy has its rules, the rule about their lifetime, and the one
+that allows none (Microsoft Graph, "passwordCredentialConfiguration" and "keyCredentialConfiguration resource type")."""
+_NONE = {
+    "secret": ("the tenant allows no client secrets", "use `federated:` or `certificates:` with `secret: false`"),
+    "certificate": (
+        "the tenant takes only certificates of authorities that it trusts, and those with `every` sign themselves",
+        "use `federated:`, or a certificate of such an authority with `path:`",
+    ),
+}
+
+
 def lifetime(environment: config.Environment, deployer: Deployer) -> Iterator[Finding]:
-    """Whether the tenant lets a client secret last as long as the file says."""
-    longest = max(
-        ((app.secret.every + app.secret.overlap, name) for name, app in environment.apps.items() if app.secret),
-        default=None,
-    )
-    if longest is None:
+    """Whether the tenant lets client secrets, and certificates that are issued here, last as long as the file says."""
+    longest: dict[str, tuple[timedelta, str]] = {}
+    for name, app in environment.apps.items():
+        for calendar, rule in app.calendars.items():
+            kind = "secret" if calendar == CLIENT_SECRET else "certificate"
+            longest[kind] = max(longest.get(kind, (timedelta(), "")), (rule.every + rule.overlap, name))
+    if not longest:
         return
     try:
         policy = deployer.graph("/policies/defaultAppManagementPolicy")
     except EntrantError as error:
         evidence = f"of the tenant's policy: {unseen(error, identity.READS_POLICY)}"
-        yield Finding("secret lifetime", "unknown", evidence, error.next_step)
+        yield from (Finding(f"{kind} lifetime", "unknown", evidence, error.next_step) for kind in longest)
         return
-    rules = (policy.get("applicationRestrictions") or {}).get("passwordCredentials") or ()
-    if not policy.get("isEnabled"):
-        rules = ()
+    restrictions = (policy.get("applicationRestrictions") or {}) if policy.get("isEnabled") else {}
+    for kind, (lasts, name) in longest.items():
+        yield _allowed(kind, lasts, name, restrictions.get(_RULES[kind][0]) or ())
+
+
+def _allowed(kind: str, lasts: timedelta, app: str, rules: Iterable[Mapping[str, Any]]) -> Finding:
+    """Whether rules let secrets or certificates last so long, the longest of which an app asks for."""
+    _, limited, none_at_all = _RULES[kind]
+    what = f"{kind} lifetime"
     for rule in rules:
         if rule.get("state") == "disabled":
             continue
-        if rule["restrictionType"] == "passwordAddition":
-            step = "use `federated:` or `certificates:` with `secret: false`"
-            yield Finding("secret lifetime", "problem", "the tenant allows no client secrets", step)
-            return
-        if rule["restrictionType"] == "passwordLifetime":
+        if rule["restrictionType"] == none_at_all:
+            return Finding(what, "problem", *_NONE[kind])
+        if rule["restrictionType"] == limited:
             limit = _duration(str(rule["maxLifetime"]))
-            if longest[0] > limit:
-                evidence = f"{longest[1]} asks for {counted(longest[0].days, 'day')}; the tenant allows {limit.days}"
-                yield Finding("secret lifetime", "problem", evidence, "shorten `every` plus `overlap`")
-                return
-    yield Finding("secret lifetime", "ok", f"{counted(longest[0].days, 'day')} at the longest ({longest[1]})")
+            if lasts > limit:
+                evidence = f"{app} asks for {counted(lasts.days, 'day')}; the tenant allows {limit.days}"
+                return Finding(what, "problem", evidence, "shorten `every` plus `overlap`")
+    return Finding(what, "ok", f"{counted(lasts.days, 'day')} at the longest ({app})")
 
 
 def _duration(text: str) -> timedelta:

@@ -5,6 +5,7 @@ import shutil
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from entrant.access import deployer
 from entrant.doctor import azure_rights, examination, limits, references
 from entrant.doctor.findings import Finding
 from entrant.facts.clouds import Cloud
+from tests.conftest import ROOT
 from tests.entrant.test_access import Estate, cloud, environ
 
 __all__ = ["cloud", "environ"]
@@ -92,6 +94,39 @@ def test_a_tenant_that_allows_shorter_secrets_only_is_seen_before_it_refuses(
         assert refused["error"]["code"] == "CredentialInvalidLifetimeAsPerAppPolicy"
     finally:
         estate.client.graph("PATCH", policy, {"isEnabled": False})
+
+
+class Tenant:
+    """A deployer whose tenant has an app management policy."""
+
+    def __init__(self, enabled: bool = True, **rules: Any) -> None:
+        self.policy = {"isEnabled": enabled, "applicationRestrictions": rules}
+
+    def graph(self, path: str) -> dict[str, Any]:
+        assert path == "/policies/defaultAppManagementPolicy"
+        return self.policy
+
+    def findings(self, tmp_path: Path) -> list[tuple[str, str, str]]:
+        """What is said of a file with a certificate that is issued here, and a longer one whose key the app holds."""
+        held = f"held: {{path: {ROOT / 'examples' / 'batch.pem'}}}"
+        (tmp_path / "x.yaml").write_text(f"apps: {{a: {{certificates: {{signing: {{every: 365d}}, {held}}}}}}}")
+        found = limits.lifetime(config.load("x.yaml", root=tmp_path), self)  # type: ignore[arg-type]
+        return [(each.what, each.state, each.evidence) for each in found]
+
+
+def test_a_tenant_that_allows_no_such_certificates_is_seen_before_it_refuses(tmp_path: Path) -> None:
+    shorter = {"restrictionType": "asymmetricKeyLifetime", "maxLifetime": "P180D", "state": "enabled"}
+    too_long = "a asks for 372 days; the tenant allows 180"
+    assert Tenant(keyCredentials=[shorter]).findings(tmp_path) == [("certificate lifetime", "problem", too_long)]
+    trusted = {"restrictionType": "trustedCertificateAuthority", "state": "enabled"}
+    refused = "the tenant takes only certificates of authorities that it trusts, and those with `every` sign themselves"
+    assert Tenant(keyCredentials=[trusted]).findings(tmp_path) == [("certificate lifetime", "problem", refused)]
+    fine = [("certificate lifetime", "ok", "372 days at the longest (a)")]
+    secrets = {"restrictionType": "passwordAddition", "state": "enabled"}
+    assert Tenant(passwordCredentials=[secrets]).findings(tmp_path) == fine
+    assert Tenant(keyCredentials=[shorter | {"maxLifetime": "P400D"}]).findings(tmp_path) == fine
+    assert Tenant(keyCredentials=[trusted | {"state": "disabled"}]).findings(tmp_path) == fine
+    assert Tenant(enabled=False, keyCredentials=[trusted]).findings(tmp_path) == fine
 
 
 @pytest.mark.parametrize(("text", "days"), [("P180D", 180), ("P4DT12H", 4.5), ("P1Y", 365), ("P6M", 180)])
