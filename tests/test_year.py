@@ -135,6 +135,24 @@ def test_one_whose_revocation_was_killed_as_it_went_is_not_made_again_and_the_ne
     assert stack.broken() == []
 
 
+def test_outputs_that_a_killed_run_left_behind_the_state_are_written_by_the_next_though_nothing_changes(
+    stack: FastStack,
+) -> None:
+    """One whose overlap is over is taken away, and the run is killed before it writes that."""
+    stack.move(20 * DAY)
+    assert stack.rotate() is not None
+    newest, before = stack.slots(SECRET)
+    stack.move(10 * DAY)
+    stack.kill_at, made = 1, len(stack.changes)
+    assert stack.rotate() is None
+    assert stack.changes[made:] == [f"remove {before}"]
+    again = stack.rotate()
+    assert again is not None
+    assert (again.made, again.removed, again.exit_code) == ([], [f"reader {before}"], 0)
+    names = [entry["name"] for entry in stack.outputs["identities"]["reader"]["credentials"]]
+    assert names == [f"entrant {newest}", *stack.slots(SIGNING)]
+
+
 def test_a_certificate_that_came_to_the_outputs_is_delivered_as_it_is_and_one_that_did_not_is_replaced(
     stack: FastStack,
 ) -> None:
