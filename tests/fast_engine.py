@@ -15,6 +15,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,13 +23,14 @@ from typing import Any
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from components.declared import handed_out
 from components.rotation import Due, due
 from entrant import config, engine, http
 from entrant import outputs as stack_outputs
 from entrant.config.values import moment_text
-from entrant.delivery import programs
+from entrant.delivery import deliver, programs
 from entrant.delivery import rotate as rotation
 from entrant.errors import EntrantError
 from entrant.facts.contract import ROTATION, issued_name
@@ -418,7 +420,7 @@ class FastStack:
             now, url = int(self.now.timestamp()), f"{self.azure.url}/{self.azure.tenant_id}/oauth2/v2.0/token"
             claims = {"iss": self.client_id, "sub": self.client_id, "aud": url, "nbf": now, "exp": now + 600}
             thumbprint = base64.urlsafe_b64encode(public.fingerprint(hashes.SHA1())).decode().rstrip("=")
-            proof = jwt.encode(claims, value, "RS256", headers={"x5t": thumbprint})
+            proof = jwt.encode(claims, _private_key(value), "RS256", headers={"x5t": thumbprint})
             form |= {"client_secret": "", "client_assertion": proof, "client_assertion_type": ASSERTION}
         return self.client().ask_token("https://graph.microsoft.com/.default", **form).status_code == 200
 
@@ -436,9 +438,16 @@ class FastStack:
         ]
 
 
+@cache
+def _private_key(pem: str) -> Any:
+    """The key of a certificate; reading one checks it, which takes longer than signing with it."""
+    return load_pem_private_key(pem.encode(), None)
+
+
 @contextlib.contextmanager
 def in_place(stack: FastStack, patch: Any) -> Iterator[None]:
-    """`rotate` with this engine in the place of Pulumi's."""
+    """`rotate` with this engine in the place of Pulumi's, and without pauses."""
+    patch.setattr(deliver, "_PAUSES", (0.0,) * len(deliver._PAUSES))
     patch.setattr(engine, "operate", stack.operate)
     patch.setattr(engine, "stack_outputs", stack.read)
     patch.setattr(holding, "hold", stack.hold)
