@@ -34,7 +34,7 @@ QUICK_GROWTH: dict[str, list[tuple[str, ...]]] = {
     "Quotas": [("throttling", "--apps", "2")],
     "A day": [("day", "--hours", "1")],
 }
-SIZES = (Size(20), Size(20, rounds=1, latency=True), Size(100, rounds=1))
+SIZES = (Size(20), Size(20, latency=True), Size(100, rounds=1))
 QUICK = (Size(2, rounds=1, latency=True),)
 COLORS = ("#5c4ee5", "#8a8a8a", "#0a7d5a", "#b5b5b5", "#6cc3a5")
 

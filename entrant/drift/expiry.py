@@ -214,7 +214,8 @@ def _rotated(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.dateti
     """A secret, or a certificate that is issued here: its calendar makes the next one."""
     kind, calendar = entry["kind"], entry.get("calendar")
     # Where `rotate` has noted a delivery, an `up` alone would make one that nobody gets.
-    rotated = any(other.get("delivered") for other in app.credentials if other.get("calendar") == calendar)
+    others = [other for other in app.credentials if other["kind"] == kind and other.get("calendar") == calendar]
+    rotated = any(other.get("delivered") for other in others)
     command = f"`python3 -m entrant rotate -s {stack}`" if rotated else f"`pulumi up -s {stack}`"
     turn = f"run {command}, which makes the next one"
     if not entry.get("current"):
@@ -225,6 +226,8 @@ def _rotated(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.dateti
     successor = _moment(app, entry, "successor_starts")
     if successor <= now:
         return None, f"{turn}: it has been due since {successor:%Y-%m-%d}"
+    if successor >= ends and rotated and not entry.get("delivered") and len(others) > 1:
+        return None, f"it is not delivered everywhere yet, and no newer one is made before that: run {command}"
     if successor >= ends:
         gap = f"nothing is valid between {ends:%Y-%m-%d %H:%M} UTC and the next {command}"
         of = f"`apps.{app.name}.certificates.{calendar}`" if calendar else f"the secret of {app.name}"

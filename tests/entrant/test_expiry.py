@@ -106,6 +106,14 @@ def test_a_secret_that_ends_as_its_successor_starts_counts_since_consumers_meet_
     assert "give the secret of log-reader an `overlap`" in ending.next_step
 
 
+def test_a_secret_that_did_not_arrive_everywhere_keeps_its_successor_waiting() -> None:
+    before = secret(name="entrant 2026-06-30", current=False, delivered=True)
+    [ending, _] = find(secret(successor_starts=text(ENDS)), before, now=ENDS - DAY)
+    assert ending.expected is None
+    expected = "it is not delivered everywhere yet, and no newer one is made before that: run `python3 -m entrant rotate -s dev`"
+    assert ending.next_step == expected
+
+
 def test_a_secret_of_older_outputs_without_a_calendar_counts() -> None:
     assert counted(secret(successor_starts=None), now=ENDS - DAY) == ["entrant 2026-09-28"]
 
