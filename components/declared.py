@@ -3,8 +3,8 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -18,7 +18,7 @@ from entrant.config.models import Part
 from entrant.config.registration import Api, ServicePrincipal
 from entrant.config.values import OnRemove, moment_text
 from entrant.facts.contract import ROTATION, SECRET_NAMES, issued_name
-from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
+from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, PRINCIPAL
 from entrant.facts.scopes import is_guid, role_definition_id
 
 from . import blocks
@@ -121,16 +121,25 @@ class Declared:
     def _due(self, name: str, calendar: str) -> Sequence[Due]:
         """The secrets or certificates of an app's calendar that are to exist now, newest first."""
         app = self.environment.apps[name]
-        rule = app.calendars[calendar]
+        rule, names = app.calendars[calendar], (name, *app.renamed_from)
+        found = None if self.before is None else handed_out(self.before, names, calendar)
+        if found is not None and calendar != CLIENT_SECRET:
+            found = [replace(each, ends=_GONE) if self._gone(names, calendar, each) else each for each in found]
         return due(
             self.now,
             every=rule.every,
             overlap=rule.overlap,
             starts=rule.starts,
             generation=rule.generation,
-            handed_out=None if self.before is None else handed_out(self.before, (name, *app.renamed_from), calendar),
+            handed_out=found,
             pushed=any(delivery.pushed for delivery in rule.deliver),
         )
+
+    def _gone(self, names: Sequence[str], calendar: str, certificate: HandedOut) -> bool:
+        """Whether somebody removed a certificate. A secret would get another value, but the outputs still have the key of this, and
+        whoever removed it may know that others have it, too."""
+        resources = [(CERTIFICATE, f"{name}/{calendar}/{certificate.name}") for name in names]
+        return bool(self.state.resources) and not any(each in self.state.resources for each in resources)
 
     def clients(self, name: str, api: Api) -> ApiClientsArgs:
         """The arguments of the component for the clients of an app that is an API."""
@@ -306,6 +315,10 @@ class Declared:
             "renamed_from": grant.former_keys,
             "unique": True,
         }
+
+
+_GONE = datetime.min.replace(tzinfo=UTC)
+"""The end of a certificate that somebody removed: its name is taken all the same."""
 
 
 def handed_out(before: Mapping[str, Any], names: Sequence[str], calendar: str = CLIENT_SECRET) -> list[HandedOut]:

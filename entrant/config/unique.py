@@ -52,6 +52,8 @@ def within(environment: Environment) -> Iterator[Fault]:
     seen: dict[tuple[str, ...], list[Held]] = {}
     yield from _renamed(environment)
     yield from _alike(environment)
+    for name, app in intact(environment.apps):
+        yield from attempt(_vault_secrets(name, app))
     for held in (*in_apps(environment), *in_tenant(environment)):
         others = seen.setdefault(held.key, [])
         first = next((other for other in others if held.meets(other)), None)
@@ -256,6 +258,23 @@ def _deliveries(name: str, app: App, environment: Environment) -> Iterator[Held]
         at = ("apps", name, *path)
         beside = "" if delivery.azure_devops is None else " (and the same with _KEY_ID for its note)"
         yield Held(("delivery", key.lower()), _in_words(at), at, f"the place {shorten(where)}{beside}", remedy)
+
+
+def _vault_secrets(name: str, app: App) -> Iterator[Fault]:
+    """Secrets of two vaults that the deployment calls alike: `kv-obs` with `log-reader`, `kv-obs-log` with `reader`."""
+    seen: dict[str, tuple[str, tuple[Any, ...]]] = {}
+    for path, delivery in app.delivery_paths():
+        place = delivery.key_vault
+        if place is None or place is BROKEN or place.vault is BROKEN or place.name is BROKEN:
+            continue
+        at, vault = ("apps", name, *path), place.vault_name.lower()
+        first, there = seen.setdefault(f"{vault}-{place.name}".lower(), (vault, at))
+        if first != vault:
+            message = (
+                f"the vault's name and the secret's make {vault}-{place.name}, as those of {_in_words(there[2:])} do, and the "
+                "deployment tells secrets apart by it; give this one another name"
+            )
+            yield Fault(at, message, first=there)
 
 
 def _role_definition(key: str, definition: RoleDefinition) -> Iterator[Held]:

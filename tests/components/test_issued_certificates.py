@@ -211,10 +211,46 @@ def test_what_a_vault_holds_stays_where_nobody_else_has_the_key(tmp_path: Path) 
     before = outputs(up(tmp_path, {}, deliver))
     del before["a_certificates"]
     urn = f"urn:pulumi:dev::entrant::entrant:index:AppIdentity${VAULT_SECRET}::a/key-vault-kv-obs-signing"
-    state = {urn: {"type": VAULT_SECRET, "outputs": {"id": f"{VAULT}/secrets/signing"}}}
+    state = {urn: {"type": VAULT_SECRET, "outputs": {"id": f"{VAULT}/secrets/signing"}}, **in_state("2026-09-28")}
     kept = up(tmp_path, before, deliver, state=state).one(VAULT_SECRET)
     assert list(kept.request.ignoreChanges) == ["properties", "tags"]
     assert list(up(tmp_path, {}, deliver, state=state).one(VAULT_SECRET).request.ignoreChanges) == []
+
+
+def in_state(*slots: str) -> dict[str, Any]:
+    """What the state has of the app: its component, and the certificates of these slots."""
+    urn = "urn:pulumi:dev::entrant::entrant:index:AppIdentity"
+    certificates = {f"{urn}${CERTIFICATE}::a/signing/{slot}": {"type": CERTIFICATE, "outputs": {}} for slot in slots}
+    return {f"{urn}::a": {"type": "entrant:index:AppIdentity", "outputs": {}}} | certificates
+
+
+def test_one_that_somebody_removed_does_not_come_back(tmp_path: Path) -> None:
+    """Its key may have leaked; what comes in its place has another key and another name, and is delivered anew."""
+    first = up(tmp_path, {})
+    before = outputs(first)
+    before["identities"]["a"]["credentials"][0]["delivered"] = True
+    again = up(tmp_path, before, state=in_state())
+    assert again.one(CERTIFICATE).name == "a/signing/2026-09-28-2"
+    assert again.one(CERTIFICATE).inputs["value"] != first.one(CERTIFICATE).inputs["value"]
+    [entry] = credentials(again)
+    assert "delivered" not in entry
+    kept = up(tmp_path, before, state=in_state("2026-09-28"))
+    assert kept.one(CERTIFICATE).inputs["value"] == first.one(CERTIFICATE).inputs["value"]
+    renamed = up(tmp_path, before, app="b", more="    renamed_from: a\n", state=in_state("2026-09-28"))
+    assert renamed.one(CERTIFICATE).name == "b/signing/2026-09-28"
+
+
+def test_a_revoked_one_that_somebody_removed_stays_away_while_its_successor_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed = "every: 90d, deliver: [{exec: {command: [put]}}]"
+    first = up(tmp_path, {}, pushed)
+    monkeypatch.setenv(ROTATION, json.dumps({"revoked": {"a": {"signing-2026-09-28": "it leaked"}}}))
+    revoked = up(tmp_path, outputs(first), pushed, state=in_state("2026-09-28"))
+    assert len(revoked.all(CERTIFICATE)) == 2
+    monkeypatch.delenv(ROTATION)
+    left = up(tmp_path, outputs(revoked), pushed, state=in_state("2026-09-28-2"))
+    assert left.one(CERTIFICATE).name == "a/signing/2026-09-28-2"
 
 
 def test_an_app_that_is_renamed_keeps_its_certificates(tmp_path: Path) -> None:
