@@ -60,12 +60,31 @@ class Credentials:
                     type="AsymmetricX509Cert",
                     value=each.certificate,
                     end_date=moment_text(each.about.ends),
-                    opts=pulumi.ResourceOptions(parent=self._parts.app),
+                    opts=pulumi.ResourceOptions(parent=self._parts.app, hooks=self._not_again(calendar, each)),
                 ),
             )
             for each in certificates
         ]
         return self.issued[calendar]
+
+    def _not_again(self, calendar: str, certificate: Issued) -> pulumi.ResourceHookBinding | None:
+        """What refuses to register a certificate again on the registration that it was removed from: with `--refresh` the run
+        itself finds that it is gone, and the program has read the state before.
+        """
+        parts, slot = self._parts, certificate.about.name
+        registration = parts.state.get(APPLICATION, parts.names).get("id")
+        if not certificate.handed_out or registration is None:
+            return None
+
+        def refuse(args: pulumi.ResourceHookArgs) -> None:
+            if (args.new_inputs or {}).get("applicationId") == registration:
+                raise pulumi.RunError(
+                    f"apps.{parts.name}.certificates.{calendar}: somebody removed {issued_name(calendar, slot)}, and its key may "
+                    "have leaked, so it is not registered again. Run `pulumi up` once more: it makes another."
+                )
+
+        hook = pulumi.ResourceHook(f"{parts.name}/{calendar}/{slot} does not come back", refuse)
+        return pulumi.ResourceHookBinding(before_create=[hook])
 
     def declare_certificates(self, certificates: Mapping[str, CertificateArgs]) -> None:
         """Declare certificates by key."""

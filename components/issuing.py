@@ -27,6 +27,8 @@ class Issued:
     """SHA-1 in upper-case hex, as the portal shows it."""
     with_key: pulumi.Output[str] | None
     """PEM of its private key, then of the certificate; None where it has a successor, or nobody has the key any more."""
+    handed_out: bool = False
+    """Whether an earlier run made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def issued(
                 "no further place; where it is, it works. To have another made: "
                 f'python3 -m entrant revoke -s {pulumi.get_stack()} {app} {name} --reason "its private key is lost"'
             )
-        found.append(Issued(each, entry["pem"], entry["thumbprint"], with_key))
+        found.append(Issued(each, entry["pem"], entry["thumbprint"], with_key, handed_out=True))
     return found
 
 
