@@ -8,6 +8,7 @@ code = runner.run(["./report.sh"], {**os.environ, "TOKEN": token}, [token])
 import base64
 import bisect
 import contextlib
+import copy
 import html
 import json
 import os
@@ -35,6 +36,8 @@ _PIECE = 12
 """As many characters of base64, or of the rest of a secret that was cut in two, are masked."""
 _LINE_BREAK = re.compile(rb"[\r\n]+[ \t]*")
 """What stands between the lines of a text that was wrapped."""
+_ESCAPED_BREAK = re.compile(rb"(?:\\+[rn])+")
+"""The same in a string of JSON or of a program, or in one inside another."""
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----([^-]*)-----END")
 """A private key in PEM form, and its lines."""
 _FIRST_LINE = 4
@@ -72,8 +75,8 @@ class Masker:
     (b'it is ', b'***.', b'')
 
     What may be the start of a secret is held back until more is known. Each secret is found as it is and as URLs, JSON, base64 (as
-    a part of a longer text, too) and hexadecimal digits write it, wrapped into lines or not. Of a private key in PEM form each line
-    is a secret.
+    a part of a longer text, too) and hexadecimal digits write it, wrapped into lines or not, also where JSON has those lines. Of a
+    private key in PEM form each line is a secret.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -89,20 +92,30 @@ class Masker:
             for first, forms in self._by_first.items()
         )
         self._any = re.compile(b"|".join(groups) or b"(?!)")
-        self._rest = b""
+        self._break, self._rest = _LINE_BREAK, b""
+        self._escaped: Masker | None = copy.copy(self)
+        """Looks through what was not found for what was wrapped, and then quoted."""
+        self._escaped._break, self._escaped._escaped = _ESCAPED_BREAK, None
 
     def feed(self, data: bytes) -> bytes:
         """The next bytes; returns those that can be shown by now."""
-        return self._mask(self._rest + data, ended=False)
+        shown = self._mask(self._rest + data, ended=False)
+        return self._escaped.feed(shown) if self._escaped else shown
 
     def end(self) -> bytes:
         """What is left when there is no more."""
-        return self._mask(self._rest, ended=True)
+        shown = self._mask(self._rest, ended=True)
+        return self._escaped.feed(shown) + self._escaped.end() if self._escaped else shown
 
     def _mask(self, data: bytes, *, ended: bool) -> bytes:
         """What of the data can be shown; the rest is kept. It is searched as if it were one line."""
-        breaks = [found.span() for found in _LINE_BREAK.finditer(data)]
-        line = _LINE_BREAK.sub(b"", data)
+        if not ended and self._break is _ESCAPED_BREAK and data.endswith(b"\\"):
+            whole = data.rstrip(b"\\")  # what comes next says whether it is a break
+            before = self._mask(whole, ended=False)
+            self._rest += data[len(whole) :]
+            return before
+        breaks = [found.span() for found in self._break.finditer(data)]
+        line = self._break.sub(b"", data)
         places: list[int] = []  # of the breaks, in `line`
         gone = 0
         for start, end in breaks:

@@ -56,15 +56,17 @@ def test_a_secret_is_masked_wherever_the_stream_is_cut(text: list[bytes], cuts: 
 LONG = base64.b64encode(bytes(range(100, 145))).decode()
 
 
+@pytest.mark.parametrize("ending", ["\n", "\\n", "\\r\\n", "\\\\n"])
 @given(first=st.integers(0, len(LONG)), width=st.integers(4, 80), cuts=CUTS)
 def test_no_piece_of_a_wrapped_secret_is_shown_wherever_the_stream_is_cut(
-    first: int, width: int, cuts: list[int]
+    ending: str, first: int, width: int, cuts: list[int]
 ) -> None:
+    """Nor where JSON has its lines, be it in a text of JSON itself."""
     lines = [LONG[:first], *(LONG[at : at + width] for at in range(first, len(LONG), width))]
-    found = masked([LONG], cut("\n".join(["before", *lines, "after"]).encode(), cuts))
-    shown = found.replace(b"\n", b"").decode()
+    found = masked([LONG], cut(ending.join(["before", *lines, "after"]).encode(), cuts)).decode()
+    shown = found.replace(ending, "")
     assert not any(LONG[at : at + 12] in shown for at in range(len(LONG) - 11))
-    assert found.startswith(b"before\n") and found.endswith(b"\nafter")
+    assert found.startswith(f"before{ending}") and found.endswith(f"{ending}after")
 
 
 @given(st.binary(max_size=300))
@@ -143,6 +145,22 @@ def test_of_a_private_key_each_line_is_masked_as_others_write_it(written: str) -
                 inner = OTHERS[written](line)[8:-8]
                 assert inner not in left, found
             assert found.count(b"***") == sum(line in shown for line in key)
+
+
+def test_a_private_key_is_masked_in_wrapped_base64_within_json() -> None:
+    """What `base64 FILE` prints, quoted by another program."""
+    pem = certificate()[0].decode()
+    shown = masked([pem], [json.dumps({"key": base64.encodebytes(pem.encode()).decode()}).encode()]).decode()
+    wrapped = shown.replace("\\n", "")
+    for line in pem.partition("-----END")[0].splitlines()[1:]:
+        for before in range(3):
+            inner = base64.b64encode(b"x" * before + line.encode()).decode()[4:-4]
+            assert inner not in wrapped
+
+
+def test_a_backslash_is_shown_as_it_is() -> None:
+    text = "C:\\new\\report \\\\n \\"
+    assert masked([LONG], [text[:3].encode(), text[3:].encode()]) == text.encode()
 
 
 def test_a_certificate_that_is_public_and_text_beside_a_key_are_untouched() -> None:
