@@ -219,6 +219,10 @@ def _rotated(stack: str, app: App, entry: Any, ends: dt.datetime, now: dt.dateti
     command = f"`python3 -m entrant rotate -s {stack}`" if rotated else f"`pulumi up -s {stack}`"
     turn = f"run {command}, which makes the next one"
     if not entry.get("current"):
+        newest = next((other for other in others if other.get("current")), None)
+        if rotated and newest is not None and not newest.get("delivered"):
+            then = "it ended before its successor" if ends <= now else "it is in use until its successor"
+            return None, f"{then} {_called(newest)} works and is delivered everywhere: run {command}"
         gone = f"the next {command} takes it away"
         return f"a newer {kind} has taken its place", gone if ends <= now else f"nothing; {gone} after its end"
     if ends <= now or "successor_starts" not in entry:

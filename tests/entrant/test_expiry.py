@@ -150,6 +150,22 @@ def test_a_certificate_that_was_succeeded_ends_when_it_is_taken_away() -> None:
     assert (ending.expected, ending.ends) == ("a newer certificate has taken its place", ENDS - DAY)
 
 
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [(ENDS - DAY, "it is in use until its successor"), (ENDS, "it ended before its successor")],
+    ids=["in use", "ended"],
+)
+@pytest.mark.parametrize("of", [secret, issued], ids=["secret", "certificate"])
+def test_one_whose_successor_did_not_arrive_everywhere_counts(of: Any, now: datetime, then: str) -> None:
+    """Whoever has no other cannot sign in once it ends."""
+    newer = of(name="newer", ends="2027-04-03T00:00:00Z", successor_starts="2027-03-27T00:00:00Z")
+    [ending] = find(newer, of(current=False, delivered=True), now=now)
+    assert ending.expected is None
+    assert ending.next_step == f"{then} newer works and is delivered everywhere: run `python3 -m entrant rotate -s dev`"
+    [ending] = find(newer | {"delivered": True}, of(current=False, delivered=True), now=now)
+    assert ending.expected is not None
+
+
 def test_who_delivered_another_calendar_does_not_matter() -> None:
     [ending] = find(issued(), issued(calendar="other", name="o", delivered=True, ends="2028-01-01"), now=SUCCESSOR)
     assert "`pulumi up -s dev`" in ending.next_step
