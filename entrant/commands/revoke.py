@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,14 +101,25 @@ def choose(app: outputs.App, slot: str | None) -> tuple[str, Mapping[str, Any]]:
     )
     chosen = next((each for each in entries if meant in (each[0], succession.slot(each[1]))), None)
     if chosen is None:
-        there = ", ".join(succession.slot(entry) for _, entry in entries) or "none"
         what = (
             "no client secret"
             if slot is None
             else f"no client secret {slot}, and no certificate of that name with a calendar"
         )
-        raise ConfigurationError(f"{app.name} has {what}", next_step=f"there are: {there}; `up` makes one")
+        raise ConfigurationError(f"{app.name} has {what}", next_step=_instead(app, slot, entries))
     return chosen
+
+
+def _instead(app: outputs.App, slot: str | None, entries: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """What to do where no calendar of an app has what is meant."""
+    if slot in {entry["name"] for entry in app.credentials if entry["kind"] == "certificate"}:
+        return (
+            f"the app holds the key of {slot}: declare another certificate beside it in the file, then take "
+            f"`apps.{app.name}.certificates.{slot}` out, each with an `up`"
+        )
+    if entries:
+        return f"name one of those that there are: {', '.join(succession.slot(entry) for _, entry in entries)}"
+    return f"there is nothing to revoke: {app.name} has no client secret, and no certificate that is issued here"
 
 
 def warn(app: str, calendar: str, name: str, declared: Calendar, newest: bool) -> None:

@@ -49,8 +49,8 @@ def choose(app: App, environ: Mapping[str, str], using: str = "auto") -> Way:
             f"{app.name} has no credential to get tokens with"
             if kind is None
             else f'there is no kind of credential "{kind}"',
-            next_step="give it a `secret:` in its YAML, or set AZURE_CLIENT_CERTIFICATE_PATH or AZURE_FEDERATED_TOKEN_FILE, or "
-            "run in a GitHub or Azure DevOps job that may ask for tokens"
+            next_step="give it a `secret:`, or a certificate with `every`, in its YAML, or set AZURE_CLIENT_CERTIFICATE_PATH or "
+            "AZURE_FEDERATED_TOKEN_FILE, or run in a GitHub or Azure DevOps job that may ask for tokens"
             if kind is None
             else f"use one of {', '.join(KINDS)}",
         )

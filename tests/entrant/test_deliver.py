@@ -446,8 +446,33 @@ def test_revoke_finds_what_is_meant_by_its_slot_or_by_its_calendar(world: World)
             choose(several, slot)
         assert (str(caught.value), caught.value.next_step) == (
             message,
-            "there are: signing-2026-11-01-2, tls-1; `up` makes one",
+            "name one of those that there are: signing-2026-11-01-2, tls-1",
         )
+
+
+@pytest.mark.parametrize(
+    ("slot", "next_step"),
+    [
+        (
+            "mine",
+            "the app holds the key of mine: declare another certificate beside it in the file, then take "
+            "`apps.log-reader.certificates.mine` out, each with an `up`",
+        ),
+        (
+            "signing",
+            "there is nothing to revoke: log-reader has no client secret, and no certificate that is issued here",
+        ),
+        (None, "there is nothing to revoke: log-reader has no client secret, and no certificate that is issued here"),
+    ],
+)
+def test_revoke_says_what_to_do_with_a_certificate_that_no_up_makes(
+    slot: str | None, next_step: str, world: World
+) -> None:
+    app = world.outputs("k1").apps["log-reader"]
+    held = dataclasses.replace(app, credentials=({"kind": "certificate", "name": "mine", "current": True},))
+    with pytest.raises(ConfigurationError) as caught:
+        choose(held, slot)
+    assert caught.value.next_step == next_step
 
 
 def test_a_certificate_whose_key_is_lost_goes_nowhere_and_stays_where_it_is(world: World) -> None:

@@ -421,8 +421,9 @@ def test_the_first_way_that_there_is_is_taken_unless_one_is_asked_for() -> None:
         assert ways.choose(APP, EVERYTHING, kind).kind == kind
         assert ways.choose(bare, environ).kind == kind
         del environ[variable]
-    with pytest.raises(entrant.ConfigurationError, match="log-reader has no credential to get tokens with"):
+    with pytest.raises(entrant.ConfigurationError, match="log-reader has no credential to get tokens with") as caught:
         ways.choose(bare, environ)
+    assert "give it a `secret:`, or a certificate with `every`, in its YAML" in str(caught.value.next_step)
 
 
 @pytest.mark.parametrize(
