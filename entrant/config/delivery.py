@@ -256,5 +256,5 @@ class Delivery(Model):
         if isinstance(place, KeyVaultDelivery):
             return f"a secret of {place.vault.id}" + (" that exists already" if place.adopt else "")
         if isinstance(place, CommandDelivery) and place.holds:
-            return f"which tells by {' '.join(place.holds)} what it holds"
+            return f"{PLACE}, and tells by {' '.join(place.holds)} what it holds"
         return PLACE

@@ -156,7 +156,8 @@ class Comparison:
         """What comes after a credential that ends soon."""
         later = [other for other in _of_kind(self.after, held) if other.ends > held.ends]
         if later:
-            return f"{later[-1].name} is there already"
+            there = later[-1].identity in self.before.holdings
+            return f"{later[-1].name} {'is there already' if there else 'is made to take its place'}"
         app = self.environment.apps.get(held.app) if self.environment else None
         if app is not None and (calendar := app.calendars.get(held.calendar)):
             return f"an `up` from {(_moment(held.ends) - calendar.overlap):%Y-%m-%d} on makes the next one"

@@ -140,6 +140,22 @@ def test_one_that_ends_soon_is_told_with_the_day_of_the_next(tmp_path: Path) -> 
     assert lines(made) == [("ending", "signing-old", "an `up` from 2026-11-20 on makes the next one", False)]
 
 
+def test_one_that_comes_with_this_up_is_not_said_to_be_there(tmp_path: Path) -> None:
+    made = reviewed(tmp_path, certificate("same", "old", OLD, OLD), certificate("create", "new", None, NEW))
+    [ending] = [line for line in lines(made) if line[0] == "ending"]
+    assert ending[1:3] == ("signing-old", "signing-new is made to take its place")
+    made = reviewed(tmp_path, certificate("same", "old", OLD, OLD), certificate("same", "new", NEW, NEW))
+    [ending] = [line for line in lines(made) if line[0] == "ending"]
+    assert ending[1:3] == ("signing-old", "signing-new is there already")
+
+
+def test_a_program_that_tells_what_it_holds_is_a_place_in_words(tmp_path: Path) -> None:
+    made = reviewed(tmp_path, more=", deliver: [{exec: {command: [put], holds: [ask]}}]")
+    assert [(entry.path, entry.new) for entry in made.settings] == [
+        ("certificates.signing.deliver[exec put]", "a place that it is delivered to, and tells by ask what it holds")
+    ]
+
+
 def test_places_that_come_and_go_are_told(tmp_path: Path) -> None:
     made = reviewed(tmp_path, outputs(signing_old=OLD["endDate"]), more=", deliver: [{exec: {command: [new]}}]")
     place = "a place that it is delivered to"
