@@ -74,7 +74,7 @@ def rehearse(
 
 
 def _closing(job: rehearsal.Rehearsal, summary: dict[str, Any]) -> list[str]:
-    able = [name for name, app in summary["apps"].items() if app["secret"]]
+    able = [name for name, app in summary["apps"].items() if app["secret"] or app["certificates"]]
     return [
         f"The local Azure is at {summary['local_azure']['url']}; Pulumi's state is in {summary['pulumi']['state']}.",
         "Try next:",

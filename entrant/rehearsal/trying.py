@@ -120,6 +120,7 @@ def summary(app: outputs.App, results: list[Tried], rows: Mapping[str, int]) -> 
     return {
         "client_id": app.client_id,
         "secret": app.secret is not None,
+        "certificates": sorted(app.issued),
         "grants": [{"role": grant.role, "scope": grant.scope} for grant in app.grants],
         "queries": [
             {"scope": scope, "rows": rows[scope], "tries": tried.tries}

@@ -3,15 +3,17 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from entrant import config, engine, rehearsal
+from entrant.commands import rehearse
 from entrant.errors import ConfigurationError
 from entrant.outputs import App
 from entrant.project import SOURCE
-from entrant.rehearsal import job
+from entrant.rehearsal import job, trying
 from entrant.setup import pins
 from local_azure import plugins
 
@@ -137,3 +139,20 @@ def test_what_outputs_hold_is_counted_as_it_is() -> None:
     assert job.handed_out([plain, App("c", "t", "c", issued={"signing": "…"})]) == (
         "client ids of 2 apps, no secret, certificates of 1"
     )
+
+
+def test_a_token_is_proposed_for_the_first_app_that_has_what_gives_one(tmp_path: Path) -> None:
+    place = rehearsal.Rehearsal.of("dev", tmp_path)
+    apps = (
+        App("none", "tenant", "client"),
+        App("reader", "tenant", "client", issued={"signing": "PEM"}),
+        App("writer", "tenant", "client", secret="s"),
+    )
+    summary: dict[str, Any] = {
+        "apps": {app.name: trying.summary(app, [], {}) for app in apps},
+        "local_azure": {"url": "https://localhost:1"},
+        "pulumi": {"state": "state"},
+    }
+    assert summary["apps"]["reader"]["certificates"] == ["signing"]
+    proposed = [line.strip() for line in rehearse._closing(place, summary) if " token " in line]
+    assert proposed == ["python3 -m entrant token -s dev reader logs"]
