@@ -287,6 +287,7 @@ _PARTS: Final = {
     "ApplicationKnownClients": "api.known_clients",
     "ApplicationPreAuthorized": "api.pre_authorized",
     "ServicePrincipal": "service_principal",
+    "Secret": "deliver",
 }
 """Types by their last name, and what they are in a file."""
 _TOLD_ELSEWHERE: Final = frozenset({"condition", "conditionVersion", "issuer", "subject", "claimsMatchingExpression"})

@@ -169,6 +169,16 @@ KEPT = certificate("same", "old", OLD, OLD)
 VAULT = step("update", "azure-native:keyvault:Secret", "log-reader/key-vault-kv-signing", {}, {})
 
 
+def test_a_new_version_in_a_vault_is_told_with_the_place_it_is_in(tmp_path: Path) -> None:
+    old, new = ({"tags": {"key_id": key_id}} for key_id in ("1", "2"))
+    event = step("update", "azure-native:keyvault:Secret", "log-reader/key-vault-kv-signing", old, new)
+    event["resourcePreEvent"]["metadata"]["detailedDiff"] = {"tags.key_id": {"diffKind": "update"}}
+    made = reviewed(tmp_path, outputs(), event)
+    assert [(entry.app, entry.path) for entry in made.settings if "tags" in entry.path] == [
+        ("log-reader", "deliver[key-vault-kv-signing].tags.key_id")
+    ]
+
+
 @pytest.mark.parametrize(
     "steps",
     [
