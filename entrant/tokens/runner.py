@@ -329,10 +329,41 @@ def run(
         ]
         for copy in copies:
             copy.start()
-        code = process.wait()
+        code = _wait(process)
         for copy in copies:
             copy.join()
     return 128 - code if code < 0 else code
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a process, once it has ended; until then, signals are handled as they come.
+
+    Python handles a signal between two of its own steps. One that comes as a wait begins, or to another thread, would be handled
+    after the wait: hence a pipe, to which a signal writes (`signal.set_wakeup_fd`).
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        return process.wait()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def end() -> None:
+        process.wait()
+        with contextlib.suppress(BlockingIOError):  # full: who reads is awake
+            os.write(writer, b"\0")
+
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    waiting = threading.Thread(target=end, daemon=True)
+    waiting.start()
+    try:
+        while waiting.is_alive() and process.returncode is None:
+            os.read(reader, 512)
+        return process.wait()
+    finally:
+        signal.set_wakeup_fd(before)
+        waiting.join(timeout=1)
+        if not waiting.is_alive():
+            os.close(writer)
+        os.close(reader)
 
 
 class _Target(Protocol):

@@ -1,6 +1,7 @@
 """`run`: what a command gets, what of it is shown, and that it is otherwise as if run directly."""
 
 import base64
+import contextlib
 import hashlib
 import html
 import itertools
@@ -374,6 +375,35 @@ def test_a_signal_reaches_the_command_which_may_answer_it(authority: Authority, 
     process.send_signal(number)
     code, out, _ = ended(process)
     assert (code, out) == (5, "got it\n")
+
+
+ELSEWHERE = """
+import signal, sys, threading, time
+from entrant.tokens import runner
+
+def take() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    time.sleep(600)
+
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+threading.Thread(target=take, daemon=True).start()
+sys.exit(runner.run(sys.argv[1:], {}, ["s3cret"]))
+"""
+
+
+def test_a_signal_that_does_not_interrupt_the_wait_reaches_the_command() -> None:
+    """It comes to another thread, or just before the wait begins: Python hears of it when the wait is over."""
+    script = "trap 'echo got it; exit 5' TERM; echo ready; while :; do /bin/sleep 0.05; done"
+    command = [sys.executable, "-c", ELSEWHERE, "/bin/sh", "-c", script]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        try:
+            out = process.communicate(timeout=60)[0]
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, out) == (5, "got it\n")
 
 
 def test_a_command_that_dies_of_a_signal_ends_in_128_and_its_number(authority: Authority) -> None:
