@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from entrant.config import App
-from entrant.config.credentials import CLIENT_SECRET
 from entrant.config.model import Model, plain, put
 from entrant.config.registration import FeatureTags
+from entrant.facts.contract import CLIENT_SECRET
 
 from .arguments import (
     ApiArgs,

@@ -12,12 +12,11 @@ from pulumi_azure_native import authorization
 
 from entrant.config import App, Environment, RoleGrant
 from entrant.config.access import AdoptedConsent, Kind, Permission, offered_permissions
-from entrant.config.credentials import CLIENT_SECRET
 from entrant.config.known import ApiReference, Owner, Reference
 from entrant.config.models import Part
 from entrant.config.registration import Api, ServicePrincipal
 from entrant.config.values import OnRemove, moment_text
-from entrant.facts.contract import ROTATION, SECRET_NAMES, issued_name
+from entrant.facts.contract import CLIENT_SECRET, ROTATION, SECRET_NAMES, issued_name
 from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, PRINCIPAL
 from entrant.facts.scopes import is_guid, role_definition_id
 

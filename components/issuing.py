@@ -7,9 +7,8 @@ from typing import Any
 
 import pulumi
 
-from entrant.config.credentials import CLIENT_SECRET
 from entrant.facts import limits
-from entrant.facts.contract import CERTIFICATES, ISSUED_EARLIER, issued_name, output_name
+from entrant.facts.contract import CERTIFICATES, ISSUED_EARLIER, calendar_of, issued_name, output_name
 from entrant.facts.marks import MARK
 
 from .arguments import KeyVaultDeliveryArgs
@@ -83,8 +82,7 @@ def entries_in(before: Mapping[str, Any], names: Sequence[str], calendar: str) -
     identities: Mapping[str, Any] = before.get("identities", {})
     app: Mapping[str, Any] = next((identities[name] for name in names if name in identities), {})
     entries: Sequence[Mapping[str, Any]] = app.get("credentials", ())
-    kind = "secret" if calendar == CLIENT_SECRET else "certificate"
-    return [each for each in entries if each["kind"] == kind and (kind == "secret" or each.get("calendar") == calendar)]
+    return [each for each in entries if calendar_of(each) == calendar]
 
 
 def _unknown(about: Due) -> Issued:

@@ -9,9 +9,9 @@ import pulumi
 import pulumi_azuread as azuread
 
 from entrant.config import App, Environment
-from entrant.config.credentials import CLIENT_SECRET, KeptCredential
+from entrant.config.credentials import KeptCredential
 from entrant.config.values import moment_text
-from entrant.facts.contract import CERTIFICATES, CONTRACT, output_name
+from entrant.facts.contract import CERTIFICATES, CLIENT_SECRET, CONTRACT, output_name
 
 from .app_identity import AppIdentity
 from .state import own_stack

@@ -16,7 +16,7 @@ from entrant.facts.scopes import Scope, parse_scope
 from .arguments import KeyVaultDeliveryArgs
 from .parts import Parts
 
-CLIENT_SECRET = "client secret of Microsoft Entra ID"
+_SECRET = "client secret of Microsoft Entra ID"
 PEM = "application/x-pem-file"
 """What Key Vault calls the secret of a certificate in this form ("Certificate contents", Azure Key Vault)."""
 _SETTINGS = (
@@ -50,7 +50,7 @@ class Content:
     ends: datetime
     value: pulumi.Output[str] | None
     """None: nobody has it any more, and what vaults hold stays as it is."""
-    content_type: str = CLIENT_SECRET
+    content_type: str = _SECRET
     where: str = "secret"
     """What delivers it, below the app in a file."""
 

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from entrant.errors import ConfigurationError, ContractError
-from entrant.facts.contract import CONTRACT, output_name
+from entrant.facts.contract import CLIENT_SECRET, CONTRACT, calendar_of, output_name
 from entrant.facts.scopes import ScopeError, parse_scope
 
-SECRET = "secret"
-"""The calendar of client secrets; that of a certificate that is issued here is called as its key in the file."""
 CERTIFICATE_BEGINS = "-----BEGIN CERTIFICATE-----"
 
 
@@ -68,7 +66,7 @@ class App:
 
     def value(self, calendar: str) -> str | None:
         """The newest client secret (of the calendar `secret`) or issued certificate (by its key); None when there is none."""
-        return self.secret if calendar == SECRET else self.issued.get(calendar)
+        return self.secret if calendar == CLIENT_SECRET else self.issued.get(calendar)
 
     def of_calendar(self, calendar: str) -> list[Mapping[str, Any]]:
         """The entries in `credentials` of what follows a calendar, newest first."""
@@ -82,15 +80,8 @@ class App:
     def alone(self, calendar: str) -> "App":
         """The app with the newest credential of one calendar, and nothing else to prove itself with."""
         issued = {key: pem for key, pem in self.issued.items() if key == calendar}
-        secret = self.secret if calendar == SECRET else None
+        secret = self.secret if calendar == CLIENT_SECRET else None
         return replace(self, secret=secret, previous_secret=None, certificate=None, assertion=None, issued=issued)
-
-
-def calendar_of(entry: Mapping[str, Any]) -> str | None:
-    """The calendar that an entry of `credentials` follows: `secret`, or the key of a certificate that is issued here; else None."""
-    if entry["kind"] == "secret":
-        return SECRET
-    return entry.get("calendar") if entry["kind"] == "certificate" else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,8 @@ from entrant.config.values import moment_text
 from entrant.delivery import deliver, programs
 from entrant.delivery import rotate as rotation
 from entrant.errors import EntrantError
-from entrant.facts.contract import ROTATION, issued_name
+from entrant.facts.contract import CLIENT_SECRET, ROTATION, issued_name
 from entrant.facts.pulumi_types import CERTIFICATE, PASSWORD
-from entrant.outputs import SECRET
 from entrant.recovery import holding
 from local_azure import LocalAzure
 from tests.entrant import places as recording
@@ -168,7 +167,7 @@ class FastStack:
                 handed_out=handed_out(self.outputs, (APP,), calendar),
                 pushed=True,
             ):
-                slot = each.name if calendar == SECRET else issued_name(calendar, each.name)
+                slot = each.name if calendar == CLIENT_SECRET else issued_name(calendar, each.name)
                 found[slot] = calendar, each
         return found
 
@@ -194,7 +193,7 @@ class FastStack:
         entries = self.outputs.get("identities", {}).get(APP, {}).get("credentials", ())
         with_key = {entry["name"] for entry in entries if entry["kind"] == "certificate"}
         # A certificate that never came to the outputs has lost its key, and another takes its place in the state.
-        lost = [slot for slot, held in self.state.items() if held["calendar"] != SECRET and slot not in with_key]
+        lost = [slot for slot, held in self.state.items() if held["calendar"] != CLIENT_SECRET and slot not in with_key]
         gone = [slot for slot in self.state if slot not in wanted]
         new = [slot for slot in wanted if slot not in self.state]
         replaced = [slot for slot in lost if slot in wanted]
@@ -206,7 +205,7 @@ class FastStack:
         left = [self.state[slot] for slot in replaced]
         for slot in (*new, *replaced):
             calendar, about = wanted[slot]
-            made[slot] = self._make_secret(slot, about) if calendar == SECRET else self._issue(slot, about)
+            made[slot] = self._make_secret(slot, about) if calendar == CLIENT_SECRET else self._issue(slot, about)
             self.seen[made[slot]] = slot
         for held in left:
             self._remove("the lost one", held)
@@ -220,7 +219,7 @@ class FastStack:
         body = {"displayName": f"entrant {slot}", "endDateTime": ends}
         made = self._change(f"make {slot}", "addPassword", {"passwordCredential": body})
         value = str(made["secretText"])
-        self.state[slot] = {"calendar": SECRET, "key_id": made["keyId"], "value": value, "ends": ends}
+        self.state[slot] = {"calendar": CLIENT_SECRET, "key_id": made["keyId"], "value": value, "ends": ends}
         return value
 
     def _issue(self, slot: str, about: Due) -> str:
@@ -243,7 +242,7 @@ class FastStack:
         """Remove something from the directory, unless it is gone already."""
         if held["key_id"] not in self.in_azure(held["calendar"]):
             return
-        if held["calendar"] == SECRET:
+        if held["calendar"] == CLIENT_SECRET:
             self._change(f"remove {what}", "removePassword", {"keyId": held["key_id"]})
         else:
             there = self._registered("keyCredentials")["keyCredentials"]
@@ -277,13 +276,13 @@ class FastStack:
                 "delivered": about.delivered,
                 "revoked": about.revoked,
             }
-            if calendar != SECRET:
+            if calendar != CLIENT_SECRET:
                 entry |= {"kind": "certificate", "name": slot, "calendar": calendar, "pem": held["pem"]}
                 if calendar not in newest:
                     issued[calendar] = made.get(slot) or self.outputs["reader_certificates"][calendar]
             newest.add(calendar)
             entries.append(entry)
-        values = [self.state[slot]["value"] for slot, (calendar, _) in wanted.items() if calendar == SECRET]
+        values = [self.state[slot]["value"] for slot, (calendar, _) in wanted.items() if calendar == CLIENT_SECRET]
         app = {"grants": [], "object_id": self.object_id, "service_principal_id": "s", "display_name": APP}
         self.outputs = {
             "contract": 1,
@@ -314,7 +313,7 @@ class FastStack:
                 calendar = self.state[slot]["calendar"] if slot in self.state else wanted[slot][0]
                 type_, name = PASSWORD, f"{APP}-secret-{slot}"
                 inputs = {"displayName": f"entrant {slot}", "endDate": ends}
-                if calendar != SECRET:
+                if calendar != CLIENT_SECRET:
                     type_, name = CERTIFICATE, f"{APP}/{calendar}/{slot.removeprefix(f'{calendar}-')}"
                     inputs = {"endDate": ends, "type": "AsymmetricX509Cert"}
                 urn = URN.format(type_, name)
@@ -331,7 +330,7 @@ class FastStack:
     def hold(self, *_: Any, **__: Any) -> Iterator[Any]:
         """In the place of `holding.hold`, whose recovery removes what the state does not know, and forgets what is gone."""
         if self.left:
-            there = {key: calendar for calendar in (SECRET, SIGNING) for key in self.in_azure(calendar)}
+            there = {key: calendar for calendar in (CLIENT_SECRET, SIGNING) for key in self.in_azure(calendar)}
             known = {held["key_id"] for held in self.state.values()}
             for key in there.keys() - known:
                 self._remove("what nobody knows", {"key_id": key, "calendar": there[key]})
@@ -385,7 +384,7 @@ class FastStack:
 
     def in_azure(self, *calendars: str) -> dict[str, dt.datetime]:
         """What the app has of these calendars (without any, of all) in the directory: key id → end."""
-        of = {SECRET: "passwordCredentials", SIGNING: "keyCredentials"}
+        of = {CLIENT_SECRET: "passwordCredentials", SIGNING: "keyCredentials"}
         app = self._registered(",".join(of.values()))
         found = [each for calendar in calendars or of for each in app[of[calendar]]]
         return {entry["keyId"]: dt.datetime.fromisoformat(entry["endDateTime"]) for entry in found}
@@ -430,7 +429,7 @@ class FastStack:
         works = {value: self.gives_a_token(value) for value in set(held.values()) if value}
         live = {
             calendar: len([end for end in self.in_azure(calendar).values() if end > self.now])
-            for calendar in (SECRET, SIGNING)
+            for calendar in (CLIENT_SECRET, SIGNING)
         }
         return [
             *(f"{place} has nothing that works" for place, value in held.items() if not value or not works[value]),

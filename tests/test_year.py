@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from entrant.delivery.succession import noun
-from entrant.outputs import SECRET
+from entrant.facts.contract import CLIENT_SECRET, kind_of
 from local_azure import LocalAzure
 from tests.entrant import places as recording
 from tests.fast_engine import SIGNING, FastStack, in_place
@@ -89,14 +88,14 @@ def known(stack: FastStack) -> set[str]:
     return {held["key_id"] for held in stack.state.values()}
 
 
-@pytest.mark.parametrize("calendar", [SECRET, SIGNING])
+@pytest.mark.parametrize("calendar", [CLIENT_SECRET, SIGNING])
 def test_a_rotation_that_is_killed_at_each_change_in_turn_is_gone_on_with_by_the_next(
     calendar: str, stack: FastStack
 ) -> None:
     """A revocation makes every change there is: made, proved, delivered to its places, noted, removed."""
     at = 0
     while True:
-        [before], others = stack.slots(calendar), stack.slots(SIGNING if calendar == SECRET else SECRET)
+        [before], others = stack.slots(calendar), stack.slots(SIGNING if calendar == CLIENT_SECRET else CLIENT_SECRET)
         stack.move(dt.timedelta(hours=1))
         stack.kill_at = at
         report = stack.rotate({"reader": {before: "the drill"}})
@@ -110,21 +109,23 @@ def test_a_rotation_that_is_killed_at_each_change_in_turn_is_gone_on_with_by_the
         assert before not in stack.state, f"revoked, killed at change {at}, and still there"
         assert set(stack.in_azure()) == known(stack)
         assert [slot for slot in stack.state if slot not in others] == stack.slots(calendar)
-        assert stack.slots(SIGNING if calendar == SECRET else SECRET) == others, "the other one stays as it is"
+        assert stack.slots(SIGNING if calendar == CLIENT_SECRET else CLIENT_SECRET) == others, (
+            "the other one stays as it is"
+        )
         at += 1
     assert report.exit_code == 0
-    assert at >= {SECRET: 14, SIGNING: 12}[calendar], "each change has a moment before it and one after it"
+    assert at >= {CLIENT_SECRET: 14, SIGNING: 12}[calendar], "each change has a moment before it and one after it"
 
 
-@pytest.mark.parametrize("calendar", [SECRET, SIGNING])
+@pytest.mark.parametrize("calendar", [CLIENT_SECRET, SIGNING])
 def test_one_whose_revocation_was_killed_as_it_went_is_not_made_again_and_the_next_run_says_that_it_is_gone(
     calendar: str, stack: FastStack
 ) -> None:
     """The one before the newest, in its overlap: the first `up` takes it away, and is killed before it writes outputs."""
-    stack.move({SECRET: 20, SIGNING: 50}[calendar] * DAY)
+    stack.move({CLIENT_SECRET: 20, SIGNING: 50}[calendar] * DAY)
     assert stack.rotate() is not None
     newest, before = stack.slots(calendar)
-    others = stack.slots(SIGNING if calendar == SECRET else SECRET)
+    others = stack.slots(SIGNING if calendar == CLIENT_SECRET else CLIENT_SECRET)
     stack.kill_at, made = 1, len(stack.changes)
     assert stack.rotate({"reader": {before: "the drill"}}) is None
     assert stack.changes[made:] == [f"remove {before}"]
@@ -141,7 +142,7 @@ def test_outputs_that_a_killed_run_left_behind_the_state_are_written_by_the_next
     """One whose overlap is over is taken away, and the run is killed before it writes that."""
     stack.move(20 * DAY)
     assert stack.rotate() is not None
-    newest, before = stack.slots(SECRET)
+    newest, before = stack.slots(CLIENT_SECRET)
     stack.move(10 * DAY)
     stack.kill_at, made = 1, len(stack.changes)
     assert stack.rotate() is None
@@ -175,22 +176,22 @@ def test_a_certificate_that_came_to_the_outputs_is_delivered_as_it_is_and_one_th
     assert set(stack.in_azure()) == known(stack) and lost not in known(stack)
 
 
-@pytest.mark.parametrize("failing", [SECRET, SIGNING])
+@pytest.mark.parametrize("failing", [CLIENT_SECRET, SIGNING])
 def test_a_place_that_fails_keeps_the_predecessor_of_what_goes_there_and_of_nothing_else(
     failing: str, stack: FastStack
 ) -> None:
     """Both are revoked, so each goes when its successor is in all its places."""
-    before = {calendar: stack.slots(calendar)[0] for calendar in (SECRET, SIGNING)}
+    before = {calendar: stack.slots(calendar)[0] for calendar in (CLIENT_SECRET, SIGNING)}
     revoked = {"reader": dict.fromkeys(before.values(), "the drill")}
-    other = SECRET if failing == SIGNING else SIGNING
+    other = CLIENT_SECRET if failing == SIGNING else SIGNING
     stack.move(dt.timedelta(hours=1))
     stack.down = failing == SIGNING
-    stack.places.refusals["devops"] = [503] * 99 if failing == SECRET else []
+    stack.places.refusals["devops"] = [503] * 99 if failing == CLIENT_SECRET else []
     report = stack.rotate(revoked)
     assert report is not None and report.exit_code != 0
     assert report.removed == [f"reader {before[other]}"]
     [kept] = report.kept
-    assert kept.startswith(f"reader: the {noun(failing)} {before[failing]} stays, and works until ")
+    assert kept.startswith(f"reader: the {kind_of(failing)} {before[failing]} stays, and works until ")
     assert stack.broken() == []
     assert (before[failing] in stack.state, before[other] in stack.state) == (True, False)
     stack.down, stack.places.refusals["devops"] = False, []

@@ -24,10 +24,11 @@ from entrant.errors import AuthenticationError, EntrantError, RefusedError
 from entrant.explain import explain
 from entrant.facts.apis import GRAPH
 from entrant.facts.clouds import Cloud
+from entrant.facts.contract import calendar_of
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import find_role, permits
 from entrant.facts.scopes import parse_scope
-from entrant.outputs import App, Grant, Outputs, calendar_of
+from entrant.outputs import App, Grant, Outputs
 from entrant.tokens import clouds, credentials
 
 State = Literal["granted", "seen", "pending", "denied", "unknown"]

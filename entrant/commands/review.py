@@ -15,6 +15,7 @@ from entrant.commands import options
 from entrant.debug import masked
 from entrant.drift import unmanaged
 from entrant.errors import ConfigurationError, EngineError, EntrantError
+from entrant.facts.contract import CLIENT_SECRET
 from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL
 from entrant.outputs import App, Outputs
 from entrant.pipeline import repository
@@ -221,11 +222,7 @@ def _vault_readers(environment: config.Environment) -> Iterator[str]:
     ]
     who = deployers.find(clouds.resolve(environment.cloud, os.environ), os.environ) if places else None
     for app, calendar, place in places:
-        held = (
-            "client secret"
-            if calendar == config.credentials.CLIENT_SECRET
-            else f"private key of the certificate {calendar}"
-        )
+        held = "client secret" if calendar == CLIENT_SECRET else f"private key of the certificate {calendar}"
         what = f"the secret {place.name} of the vault {place.vault_name}, which has the {held} of {app}"
         try:
             if who is None:

@@ -15,9 +15,9 @@ from entrant.commands.rotate import show, summary
 from entrant.config.credentials import Calendar
 from entrant.delivery import rotate as rotation
 from entrant.delivery import succession
-from entrant.delivery.succession import named, noun
+from entrant.delivery.succession import named
 from entrant.errors import ConfigurationError
-from entrant.outputs import SECRET
+from entrant.facts.contract import CLIENT_SECRET, kind_of
 
 STAYS = 7
 """Exit code when it is still there."""
@@ -97,7 +97,9 @@ def choose(app: outputs.App, slot: str | None) -> tuple[str, Mapping[str, Any]]:
     """
     entries = [(calendar, entry) for calendar in app.calendars for entry in app.of_calendar(calendar)]
     meant = (
-        SECRET if slot is None and (SECRET in app.calendars or len(app.calendars) != 1) else slot or app.calendars[0]
+        CLIENT_SECRET
+        if slot is None and (CLIENT_SECRET in app.calendars or len(app.calendars) != 1)
+        else slot or app.calendars[0]
     )
     chosen = next((each for each in entries if meant in (each[0], succession.slot(each[1]))), None)
     if chosen is None:
@@ -125,7 +127,7 @@ def _instead(app: outputs.App, slot: str | None, entries: Sequence[tuple[str, Ma
 def warn(app: str, calendar: str, name: str, declared: Calendar, newest: bool) -> None:
     """Say what revoking a secret or a certificate breaks."""
     click.echo(
-        f"! {app}: whoever uses the {noun(calendar)} {name} and is not named here cannot sign in once it is gone"
+        f"! {app}: whoever uses the {kind_of(calendar)} {name} and is not named here cannot sign in once it is gone"
     )
     for delivery in declared.deliver:
         click.echo(f"·   {delivery.where} gets {'another one' if newest else 'the newest'} first")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from entrant.facts import apis, limits, resource_types, risks
-from entrant.facts.contract import output_name
+from entrant.facts.contract import kind_of, output_name
 from entrant.facts.issuers import as_issued
 from entrant.facts.roles import find_role
 from entrant.facts.scopes import Scope, is_guid
@@ -15,7 +15,7 @@ from entrant.facts.scopes import Scope, is_guid
 from . import unique
 from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant, unknown_permission
 from .broken import BROKEN, Unknown, attempt, intact, whole
-from .credentials import CLIENT_SECRET, Calendar, Certificate, calendar_path
+from .credentials import Calendar, Certificate, calendar_path
 from .federated import Federated
 from .model import KEY
 from .models import App, Environment, Limits
@@ -346,7 +346,7 @@ def _certificate_lifetime(key: str, certificate: Certificate, allowed: Limits) -
 
 
 def _calendar_lifetime(name: str, calendar: Calendar, allowed: Limits) -> Iterator[Fault]:
-    kind = "secret" if name == CLIENT_SECRET else "certificate"
+    kind = kind_of(name)
     lifetime, most = calendar.every + calendar.overlap, getattr(allowed, f"{kind}_lifetime")
     if lifetime > most:
         message = f"{kind}s would live {lifetime.days} days; limits.{kind}_lifetime allows {most.days}"

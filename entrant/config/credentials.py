@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from entrant.facts import limits
+from entrant.facts.contract import CLIENT_SECRET
 
 from .broken import attempt, intact
 from .delivery import Delivery
@@ -55,10 +56,6 @@ class Calendar(Model):
         elif self.every + self.overlap > longest:
             message = f"`every` and `overlap` together exceed {longest.days} days, the longest lifetime of a {what}"
             yield Refused(message, "every")
-
-
-CLIENT_SECRET: Final = "secret"
-"""What the calendar of an app's client secret is called among its calendars."""
 
 
 def calendar_path(name: str) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from pydantic import Field, StringConstraints
 
 from entrant.facts import limits
 from entrant.facts.clouds import CLOUDS, Cloud
+from entrant.facts.contract import CLIENT_SECRET
 from entrant.facts.scopes import Scope
 
 from .access import DirectoryRoleGrant, GroupOrMembership, Membership, Permission, RoleDefinition, RoleGrant
 from .broken import BROKEN, intact
-from .credentials import CLIENT_SECRET, Calendar, Certificate, KeptCredential, SecretOrNot, calendar_path
+from .credentials import Calendar, Certificate, KeptCredential, SecretOrNot, calendar_path
 from .delivery import Delivery
 from .drift import Drift
 from .federated import Federated

@@ -34,7 +34,8 @@ from entrant.delivery.sinks import Item, Sink, guard
 from entrant.delivery.succession import Key, Succession, named
 from entrant.errors import ConfigurationError, EntrantError, RefusedError
 from entrant.facts.clouds import Cloud
-from entrant.outputs import SECRET, Outputs
+from entrant.facts.contract import CLIENT_SECRET
+from entrant.outputs import Outputs
 from entrant.tokens.runner import Masker
 
 State = Literal["held", "delivered", "missing", "failed"]
@@ -57,7 +58,7 @@ class Result:
     said: str
     next_step: str | None = None
     exit_code: int = 0
-    calendar: str = SECRET
+    calendar: str = CLIENT_SECRET
     """`secret`, or the certificate's key in the file."""
 
     @property
@@ -103,7 +104,7 @@ def item_of(found: Outputs, key: Key) -> tuple[Item, Succession]:
         )
     held, value = succession.of(app, calendar), app.value(calendar) or ""
     if held is None:
-        what = "client secret" if calendar == SECRET else named(calendar)
+        what = "client secret" if calendar == CLIENT_SECRET else named(calendar)
         raise ConfigurationError(f"{name} has no {what} in the stack's outputs", next_step="run `pulumi up`")
     entry = held.newest
     ends, name_ = dt.datetime.fromisoformat(entry["ends"]), succession.slot(entry)

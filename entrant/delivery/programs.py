@@ -19,9 +19,8 @@ from pathlib import Path
 
 from entrant.config.delivery import CommandDelivery, KubernetesDelivery
 from entrant.delivery.sinks import Item, Sink
-from entrant.delivery.succession import noun
 from entrant.errors import ConfigurationError, EntrantError
-from entrant.outputs import SECRET
+from entrant.facts.contract import CLIENT_SECRET, kind_of
 from entrant.tokens.runner import Masker
 
 PATIENCE = 300.0
@@ -94,11 +93,11 @@ class Kubernetes(Sink):
         root: Path,
         environ: Mapping[str, str] = os.environ,
         *,
-        calendar: str = SECRET,
+        calendar: str = CLIENT_SECRET,
     ) -> None:
         super().__init__(environ)
         self._place, self._root = place, root
-        self._fields = _SECRET_FIELDS if calendar == SECRET else _CERTIFICATE_FIELDS
+        self._fields = _SECRET_FIELDS if calendar == CLIENT_SECRET else _CERTIFICATE_FIELDS
         context = ["--context", place.context] if place.context else []
         self._kubectl = ["kubectl", *context, "--namespace", place.namespace]
 
@@ -142,13 +141,13 @@ class Kubernetes(Sink):
 
     def put(self, item: Item) -> None:
         """Apply the Secret."""
-        own = (item.value,) if item.calendar == SECRET else (*reversed(item.pair), item.value)
+        own = (item.value,) if item.calendar == CLIENT_SECRET else (*reversed(item.pair), item.value)
         values = {"AZURE_CLIENT_ID": item.client_id, "AZURE_TENANT_ID": item.tenant_id}
         values |= zip(self._fields, own, strict=True)
         manifest = {
             "apiVersion": "v1",
             "kind": "Secret",
-            **({} if item.calendar == SECRET else {"type": "kubernetes.io/tls"}),
+            **({} if item.calendar == CLIENT_SECRET else {"type": "kubernetes.io/tls"}),
             "metadata": {
                 "name": self._place.name,
                 "namespace": self._place.namespace,
@@ -189,11 +188,11 @@ class Command(Sink):
         root: Path,
         environ: Mapping[str, str] = os.environ,
         *,
-        calendar: str = SECRET,
+        calendar: str = CLIENT_SECRET,
     ) -> None:
         super().__init__(environ)
-        self._place, self._root, self._noun = place, root, noun(calendar)
-        self._told = {"ENTRANT_APP": app} | ({} if calendar == SECRET else {"ENTRANT_CERTIFICATE": calendar})
+        self._place, self._root, self._noun = place, root, kind_of(calendar)
+        self._told = {"ENTRANT_APP": app} | ({} if calendar == CLIENT_SECRET else {"ENTRANT_CERTIFICATE": calendar})
         self.readable = place.holds is not None
 
     def holds(self) -> str | None:

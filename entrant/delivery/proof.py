@@ -6,7 +6,8 @@ from collections.abc import Callable
 from entrant.delivery.succession import named
 from entrant.errors import AuthenticationError, ConfigurationError, EntrantError
 from entrant.facts.clouds import Cloud
-from entrant.outputs import SECRET, App
+from entrant.facts.contract import CLIENT_SECRET
+from entrant.outputs import App
 from entrant.tokens.clouds import scope
 from entrant.tokens.credentials import Credential
 
@@ -36,8 +37,8 @@ def prove(
         again = f"have another made: `python3 -m entrant revoke -s STACK {app.name} {calendar}`"
         return ConfigurationError(
             f"the stack's outputs do not have the newest {named(calendar)} of {app.name}"
-            + ("" if calendar == SECRET else " with its private key"),
-            next_step="run `pulumi up`" if calendar == SECRET else again,
+            + ("" if calendar == CLIENT_SECRET else " with its private key"),
+            next_step="run `pulumi up`" if calendar == CLIENT_SECRET else again,
         )
     alone = app.alone(calendar)
     until, in_a_row = time.monotonic() + seconds, 0

@@ -22,10 +22,10 @@ from entrant.config import Environment
 from entrant.config.credentials import Calendar
 from entrant.delivery import deliver, succession
 from entrant.delivery.proof import PATIENCE, prove
-from entrant.delivery.succession import Key, Succession, noun, slot
+from entrant.delivery.succession import Key, Succession, slot
 from entrant.errors import EngineError, EntrantError
-from entrant.facts.contract import ROTATION, SECRET_NAMES
-from entrant.outputs import SECRET, Outputs, calendar_of
+from entrant.facts.contract import CLIENT_SECRET, ROTATION, SECRET_NAMES, calendar_of, kind_of
+from entrant.outputs import Outputs
 from entrant.recovery import holding
 from entrant.review import reviewer
 from entrant.tokens import clouds
@@ -60,7 +60,7 @@ class Proof:
     secret: str
     """Its slot."""
     failure: EntrantError | None = None
-    calendar: str = SECRET
+    calendar: str = CLIENT_SECRET
     """`secret`, or the certificate's key in the file."""
 
     @property
@@ -256,7 +256,7 @@ def _kept(held: Succession, now: dt.datetime) -> str:
     assert held.before is not None
     ends = str(held.before["ends"])
     end = "has ended" if dt.datetime.fromisoformat(ends) <= now else f"stays, and works until {ends[:10]}"
-    this, successor = f"the {noun(held.calendar)} {slot(held.before)}", slot(held.newest)
+    this, successor = f"the {kind_of(held.calendar)} {slot(held.before)}", slot(held.newest)
     return f"{held.app.name}: {this} {end}: its successor {successor} is not proved and delivered everywhere"
 
 

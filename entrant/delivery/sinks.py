@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from entrant.delivery.succession import noun
 from entrant.errors import ConfigurationError
 from entrant.facts.clouds import Cloud
-from entrant.outputs import CERTIFICATE_BEGINS, SECRET
+from entrant.facts.contract import CLIENT_SECRET, kind_of
+from entrant.outputs import CERTIFICATE_BEGINS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,13 @@ class Item:
     ends: dt.datetime
     value: str = field(repr=False)
     """The client secret, or PEM text: the private key, then the certificate."""
-    calendar: str = SECRET
+    calendar: str = CLIENT_SECRET
     """`secret`, or the certificate's key in the file."""
 
     @property
     def noun(self) -> str:
         """What it is."""
-        return noun(self.calendar)
+        return kind_of(self.calendar)
 
     @property
     def pair(self) -> tuple[str, str]:

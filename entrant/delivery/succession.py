@@ -7,21 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from entrant.facts.contract import SECRET_NAMES
-from entrant.outputs import SECRET, App, Outputs
+from entrant.facts.contract import CLIENT_SECRET, SECRET_NAMES, kind_of
+from entrant.outputs import App, Outputs
 
 Key = tuple[str, str]
 """An app and a calendar of it: `secret`, or the key of a certificate."""
 
 
-def noun(calendar: str) -> str:
-    """What follows a calendar, in a word."""
-    return "secret" if calendar == SECRET else "certificate"
-
-
 def named(calendar: str) -> str:
     """What follows a calendar, told from others of the app: `secret`, `certificate signing`."""
-    return noun(calendar) if calendar == SECRET else f"certificate {calendar}"
+    return kind_of(calendar) if calendar == CLIENT_SECRET else f"certificate {calendar}"
 
 
 def slot(entry: Mapping[str, Any]) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from entrant import config
 from entrant.access.deployer import Deployer, unseen
-from entrant.config.credentials import CLIENT_SECRET
 from entrant.doctor import identity
 from entrant.doctor.azure_rights import new_grants
 from entrant.doctor.findings import Finding
 from entrant.errors import EntrantError, RefusedError
+from entrant.facts.contract import kind_of
 from entrant.outputs import App
 from entrant.words import counted
 
@@ -44,7 +44,7 @@ def lifetime(environment: config.Environment, deployer: Deployer) -> Iterator[Fi
     longest: dict[str, tuple[timedelta, str]] = {}
     for name, app in environment.apps.items():
         for calendar, rule in app.calendars.items():
-            kind = "secret" if calendar == CLIENT_SECRET else "certificate"
+            kind = kind_of(calendar)
             longest[kind] = max(longest.get(kind, (timedelta(), "")), (rule.every + rule.overlap, name))
     if not longest:
         return

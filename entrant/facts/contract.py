@@ -1,7 +1,8 @@
 """The contract between a stack's outputs and whoever reads them."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 CONTRACT: Final = 1
 """Version of the stack outputs. It changes when a reader of the old form would go wrong."""
@@ -21,6 +22,23 @@ ROTATION: Final = "ENTRANT_ROTATION"
 """What `rotate` and `revoke` tell the program of an `up` of theirs, JSON: `delivered` has, by app, the slots of secrets that were
 proved and delivered; `revoked`, by app and slot, why a secret is to go. Certificates have `issued_name` in place of a slot. The
 program notes both in the stack's outputs."""
+
+
+CLIENT_SECRET: Final = "secret"
+"""What the calendar of an app's client secret is called among its calendars; those of certificates have their keys in the file."""
+
+
+def kind_of(calendar: str) -> str:
+    """What follows a calendar: `secret` or `certificate`."""
+    return "secret" if calendar == CLIENT_SECRET else "certificate"
+
+
+def calendar_of(entry: Mapping[str, Any]) -> str | None:
+    """The calendar that an entry of an app's `credentials` follows: `secret`, or the key of a certificate that is issued here; else
+    None."""
+    if entry["kind"] == "secret":
+        return CLIENT_SECRET
+    return entry.get("calendar") if entry["kind"] == "certificate" else None
 
 
 def issued_name(calendar: str, slot: str) -> str:

@@ -6,10 +6,9 @@ from typing import Any, Literal
 from entrant.changes import UNKNOWN, Change, Side
 from entrant.config import App, Environment
 from entrant.config.access import known_permissions
-from entrant.config.credentials import CLIENT_SECRET
 from entrant.facts import pulumi_types as types
 from entrant.facts.apis import FIRST_PARTY
-from entrant.facts.contract import SECRET_NAMES
+from entrant.facts.contract import CLIENT_SECRET, SECRET_NAMES
 from entrant.facts.roles import RolePermission, find_role
 from entrant.review.snapshot import (
     Holding,

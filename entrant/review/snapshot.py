@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from entrant.config import App, Environment, Federated, Permission
-from entrant.config.credentials import CLIENT_SECRET, Calendar, Secret
+from entrant.config.credentials import Calendar, Secret
 from entrant.config.federated import PRESETS
 from entrant.config.known import first_name
 from entrant.config.model import Model
+from entrant.facts.contract import CLIENT_SECRET
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import Scope, ScopeError, parse_scope
