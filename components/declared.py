@@ -17,7 +17,7 @@ from entrant.config.models import Part
 from entrant.config.registration import Api, ServicePrincipal
 from entrant.config.values import OnRemove, moment_text
 from entrant.facts.contract import CLIENT_SECRET, ROTATION, SECRET_NAMES, issued_name
-from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, PRINCIPAL
+from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, PASSWORD, PRINCIPAL
 from entrant.facts.scopes import is_guid, role_definition_id
 
 from . import blocks
@@ -122,8 +122,11 @@ class Declared:
         app = self.environment.apps[name]
         rule, names = app.calendars[calendar], (name, *app.renamed_from)
         found = None if self.before is None else handed_out(self.before, names, calendar)
-        if found is not None and calendar != CLIENT_SECRET:
-            found = [replace(each, ends=_GONE) if self._gone(names, calendar, each) else each for each in found]
+        if found is not None:
+            # A client secret is made again under its name, with a value that nobody has yet. Of a certificate the outputs still
+            # have the key, and whoever removed it may know that others have it, too: another takes its place.
+            change: dict[str, Any] = {"delivered": False} if calendar == CLIENT_SECRET else {"ends": _GONE}
+            found = [replace(each, **change) if self._gone(names, calendar, each) else each for each in found]
         return due(
             self.now,
             every=rule.every,
@@ -134,10 +137,14 @@ class Declared:
             pushed=any(delivery.pushed for delivery in rule.deliver),
         )
 
-    def _gone(self, names: Sequence[str], calendar: str, certificate: HandedOut) -> bool:
-        """Whether somebody removed a certificate. A secret would get another value, but the outputs still have the key of this, and
-        whoever removed it may know that others have it, too."""
-        resources = [(CERTIFICATE, f"{name}/{calendar}/{certificate.name}") for name in names]
+    def _gone(self, names: Sequence[str], calendar: str, held: HandedOut) -> bool:
+        """Whether somebody removed a secret or a certificate that was handed out."""
+        resources = [
+            (PASSWORD, f"{name}-secret-{held.name}")
+            if calendar == CLIENT_SECRET
+            else (CERTIFICATE, f"{name}/{calendar}/{held.name}")
+            for name in names
+        ]
         return bool(self.state.resources) and not any(each in self.state.resources for each in resources)
 
     def clients(self, name: str, api: Api) -> ApiClientsArgs:

@@ -33,7 +33,7 @@ _OWNER_IDS = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The resources of the stack as its last operation left them, with their outputs."""
+    """The resources of the stack as its last operation left them, with their outputs; of client secrets that they are there."""
 
     resources: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
@@ -58,9 +58,9 @@ class State:
         answer = own_stack("readStackResourceOutputs", "stackName")
         found: Mapping[str, Any] = answer.get("outputs") or {}
         resources = {
-            (str(entry["type"]), urn.split("::", 3)[3]): entry["outputs"]
+            (str(entry["type"]), urn.split("::", 3)[3]): {} if entry["type"].endswith("Password") else entry["outputs"]
             for urn, entry in found.items()
-            if not entry["type"].startswith("pulumi:") and not entry["type"].endswith("Password")
+            if not entry["type"].startswith("pulumi:")
         }
         outputs: Mapping[str, Any] = next(
             (entry["outputs"] for entry in found.values() if entry["type"] == "pulumi:pulumi:Stack"), {}

@@ -11,7 +11,7 @@ from components import declare, stack_outputs
 from entrant import config
 from entrant.facts.contract import ROTATION
 
-from .mocked import SUBSCRIPTION, Deployment, deploy
+from .mocked import PASSWORD, SUBSCRIPTION, Deployment, deploy
 
 SECRET = "azure-native:keyvault:Secret"
 SECRET_MARK = "4dabf18193072939515e22adb298388d"
@@ -94,6 +94,24 @@ def credentials(made: Deployment) -> list[dict[str, Any]]:
     """The credentials in the outputs."""
     found: list[dict[str, Any]] = made.result["identities"].value["a"]["credentials"]
     return found
+
+
+def test_one_that_somebody_removed_is_not_noted_as_delivered_any_more(tmp_path: Path) -> None:
+    """What is made in its place has another value, under the same name."""
+    before = two_secrets()
+    before["identities"]["a"]["credentials"][0]["delivered"] = True
+    urn = "urn:pulumi:dev::entrant::entrant:index:AppIdentity"
+    there = {
+        f"{urn}${PASSWORD}::a-secret-{slot}": {"type": PASSWORD, "outputs": {}} for slot in ("2026-09-28", "2026-06-30")
+    }
+    kept = credentials(up(tmp_path, "exec: {command: [put]}", before=before, state=there))
+    assert kept[0]["delivered"] is True
+    del there[f"{urn}${PASSWORD}::a-secret-2026-09-28"]
+    again = credentials(up(tmp_path, "exec: {command: [put]}", before=before, state=there))
+    assert [(each["name"], each.get("delivered")) for each in again] == [
+        ("entrant 2026-09-28", None),
+        ("entrant 2026-06-30", None),
+    ]
 
 
 def test_what_rotate_says_of_an_up_is_noted_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
