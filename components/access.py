@@ -1,7 +1,7 @@
 """What an app may do: consent to permissions of APIs, Azure roles, groups, directory roles. All belong to its service principal."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -26,6 +26,7 @@ from .arguments import (
     MembershipArgs,
     PermissionArgs,
     RoleAssignmentArgs,
+    reading,
 )
 from .parts import Parts
 
@@ -173,18 +174,22 @@ class Access:
             )
 
 
-def read_role(args: RoleAssignmentArgs) -> RoleAssignmentArgs:
-    """The same role at the same scope, each by its id as Azure writes it."""
-    scope = args["scope"]
-    scope_id: pulumi.Input[str] = (
-        parse_scope(scope).id
-        if isinstance(scope, str)
-        else pulumi.Output.all(scope).apply(lambda texts: parse_scope(texts[0]).id)
-    )
-    definition = pulumi.Output.all(args["role"], scope_id).apply(
-        lambda texts: role_definition_id(parse_scope(texts[1]), parse_role(texts[0]).guid)
-    )
-    return {**args, "scope": scope_id, "role": definition}
+def read_role(where: str, args: RoleAssignmentArgs) -> RoleAssignmentArgs:
+    """The same role at the same scope, each by its id as Azure writes it; `where` it is, such as `roles.logs`."""
+    scope = _read(f"{where}.scope", args["scope"], lambda text: parse_scope(text).id)
+    role = _read(f"{where}.role", args["role"], lambda text: parse_role(text).guid)
+    definition = pulumi.Output.all(scope, role).apply(lambda ids: role_definition_id(parse_scope(ids[0]), ids[1]))
+    return {**args, "scope": scope, "role": definition}
+
+
+def _read(where: str, given: pulumi.Input[str], reader: Callable[[str], str]) -> pulumi.Input[str]:
+    """What a text is read as; one that is plain at once, so that its fault ends the program in one line."""
+
+    def read(text: str) -> str:
+        with reading(where):
+            return reader(text)
+
+    return read(given) if isinstance(given, str) else pulumi.Output.all(given).apply(lambda texts: read(texts[0]))
 
 
 def assignment_name(scope: str, definition: str, principal: str) -> str:

@@ -20,7 +20,7 @@ from entrant.facts.contract import issued_name
 from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL
 
 from .access import Access, read_role
-from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs, unknown
+from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs, faults, reading
 from .credentials import Credentials
 from .issuing import IssuedByCalendar
 from .parts import Parts
@@ -89,18 +89,17 @@ class AppIdentity(pulumi.ComponentResource):
         """Declare the identity `name`.
 
         Raises:
-            pulumi.RunError: there is no such argument, `secret` is malformed, or `adopt` names what the stack manages already.
-            config.problems.Refused: `now` is malformed.
+            pulumi.RunError: an argument is unknown, missing or malformed, or `adopt` names what the stack manages already.
         """
         former = tuple(args.get("renamed_from") or ())
         aliases = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in former])
         super().__init__(IDENTITY, name, {}, pulumi.ResourceOptions.merge(aliases, opts))
         roles = args.get("roles") or {}
         if known is None:
-            if wrong := list(unknown(args)):
-                raise pulumi.RunError(f'AppIdentity "{name}" has no argument {"; and none ".join(wrong)}')
+            if wrong := list(faults(args)):
+                raise pulumi.RunError(f'AppIdentity "{name}" {"; ".join(wrong)}')
             known = FromFile(State.read(), _secrets(args))
-            roles = {key: read_role(role) for key, role in roles.items()}
+            roles = {key: read_role(f"roles.{key}", role) for key, role in roles.items()}
         self.parts = Parts(self, (name, *former), known.state, args.get("adopt"), args.get("change_adopted") or False)
         self._declare_registration(args)
         self._declare_credentials(args, known)
@@ -219,13 +218,17 @@ def _secrets(args: AppIdentityArgs) -> Sequence[Due]:
             for each in error.errors()
         )
         raise pulumi.RunError(what) from None
+    with reading("now"):
+        moment = datetime.now(UTC) if now is None else parse_moment(now)
+    with reading("secrets_handed_out"):
+        there = None if handed_out is None else [HandedOut.read(**each) for each in handed_out]
     return due(
-        datetime.now(UTC) if now is None else parse_moment(now),
+        moment,
         every=rule.every,
         overlap=rule.overlap,
         starts=rule.starts,
         generation=rule.generation,
-        handed_out=None if handed_out is None else [HandedOut.read(**each) for each in handed_out],
+        handed_out=there,
     )
 
 

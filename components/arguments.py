@@ -8,6 +8,7 @@ by key and type by type, and lists what differs.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -437,8 +438,8 @@ class AppIdentityArgs(TypedDict):
     """The moment the secret's calendar is read at, RFC 3339. Default: the clock's."""
 
 
-def unknown(args: object, kind: Any = AppIdentityArgs, path: str = "") -> Iterator[str]:
-    """Where arguments have a key that there is none of, such as `roles.logs.conditon; did you mean "condition"?`.
+def faults(args: object, kind: Any = AppIdentityArgs, path: str = "") -> Iterator[str]:
+    """What is wrong with the keys of arguments, such as `has no argument roles.logs.conditon; did you mean "condition"?`.
 
     Args:
         args: what a program gives for `kind`: one of the classes above, or a list, mapping or union with them in it.
@@ -446,21 +447,33 @@ def unknown(args: object, kind: Any = AppIdentityArgs, path: str = "") -> Iterat
         path: where it is, with a dot behind it.
     """
     if is_typeddict(kind):
+        if not isinstance(args, Mapping):
+            return
         hints = _hints(kind)
-        for key, value in args.items() if isinstance(args, Mapping) else ():
+        for key, value in args.items():
             if key in hints:
-                yield from unknown(value, hints[key], f"{path}{key}.")
+                yield from faults(value, hints[key], f"{path}{key}.")
             else:
-                yield f"{path}{key}{did_you_mean(str(key), hints)}"
+                yield f"has no argument {path}{key}{did_you_mean(str(key), hints)}"
+        yield from (f"needs {path}{key}" for key in hints if key in kind.__required_keys__ and args.get(key) is None)
     elif get_origin(kind) is dict:
         for key, value in args.items() if isinstance(args, Mapping) else ():
-            yield from unknown(value, get_args(kind)[1], f"{path}{key}.")
+            yield from faults(value, get_args(kind)[1], f"{path}{key}.")
     elif get_origin(kind) is list:
         for number, value in enumerate(args if isinstance(args, list | tuple) else ()):
-            yield from unknown(value, get_args(kind)[0], f"{path}{number}.")
+            yield from faults(value, get_args(kind)[0], f"{path}{number}.")
     else:
         for option in get_args(kind):
-            yield from unknown(args, option, path)
+            yield from faults(args, option, path)
+
+
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """While an argument's text is read: what is wrong with it is said with `where` it is, as Pulumi shows it to the user."""
+    try:
+        yield
+    except ValueError as error:
+        raise pulumi.RunError(f"{where}: {error}") from None
 
 
 @cache

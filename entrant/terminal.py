@@ -5,6 +5,7 @@ token, lines for a shell, commands of ours to a CI system) goes through `exact`.
 """
 
 import codecs
+import os
 import re
 import sys
 from typing import Any, TextIO, cast
@@ -15,6 +16,9 @@ from entrant.facts.unsafe_text import COLOURS, harmless, no_command
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _COLOURS = re.compile(COLOURS)
 _NOTHING = re.compile(r"(?!)")
+_MODULE = "python3 -m entrant"
+_CALLED = "entrant" if os.path.basename(sys.argv[0]) in ("entrant", "entrant.exe") else _MODULE
+"""How this process was called: where an installed `entrant` was, there may be no Python that has the module."""
 _KEPT = 40
 """Characters of a line that has no end yet, as many as a command's beginning may have."""
 
@@ -34,7 +38,7 @@ class Guarded:
         """Write a text without what is live in it; its length."""
         if not isinstance(text, str):
             return self.stream.write(text)  # which says that it is no text
-        shown = masked(text) if self.words else text
+        shown = (masked(text) if self.words else text).replace(_MODULE, _CALLED)
         parts, at = [], 0
         for found in self._passing.finditer(shown):
             parts += [harmless(shown[at : found.start()], keep="\n\t"), found[0]]

@@ -57,6 +57,22 @@ def test_the_base_tells_its_version_explains_an_error_and_imports_nothing(base: 
     assert run([str(base.python), "-c", heavy], cwd=tmp_path) == "[]\n"
 
 
+def test_an_installed_command_names_itself_as_it_was_called(base: Environment, tmp_path: Path) -> None:
+    module = [str(base.python), "-m", "entrant"]
+    (tmp_path / "empty.json").write_text("{}")
+    for arguments in (
+        ["--help"],
+        ["explain", "AuthorizationFailed"],
+        ["token", "app", "graph", "--outputs", "empty.json"],
+    ):
+        as_command, as_module = (
+            attempt([*called, *arguments], cwd=tmp_path) for called in ([str(base.command)], module)
+        )
+        assert "python3 -m entrant" in as_module.stdout + as_module.stderr
+        for of_command, of_module in ((as_command.stdout, as_module.stdout), (as_command.stderr, as_module.stderr)):
+            assert of_command == of_module.replace("python3 -m entrant", "entrant")
+
+
 def test_a_command_that_needs_an_extra_names_it(base: Environment, tmp_path: Path) -> None:
     rows = {name: row for name, row in COMMANDS.items() if row.extras}
     for name in ("validate", "rehearse", "local", "hold"):

@@ -179,7 +179,7 @@ def test_components_of_a_run_read_the_state_once(monkeypatch: pytest.MonkeyPatch
         ({"owner": ["x"]}, 'AppIdentity "log-reader" has no argument owner; did you mean "owners"?'),
         (
             {"web": {"redirect_uri": ["https://x"]}, "colour": 1},
-            'AppIdentity "log-reader" has no argument web.redirect_uri; did you mean "redirect_uris"?; and none colour',
+            'AppIdentity "log-reader" has no argument web.redirect_uri; did you mean "redirect_uris"?; has no argument colour',
         ),
         (
             {"roles": {"law": {"role": "Reader", "scope": WORKSPACE, "conditon": "x"}}},
@@ -190,6 +190,27 @@ def test_components_of_a_run_read_the_state_once(monkeypatch: pytest.MonkeyPatch
             'AppIdentity "log-reader" has no argument secret.deliver.0.github',
         ),
         ({"secret": {"every": "90x"}}, "secret.every: expected a duration such as 90d, 12h or 2w, not '90x'"),
+        ({"display_name": None}, 'AppIdentity "log-reader" needs display_name'),
+        (
+            {"roles": {"law": {"role": "Reader"}}, "groups": {"ops": {}}},
+            'AppIdentity "log-reader" needs roles.law.scope; needs groups.ops.group',
+        ),
+        (
+            {"secret": {}, "now": "soon"},
+            "now: expected a date such as 2026-01-01 or a time such as 2026-01-01T06:00:00Z",
+        ),
+        (
+            {"secret": {}, "secrets_handed_out": [{"name": "2026-01-01", "issued": "soon", "ends": "2027-01-01"}]},
+            "secrets_handed_out: expected a date such as 2026-01-01 or a time such as 2026-01-01T06:00:00Z",
+        ),
+        (
+            {"roles": {"law": {"role": "Readr", "scope": WORKSPACE}}},
+            'roles.law.role: no role is called "Readr"; did you mean "Reader"?',
+        ),
+        (
+            {"roles": {"law": {"role": "Reader", "scope": "workspace"}}},
+            'roles.law.scope: a scope starts with "/", such as /subscriptions/<guid>/resourceGroups/<name>; found "workspace"',
+        ),
     ],
 )
 def test_what_an_argument_is_not_is_said_and_never_dropped(more: dict[str, Any], message: str) -> None:
