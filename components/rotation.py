@@ -128,11 +128,8 @@ def due(
         current = rules.with_successor(newest, before)
         if now < current.successor:
             return (current,) if before is None else (current, rules.succeeded(before, newest))
-    names = {each.name for each in handed_out}
-    name, count = slot.name, 1
-    while name in names:
-        count += 1
-        name = f"{slot.name}-{count}"
+    numbers = [number for each in handed_out if (number := _number(each.name, slot))]
+    name = f"{slot.name}-{max(numbers) + 1}" if numbers else slot.name
     ends = slot.ends
     if newest is not None and slot.successor - now < overlap:
         # The one after it waits for the end of this overlap and needs an overlap of its own.
@@ -188,6 +185,12 @@ def _due(secret: HandedOut, successor: datetime, kept_until: datetime) -> Due:
         delivered=secret.delivered,
         revoked=secret.revoked,
     )
+
+
+def _number(name: str, slot: Slot) -> int:
+    """Which of the secrets of a slot has this name, counted from 1; 0 for one of another slot."""
+    found = re.fullmatch(rf"{re.escape(slot.name)}(?:-([0-9]+))?", name)
+    return int(found[1] or 1) if found else 0
 
 
 def _serves(secret: HandedOut, slot: Slot) -> bool:

@@ -160,6 +160,7 @@ _NOT_ISSUED: Final = {
     "on_remove": "a certificate that is issued here goes when its calendar says so",
 }
 """Keys of a certificate that one of a calendar has not, and why."""
+_TAKEN_BACK: Final = "take one out (with `null` where a file that this one extends has it)"
 
 
 class Certificate(Calendar):
@@ -190,7 +191,7 @@ class Certificate(Calendar):
         """It is issued here, or there is one certificate, which has not expired."""
         found = [f"`{name}`" for name in ("path", "pem", "every") if getattr(self, name) is not None]
         if len(found) != 1:
-            listed = f"; found {' and '.join(found)}" if found else ""
+            listed = f"; found {' and '.join(found)}; {_TAKEN_BACK}" if found else ""
             yield Refused(f"a certificate has `path` or `pem`, or `every` to be issued here: one of the three{listed}")
         elif self.issued:
             yield from self._issued_faults()
@@ -215,9 +216,7 @@ class Certificate(Calendar):
     def _held_faults(self) -> Iterator[Refused]:
         for name in ("overlap", "starts", "generation", "deliver"):
             if name in self.model_fields_set:
-                message = (
-                    f"`{name}` goes with `every`, and the key of this certificate is the app's; take one of the two out"
-                )
+                message = f"`{name}` goes with `every`, and the key of this certificate is the app's; {_TAKEN_BACK}"
                 yield Refused(message, name)
         if self.ends is not None and not self.public.starts < self.ends <= self.public.ends:
             valid = f"from {moment_text(self.public.starts)} to {moment_text(self.public.ends)}"

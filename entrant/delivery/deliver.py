@@ -195,6 +195,7 @@ class _Work:
     ) -> Result:
         """One delivery, tried again where that may help."""
         result = partial(Result, item.app, item.name, where, calendar=item.calendar)
+        missing = partial(result, "missing", next_step=sink.filled_by)
         this = f"the {item.noun} {item.name}"
         for pause in (*_PAUSES, None):
             try:
@@ -202,13 +203,13 @@ class _Work:
                     if held.noted:
                         return result("held", "`rotate` noted that it was delivered; the place cannot be asked")
                     if self.check:
-                        return result("missing", "it cannot be asked what it holds")
+                        return missing("it cannot be asked what it holds")
                 else:
                     there = sink.holds()
                     if there == item.key_id:
                         return result("held", f"holds {this}")
                     if self.check:
-                        return result("missing", f"does not hold {this}" + (", but another one" if there else ""))
+                        return missing(f"does not hold {this}" + (", but another one" if there else ""))
                 self._demand(item, held, proof)
                 sink.put(item)
                 if not sink.readable:

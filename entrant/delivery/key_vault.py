@@ -17,6 +17,8 @@ from entrant.facts.clouds import Cloud
 class KeyVault(Sink):
     """A secret in a vault; one of its tags has the key id."""
 
+    filled_by = "`pulumi up` (after a manual change of the vault: `pulumi up --refresh`)"
+
     def __init__(self, place: KeyVaultDelivery, cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
         super().__init__(environ)
         self._place, self._cloud = place, cloud
@@ -36,7 +38,7 @@ class KeyVault(Sink):
         """Refuse: the deployment writes it."""
         raise EntrantError(
             f"the vault {self._place.vault_name} does not hold it, and the deployment writes it",
-            next_step="`pulumi up` (after a manual change of the vault: `pulumi up --refresh`)",
+            next_step=self.filled_by,
         )
 
     def _deployer(self) -> Deployer:

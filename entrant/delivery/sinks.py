@@ -54,6 +54,8 @@ class Sink(ABC):
 
     readable = True
     """Whether `holds` can tell."""
+    filled_by = "`python3 -m entrant deliver` delivers it; `rotate` does so by itself"
+    """What to run where the newest is missing."""
 
     def address(self) -> str | None:
         """The URL of what it speaks to; None: the cloud's own vault, or a program that nobody knows more of."""

@@ -331,7 +331,10 @@ def test_a_revoked_secret_is_succeeded_at_once_and_goes_when_its_successor_is_de
         assert two[1].revoked == "it leaked"
         assert two[1].kept_until == two[1].ends, "nobody has said that its successor is in use"
         assert names(calendar.due(now + DAY, two)) == ["2026-01-01-2", "2026-01-01"]
-        assert names(calendar.due(now, with_news(two, "2026-01-01-2", delivered=True))) == ["2026-01-01-2"]
+        one = calendar.due(now, with_news(two, "2026-01-01-2", delivered=True))
+        assert names(one) == ["2026-01-01-2"]
+        again = calendar.due(now, with_news(one, "2026-01-01-2", revoked="it leaked, too"))
+        assert names(again) == ["2026-01-01-3", "2026-01-01-2"], "the name of the first revoked one does not come back"
 
 
 def test_revoking_the_one_before_takes_it_away_once_the_newest_is_delivered() -> None:

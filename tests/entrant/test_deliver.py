@@ -223,6 +223,7 @@ def test_a_secret_or_a_certificate_arrives_once_and_its_successor_takes_its_plac
     shown = {"k": "secret 2026-11-0", "c": "certificate signing-2026-11-0"}[kind]
     [missing] = world.deliver(first, check=True)
     assert (missing.state, world.values()[name], world.proved) == ("missing", None, [])
+    assert missing.next_step == "`python3 -m entrant deliver` delivers it; `rotate` does so by itself"
     [delivered] = world.deliver(first)
     assert (delivered.state, delivered.said) == ("delivered", f"holds the {shown}1 now")
     assert world.values()[name] == VALUES[first]
