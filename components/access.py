@@ -182,14 +182,14 @@ def read_role(where: str, args: RoleAssignmentArgs) -> RoleAssignmentArgs:
     return {**args, "scope": scope, "role": definition}
 
 
-def _read(where: str, given: pulumi.Input[str], reader: Callable[[str], str]) -> pulumi.Input[str]:
+def _read(where: str, value: pulumi.Input[str], reader: Callable[[str], str]) -> pulumi.Input[str]:
     """What a text is read as; one that is plain at once, so that its fault ends the program in one line."""
 
     def read(text: str) -> str:
         with reading(where):
             return reader(text)
 
-    return read(given) if isinstance(given, str) else pulumi.Output.all(given).apply(lambda texts: read(texts[0]))
+    return read(value) if isinstance(value, str) else pulumi.Output.all(value).apply(lambda texts: read(texts[0]))
 
 
 def assignment_name(scope: str, definition: str, principal: str) -> str:
