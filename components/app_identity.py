@@ -11,6 +11,7 @@ import pulumi
 import pulumi_azuread as azuread
 from pulumi_azure_native import authorization
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from entrant.config import App
 from entrant.config.credentials import Secret
@@ -98,8 +99,8 @@ class AppIdentity(pulumi.ComponentResource):
         if known is None:
             if wrong := list(faults(args)):
                 raise pulumi.RunError(f'AppIdentity "{name}" {"; ".join(wrong)}')
-            known = FromFile(State.read(), _secrets(args))
-            roles = {key: read_role(f"roles.{key}", role) for key, role in roles.items()}
+            known = FromFile(State.read(), _secrets(f'AppIdentity "{name}": ', args))
+            roles = {key: read_role(f'AppIdentity "{name}": roles.{key}', role) for key, role in roles.items()}
         self.parts = Parts(self, (name, *former), known.state, args.get("adopt"), args.get("change_adopted") or False)
         self._declare_registration(args)
         self._declare_credentials(args, known)
@@ -205,7 +206,7 @@ class AppIdentity(pulumi.ComponentResource):
         self.credentials = credentials.described()
 
 
-def _secrets(args: AppIdentityArgs) -> Sequence[Due]:
+def _secrets(whose: str, args: AppIdentityArgs) -> Sequence[Due]:
     """The secrets that the arguments of a program ask for."""
     secret, now, handed_out = args.get("secret"), args.get("now"), args.get("secrets_handed_out")
     if secret is None:
@@ -213,14 +214,10 @@ def _secrets(args: AppIdentityArgs) -> Sequence[Due]:
     try:
         rule = Secret.model_validate({name: value for name, value in secret.items() if value is not None})
     except ValidationError as error:
-        what = "; ".join(
-            f"{'.'.join(map(str, ('secret', *each['loc'])))}: {each['msg'].removeprefix('Value error, ')}, not {each['input']!r}"
-            for each in error.errors()
-        )
-        raise pulumi.RunError(what) from None
-    with reading("now"):
+        raise pulumi.RunError(whose + "; ".join(map(_fault, error.errors()))) from None
+    with reading(f"{whose}now"):
         moment = datetime.now(UTC) if now is None else parse_moment(now)
-    with reading("secrets_handed_out"):
+    with reading(f"{whose}secrets_handed_out"):
         there = None if handed_out is None else [HandedOut.read(**each) for each in handed_out]
     return due(
         moment,
@@ -230,6 +227,11 @@ def _secrets(args: AppIdentityArgs) -> Sequence[Due]:
         generation=rule.generation,
         handed_out=there,
     )
+
+
+def _fault(error: ErrorDetails) -> str:
+    path, message = ".".join(map(str, ("secret", *error["loc"]))), error["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}" + (f", not {error['input']!r}" if error["input"] is not None else "")
 
 
 def _grant(key: str, assignment: authorization.RoleAssignment) -> dict[str, Any]:
