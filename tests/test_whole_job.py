@@ -363,3 +363,8 @@ def test_down_removes_the_rehearsal(project: Project) -> None:
     assert not rehearsal.folder.exists()
     assert not rehearsal.azure.exists()
     assert not rehearsal.folder.with_name("killed.lock").exists()
+    again = project.entrant("rehearse", "killed", "--down")
+    assert (again.returncode, again.stderr.strip()) == (
+        0,
+        f"There is no rehearsal in {rehearsal.folder}; nothing was removed.",
+    )

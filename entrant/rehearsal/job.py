@@ -127,6 +127,9 @@ def _local_azure(rehearsal: Rehearsal, tenant: str | None, propagation: float, s
 
 def down(rehearsal: Rehearsal, steps: Steps) -> None:
     """Destroy the rehearsal's stack, stop its local Azure and remove everything of it."""
+    if not rehearsal.folder.exists():
+        steps.out.print(f"There is no rehearsal in {rehearsal.folder}; nothing was removed.")
+        return
     if stack.left_unfinished(rehearsal, steps) or stack.unreadable(rehearsal):
         steps.out.print("The last run did not end well; its state goes without `pulumi destroy`.")
     elif rehearsal.exists():
