@@ -16,7 +16,7 @@ from urllib3.exceptions import MaxRetryError, ResponseError
 from urllib3.util import Retry
 from urllib3.util.ssl_ import create_urllib3_context
 
-from entrant.errors import RefusedError, UnreachableError, unreadable_bundle
+from entrant.errors import ConfigurationError, RefusedError, UnreachableError, unreadable_bundle
 from entrant.explain import error_text, next_step
 from entrant.retries import LONGEST_WAIT, NOT_DONE, PASSING, TRIES
 
@@ -93,6 +93,20 @@ def _trusting(bundle: str) -> ssl.SSLContext:
         context.load_verify_locations(bundle)
         made[bundle] = version, context
     return made[bundle][1]
+
+
+def address(endpoint: str, path: str) -> str:
+    """The URL of a path below an endpoint: of no other host, whatever the path is.
+
+    >>> address("https://graph.microsoft.com", "/v1.0/me")
+    'https://graph.microsoft.com/v1.0/me'
+
+    Raises:
+        ConfigurationError: the path does not begin with a slash, and would become a part of the host's name.
+    """
+    if not path.startswith("/"):
+        raise ConfigurationError(f'"{path}" is no path below {endpoint}: it does not begin with "/"; nothing was sent')
+    return endpoint.rstrip("/") + path
 
 
 def get_json(url: str, **options: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def role(cloud: Cloud, token: Callable[[str], credentials.Token], grant: Grant, 
     def attempt() -> str:
         if grant.conditional:
             raise Unknowable("a conditional assignment: Resource Manager does not list what a condition lets through")
-        url = f"{cloud.resource_manager}{scope.id.rstrip('/')}/providers/Microsoft.Authorization"
+        url = http.address(cloud.resource_manager, f"{scope.id.rstrip('/')}/providers/Microsoft.Authorization")
         query, bearer = {"api-version": _PERMISSIONS_VERSION}, token("arm").access_token
         role = find_role(grant.role_definition_id)
         if role is not None:
@@ -101,7 +101,8 @@ def metric(
 
 def _region(cloud: Cloud, bearer: str, scope: Scope) -> str:
     try:
-        found = http.get_json(cloud.resource_manager + scope.id, token=bearer, params={"api-version": "2021-04-01"})
+        url = http.address(cloud.resource_manager, scope.id)
+        found = http.get_json(url, token=bearer, params={"api-version": "2021-04-01"})
     except RefusedError as error:
         if error.status != 403:
             raise

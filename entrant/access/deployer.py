@@ -54,12 +54,12 @@ class Deployer:
     def arm(self, path: str, *, version: str = "2022-04-01", **params: str) -> dict[str, Any]:
         """GET from Azure Resource Manager."""
         query = {"api-version": version} | params
-        return http.get_json(self.cloud.resource_manager + path, token=self.token("arm"), params=query)
+        return http.get_json(http.address(self.cloud.resource_manager, path), token=self.token("arm"), params=query)
 
     def graph(self, path: str, **params: str) -> dict[str, Any]:
         """GET from Microsoft Graph v1.0; a parameter `filter` becomes `$filter`."""
         query = {f"${name}": value for name, value in params.items()}
-        return http.get_json(f"{self.cloud.graph}/v1.0{path}", token=self.token("graph"), params=query)
+        return http.get_json(http.address(f"{self.cloud.graph}/v1.0", path), token=self.token("graph"), params=query)
 
     def listed(self, answer: dict[str, Any], audience: str) -> Iterator[dict[str, Any]]:
         """The entries of a list answer and of its further pages."""

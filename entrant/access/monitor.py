@@ -49,18 +49,30 @@ def query_logs(
         timespan: an ISO 8601 duration or interval, such as `P1D`; without it the query alone decides.
 
     Raises:
+        ConfigurationError: `workspace` is neither.
         RefusedError: the API's own codes and messages; 403 InsufficientAccessError when no role allows it (yet).
         PartialResultError: the result is not whole; it carries the rows that there are.
     """
-    path = f"/workspaces/{workspace}" if is_guid(workspace) else workspace
-    if not path.startswith("/"):
-        raise ConfigurationError(f'"{workspace}" is neither a workspace GUID nor a resource id')
+    path = f"/workspaces/{workspace}" if is_guid(workspace) else _resource_id(workspace, "a workspace GUID")
     body = (
         {"query": query}
         | ({"timespan": timespan} if timespan else {})
         | ({"workspaces": list(others)} if others else {})
     )
-    return _table(cloud.logs, http.call("POST", f"{cloud.logs}/v1{path}/query", token=token, json=body, repeat=True))
+    url = http.address(f"{cloud.logs}/v1", f"{path}/query")
+    return _table(cloud.logs, http.call("POST", url, token=token, json=body, repeat=True))
+
+
+def _resource_id(text: str, otherwise: str) -> str:
+    """A text that is a resource id, where it is not the other thing that it may be."""
+    try:
+        scope = parse_scope(text)
+    except ScopeError as error:
+        step = str(error) if text.startswith("/") else None
+        raise ConfigurationError(f'"{text}" is neither {otherwise} nor a resource id', next_step=step) from None
+    if scope.kind == "root":
+        raise ConfigurationError(f'"{text}" is neither {otherwise} nor a resource id')
+    return scope.id
 
 
 def _table(api: str, answer: Mapping[str, Any]) -> Table:
@@ -87,6 +99,22 @@ def _table(api: str, answer: Mapping[str, Any]) -> Table:
 # -------------------------------------------------------------------------------------------------- Application Insights
 
 
+def component_id(text: str) -> str:
+    """The resource id of a component of Application Insights.
+
+    Raises:
+        ConfigurationError: the text is none.
+    """
+    component = _resource_id(text, "an application id (AppId, a GUID)")
+    found = parse_scope(component).resource_type
+    if found.lower() != "microsoft.insights/components":
+        raise ConfigurationError(
+            f"{component} is no component of Application Insights, but of the type {found}",
+            next_step="name one by its application id or by its resource id, …/providers/Microsoft.Insights/components/NAME",
+        )
+    return component
+
+
 def application_id(cloud: Cloud, token: str, component: str) -> str:
     """The application id (`AppId`) of an Application Insights component, which the API of Application Insights goes by.
 
@@ -95,9 +123,10 @@ def application_id(cloud: Cloud, token: str, component: str) -> str:
         component: its resource id.
 
     Raises:
+        ConfigurationError: `component` is none.
         RefusedError: it is not there, or the token's app has no role that reads it.
     """
-    url = cloud.resource_manager + component
+    url = http.address(cloud.resource_manager, component_id(component))
     found = http.get_json(url, token=token, params={"api-version": _COMPONENTS_VERSION})
     try:
         return str(found["properties"]["AppId"])
@@ -415,5 +444,5 @@ def send_metrics(
             )
         address = address.replace("{region}", region)
     for body in bodies:
-        http.call("POST", f"{address}{resource}/metrics", token=token, json=body)
+        http.call("POST", http.address(address, f"{resource}/metrics"), token=token, json=body)
     return len(bodies)

@@ -117,6 +117,8 @@ def _insights(app: str | None, component: str | None, whose: Mapping[str, Any]) 
     """The cloud, a token for Application Insights, and the application id of the component that is meant."""
     who = source.app(app, **whose)
     where = component or only_grant(who, "Microsoft.Insights/components", "--component")
+    if not is_guid(where):
+        where = monitor.component_id(where)
     credential, found = source.token(who, "insights")
     if is_guid(where):
         return credential.cloud, found.access_token, where

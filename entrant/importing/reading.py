@@ -189,7 +189,7 @@ def _logo(deployer: Deployer, found: Found) -> None:
     url = (found.registration.get("info") or {}).get("logoUrl")
     if not isinstance(url, str) or not url.startswith("https://"):
         return
-    own = url.startswith(deployer.cloud.graph)
+    own = url.startswith(f"{deployer.cloud.graph}/")
     try:
         data = http.content(url, LOGO_BYTES, token=deployer.token("graph") if own else None)
         found.logo = base64.b64encode(data).decode()

@@ -1,6 +1,9 @@
 """Calls to the data planes: what is asked again, how often, and when it is given up."""
 
+import ast
 import contextlib
+import dataclasses
+import itertools
 import socket
 import socketserver
 import ssl
@@ -16,7 +19,10 @@ import trustme
 from urllib3.util.ssl_ import create_urllib3_context
 
 from entrant import http, retries
+from entrant.access import deployer
 from entrant.errors import ConfigurationError, RefusedError, UnreachableError
+from entrant.facts.clouds import CLOUDS
+from tests.conftest import ROOT
 from tests.entrant.authority import Answer, Authority, serve
 
 
@@ -189,3 +195,35 @@ def test_a_proxy_is_used_as_requests_uses_it(
             server.shutdown()
             thread.join()
     assert len(tunnels) == 1 and len(api.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["", "x", ".evil.example/x", "@evil.example/x", ":1/x", "?x", "https://evil.example/x"]
+)
+def test_a_path_never_becomes_a_part_of_the_host_that_gets_the_token(api: Authority, path: str) -> None:
+    cloud = dataclasses.replace(CLOUDS["public"], resource_manager=api.url, graph=api.url)
+    who = deployer.Deployer("a test", cloud, None)
+    for look in (who.arm, who.graph):
+        with pytest.raises(ConfigurationError, match='it does not begin with "/"; nothing was sent'):
+            look(path)
+    assert api.requests == []
+
+
+ENDPOINTS = {"graph", "resource_manager", "logs", "insights", "metrics"}
+"""The fields of `Cloud` that tokens are sent to."""
+
+
+def test_what_follows_an_endpoint_in_a_url_is_a_slash() -> None:
+    found = []
+    for file in (ROOT / "entrant").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            parts: list[ast.expr] = []
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
+            elif isinstance(node, ast.BinOp):
+                parts = [node.left, node.right]
+            for part, following in itertools.pairwise(parts):
+                slash = isinstance(following, ast.Constant) and str(following.value).startswith(("/", " "))
+                if isinstance(part, ast.Attribute) and part.attr in ENDPOINTS and "cloud" in ast.unparse(part).lower():
+                    found += [] if slash else [f"{file.relative_to(ROOT)}:{part.lineno}: {ast.unparse(part)}"]
+    assert found == [], "use http.address"

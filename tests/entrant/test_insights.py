@@ -180,3 +180,24 @@ def test_what_cannot_be_asked_is_not_sent(call: Callable[[], Any], says: str) ->
     with pytest.raises(ConfigurationError) as caught:
         call()
     assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize("command", ["query", "metrics", "events"])
+@pytest.mark.parametrize(
+    "component", ["shop", ".evil.example/x", "@evil.example", ":1/x", "https://evil.example", "/", "/x"]
+)
+def test_a_component_that_is_neither_an_application_id_nor_a_resource_id_is_refused(
+    run: Run, command: str, component: str
+) -> None:
+    done = run(command, "requests", "--component", component)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert f'"{component}" is neither an application id (AppId, a GUID) nor a resource id' in done.stderr
+
+
+def test_a_resource_of_another_type_is_no_component(run: Run, estate: Estate) -> None:
+    done = run("query", "requests", "--component", estate.workspace)
+    assert done.returncode == 2, done.stderr
+    assert (
+        "is no component of Application Insights, but of the type Microsoft.OperationalInsights/workspaces"
+        in done.stderr
+    )

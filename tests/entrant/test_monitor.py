@@ -18,7 +18,8 @@ from entrant.facts.clouds import CLOUDS
 from tests.entrant.authority import TENANT, Answer, Authority, serve
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKSPACE = "/subscriptions/1/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/law"
+SUBSCRIPTION = "/subscriptions/00000000-0000-4000-8000-000000000001"
+WORKSPACE = f"{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/law"
 PARTIAL = {
     "tables": [{"name": "PrimaryResult", "columns": [{"name": "n", "type": "long"}], "rows": [[1], [2]]}],
     "error": {
@@ -150,5 +151,14 @@ def test_a_region_is_asked_for_where_it_is_part_of_the_address() -> None:
 
 
 def test_a_workspace_is_a_guid_or_an_id() -> None:
-    with pytest.raises(ConfigurationError, match="neither a workspace GUID nor a resource id"):
-        monitor.query_logs(CLOUDS["public"], "token", "law-dev", "Heartbeat")
+    for workspace in (
+        "law-dev",
+        ".evil.example",
+        "/",
+        "/law-dev",
+        f"{WORKSPACE}?x",
+        f"{WORKSPACE}#x",
+        "//evil.example/x",
+    ):
+        with pytest.raises(ConfigurationError, match="neither a workspace GUID nor a resource id"):
+            monitor.query_logs(CLOUDS["public"], "token", workspace, "Heartbeat")
