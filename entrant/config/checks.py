@@ -6,14 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from entrant.facts import apis, limits, resource_types, risks
+from entrant.facts import apis, limits, risks
 from entrant.facts.contract import kind_of, output_name
 from entrant.facts.issuers import as_issued
-from entrant.facts.roles import find_role
 from entrant.facts.scopes import Scope, is_guid
 
-from . import unique
-from .access import DirectoryRoleGrant, Permission, RoleDefinition, RoleGrant, unknown_permission
+from . import azure_roles, unique
+from .access import DirectoryRoleGrant, Permission, RoleGrant, unknown_permission
 from .broken import BROKEN, Unknown, attempt, intact, whole
 from .credentials import Calendar, Certificate, calendar_path
 from .federated import Federated
@@ -38,28 +37,14 @@ def findings(environment: Environment, names: Iterable[str]) -> Iterator[Fault]:
     yield from _cycles(dict(intact(environment.apps)))
     definitions = dict(intact(environment.role_definitions))
     for key, definition in definitions.items():
-        for check in (_role_name, _role_actions, _assignable_scopes):
+        for check in (azure_roles.role_name, azure_roles.role_actions, azure_roles.assignable_scopes):
             yield from attempt(check(("role_definitions", key), key, definition))
     yield from unique.within(environment)
     for path, scope in environment.written_scopes():
-        yield from attempt(_resource_type(path, scope))
+        yield from attempt(azure_roles.resource_type(path, scope))
     for name, app in intact(environment.apps):
         for finding in _app(app, environment):
             yield replace(finding, path=("apps", name, *finding.path))
-
-
-def _resource_type(path: tuple[Any, ...], scope: Scope) -> Iterator[Fault]:
-    """A resource provider or type that is not known: an error when it is misspelt, else a warning."""
-    unknown = resource_types.unknown(scope.provider, scope.types[0]) if scope.provider else None
-    if unknown is not None:
-        what, meant = unknown
-        if meant is not None:
-            yield Fault(path, f'there is no resource provider or type "{what}"; did you mean "{meant}"?')
-        else:
-            message = f'the resource provider or type "{shorten(what)}" is not known here'
-            yield Fault(
-                path, f"{message}; a role at what does not exist is refused: see that it is spelt right", "warning"
-            )
 
 
 def _ignored(environment: Environment, names: tuple[str, ...]) -> Iterator[Fault]:
@@ -97,43 +82,6 @@ def _cycles(apps: Mapping[str, App]) -> Iterator[Fault]:
             round_trip = " needs ".join((*circle, circle[0]))
             message = f"permissions or owners go in a circle: {round_trip}; {remedy}"
         yield Fault(("apps", circle[0], KEY), message)
-
-
-# ---------------------------------------------------------------------------------------------------------- custom roles
-
-
-def _role_name(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Fault]:
-    name = key if definition.name is None else definition.name
-    if built_in := find_role(name):
-        at = (*path, KEY) if definition.name is None else (*path, "name")
-        yield Fault(at, f'there is a built-in role "{built_in.name}" already; give this one another name')
-
-
-def _role_actions(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Fault]:
-    for field in ("actions", "not_actions", "data_actions", "not_data_actions"):
-        for index, action in intact(getattr(definition, field)):
-            if action != "*" and ("/" not in action or " " in action):
-                example = "such as Microsoft.Insights/metrics/read"
-                message = f'"{shorten(action)}" is no operation; expected <provider>/<type>/<operation>, {example}'
-                yield Fault((*path, field, index), message)
-    if not definition.actions and not definition.data_actions:
-        yield Fault(path, "the role allows nothing; list `actions` or `data_actions`")
-
-
-def _assignable_scopes(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Fault]:
-    groups = [scope for _, scope in intact(definition.assignable_scopes) if scope.kind == "management_group"]
-    for index, scope in intact(definition.assignable_scopes):
-        at = (*path, "assignable_scopes", index)
-        if scope.kind == "root":
-            yield Fault(at, "a custom role cannot be assignable at /; name management groups or subscriptions")
-        if scope.kind == "resource":
-            yield Fault(
-                at, "a custom role is assignable at resource groups or wider, not at a resource; name its group"
-            )
-        if scope.kind == "management_group" and definition.data_actions:
-            yield Fault(at, "a role with `data_actions` cannot be assignable at a management group; name subscriptions")
-        if scope.kind == "management_group" and scope is not groups[0]:
-            yield Fault(at, "a custom role has at most one management group among its assignable scopes")
 
 
 # ------------------------------------------------------------------------------------------------------------------- apps

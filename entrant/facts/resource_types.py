@@ -1,57 +1,132 @@
-"""Which resource providers and types there are, as far as Azure's built-in roles name them in their operations."""
+"""Which resource providers, resource types and child types there are, and which of them a misspelt one may stand for.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+Source of the table (`resource_types.json`): the types in Microsoft's published API specifications, by the index of Bicep's types of
+August 2026, one provider a line, each type with its children. The operations of Azure's built-in roles name some more.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
 
 from .roles import builtin_roles
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
-    """A resource provider: its namespace (`Microsoft.Compute`) and its outermost types by their lower-case names."""
+class Type:
+    """A provider (`Microsoft.Compute`) or a type, and by their lower-case names the types below it."""
 
-    namespace: str
-    types: dict[str, str]
+    name: str
+    children: dict[str, "Type"] = field(default_factory=dict)
+
+    def child(self, name: str) -> "Type":
+        """The type of this name below it; a new one if there is none."""
+        return self.children.setdefault(name.lower(), Type(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The first part of a resource type that is not known."""
+
+    what: str
+    """It, after those before it: `Microsoft.KeyVault/vault`."""
+    meant: str | None
+    """What it is a slip of the pen for, if it is one: `Microsoft.KeyVault/vaults`."""
+    plural: bool = False
+    """Whether a plural is all that is wrong."""
+
+    @property
+    def child(self) -> bool:
+        """Whether it is a child type, and neither a provider nor an outermost type."""
+        return self.what.count("/") > 1
 
 
 @cache
-def providers() -> dict[str, Provider]:
-    """The providers by their lower-case namespaces; not every one, nor every type."""
-    found: dict[str, Provider] = {}
-    for role in builtin_roles():
-        for block in role.permissions:
-            for action in (*block.actions, *block.not_actions, *block.data_actions, *block.not_data_actions):
-                namespace, _, rest = action.partition("/")
-                if "." in namespace and "*" not in namespace:
-                    provider = found.setdefault(namespace.lower(), Provider(namespace, {}))
-                    type_, _, more = rest.partition("/")
-                    if more and "*" not in type_:
-                        provider.types.setdefault(type_.lower(), type_)
-    return found
+def known() -> Type:
+    """All providers with their types; not every one, as Azure gets new ones all the time."""
+    root = Type("")
+    _add(root, json.loads(Path(__file__).with_name("resource_types.json").read_text("utf-8")))
+    operations = {
+        operation: None
+        for role in builtin_roles()
+        for block in role.permissions
+        for part in (block.actions, block.not_actions, block.data_actions, block.not_data_actions)
+        for operation in part
+    }
+    for operation in operations:
+        found = root
+        for part in _types_of(operation):
+            found = root if part == _ANEW else found.child(part)
+    return root
+
+
+def _add(to: Type, below: Mapping[str, Any]) -> None:
+    for name, children in below.items():
+        _add(to.child(name), children)
+
+
+_ANEW = "providers"
+"""What stands before the provider of a resource that extends another."""
+
+
+def _types_of(operation: str) -> Iterator[str]:
+    """The provider and the types that an operation or a pattern names, as far as no wildcard hides them."""
+    provider, *parts = operation.split("/")
+    of = parts[: -2 if parts and parts[-1].lower() == "action" else -1]
+    for part in (provider, *of) if "." in provider else ():
+        if "*" in part:
+            return
+        yield _ANEW if part.lower() == _ANEW else part
+
+
+def unknown(provider: str, types: Iterable[str]) -> Unknown | None:
+    """What of a resource's type is not known, if anything; `types` as in a scope."""
+    parts = [provider]
+    for type_ in types:
+        parts += [_ANEW, *type_.split("/")] if "/" in type_ else [type_]
+    return _unknown(tuple(parts))
+
+
+def unknown_operation(operation: str) -> Unknown | None:
+    """What is not known of the type that an operation of Azure RBAC is of, if anything."""
+    return _unknown(tuple(_types_of(operation)))
 
 
 @lru_cache(4096)
-def unknown(namespace: str, type_: str) -> tuple[str, str | None] | None:
-    """What of a resource type is not known, and what is meant if it is a slip of the pen; None when all is known."""
-    found = providers()
-    provider = found.get(namespace.lower())
-    if provider is None:
-        meant = _misspelt(namespace, (each.namespace for each in found.values()))
-        return namespace, meant
-    if type_.lower() in provider.types:
-        return None
-    meant = _misspelt(type_, provider.types.values())
-    return f"{namespace}/{type_}", meant and f"{provider.namespace}/{meant}"
-
-
-def _misspelt(name: str, known: Iterable[str]) -> str | None:
-    """The known name with at most two letters of a long name wrong, one of a short one."""
-    for candidate in known:
-        steps = SequenceMatcher(None, name.lower(), candidate.lower(), autojunk=False).get_opcodes()
-        wrong = sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in steps if tag != "equal")
-        length = len(name.rpartition(".")[2])
-        if wrong <= (2 if length >= 8 else 1 if length >= 4 else 0):
-            return candidate
+def _unknown(parts: tuple[str, ...]) -> Unknown | None:
+    found, written, right = known(), list[str](), list[str]()
+    for part in parts:
+        if part == _ANEW:
+            found, written, right = known(), [], []
+            continue
+        written.append(part)
+        below = found.children.get(part.lower())
+        if below is None:
+            meant, plural = _misspelt(part, [each.name for each in found.children.values()])
+            return Unknown("/".join(written), meant and "/".join((*right, meant)), plural)
+        right.append(below.name)
+        found = below
     return None
+
+
+def _misspelt(name: str, names: Iterable[str]) -> tuple[str | None, bool]:
+    """The known name that differs in its plural alone, else the nearest of those with at most two letters of a long name wrong,
+    one of a short one; and whether it is the plural. A digit is no slip: `l2Networks` are not `l3Networks`."""
+    near: list[tuple[int, str]] = []
+    length = len(name.rpartition(".")[2])
+    for candidate in names:
+        one, other = sorted((name.lower(), candidate.lower()), key=len)
+        if other in (f"{one}s", f"{one}es", f"{one.removesuffix('y')}ies"):
+            return candidate, True
+        steps = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+        wrong = sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in steps if tag != "equal")
+        if wrong == 2 and sorted(one) == sorted(other):  # two letters that changed places
+            wrong = 1
+        same_digits = re.findall(r"\d", one) == re.findall(r"\d", other)
+        if same_digits and wrong <= (2 if length >= 8 else 1 if length >= 4 else 0):
+            near.append((wrong, candidate))
+    return (min(near)[1] if near else None), False
