@@ -54,7 +54,9 @@ class Access:
         adopt = args.get("adopt") or AdoptedConsentArgs()
         there = adopt.get("application") or {}
         for permission, permission_id in application.items():
-            part_was = [f"{old}{join}{permission}" for old in (key, *was) for join in "/-"]
+            # By its id it was called so, too, before the file was read by name.
+            called = (permission, permission_id) if isinstance(permission_id, str) else (permission,)
+            part_was = [f"{old}{join}{each}" for each in called for old in (key, *was) for join in "/-"]
             assignment = f"/servicePrincipals/{adopt.get('api')}/appRoleAssignedTo/{there.get(permission)}"
             azuread.AppRoleAssignment(
                 f"{name}/{permission}",
@@ -172,6 +174,26 @@ class Access:
                     ),
                 ),
             )
+
+
+def check_each_once(where: str, args: PermissionArgs) -> None:
+    """That no permission of an API is there under two names; `where` it is, such as `apps.reader.permissions.microsoft-graph`.
+
+    Raises:
+        pulumi.RunError: one is, which Azure would refuse in the middle of an `up`.
+    """
+    consented = args.get("consented") or ConsentArgs()
+    for kind, requested, agreed in (
+        ("application", args.get("application"), consented.get("application")),
+        ("delegated", args.get("delegated"), consented.get("delegated")),
+    ):
+        names: dict[str, str] = {}
+        for name, id_ in {**(requested or {}), **(agreed or {})}.items():
+            other = names.setdefault(id_.lower(), name) if isinstance(id_, str) else name
+            if other != name:
+                raise pulumi.RunError(
+                    f"{where}: {other} and {name} under `{kind}` are one permission ({id_}). Keep one of the two."
+                )
 
 
 def read_role(where: str, args: RoleAssignmentArgs) -> RoleAssignmentArgs:

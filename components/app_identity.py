@@ -20,7 +20,7 @@ from entrant.config.values import parse_moment
 from entrant.facts.contract import issued_name
 from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL
 
-from .access import Access, read_role
+from .access import Access, check_each_once, read_role
 from .arguments import AdoptArgs, AppIdentityArgs, SecretArgs, ServicePrincipalArgs, faults, reading
 from .credentials import Credentials
 from .issuing import IssuedByCalendar
@@ -96,11 +96,15 @@ class AppIdentity(pulumi.ComponentResource):
         aliases = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in former])
         super().__init__(IDENTITY, name, {}, pulumi.ResourceOptions.merge(aliases, opts))
         roles = args.get("roles") or {}
+        from_program = known is None
         if known is None:
             if wrong := list(faults(args)):
                 raise pulumi.RunError(f'AppIdentity "{name}" {"; ".join(wrong)}')
             known = FromFile(State.read(), _secrets(f'AppIdentity "{name}": ', args))
             roles = {key: read_role(f'AppIdentity "{name}": roles.{key}', role) for key, role in roles.items()}
+        whose = f'AppIdentity "{name}": ' if from_program else f"apps.{name}."
+        for key, permission in (args.get("permissions") or {}).items():
+            check_each_once(f"{whose}permissions.{key}", permission)
         self.parts = Parts(self, (name, *former), known.state, args.get("adopt"), args.get("change_adopted") or False)
         self._declare_registration(args)
         self._declare_credentials(args, known)

@@ -253,14 +253,15 @@ class Declared:
                 )
             former = [ApiReference(old, app=old).key for old in self.environment.apps[own].renamed_from] if own else []
             ids, consented = self._permission_ids(permission), permission.consented()
+            scopes = self._scope_names(permission, consented["delegated"])
             consents = any(consented.values())
             found[key] = {
                 "client_id": self._client_id(api),
                 "application": {name: ids["application", name] for name in permission.application},
-                "delegated": {name: ids["delegated", name] for name in permission.delegated},
+                "delegated": {scopes.get(name, name): ids["delegated", name] for name in permission.delegated},
                 "consented": {
                     "application": {name: ids["application", name] for name in consented["application"]},
-                    "delegated": {name: ids["delegated", name] for name in consented["delegated"]},
+                    "delegated": {shown: ids["delegated", name] for name, shown in scopes.items()},
                 },
                 "service_principal_id": self._principal_of(api) if consents else None,
                 "renamed_from": [*former, *([api.client_id] if own and api.client_id else [])],
@@ -283,6 +284,16 @@ class Declared:
         return (
             self.identities[api.app].service_principal_id if api.app else self.tenant.api(api.client_id or "").object_id
         )
+
+    def _scope_names(self, permission: Permission, consented: Sequence[str]) -> dict[str, str]:
+        """The names of delegated permissions, as a grant has them, by what the file calls them: of an id, where the API tells."""
+        names = dict(zip(consented, consented, strict=True))
+        by_id = [name for name in consented if is_guid(name)]
+        if by_id and permission.api.app is None:
+            offered = self.tenant.api(permission.api.client_id or "").oauth2_permission_scope_ids
+            found = {id_.lower(): name for name, id_ in offered.items()}
+            names |= {id_: found.get(id_, id_) for id_ in by_id}
+        return names
 
     def _permission_ids(self, permission: Permission) -> dict[tuple[Kind, str], str]:
         """The ids of all permissions that are named, by kind and name: from the table, the app, or the tenant.

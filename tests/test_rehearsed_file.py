@@ -24,6 +24,12 @@ apps:
   log-reader:
     display_name: Log reader (file)
     secret: {{every: 90d, overlap: 7d}}
+    permissions:
+      - api: Microsoft Graph  # User.Read.All, User.Read
+        application: [df021288-bdef-4463-88db-98f22de89214]
+        delegated: [e1fe6dd8-ba31-4d61-89e7-88639da4683d]
+        consent: true
+      - {{api: Log Analytics API, application: [E8F6E161-84D0-4CD7-9441-2D46EC9EC3D5], consent: true}}  # Data.Read
     roles:
       - {{role: Reader, scope: {WORKSPACE}}}
   writer:

@@ -7,7 +7,7 @@ from entrant.access import monitor
 from entrant.errors import RefusedError
 from entrant.facts.clouds import Cloud
 from entrant.facts.roles import RolePermission, find_role
-from entrant.facts.scopes import Scope
+from entrant.facts.scopes import Scope, is_guid
 from entrant.outputs import Grant
 from entrant.tokens import credentials
 
@@ -114,6 +114,8 @@ def app_role(token: Callable[[str], credentials.Token], audience: str, name: str
     """Looks for a permission in a token of its API."""
 
     def attempt() -> str:
+        if is_guid(name):
+            raise Unknowable("a token names permissions, and this one is known by its id alone")
         claims = token(audience).claims
         if not claims:
             raise Unknowable(f"a token for {api} is not one that can be read")

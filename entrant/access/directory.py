@@ -1,24 +1,32 @@
 """What the directory holds about an app, read as the deployer: each list once, so that several questions cost one call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 from entrant.access.deployer import Deployer
 from entrant.errors import RefusedError
 from entrant.facts.apis import FIRST_PARTY
+from entrant.facts.scopes import is_guid
 from entrant.outputs import App, Outputs
 
 _T = TypeVar("_T")
 
 
 class Granted(NamedTuple):
-    """A permission that an app holds: the API's client id and name, the permission's name, and the id of the grant."""
+    """A permission that an app holds: the API's client id and name, the permission's name and id, and the id of the grant."""
 
     api: str
     api_name: str
     name: str
+    """Its id where it has no name."""
+    permission_id: str
+    """In lower case."""
     id: str
+
+    def of(self, permissions: Collection[tuple[str, str]]) -> bool:
+        """Whether it is one of these: each the client id of an API, and a permission's name or id."""
+        return any((self.api, called) in permissions for called in (self.name, self.permission_id))
 
 
 def api_of(outputs: Outputs, permission: Mapping[str, Any]) -> str:
@@ -26,6 +34,12 @@ def api_of(outputs: Outputs, permission: Mapping[str, Any]) -> str:
     name = permission["api"]
     other = outputs.apps.get(name)
     return str(FIRST_PARTY.get(name) or (other.client_id if other else name)).lower()
+
+
+def permission_of(outputs: Outputs, permission: Mapping[str, Any]) -> tuple[str, str]:
+    """A declared permission as `Granted.of` takes it: the client id of its API, and its name, or id where the file has that."""
+    called = str(permission["name"])
+    return api_of(outputs, permission), called.lower() if is_guid(called) else called
 
 
 class Directory:
@@ -75,9 +89,9 @@ class Directory:
         found = []
         for entry in self._list("permissions", app, path):
             api = self._api(entry["resourceId"], entry.get("resourceDisplayName"))
-            names = {role["id"]: role["value"] for role in api.get("appRoles") or ()}
-            name = names.get(entry["appRoleId"], entry["appRoleId"])
-            found.append(Granted(api["appId"].lower(), api["displayName"], name, entry["id"]))
+            id_ = str(entry["appRoleId"]).lower()
+            names = {str(role["id"]).lower(): role.get("value") for role in api.get("appRoles") or ()}
+            found.append(Granted(api["appId"].lower(), api["displayName"], names.get(id_) or id_, id_, entry["id"]))
         return found
 
     def delegated(self, app: App) -> list[Granted]:
@@ -87,15 +101,19 @@ class Directory:
         for entry in self._list("delegated", app, path):
             if entry["consentType"] == "AllPrincipals":
                 api = self._api(entry["resourceId"], None)
+                ids = {
+                    scope.get("value"): str(scope["id"]).lower() for scope in api.get("oauth2PermissionScopes") or ()
+                }
                 for name in str(entry.get("scope") or "").split():
-                    found.append(Granted(api["appId"].lower(), api["displayName"], name, entry["id"]))
+                    id_ = ids.get(name, name.lower())
+                    found.append(Granted(api["appId"].lower(), api["displayName"], name, id_, entry["id"]))
         return found
 
     def _api(self, principal: str, name: str | None) -> dict[str, Any]:
-        """The service principal of an API: `appId`, `displayName`, `appRoles`. One that is gone goes by its object id."""
+        """The service principal of an API: `appId`, `displayName` and what it offers. One that is gone goes by its object id."""
         with self._lock:
             try:
-                shown = "appId,displayName,appRoles"
+                shown = "appId,displayName,appRoles,oauth2PermissionScopes"
                 return self._once(principal, None, lambda: self._get(f"/servicePrincipals/{principal}", shown))
             except RefusedError as error:
                 if error.status != 404:

@@ -239,15 +239,16 @@ class _Seeing:
     def _consents(self, name: str, app: config.App, held: App) -> Iterator[Existing]:
         for index, permission in enumerate(app.permissions):
             adopted = permission.adopt.application if permission.adopt else {}
-            wanted = {value for value in permission.consented()["application"] if value not in adopted}
+            api = self._client_id_of(permission)
+            wanted = {(api, value) for value in permission.consented()["application"] if value not in adopted}
             for found in self.directory.permissions(held) if wanted else ():
-                of_api = found.api == self._client_id_of(permission) and found.name in wanted
-                if of_api and found.id.lower() not in self.held:
+                if found.of(wanted) and found.id.lower() not in self.held:
                     what, place = (
                         f"the consent to {found.name} of {found.api_name}",
                         f"apps.{name}.permissions[{index}]",
                     )
-                    adopt = f"adopt: {{application: {{{found.name}: {found.id}}}}}"
+                    called = found.name if (api, found.name) in wanted else found.permission_id
+                    adopt = f"adopt: {{application: {{{called}: {found.id}}}}}"
                     yield Existing(name, types.APP_ROLE_ASSIGNMENT, place, what, adopt)
 
     def _delegated(self, name: str, app: config.App, held: App) -> Iterator[Existing]:

@@ -100,12 +100,12 @@ def _fits(assignment: Mapping[str, Any], app: App, grant: Grant) -> bool:
     )
 
 
-def consented(app: App, api: str, declared: Mapping[str, Any]) -> Callable[[Directory], Sight]:
-    """Looks for a consent."""
+def consented(app: App, kind: str, permission: tuple[str, str]) -> Callable[[Directory], Sight]:
+    """Looks for a consent; `kind` is `application` or `delegated`, and the permission as `Granted.of` takes it."""
 
     def look(directory: Directory) -> Sight:
-        held = directory.permissions(app) if declared["kind"] == "application" else directory.delegated(app)
-        if any((entry.api, entry.name) == (api, declared["name"]) for entry in held):
+        held = directory.permissions(app) if kind == "application" else directory.delegated(app)
+        if any(entry.of({permission}) for entry in held):
             return Sight("the directory has the consent")
         raise Missing("nobody has consented to it")
 

@@ -19,7 +19,7 @@ from typing import Literal
 
 from entrant.access import as_app, from_outside
 from entrant.access.deployer import Deployer, unseen
-from entrant.access.directory import Directory, api_of
+from entrant.access.directory import Directory, permission_of
 from entrant.errors import AuthenticationError, EntrantError, RefusedError
 from entrant.explain import explain
 from entrant.facts.apis import GRAPH
@@ -209,18 +209,15 @@ def trials(
     for entry in app.permissions:
         if not entry["consent"]:
             continue
-        api, target = api_of(outputs, entry), f"{entry['name']} at {entry['api']}"
+        permission = (api, called) = permission_of(outputs, entry)
+        target, outside = f"{entry['name']} at {entry['api']}", from_outside.consented(app, entry["kind"], permission)
         if entry["kind"] == "application":
             attempt = tried(
-                as_app.app_role(token, "graph" if api == GRAPH else f"{api}/.default", entry["name"], entry["api"])
+                as_app.app_role(token, "graph" if api == GRAPH else f"{api}/.default", called, entry["api"])
             )
-            yield Trial(
-                app, "permission", target, attempt, from_outside.consented(app, api, entry), _CONSENTS, reason=reason
-            )
+            yield Trial(app, "permission", target, attempt, outside, _CONSENTS, reason=reason)
         else:  # a user's, which no app can try by itself
-            yield Trial(
-                app, "permission", f"{target} (delegated)", None, from_outside.consented(app, api, entry), _CONSENTS
-            )
+            yield Trial(app, "permission", f"{target} (delegated)", None, outside, _CONSENTS)
     yield from _of_the_directory(app)
 
 

@@ -5,14 +5,23 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PlainValidator, StringConstraints, Tag, WithJsonSchema
+from pydantic import (
+    Discriminator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from entrant.facts import apis, conditions, limits
 from entrant.facts.roles import RolePermission, find_role
 from entrant.facts.scopes import is_guid
 
 from .broken import BROKEN, intact
-from .known import custom_role_id, first_name, slug
+from .known import custom_role_id, first_name, known_of, slug
 from .model import Model
 from .problems import Refused, did_you_mean, shorten
 from .registration import Bool, distinct
@@ -184,6 +193,29 @@ class Permission(Model):
     on_remove: OnRemove | None = None
     """What becomes of the consents when this entry goes, or one of them. Default: `delete`; with `adopt`, what the app says."""
 
+    @field_validator(*KINDS)
+    @classmethod
+    def _by_name(cls, values: Any, info: ValidationInfo) -> Any:
+        return _names(values, str(info.field_name), info)
+
+    @field_validator("consent")
+    @classmethod
+    def _consent_by_name(cls, consent: Any, info: ValidationInfo) -> Any:
+        if not isinstance(consent, Consented):
+            return consent
+        said_here = [kind for kind in KINDS if kind in consent.model_fields_set]
+        return consent.model_copy(update={kind: _names(getattr(consent, kind), kind, info) for kind in said_here})
+
+    @field_validator("adopt")
+    @classmethod
+    def _adopt_by_name(cls, adopt: Any, info: ValidationInfo) -> Any:
+        if not isinstance(adopt, AdoptedConsent) or adopt.application is BROKEN:
+            return adopt
+        named = {_name(text, "application", info): assignment for text, assignment in adopt.application.items()}
+        if len(named) < len(adopt.application):
+            raise Refused("`application` has a permission twice, by its name and by its id; keep one of the two")
+        return adopt.model_copy(update={"application": named}) if adopt.application else adopt
+
     def together(self) -> Iterator[Refused]:
         """There are permissions, each once, and the API offers them as far as is known here."""
         yield from distinct(self.application, "this permission", "application")
@@ -227,6 +259,22 @@ class Permission(Model):
                 for index, name in intact(getattr(self.consent, kind)):
                     if requested is not BROKEN and name not in requested:
                         yield ("consent", kind, index), kind, name
+
+
+def _names(values: Any, kind: str, info: ValidationInfo) -> Any:
+    return values if values is BROKEN else tuple(_name(value, kind, info) for value in values)
+
+
+def _name(text: Any, kind: str, info: ValidationInfo) -> Any:
+    """The name of a permission that is given by its id, where it is known here; else the id, in lower case."""
+    api = info.data.get("api")
+    if text is BROKEN or not is_guid(text) or api is None or api is BROKEN:
+        return text
+    id_ = text.lower()
+    if api.app is not None:
+        return known_of(info).offered.get((api.app, kind, id_), id_)
+    of, name = known_permissions().get((kind, id_), ("", id_))
+    return name if apis.FIRST_PARTY.get(of) == api.client_id else id_
 
 
 class DirectoryRoleGrant(Model):

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -77,6 +77,8 @@ class Known:
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Custom roles by key and by name in lower case."""
     apps: tuple[str, ...] = ()
+    offered: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    """What apps of the file offer to others: app, `application` or `delegated`, and the permission's id → its name."""
     all_read: bool = True
     """Whether every file was read; else a name that is not known here may be of one that was not, and is `BROKEN`."""
 
@@ -99,7 +101,9 @@ class Known:
             name = _mapping(value).get("name")
             for alias in {key, name, role.guid if role is not BROKEN else key} if isinstance(name, str) else {key}:
                 roles[alias.lower()] = role
-        return cls(scopes, known.subscription, roles, tuple(_mapping(data.get("apps"))), all_read)
+        apps = _mapping(data.get("apps"))
+        offered = {key: value for name, app in apps.items() for key, value in _offered(name, _mapping(app))}
+        return cls(scopes, known.subscription, roles, tuple(apps), offered, all_read)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -118,9 +122,26 @@ def _declared(key: str, value: Mapping[str, Any], known: Known) -> Role:
         return cast(Role, BROKEN)
     if adopted is not None:
         return Role(name, adopted.lower(), key)
+    return Role(name, custom_role_id(_first(key, value), first), key)
+
+
+def _first(key: str, value: Mapping[str, Any]) -> str:
+    """The first name of something in plain data."""
     former = value.get("renamed_from")
-    first_key = first_name(key, (former,) if isinstance(former, str) else former if isinstance(former, list) else ())
-    return Role(name, custom_role_id(str(first_key), first), key)
+    return str(first_name(key, (former,) if isinstance(former, str) else former if isinstance(former, list) else ()))
+
+
+def _offered(name: str, app: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str], str]]:
+    """What an app offers, with the ids that `App.role_id` and `App.scope_id` tell."""
+    kinds = (
+        ("application", "app role", app.get("app_roles")),
+        ("delegated", "scope", _mapping(app.get("api")).get("scopes")),
+    )
+    for kind, called, values in kinds:
+        for value, permission in _mapping(values).items():
+            id_ = _mapping(permission).get("id")
+            own = permission_id(_first(name, app), called, _first(value, _mapping(permission)))
+            yield (name, kind, id_.lower() if isinstance(id_, str) else own), value
 
 
 def first_name(name: str, renamed_from: Sequence[str]) -> str:

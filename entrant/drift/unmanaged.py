@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from entrant.access.deployer import Deployer, unseen
-from entrant.access.directory import Directory, api_of
+from entrant.access.directory import Directory, permission_of
 from entrant.errors import RefusedError
 from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import find_role
@@ -132,9 +132,9 @@ class _Seeing:
         yield from _keys(app, self.directory.principal(app), " (of the service principal)")
 
     def _declared(self, app: App, kind: str) -> set[tuple[str, str]]:
-        """The permissions that the app has consent for: client id of the API, name."""
+        """The permissions that the app has consent for, as `Granted.of` takes them."""
         return {
-            (api_of(self.outputs, entry), entry["name"])
+            permission_of(self.outputs, entry)
             for entry in app.permissions
             if entry["kind"] == kind and entry["consent"]
         }
@@ -142,13 +142,13 @@ class _Seeing:
     def _consents(self, app: App) -> Iterator[Unmanaged]:
         declared = self._declared(app, "application")
         for held in self.directory.permissions(app):
-            if (held.api, held.name) not in declared:
+            if not held.of(declared):
                 yield Unmanaged(app.name, "consent", f"{held.name} at {held.api_name}", held.id)
 
     def _delegated(self, app: App) -> Iterator[Unmanaged]:
         declared = self._declared(app, "delegated")
         for held in self.directory.delegated(app):
-            if (held.api, held.name) not in declared:
+            if not held.of(declared):
                 what = f"{held.name} at {held.api_name} (delegated, for every user)"
                 yield Unmanaged(app.name, "consent", what, held.id)
 

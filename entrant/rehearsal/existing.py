@@ -16,7 +16,7 @@ from entrant.config.files import FileName, path_of
 from entrant.config.known import Reference, first_name
 from entrant.config.model import plain
 from entrant.config.values import moment_text
-from entrant.facts.scopes import role_definition_id
+from entrant.facts.scopes import is_guid, role_definition_id
 from entrant.progress import Step
 from entrant.rehearsal import stack
 from entrant.rehearsal.place import Rehearsal, environ
@@ -318,9 +318,10 @@ class Parts:
         there = self.azure.call("GET", f"/v1.0/servicePrincipals/{principal}/appRoleAssignments")["value"]
         held = {entry["appRoleId"] for entry in there if entry["resourceId"] == api["id"]}
         for value, id_ in permission.adopt.application.items():
-            if roles[value] not in held:
-                self._reserve("appRoleAssignment", f"{principal}/{api['id']}/{roles[value]}", id_)
-                body = {"principalId": principal, "resourceId": api["id"], "appRoleId": roles[value]}
+            role = value if is_guid(value) else roles[value]
+            if role not in held:
+                self._reserve("appRoleAssignment", f"{principal}/{api['id']}/{role}", id_)
+                body = {"principalId": principal, "resourceId": api["id"], "appRoleId": role}
                 self.azure.call("POST", f"/v1.0/servicePrincipals/{principal}/appRoleAssignments", body)
                 self.made["consents"] += 1
         grant = permission.adopt.delegated

@@ -113,11 +113,12 @@ class _Cloud(Mocks):
         raise AssertionError(f"unexpected call of {args.token}")
 
     def _service_principal(self, client_id: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        """An API of the tenant, which offers two app roles and a scope; one of all f is in no tenant."""
+        """An API of the tenant, which offers three app roles and two scopes; one of all f is in no tenant."""
         if set(client_id) == {"f", "-"}:
             return {}, [("clientId", "no service principal was found")]
         roles = {name: f"role-{name}-{client_id}" for name in ("Things.Read", "Data.Read")}
-        scopes = {"user_impersonation": "scope"}
+        roles["Things.All"] = "1b1b1b1b-1111-4222-8333-444444444444"
+        scopes = {"user_impersonation": "scope", "Things.Use": "2b2b2b2b-1111-4222-8333-444444444444"}
         return {"objectId": f"sp-{client_id}", "appRoleIds": roles, "oauth2PermissionScopeIds": scopes}, []
 
 

@@ -210,6 +210,10 @@ def test_components_of_a_run_read_the_state_once(monkeypatch: pytest.MonkeyPatch
             ": secrets_handed_out: expected a date such as 2026-01-01 or a time such as 2026-01-01T06:00:00Z",
         ),
         (
+            {"permissions": {"api": {"client_id": "x", "application": {"Read": "ab", "R": "AB"}}}},
+            ": permissions.api: Read and R under `application` are one permission (AB). Keep one of the two.",
+        ),
+        (
             {"roles": {"law": {"role": "Readr", "scope": WORKSPACE}}},
             ': roles.law.role: no role is called "Readr"; did you mean "Reader"?',
         ),

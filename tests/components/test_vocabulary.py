@@ -275,9 +275,40 @@ def test_permissions_of_an_api_that_is_not_known_here_are_asked_of_the_tenant(tm
 
 def test_a_permission_the_tenants_api_does_not_offer_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(
-        pulumi.RunError, match=r"does not offer Things\.Write\. It offers: Data\.Read, Things\.Read, user_impersonation"
+        pulumi.RunError,
+        match=r"does not offer Things\.Write\. It offers: Data\.Read, Things\.All, Things\.Read, Things\.Use",
     ):
         app(tmp_path, f"permissions: [{{api: {GUID}, application: [Things.Write]}}]")
+
+
+@pytest.mark.parametrize("kind", ["application", "delegated"])
+def test_one_permission_by_name_and_by_id_stops_the_run(tmp_path: Path, kind: str) -> None:
+    """Of an API that the tenant alone knows; of others `validate` says it."""
+    name, start = {"application": ("Things.All", "1b1b1b1b"), "delegated": ("Things.Use", "2b2b2b2b")}[kind]
+    id_ = f"{start}-1111-4222-8333-444444444444"
+    message = (
+        f"apps.a.permissions.{GUID}: {name} and {id_} under `{kind}` are one permission ({id_}). Keep one of the two."
+    )
+    with pytest.raises(pulumi.RunError) as refused:
+        app(tmp_path, f"permissions: [{{api: {GUID}, {kind}: [{name}, {id_}]}}]")
+    assert str(refused.value) == message
+
+
+def test_permissions_by_id_are_what_their_names_are(tmp_path: Path) -> None:
+    """A grant of delegated permissions has names alone; outputs and resources have the name where it is known."""
+    graph = "api: Microsoft Graph, application: [DF021288-bdef-4463-88db-98f22de89214]"
+    scopes = "delegated: [e1fe6dd8-ba31-4d61-89e7-88639da4683d], consent: true"
+    other = f"api: {GUID}, delegated: [2b2b2b2b-1111-4222-8333-444444444444], consent: true"
+    made = app(tmp_path, f"permissions: [{{{graph}, {scopes}}}, {{{other}}}]")
+    made.one(azuread("AppRoleAssignment"), "a/microsoft-graph/User.Read.All")
+    grant = azuread("ServicePrincipalDelegatedPermissionGrant")
+    assert made.one(grant, "a/microsoft-graph").inputs["claimValues"] == ["User.Read"]
+    assert made.one(grant, f"a/{GUID}").inputs["claimValues"] == ["Things.Use"]
+    assert [each["name"] for each in made.result["identities"].value["a"]["permissions"]] == [
+        "User.Read.All",
+        "User.Read",
+        "2b2b2b2b-1111-4222-8333-444444444444",
+    ]
 
 
 def test_an_api_without_a_service_principal_stops_the_run_with_the_remedy(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 import local_azure
-from entrant.access import deployer
+from entrant.access import deployer, trials
+from entrant.access.directory import Directory
 from entrant.drift import unmanaged
 from entrant.facts.clouds import Cloud
 from entrant.outputs import App, Outputs
@@ -137,6 +138,34 @@ def test_a_consent_is_told_by_api_and_not_by_its_name_alone(
     app = replace(estate.app, permissions=(declared,))
     look = unmanaged.look(stack(app, known.app, other.app), who)
     assert kinds(look) == {"consent": "Data.Read at other-api"}
+
+
+@pytest.mark.parametrize("kind", ["application", "delegated"])
+def test_a_consent_is_known_by_the_permissions_id_too(
+    azure: local_azure.LocalAzure, who: deployer.Deployer, cloud: Cloud, kind: str
+) -> None:
+    """As a file may have it, and in outputs whatever its case: declared for `drift`, and there for `check`."""
+    estate = Estate(azure, f"by-id-{kind}")
+    api = estate.client.graph("GET", f"/servicePrincipals(appId='{GRAPH}')")["id"]
+    if kind == "application":
+        id_ = "DF021288-BDEF-4463-88DB-98F22DE89214"
+        consent(estate.client, estate.app.service_principal_id, api, id_.lower())
+    else:
+        id_ = "E1FE6DD8-BA31-4D61-89E7-88639DA4683D"
+        grant = {"clientId": estate.app.service_principal_id, "resourceId": api, "scope": "User.Read"}
+        estate.client.graph("POST", "/oauth2PermissionGrants", grant | {"consentType": "AllPrincipals"})
+    declared = {"api": "Microsoft Graph", "kind": kind, "name": id_, "consent": True}
+    app = replace(estate.app, permissions=(declared,))
+    assert unmanaged.look(stack(app), who).found == ()
+    directory = Directory(who)
+    [found] = [
+        proof
+        for proof in trials.check([app], lambda _: cloud, directory=directory, write=False, stack="dev")
+        if proof.layer == "permission"
+    ]
+    assert (found.state, found.evidence.rpartition("; ")[2]) == ("seen", "the directory has the consent")
+    other = replace(estate.app, permissions=(declared | {"name": GRAPH},))
+    assert [item.kind for item in unmanaged.look(stack(other), who).found] == ["consent"]
 
 
 def test_a_delegated_grant_for_everybody_is_found_and_one_of_a_single_user_is_not(
