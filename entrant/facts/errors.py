@@ -73,7 +73,7 @@ AADSTS700213 (later) no federated credential of the app has the token's subject
 AADSTS7000216 (no) the request carries no secret, certificate or assertion
   > give the app a credential
 AADSTS700025 (no) the app is a public client and takes no secret
-  > turn off `fallback_public_client`
+  > turn off `public_client.fallback`
 AADSTS1000502 (no) the certificate that signed the request is outside its validity
   > sign with one that is valid today
 AADSTS50027 (no) the signed request is no valid JWT
