@@ -9,7 +9,7 @@ from .credentials import Certificate, Secret
 from .drift import Drift, Ignored
 from .federated import Federated
 from .known import Role
-from .loader import Report, check, environment_file, environments, is_stack, load, may_be_of_a_stack
+from .loader import Report, check, environment_file, environments, is_stack, load, may_be_of_a_stack, other_path
 from .models import App, Environment
 from .policy import Policy
 from .problems import ConfigError, Problem
@@ -36,4 +36,5 @@ __all__ = [
     "is_stack",
     "load",
     "may_be_of_a_stack",
+    "other_path",
 ]

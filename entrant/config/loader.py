@@ -20,6 +20,7 @@ from .validation import breadcrumb, validate
 
 MAX_EXTENDS: Final = 10
 MAX_PROBLEMS: Final = 500
+_FOLDER: Final = "is a folder; name a file in it, or a stack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,9 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     file = environment_file(stack_or_path, root)
     text = str(stack_or_path)
     # What `PULUMI_OPTION_CONFIG_FILE` leads to is named by whoever set it: a rehearsal's shell, of a file that may lie elsewhere.
+    fault = other_path(text, root) if "/" in text or not os.path.exists(file) else None
+    if fault is not None:
+        return Report(None, (Problem(text, 0, 0, fault),), ())
     named = text.endswith((".yaml", ".yml")) or _settings_elsewhere(text, os.environ) is not None
     reader = _Reader(root, problems, _readable(root, file, named=named))
     tree = reader.tree(file)
@@ -89,6 +93,17 @@ def check(stack_or_path: str | Path, *, root: Path | None = None) -> Report:
     failed = any(problem.severity == "error" for problem in ordered)
     files, referred = tuple(reader.files), tuple(reader.referred)
     return Report(None if failed else sound, tuple(ordered), files, referred, tree, sound)
+
+
+def other_path(text: str, folder: Path) -> str | None:
+    """Why a path, a relative one from `folder`, is no environment's file; None where it may be, or is the name of a stack."""
+    if text.endswith((".yaml", ".yml")):
+        return None
+    if os.path.isdir(folder / text):
+        return _FOLDER
+    if os.path.exists(folder / text):
+        return "ends in neither .yaml nor .yml, as the file of an environment does"
+    return "there is no such file" if text.startswith(("/", "./", "../")) else None
 
 
 def may_be_of_a_stack(file: Path, root: Path) -> bool:
@@ -203,6 +218,9 @@ class _Reader:
     def tree(self, file: Path) -> Node | None:
         """The merged tree, or None when the first file cannot be read."""
         shown = self._shown(file)
+        if os.path.isdir(file):
+            self.problems.append(Problem(shown, 0, 0, _FOLDER))
+            return None
         if not os.path.isfile(file):
             of_stacks = file.parent == self.root / "config"
             others = environments(self.root) if of_stacks else _names(file.parent)

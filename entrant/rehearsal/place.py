@@ -36,7 +36,7 @@ class Rehearsal:
         has that name, a few digits make it the file's own.
 
         Raises:
-            ConfigurationError: Pulumi takes no stack of this name.
+            ConfigurationError: Pulumi takes no stack of this name, or it is a path and no environment's file.
         """
         if not name.endswith((".yaml", ".yml")):
             stack = name.rpartition("/")[2]
@@ -44,6 +44,8 @@ class Rehearsal:
                 raise ConfigurationError(
                     f'"{name}" is no name of a stack', next_step="name a stack, or a file by its path"
                 )
+            if "/" in name and (fault := config.other_path(name, Path.cwd())):
+                raise ConfigurationError(f"{name}: {fault}")
             found = cls(stack, root)
             return dataclasses.replace(found, file=found.made_of())
         path = Path(name).absolute()

@@ -59,6 +59,40 @@ def test_a_missing_file_names_those_there_are(check: Check, tmp_path: Path) -> N
     assert str(problem) == 'config/stagign.yaml: error: there is no such file; did you mean "staging"?'
 
 
+@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize(
+    ("named", "fault"),
+    [
+        ("x.json", "ends in neither .yaml nor .yml, as the file of an environment does"),
+        ("Dev.YAML", "ends in neither .yaml nor .yml, as the file of an environment does"),
+        ("below/dev", "is a folder; name a file in it, or a stack"),
+        ("below", "is a folder; name a file in it, or a stack"),
+        ("below/dev.yaml", "is a folder; name a file in it, or a stack"),
+        ("./none.json", "there is no such file"),
+    ],
+)
+def test_a_path_that_is_no_environments_file_is_named_as_it_was(
+    check: Check, tmp_path: Path, named: str, fault: str, absolute: bool
+) -> None:
+    """Also where a stack is called as the last part of the path, whose file would be another."""
+    check("apps: {a: {}}\n")
+    for folder in ("below/dev", "below/dev.yaml"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("x.json", "Dev.YAML"):
+        (tmp_path / file).write_text("apps: {a: {}}\n")
+    path = str(tmp_path / named) if absolute else named
+    shown = named if named.endswith(".yaml") else path
+    report = config.check(path, root=tmp_path)
+    assert [str(problem) for problem in report.problems] == [f"{shown}: error: {fault}"]
+    assert report.environment is None
+
+
+def test_a_stack_is_not_taken_for_the_folder_of_its_name(check: Check, tmp_path: Path) -> None:
+    check("apps: {a: {}}\n")
+    (tmp_path / "dev").mkdir()
+    assert config.check("dev", root=tmp_path).environment is not None
+
+
 @pytest.mark.parametrize("name", ["de v", "-x", "a;b"])
 def test_a_file_whose_name_no_stack_can_have_is_refused(check: Check, tmp_path: Path, name: str) -> None:
     check("apps: {a: {}}\n")

@@ -122,6 +122,18 @@ def test_no_rehearsal_is_outside_its_folder(tmp_path: Path, name: str) -> None:
         rehearsal.Rehearsal.of(name, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("named", "fault"),
+    [("dev.json", "ends in neither .yaml nor .yml"), ("dev", "is a folder"), ("no", "there is no such file")],
+)
+def test_a_path_that_is_no_environments_file_has_no_rehearsal(tmp_path: Path, named: str, fault: str) -> None:
+    (tmp_path / "dev.json").write_text("{}")
+    (tmp_path / "dev").mkdir()
+    with pytest.raises(ConfigurationError, match=f"{named}: {fault}"):
+        rehearsal.Rehearsal.of(str(tmp_path / named), tmp_path)
+    assert rehearsal.Rehearsal.of("dev", tmp_path).stack == "dev"
+
+
 def test_a_command_names_the_file_as_a_shell_reads_it(tmp_path: Path) -> None:
     here = rehearsal.Rehearsal("my-env", tmp_path, "cases/my env.yaml")
     assert here.command("--down") == "python3 -m entrant rehearse 'cases/my env.yaml' --down"
