@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -110,6 +110,10 @@ class Trial:
             if directory is not None and (self.grant is not None or (self.layer == "permission" and not final)):
                 return self._refused(directory, str(error), step)
             return self._proof("denied" if final else "pending", str(error), step, final=final)
+
+    def without_token(self) -> "Trial":
+        """The same where the app gets no token, to be looked for from outside."""
+        return self if self.attempt is None else replace(self, attempt=None, reason="no token")
 
     def _from_outside(self, directory: Directory | None, reason: str, stack: str) -> Proof:
         before = f"{reason}; " if reason else ""
@@ -273,7 +277,7 @@ def check(
 ) -> list[Proof]:
     """Try everything once, apps side by side; the proofs in the order of the apps and their grants.
 
-    Where an app gets no token, its other trials are not made and unknown. `directory` is what is looked at from outside, None where
+    Where an app gets no token, the rest is looked for from outside. `directory` is what is looked at from outside, None where
     nobody is signed in; `outputs` are the stack's, to know its own APIs by.
     """
 
@@ -283,10 +287,7 @@ def check(
         lost = first.attempt is not None and proof.state != "granted"
         return [
             proof,
-            *(
-                trial._proof("unknown", "no token") if lost and trial.attempt else trial.run(directory, stack=stack)
-                for trial in rest
-            ),
+            *((trial.without_token() if lost else trial).run(directory, stack=stack) for trial in rest),
         ]
 
     if not apps:
@@ -310,15 +311,18 @@ def wait(
 ) -> list[Proof]:
     """Try until everything is granted or, where it cannot be tried, seen; apps side by side; the last proofs.
 
-    Stops early for what waiting cannot change, and after `seconds`. `tell` is called, from several threads, at each change
+    Stops early for what waiting cannot change, and after `seconds`. Where an app gets no token, the rest is looked for from
+    outside, once. `tell` is called, from several threads, at each change
     of a trial's state, with the seconds since the start.
     """
     started = time.monotonic()
 
     def one(app: App) -> list[Proof]:
-        last = []
+        last: list[Proof] = []
         directory = Directory(deployer) if deployer else None
         for trial in trials(app, cloud(app), outputs, successes=successes, write=write):
+            lost = bool(last) and last[0].state not in ("granted", "seen")
+            trial = trial.without_token() if lost else trial
             before: State | None = None
             while True:
                 proof = trial.run(directory, stack=stack)
@@ -328,13 +332,11 @@ def wait(
                     before = proof.state
                 done = proof.state in ("granted", "seen") or proof.final
                 replicated = trial.attempt is None and proof.state == "denied" and elapsed > REPLICATION.total_seconds()
-                if done or replicated or elapsed + pause > seconds:
+                if done or lost or replicated or elapsed + pause > seconds:
                     break
                 time.sleep(pause)
                 directory = Directory(deployer) if deployer else None
             last.append(proof)
-            if proof.layer == "token" and proof.state not in ("granted", "seen"):
-                break
         return last
 
     if not apps:

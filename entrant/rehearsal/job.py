@@ -62,15 +62,13 @@ def run(
         with steps.step("Outputs") as step:
             declared = engine.stack_outputs(rehearsal.stack, cwd=rehearsal.root, environ=env)
             step.note = handed_out(list(declared.apps.values()))
-        results = []
-        until = time.monotonic() + patience
         able = [trying.with_assertion(rehearsal, azure, app) for app in declared.apps.values()]
-        for app in filter(trials.can_be, able):
-            for trial in trying.trials_of(app, clouds.resolve(app.cloud, settings), rows):
-                with steps.step(f"{app.name} {trial.target}") as step:
-                    tried = trying.until_it_works(trial, until, step.update)
-                    step.note = tried.evidence + (f" after {tried.tries} tries" if tried.tries > 1 else "")
-                    results.append(tried)
+        results = trying.all_that_work(
+            filter(trials.can_be, able),
+            lambda app: trying.trials_of(app, clouds.resolve(app.cloud, settings), rows),
+            time.monotonic() + patience,
+            steps,
+        )
     return {
         "stack": rehearsal.stack,
         "steps": [{"step": step.title, "seconds": round(step.seconds, 3), "note": step.note} for step in steps.done],

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import local_azure
 from entrant import outputs
 from entrant.access import from_outside, monitor, trials
-from entrant.errors import EntrantError, NotReadyError
+from entrant.errors import AuthenticationError, EntrantError, NotReadyError
+from entrant.explain import explain
 from entrant.facts.clouds import Cloud
 from entrant.facts.scopes import Scope, parse_scope
+from entrant.progress import Steps
 from entrant.rehearsal.place import Rehearsal, write_private
 from entrant.tokens import clouds, credentials
 from entrant.words import counted
@@ -42,7 +44,7 @@ def until_it_works(trial: trials.Trial, until: float, tell: Callable[[str], None
     """Try until the call is answered, or until this moment of the monotonic clock; new access takes its time.
 
     Raises:
-        NotReadyError: it is still refused.
+        NotReadyError: it is still refused, or the app gets no token and never will.
     """
     assert trial.attempt is not None, "whatever is tried here can be tried as the app"
     tries = 0
@@ -51,11 +53,50 @@ def until_it_works(trial: trials.Trial, until: float, tell: Callable[[str], None
         try:
             return Tried(trial, tries, trial.attempt())
         except EntrantError as error:
-            if time.monotonic() > until:
+            if gets_no_token(error) or time.monotonic() > until:
                 message = f"{trial.app.name} {trial.target}: still refused: {error}"
                 raise NotReadyError(message, next_step=error.next_step) from error
             tell(f"not yet ({error.code or 'refused'})")
             time.sleep(0.5)
+
+
+def gets_no_token(error: BaseException | None) -> bool:
+    """Whether an app was refused a token for what waiting cannot change, such as a disabled service principal."""
+    known = explain(error.code or "") if isinstance(error, AuthenticationError) else ()
+    return any(found.retry == "no" for found in known)
+
+
+def all_that_work(
+    apps: Iterable[outputs.App],
+    trials_of_app: Callable[[outputs.App], Iterator[trials.Trial]],
+    until: float,
+    steps: Steps,
+) -> list[Tried]:
+    """Try what each app may do until it works; what does not keeps nobody from trying the rest.
+
+    Raises:
+        NotReadyError: what is refused, of all apps.
+    """
+    results: list[Tried] = []
+    refused: list[NotReadyError] = []
+    for app in apps:
+        left = list(trials_of_app(app))
+        while left:
+            trial = left.pop(0)
+            try:
+                with steps.step(f"{app.name} {trial.target}") as step:
+                    tried = until_it_works(trial, until, step.update)
+                    step.note = tried.evidence + (f" after {tried.tries} tries" if tried.tries > 1 else "")
+                    results.append(tried)
+            except NotReadyError as error:
+                refused.append(error)
+                if left and gets_no_token(error.__cause__):
+                    targets = ", ".join(each.target for each in left)
+                    steps.out.print(f"  {app.name} gets no token; not tried: {targets}", markup=False)
+                    break
+    if refused:
+        raise NotReadyError("; ".join(map(str, refused)), next_step=refused[0].next_step)
+    return results
 
 
 def with_assertion(rehearsal: Rehearsal, azure: local_azure.LocalAzure, app: outputs.App) -> outputs.App:

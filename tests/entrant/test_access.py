@@ -176,6 +176,35 @@ def test_a_token_that_is_refused_is_explained(
     assert "n0t-th1s-0ne" not in proof.evidence
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_grants_of_an_app_that_gets_no_token_are_seen_from_outside(
+    azure: local_azure.LocalAzure, cloud: Cloud, environ: dict[str, str], waits: bool
+) -> None:
+    """Here its service principal is disabled; one of its two roles is gone."""
+    estate = Estate(azure, f"disabled-{waits}".lower())
+    there, gone = estate.grant(READER, "Reader", estate.workspace), Grant("Owner", PUBLISHER, estate.machine)
+    app = estate.with_grants(there, gone)
+    estate.client.graph("PATCH", f"/servicePrincipals/{estate.identity.object_id}", {"accountEnabled": False})
+    who = deployer.find(cloud, environ)
+    assert who is not None
+    if waits:
+        proofs = trials.wait([app], lambda _: cloud, deployer=who, write=False, stack="dev", seconds=3600)
+    else:
+        proofs = trials.check([app], lambda _: cloud, directory=Directory(who), write=False, stack="dev")
+    assert [(proof.layer, proof.state) for proof in proofs] == [
+        ("token", "denied"),
+        ("role", "seen"),
+        ("query", "seen"),
+        ("role", "denied"),
+        ("metric", "denied"),
+    ]
+    assert proofs[0].evidence.startswith(f"no token for {app.name}: AADSTS7000112: ")
+    assert proofs[1].evidence.startswith("no token; the role assignment is ")
+    assert proofs[3].evidence == "no token; there is no such role assignment"
+    unseen = trials.check([app], lambda _: cloud, directory=None, write=False, stack="dev")[1:]
+    assert {proof.state for proof in unseen} == {"unknown"}, "nobody is signed in to look"
+
+
 def test_an_error_body_is_explained_innermost_included() -> None:
     body = {"error": {"code": "InsufficientAccessError", "innererror": {"code": "AuthorizationFailed"}}}
     assert [finding.code for finding in explain.explain(json.dumps(body))] == [

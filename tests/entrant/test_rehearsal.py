@@ -1,21 +1,30 @@
 """Rehearsals: what a second one finds of the first."""
 
+import io
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
+import local_azure
 from entrant import config, engine, rehearsal
 from entrant.commands import rehearse
-from entrant.errors import ConfigurationError
+from entrant.errors import ConfigurationError, NotReadyError
+from entrant.facts.clouds import Cloud
 from entrant.outputs import App
+from entrant.progress import Steps
 from entrant.project import SOURCE
 from entrant.rehearsal import job, trying
 from entrant.setup import pins
 from local_azure import plugins
+from tests.entrant.test_access import PUBLISHER, READER, Estate, cloud, environ
+
+__all__ = ["cloud", "environ"]
 
 
 def test_a_stand_in_is_never_taken_for_the_real_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +160,33 @@ def test_what_outputs_hold_is_counted_as_it_is() -> None:
     assert job.handed_out([plain, App("c", "t", "c", issued={"signing": "…"})]) == (
         "client ids of 2 apps, no secret, certificates of 1"
     )
+
+
+def test_an_app_that_gets_no_token_keeps_no_other_from_being_tried(azure: local_azure.LocalAzure, cloud: Cloud) -> None:
+    """What waiting cannot change is not tried again; there is an hour for it here."""
+    disabled, other = Estate(azure, "disabled"), Estate(azure, "other-one")
+    disabled.client.graph("PATCH", f"/servicePrincipals/{disabled.identity.object_id}", {"accountEnabled": False})
+    apps = [
+        each.with_grants(
+            each.grant(READER, "Reader", each.workspace),
+            each.grant(PUBLISHER, "Monitoring Metrics Publisher", each.machine),
+        )
+        for each in (disabled, other)
+    ]
+    rows: dict[str, int] = {}
+    written = io.StringIO()
+    steps = Steps(out=Console(file=written, width=200))
+    with pytest.raises(NotReadyError) as refused:
+        trying.all_that_work(apps, lambda app: trying.trials_of(app, cloud, rows), time.monotonic() + 3600, steps)
+    message = "disabled queries law-disabled: still refused: no token for disabled: AADSTS7000112: "
+    assert str(refused.value).startswith(message)
+    assert "enabled: true" in str(refused.value.next_step)
+    assert [step.title for step in steps.done] == [
+        "other-one queries law-other-one",
+        "other-one reports on vm-other-one",
+    ]
+    assert "disabled gets no token; not tried: reports on vm-disabled\n" in written.getvalue()
+    assert azure.metrics(other.machine), "it has arrived"
 
 
 def test_a_token_is_proposed_for_the_first_app_that_has_what_gives_one(tmp_path: Path) -> None:
