@@ -299,6 +299,9 @@ def _differences(
         kind = detailed[path]["diffKind"]
         replaced = kind.endswith("-replace") or path in replaces
         plain, before, after = kind.removesuffix("-replace"), _at(old, path), _at(new, path)
+        if path.endswith("]") and None not in (before, after) and before != after:
+            # on the other side, another entry has this index
+            before, after = (None if plain == "add" else before, None if plain == "delete" else after)
         leaves = list(_leaves(path, plain, replaced, before, after))
         # A provider may tell apart what looks alike here: its word counts.
         yield from leaves or [Difference(path, plain, replaced, before, after)]

@@ -66,13 +66,14 @@ def _settings(state: Side | None, prefix: str) -> dict[str, Any]:
     """Settings by path, without what holdings tell and without the ids of what they belong to."""
     if state is None:
         return {}
-    own = {key: value for key, value in state.inputs.items() if key not in _ELSEWHERE}
+    own = {key: value for key, value in state.inputs.items() if key not in TOLD_ELSEWHERE}
     return {prefix + path: value for path, value in flat(own)}
 
 
-_ELSEWHERE = frozenset(
+TOLD_ELSEWHERE = frozenset(
     {"displayName", "owners", "requiredResourceAccesses", "preventDuplicateNames", "clientId", "useExisting"}
 )
+"""Properties of registrations and service principals that are no settings: what holdings tell, and what they belong to."""
 
 
 def _state(change: Change, side: Literal["old", "new"]) -> Side | None:

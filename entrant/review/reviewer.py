@@ -77,6 +77,7 @@ def of_preview(
     edited = _by_app((c.app, settings[c.urn]) for c in applied if c.operation != "import")  # without what is taken over
     essence = (_essence(c, environment) for c in reading.planned if c.changes or c.protection_changes)
     deliveries = tuple(_deliveries(reading, environment))
+    own_settings = tuple(comparison.settings(edited))
     return Review(
         stack=stack,
         saw_cloud=True,
@@ -88,7 +89,8 @@ def of_preview(
         credentials=tuple(comparison.credentials()),
         taken_over=tuple(setting for change in applied if change.operation == "import" for setting in _details(change)),
         settings=(
-            *(comparison.settings(edited)),
+            *own_settings,
+            *_untold(applied, own_settings),
             *deliveries,
             *(setting for change in applied for setting in _other_settings(change)),
         ),
@@ -126,6 +128,18 @@ def _by_app(steps: Iterable[tuple[str | None, Iterable[str]]]) -> dict[str | Non
     for app, names in steps:
         found.setdefault(app, set()).update(names)
     return found
+
+
+def _untold(applied: Iterable[Change], settings: Iterable[SettingChange]) -> Iterator[SettingChange]:
+    """What an update changes in a registration or service principal without a difference of settings, such as an order."""
+    known = {(setting.app, first_step(setting.path)) for setting in settings}
+    for change in applied:
+        if change.operation in ("update", "replace") and change.type in _REGISTRATION:
+            for difference in change.differences:
+                path = f"{_REGISTRATION[change.type]}{difference.path}"
+                elsewhere = first_step(difference.path) in resources.TOLD_ELSEWHERE
+                if not elsewhere and (change.app or "", first_step(path)) not in known:
+                    yield SettingChange(app=change.app or "", path=path, old=difference.old, new=difference.new)
 
 
 def _other_settings(change: Change) -> Iterator[SettingChange]:
@@ -272,7 +286,8 @@ def _kept_until(reading: Reading) -> dict[tuple[str | None, str], str]:
     }
 
 
-_REGISTRATION: Final = (APPLICATION, PRINCIPAL)
+_REGISTRATION: Final = {APPLICATION: "", PRINCIPAL: "servicePrincipal."}
+"""The types that settings are of, and what their paths begin with."""
 _PARTS: Final = {
     "RoleAssignment": "roles",
     "RoleDefinition": "role_definitions",
@@ -298,7 +313,7 @@ def _settings_of(change: Change) -> set[str]:
     """Which settings of its app a change is about: the first step of their paths."""
     if change.type in resources.CLIENTS:
         return {"preAuthorized", "knownClients"}
-    prefix = {APPLICATION: "", PRINCIPAL: "servicePrincipal."}.get(change.type)
+    prefix = _REGISTRATION.get(change.type)
     if prefix is None:
         return set()
     return {prefix + first_step(difference.path) for difference in change.differences}

@@ -188,6 +188,8 @@ def _declared_registration(environment: Environment, name: str, app: App) -> Reg
         },
         "secret": _places(app.secret) if app.secret else {},
     }
+    if app.api:  # its default is another one than that of an app without `api`
+        shown["api"] = {"token_version": app.api.token_version, **shown["api"]}
     return Registration(
         name,
         app.display_name or name,
@@ -303,6 +305,7 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}[{item}]", item
     elif isinstance(value, list) and (name := _told_apart_by(value)):
         for item in value:
+            yield f"{path}[{item[name]}]", item[name]
             yield from flat({key: part for key, part in item.items() if key != name}, f"{path}[{item[name]}]")
     elif isinstance(value, str) and path in ("logo", "logoImage"):
         yield path, f"an image, SHA-256 {hashlib.sha256(value.encode()).hexdigest()[:12]}"

@@ -687,3 +687,13 @@ def test_an_app_under_another_name_is_one_sentence(tmp_path: Path) -> None:
         "shop (Store) has another name here and stays as it is in the cloud; it was store: the outputs store_… go, shop_… come"
         in page.terminal(made)
     )
+
+
+def test_a_setting_that_only_its_key_says_is_a_line(compare: Compare) -> None:
+    """A claim with nothing but a name, and `api: {}`, which asks for another version of tokens than no `api`."""
+    bare = "apps:\n  log-reader:\n    display_name: Log reader\n"
+    review = compare(bare + "    optional_claims: {id_token: [{name: upn}]}\n    api: {}\n", bare)
+    assert [(each.path, each.old, each.new) for each in review.settings] == [
+        ("api.token_version", 2, None),
+        ("optional_claims.id_token[upn]", "upn", None),
+    ]
