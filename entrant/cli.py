@@ -109,7 +109,7 @@ def _local_errors() -> tuple[type[Exception], ...]:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(text, err=True, color=True)
 
 
 class Commands(click.Group):
@@ -154,7 +154,8 @@ def _take_everywhere(command: click.Command) -> None:
 @click.group(
     cls=Commands,
     params=options.everywhere(hidden=False),
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # With "color" click takes nothing out of what is written to a pipe: `terminal.guard` shows it, as an escape.
+    context_settings={"help_option_names": ["-h", "--help"], "color": True},
     epilog="--debug, --quiet and --color may stand behind the command, too.",
 )
 @click.version_option(entrant.__version__, message="%(prog)s %(version)s")

@@ -127,6 +127,13 @@ def test_a_query_is_answered_as_a_table(run: Run, estate: Estate) -> None:
     assert json.loads(done.stdout) in ([{"Count": 0}], [{"Count": 1}])
 
 
+@pytest.mark.parametrize("form", ["csv", "table", "json"])
+def test_control_characters_of_a_result_are_shown_in_a_pipe_and_none_is_dropped(run: Run, form: str) -> None:
+    done = run("query", 'print a = "\\u001b[31mred\\u001b[0m", b = "\\u0007x"', "--format", form)
+    assert done.returncode == 0, done.stderr
+    assert all(shown in done.stdout for shown in (r"\u001b[31mred\u001b[0m", r"\u0007x")), done.stdout
+
+
 def test_metrics_are_rows_of_parts_and_segments(run: Run) -> None:
     done = run("metrics", "requests/count", "--format", "csv")
     header, row = done.stdout.splitlines()

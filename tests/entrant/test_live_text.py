@@ -189,6 +189,18 @@ def test_what_must_be_exact_passes(begin: Begin) -> None:
     assert written_to(written["stdout"]) == "::add-mask::x\n"
 
 
+def test_what_colours_a_message_is_shown_in_a_pipe_too() -> None:
+    """click would take it out, and the name that is shown would be another."""
+    done = subprocess.run(
+        [sys.executable, "-m", "entrant", "validate", "\x1b[31mred.yaml"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.startswith(r"\u001b[31mred.yaml: error: there is no such file"), done.stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "entrant", "rehearse", "\x1b[31mred"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr.startswith(r'entrant: "\u001b[31mred" is no name of a stack'), done.stderr
+
+
 @pytest.mark.parametrize("guarded", [False, True])
 def test_a_program_that_changes_a_stack_commands_nobody_and_one_that_was_asked_for_is_let_be(
     guarded: bool, capfdbinary: pytest.CaptureFixture[bytes]
