@@ -12,7 +12,7 @@ from local_azure.graph.credentials import add_password, keep_passwords, set_keys
 from local_azure.graph.errors import bad_request, not_found, refuse
 from local_azure.graph.links import bound
 from local_azure.graph.reading import shown
-from local_azure.graph.rights import APPLICATION, PRINCIPAL, WRITE, may_write
+from local_azure.graph.rights import APPLICATION, PRINCIPAL, WRITE, may_read, may_write
 from local_azure.wire import Reply, new_guid, utc
 
 Doc = dict[str, Any]
@@ -315,6 +315,7 @@ def _set_logo(ctx: Context, object_id: str) -> Reply:
 
 @routes.add("GET", "applications/*/logo")
 def _logo(ctx: Context, object_id: str) -> Reply:
+    may_read(ctx, APPLICATION)
     ctx.get(APPLICATION, object_id)
     found = ctx.world.store.row("SELECT type, data FROM blob WHERE owner = ? AND name = 'logo'", object_id.lower())
     if found is None:

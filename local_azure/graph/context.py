@@ -308,12 +308,11 @@ def dispatch(ctx: Context) -> Reply:
         if kind is None or keyed["key"] not in ("appId", "uniqueName", "userPrincipalName", "roleTemplateId", "id"):
             bad_request(f"Resource not found for the segment '{segments[0]}'.", code="BadRequest")
         found = list(ctx.world.directory.scan(kind.name, index=(keyed["key"], "eq", [keyed["value"]])))
-        if not found:
-            not_found(keyed["value"])
-        segments = [keyed["collection"], found[0][1]["id"], *segments[1:]]
+        # Of nobody it is refused by its handler, which asks for the right first.
+        segments = [keyed["collection"], found[0][1]["id"] if found else keyed["value"], *segments[1:]]
     if len(segments) > 1 and segments[0].lower() == "users" and "@" in segments[1]:
         named = ctx.world.directory.find("user", "userPrincipalName", segments[1])
-        segments = [segments[0], named[0]["id"] if named else not_found(segments[1]), *segments[2:]]
+        segments = [segments[0], named[0]["id"] if named else segments[1], *segments[2:]]
     if len(segments) == 3 and (named_credential := NAMED.match(segments[2])):
         segments = [*segments[:2], *named_credential.groups()]
     if "$skip" in ctx.call.query:

@@ -184,6 +184,7 @@ def _deleted_items(ctx: Context, key: str) -> Reply:
         ids = [doc["id"] for _, doc in scanned]
         docs = [shown(ctx, _deleted(ctx, one)[1], kind) for one in ids if ctx.world.directory.deleted(one) is not None]
         return ctx.many(docs, kind.plural, kind)
+    _may_read_any(ctx)
     kind, doc = _deleted(ctx, key)
     ctx.need(*READ[kind.name])
     body = {"@odata.context": f"{ctx.base}/$metadata#directoryObjects/$entity", "@odata.type": kind.odata_type}

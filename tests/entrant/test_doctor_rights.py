@@ -387,6 +387,22 @@ def test_owners_that_leave_the_deployer_out_are_told(
     assert list(directory_rights.owners(environment, everything, {})) == []
 
 
+def test_an_owner_who_cannot_be_looked_up_is_not_told_to_be_missing(
+    tenant: Tenant, cloud: Cloud, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Who may read users is told that there is none of this name, who may not that the right is missing."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "dev.yaml").write_text("apps:\n  a: {owners: [deployer, no-such@example.com]}\n")
+    environment, made = config.load("dev", root=tmp_path), tenant.admin.new_identity()
+    limited = deployer.find(cloud, environ | {"ARM_CLIENT_ID": made.client_id, "ARM_CLIENT_SECRET": made.secret})
+    everything = deployer.find(cloud, environ)
+    assert limited is not None and everything is not None
+    [unseen] = references.look_ups(environment, limited, {})
+    assert "there is none" not in unseen.evidence and str(unseen.next_step).startswith("grant User.Read.All")
+    [missing] = references.look_ups(environment, everything, {})
+    assert (missing.evidence, missing.next_step) == ("there is none in this tenant", "correct the owner")
+
+
 def test_what_is_there_already_takes_no_right_and_no_room(
     tenant: Tenant, cloud: Cloud, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,6 +176,7 @@ def test_wait_gives_up_at_once_on_what_waiting_cannot_change(azure: local_azure.
         **{name: getattr(app, name) for name in App.__slots__} | {"grants": (Grant("Reader", READER, lost.workspace),)}
     )
     started = time.monotonic()
-    (proof,) = trials.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=60)
+    proof, *rest = trials.wait([app], lambda _: cloud, deployer=None, write=False, stack="dev", seconds=60)
     assert (proof.layer, proof.state, proof.final) == ("token", "denied", True)
+    assert {each.state for each in rest} == {"unknown"}, "nobody is signed in to look from outside"
     assert time.monotonic() - started < 10

@@ -13,6 +13,7 @@ import local_azure
 from entrant.facts.apis import GRAPH, LOG_ANALYTICS, graph_permissions
 from entrant.facts.directory_roles import find_directory_role
 from local_azure import LocalAzure
+from local_azure.graph.context import routes
 from tests.local_azure.conftest import Client, Identity
 
 EVENTUAL = {"ConsistencyLevel": "eventual"}
@@ -144,6 +145,32 @@ class TestObjects:
         """An unknown id, and an id of another kind, is Request_ResourceNotFound."""
         for one in (str(uuid.uuid4()), "nonsense", app.object_id):
             assert code(deployer.call("GET", f"/v1.0/applications/{one}")) == (404, "Request_ResourceNotFound")
+
+    def test_a_caller_without_rights_does_not_learn_what_there_is(self, deployer: Client) -> None:
+        """The right is asked for first: what is not there is as forbidden to see as what is, by id and by any other key."""
+        app, missing = deployer.new_identity(), str(uuid.uuid4())
+        nobody = Client(deployer.azure, app.client_id, app.secret)
+        open_to_all = {"applicationTemplates/*", "me/*"}
+        beta = "reports/"
+        paths = [
+            "/".join(missing if part == "*" else part for part in parts)
+            for routes_of_one_length in routes._table.values()
+            for method, parts, _ in routes_of_one_length
+            if method == "GET" and "*" in parts and not "/".join(parts).startswith(beta)
+            if "/".join(parts) not in {path.lower() for path in open_to_all}
+        ]
+        assert {f"users/{missing}", f"groups/{missing}", f"directoryobjects/{missing}"} <= set(paths)
+        keys = {
+            "users(userPrincipalName": "no@body.example",
+            "groups(uniqueName": "none",
+            "applications(appId": missing,
+        }
+        keyed = [f"{name}='{value}')" for name, value in keys.items()]
+        for path in (*paths, "users/no@body.example", "users/no@body.example/manager", *keyed):
+            answer = nobody.call("GET", f"/v1.0/{path}")
+            assert code(answer) == (403, "Authorization_RequestDenied"), path
+        for path in ("users/no@body.example", *keyed):
+            assert code(deployer.call("GET", f"/v1.0/{path}")) == (404, "Request_ResourceNotFound"), path
 
     def test_unknown_paths_and_methods(self, deployer: Client) -> None:
         """An unknown path is a 400, a known one with the wrong method a 405; neither is a 5xx."""
