@@ -9,6 +9,7 @@ from entrant.access import monitor
 from entrant.errors import ConfigurationError, PartialResultError
 from entrant.facts.scopes import parse_scope
 from entrant.tokens import formats
+from entrant.words import counted
 
 
 def show_table(ask: Callable[[], monitor.Table], form: str) -> None:
@@ -30,12 +31,12 @@ def only_grant(app: outputs.App, resource_type: str | None, option: str) -> str:
         and (resource_type is None or scope.resource_type.lower() == resource_type.lower())
     }
     if len(scopes) != 1:
-        kind = resource_type or "single resource"
+        of_type = f" of type {resource_type}" if resource_type else ""
         found = ", ".join(scope.id for scope in scopes.values())
         raise ConfigurationError(
-            f"{app.name} has roles on {len(scopes)} of {kind}: {found}"
+            f"{app.name} has roles on {counted(len(scopes), 'resource')}{of_type}: {found}"
             if scopes
-            else f"{app.name} has no role on any {kind}",
+            else f"{app.name} has no role on any single resource{of_type}",
             next_step=f"say which with {option}",
         )
     return next(iter(scopes.values())).id

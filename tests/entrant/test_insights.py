@@ -161,10 +161,10 @@ def test_events_are_lines_of_json(run: Run) -> None:
 def test_which_component_is_asked_for_where_there_is_none_or_several(run: Run, estate: Estate) -> None:
     done = run("query", "requests", scopes=(estate.workspace,))
     assert (done.returncode, done.stdout) == (2, "")
-    assert "reader has no role on any Microsoft.Insights/components\n" in done.stderr
+    assert "reader has no role on any single resource of type Microsoft.Insights/components\n" in done.stderr
     assert "say which with --component" in done.stderr
     done = run("query", "requests", scopes=(component(estate), component(estate).replace("shop", "other")))
-    assert "reader has roles on 2 of Microsoft.Insights/components: /subscriptions/" in done.stderr
+    assert "reader has roles on 2 resources of type Microsoft.Insights/components: /subscriptions/" in done.stderr
 
 
 def test_a_component_that_the_app_may_not_read_is_refused_with_what_to_do(run: Run, estate: Estate) -> None:

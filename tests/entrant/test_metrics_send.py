@@ -11,6 +11,9 @@ import pytest
 
 import local_azure
 from entrant.access import monitor
+from entrant.commands.tables import only_grant
+from entrant.errors import ConfigurationError
+from entrant.outputs import App, Grant
 from tests.conftest import ROOT
 from tests.local_azure.conftest import METRICS_PUBLISHER, Client
 
@@ -230,3 +233,30 @@ def test_a_failure_on_the_way_says_which_lines_were_accepted(
     assert done.returncode == 4, done.stderr
     assert f"accepted for {machine}: lines 1-2, 4; not accepted: lines 3, 5" in done.stderr
     assert arrived(deployer, machine, "one") == {"": [3, 3]}
+
+
+GROUP = "/subscriptions/7a3d9c52-6f14-4e0b-9b1c-2d58e0f4a631/resourceGroups/rg"
+DISKS = [f"{GROUP}/providers/Microsoft.Compute/disks/{name}" for name in ("one", "two", "three")]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "kind", "message"),
+    [
+        ([GROUP], None, "writer has no role on any single resource"),
+        (DISKS[:2], "Microsoft.Compute/x", "writer has no role on any single resource of type Microsoft.Compute/x"),
+        (DISKS, None, f"writer has roles on 3 resources: {', '.join(DISKS)}"),
+        (
+            DISKS[:2],
+            "Microsoft.Compute/disks",
+            f"writer has roles on 2 resources of type Microsoft.Compute/disks: {', '.join(DISKS[:2])}",
+        ),
+    ],
+)
+def test_where_not_one_resource_comes_into_question_those_that_do_are_told(
+    scopes: list[str], kind: str | None, message: str
+) -> None:
+    app = App("writer", "t", "c", grants=tuple(Grant("Reader", METRICS_PUBLISHER, scope) for scope in scopes))
+    with pytest.raises(ConfigurationError) as refused:
+        only_grant(app, kind, "--resource")
+    assert (str(refused.value), refused.value.next_step) == (message, "say which with --resource")
+    assert only_grant(App("w", "t", "c", grants=(app.grants[0], Grant("x", "y", DISKS[0]))), None, "-r") == DISKS[0]
