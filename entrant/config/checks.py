@@ -20,7 +20,7 @@ from .model import KEY
 from .models import App, Environment, Limits
 from .order import circles
 from .problems import Fault, did_you_mean, shorten
-from .registration import PERSONAL
+from .registration import OWNER_NEEDED, PERSONAL, names_owner
 
 
 def findings(environment: Environment, names: Iterable[str]) -> Iterator[Fault]:
@@ -176,9 +176,8 @@ def _owners(app: App, environment: Environment) -> Iterator[Fault]:
 
 def _identifier_uris(app: App, environment: Environment) -> Iterator[Fault]:
     for index, uri in intact(app.identifier_uris):
-        if uri.startswith("api://") and not _names_owner(uri):
-            message = f"\"{shorten(uri)}\" must hold the app's or the tenant's id, or a verified domain"
-            message += "; write api://{tenant_id}/<name>"
+        if not names_owner(uri):
+            message = OWNER_NEEDED.replace("it", f'"{shorten(uri)}"', 1)
             # A registration of before the rule keeps what it has.
             yield Fault(("identifier_uris", index), message, "error" if app.adopt is None else "warning")
 
@@ -204,12 +203,6 @@ def _display_name(app: App, environment: Environment) -> Iterator[Fault]:
 def _group_claims(app: App, environment: Environment) -> Iterator[Fault]:
     if len(app.group_claims) > 1 and {"None", "All"} & set(app.group_claims):
         yield Fault(("group_claims",), "`None` and `All` stand alone; list the kinds you want instead")
-
-
-def _names_owner(uri: str) -> bool:
-    """Microsoft's "Restrictions on identifier URIs": an id is a whole part of the path, a domain stands first."""
-    host, *path = uri.removeprefix("api://").split("/")
-    return "." in host or any(part == "{tenant_id}" or is_guid(part) for part in (host, *path))
 
 
 def _personal_accounts(app: App, environment: Environment) -> Iterator[Fault]:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema
 
-from entrant.facts import limits
+from entrant.facts import limits, risks
+from entrant.facts.scopes import is_guid
 
 from .broken import Unknown, intact
 from .known import Owner
@@ -31,10 +32,17 @@ def _redirect(value: Any, *, public: bool) -> str:
     if public and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text) and not text.startswith(("http:", "https:")):
         return text
     parse_url(text, "https", "http", *(() if public else ("ms-appx-web", "brk-multihub")))
-    if "#" in text:
-        raise Refused(f'a redirect URI has no fragment; remove what follows # in "{shorten(text)}"')
-    if not public and re.fullmatch(r"[a-z-]+://[^/?]+", text):
-        raise Refused(f'a redirect URI without a path ends with a slash: write "{shorten(text)}/"')
+    faults = []
+    plain, fragment, _ = text.partition("#")
+    if fragment:
+        faults.append(f'a redirect URI has no fragment; remove what follows # in "{shorten(text)}"')
+    if not public and re.fullmatch(r"[A-Za-z-]+://[^/?]+", plain):
+        right = re.sub("(?i)^http:", "https:", plain) if risks.is_unencrypted(text) else plain
+        faults.append(f'a redirect URI without a path ends with a slash: write "{shorten(right)}/"')
+    if faults and risks.is_unencrypted(text):  # by itself it is refused in a new registration alone
+        faults.append("it is not encrypted: use https, or http for localhost alone")
+    if faults:
+        raise Refused("; ".join(faults))
     return text
 
 
@@ -46,13 +54,29 @@ def _identifier(value: Any) -> str:
         message = "the client id is known only once the app exists: write api://{tenant_id}/<name>"
         raise Refused(f"{message}, or the id itself after the first `pulumi up`")
     parse_url(text.replace("{tenant_id}", "tenant-id"), "api", "https", "http", "ms-appx")
+    faults = []
     if unknown := re.search(r"\{(?!tenant_id\}).*?(\}|$)", text):
-        raise Refused(f'"{shorten(unknown[0])}" is not filled in; {{tenant_id}} is the only placeholder')
+        faults.append(f'"{shorten(unknown[0])}" is not filled in; {{tenant_id}} is the only placeholder')
     if "*" in text or "#" in text:
-        raise Refused("an identifier URI has neither wildcard nor fragment")
+        faults.append("an identifier URI has neither wildcard nor fragment")
     if text.endswith("/"):
-        raise Refused(f'an identifier URI does not end with a slash: write "{shorten(text.rstrip("/"))}"')
+        faults.append(f'an identifier URI does not end with a slash: write "{shorten(text.rstrip("/"))}"')
+    if faults and not unknown and not names_owner(text):  # by itself it is refused in a new registration alone
+        faults.append(OWNER_NEEDED)
+    if faults:
+        raise Refused("; ".join(faults))
     return text
+
+
+OWNER_NEEDED = "it must hold the app's or the tenant's id, or a verified domain; write api://{tenant_id}/<name>"
+
+
+def names_owner(uri: str) -> bool:
+    """Microsoft's "Restrictions on identifier URIs": in `api:` an id is a whole part of the path, or a domain stands first."""
+    if not uri.startswith("api://"):
+        return True
+    host, *path = uri.removeprefix("api://").split("/")
+    return "." in host or any(part == "{tenant_id}" or is_guid(part) for part in (host, *path))
 
 
 def _token_version(value: Any) -> int:

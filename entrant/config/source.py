@@ -344,7 +344,8 @@ class _Builder:
         if not isinstance(key, str):
             message = f"a key is text; found {kind(key)}: put it in quotes if it is meant as a name"
             self.problems.append(place.problem(message))
-        elif key == "<<" and event.implicit[0]:
+            key = str(event.value)  # what it holds is checked all the same
+        if key == "<<" and event.implicit[0]:
             message = (
                 "merge keys (<<) are not used here; `defaults` is for what apps share, `extends` for what files share"
             )
