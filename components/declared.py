@@ -166,8 +166,12 @@ class Declared:
                 "adopt": self._known_client_id(name, entry.client) if entry.adopt else None,
                 "on_remove": self._on_remove(app, entry),
             }
-        known_clients = [self._client_id(client) for client in api.known_clients]
-        return {"known_clients": known_clients, "pre_authorized": pre_authorized}
+        # An app by its name and by its client id is one client.
+        known_clients = {
+            each.app or self._app_of(each.client_id) or each.client_id: self._client_id(each)
+            for each in api.known_clients
+        }
+        return {"known_clients": list(known_clients.values()), "pre_authorized": pre_authorized}
 
     def _known_client_id(self, name: str, of: Reference) -> str:
         """The client id of another registration, as it is known before an operation."""

@@ -344,6 +344,15 @@ def test_an_api_and_its_client_know_each_other(tmp_path: Path) -> None:
     assert list(made.result["identities"].value) == ["portal", "log-api"], "the file's order, whatever needs what"
 
 
+def test_a_known_client_by_name_and_by_client_id_is_one(tmp_path: Path) -> None:
+    made = up(tmp_path, PAIR)
+    client = made.result["identities"].value["portal"]["client_id"]
+    held = {"type": APPLICATION, "urn": f"urn:pulumi:s::p::{APPLICATION}::portal", "outputs": {"clientId": client}}
+    both = PAIR.replace("known_clients: [portal]", f"known_clients: [portal, {client}]")
+    again = up(tmp_path, both, state={held["urn"]: held})
+    assert again.one(azuread("ApplicationKnownClients"), "log-api").inputs["knownClientIds"] == [client]
+
+
 def test_known_clients_are_put_again_whenever_the_registration_changes(tmp_path: Path) -> None:
     """An update of the registration sends an empty list of known clients."""
     made = up(tmp_path, PAIR)
