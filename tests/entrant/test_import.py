@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import datetime as dt
 import os
 import re
@@ -15,8 +16,10 @@ from click.testing import CliRunner, Result
 import local_azure
 from entrant import config
 from entrant.access import batches
+from entrant.access.deployer import Deployer
 from entrant.cli import cli
 from entrant.errors import EngineError, EntrantError, RefusedError
+from entrant.facts.clouds import CLOUDS
 from entrant.importing import credentials, proof, reading, trusts
 from entrant.importing.entries import Entry
 from tests.conftest import ROOT
@@ -162,6 +165,19 @@ def test_credentials_come_without_secrets(tenant: Tenant, folder: Path) -> None:
         ", ".join(word for word in (secret["displayName"], f"hint {secret['hint']}") if word) for secret in held
     }
     assert "secret: {every: 90d, overlap: 7d}" in (folder / "config" / "legacy.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("host", "token"), [("graph.example", "secret"), ("graph.example.evil.example", None)])
+def test_only_graph_itself_gets_the_token_for_a_logo(
+    monkeypatch: pytest.MonkeyPatch, host: str, token: str | None
+) -> None:
+    fetched: list[Any] = []
+    monkeypatch.setattr(reading.http, "content", lambda url, most, *, token: fetched.append((url, token)) or b"x")
+    monkeypatch.setattr(Deployer, "token", lambda *_: "secret")
+    who = Deployer("a test", dataclasses.replace(CLOUDS["public"], graph="https://graph.example"), None)
+    found = reading.Found({"id": "1", "info": {"logoUrl": f"https://{host}/logo"}})
+    reading._logo(who, found)
+    assert fetched == [(f"https://{host}/logo", token)]
 
 
 def test_certificates_and_logos_are_files_beside_it(tenant: Tenant, folder: Path) -> None:
