@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import local_azure
-from entrant import config
+from entrant import config, http
 from entrant.access import batches
 from entrant.access.deployer import Deployer
 from entrant.cli import cli
@@ -172,7 +172,12 @@ def test_only_graph_itself_gets_the_token_for_a_logo(
     monkeypatch: pytest.MonkeyPatch, host: str, token: str | None
 ) -> None:
     fetched: list[Any] = []
-    monkeypatch.setattr(reading.http, "content", lambda url, most, *, token: fetched.append((url, token)) or b"x")
+
+    def content(url: str, most: int, *, token: str | None) -> bytes:
+        fetched.append((url, token))
+        return b"x"
+
+    monkeypatch.setattr(http, "content", content)
     monkeypatch.setattr(Deployer, "token", lambda *_: "secret")
     who = Deployer("a test", dataclasses.replace(CLOUDS["public"], graph="https://graph.example"), None)
     found = reading.Found({"id": "1", "info": {"logoUrl": f"https://{host}/logo"}})
