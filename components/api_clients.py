@@ -45,7 +45,7 @@ class ApiClients(pulumi.ComponentResource):
         self, name: str, api: AppIdentity, args: ApiClientsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         """Declare the clients of `api`, whose `known_clients_apart` is set when there are known ones."""
-        former = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=old) for old in api.parts.names[1:]])
+        former = pulumi.ResourceOptions(aliases=api.parts.aliases())
         super().__init__(API_CLIENTS, name, {}, pulumi.ResourceOptions.merge(former, opts))
         known_there = bool(api.parts.adopt and api.parts.adopt.get("known_clients"))
         if known := args.get("known_clients"):
@@ -57,6 +57,7 @@ class ApiClients(pulumi.ComponentResource):
                 # whenever the registration changes, they are put again.
                 opts=pulumi.ResourceOptions(
                     parent=self,
+                    aliases=api.parts.aliases(),
                     delete_before_replace=True,
                     replacement_trigger=api.registration_digest,
                     # A registration that is kept keeps them: they go only when the file names none any more.

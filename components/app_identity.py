@@ -135,6 +135,7 @@ class AppIdentity(pulumi.ComponentResource):
             prevent_duplicate_names=None if adopt or os.environ.get("ENTRANT_RECOVERING") else True,
             opts=pulumi.ResourceOptions(
                 parent=self,
+                aliases=self.parts.aliases(),
                 protect=args.get("protect"),
                 retain_on_delete=keep,
                 **self.parts.adopted(APPLICATION, f"/applications/{adopt['application']}" if adopt else None),
@@ -166,6 +167,7 @@ class AppIdentity(pulumi.ComponentResource):
             **principal_inputs(args),
             opts=pulumi.ResourceOptions(
                 parent=self,
+                aliases=self.parts.aliases(),
                 protect=args.get("protect"),
                 # The provider would delete a service principal even where it only used an existing one.
                 retain_on_delete=args.get("on_remove") == "keep" or principal.get("use_existing") or False,

@@ -38,12 +38,13 @@ class Credentials:
     def declare_secrets(self, due: Sequence[Due]) -> None:
         """Declare the secrets that are to exist now, newest first."""
         for secret in due:
+            rest = f"-secret-{secret.name}"
             password = azuread.ApplicationPassword(
-                f"{self._parts.name}-secret-{secret.name}",
+                f"{self._parts.name}{rest}",
                 application_id=self._application.id,
                 display_name=f"{SECRET_NAMES}{secret.name}",
                 end_date=moment_text(secret.ends),
-                opts=pulumi.ResourceOptions(parent=self._parts.app),
+                opts=pulumi.ResourceOptions(parent=self._parts.app, aliases=self._parts.aliases(rest)),
             )
             self.secrets.append((secret, password))
 
@@ -60,7 +61,11 @@ class Credentials:
                     type="AsymmetricX509Cert",
                     value=each.certificate,
                     end_date=moment_text(each.about.ends),
-                    opts=pulumi.ResourceOptions(parent=self._parts.app, hooks=self._not_again(calendar, each)),
+                    opts=pulumi.ResourceOptions(
+                        parent=self._parts.app,
+                        aliases=self._parts.aliases(f"/{calendar}/{each.about.name}"),
+                        hooks=self._not_again(calendar, each),
+                    ),
                 ),
             )
             for each in certificates

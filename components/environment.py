@@ -17,14 +17,14 @@ from entrant.config.order import order
 from entrant.config.problems import Refused
 from entrant.config.values import parse_moment
 from entrant.facts.clouds import cloud_name
-from entrant.facts.pulumi_types import APPLICATION, ROLE_ASSIGNMENT, ROLE_DEFINITION
+from entrant.facts.pulumi_types import APPLICATION, PRINCIPAL, ROLE_ASSIGNMENT, ROLE_DEFINITION
 from entrant.facts.scopes import parse_scope
 from entrant.facts.unsafe_text import inert
 
 from .api_clients import ApiClients
 from .app_identity import AppIdentity
 from .declared import Declared
-from .state import State, adopted
+from .state import State, adopted, held_otherwise
 
 
 def load(stack_or_path: str) -> Environment:
@@ -73,6 +73,7 @@ def _declare(environment: Environment, now: str | None, before: Mapping[str, Any
         message = f"The environment belongs to tenant {environment.tenant}, but the login is for {declared.tenant.id}."
         raise pulumi.RunError(f"{message} Sign in to the former, or correct `tenant` in the file.")
     _renames(declared)
+    _adoptions(declared)
     _narrowings(declared)
     for key in environment.role_definitions:
         declared.role_definitions[key] = _role_definition(declared, key)
@@ -110,6 +111,20 @@ def _renames(declared: Declared) -> None:
                     f"would still hold when this one is made. If it is the same under another key, write `renamed_from: {before}`; "
                     "else give it another name, or take the old one away in an `up` of its own."
                 )
+    if refusals:
+        raise pulumi.RunError("\n".join(refusals))
+
+
+def _adoptions(declared: Declared) -> None:
+    """Refuse to take over what the stack manages already, before anything of the app is registered with the engine."""
+    refusals = []
+    for key, app in declared.environment.apps.items():
+        where, names = f"apps.{key}", (key, *app.renamed_from)
+        named = {APPLICATION: f"/applications/{app.adopt.application}"} if app.adopt else {}
+        if app.adopt and app.adopt.service_principal:
+            named[PRINCIPAL] = f"/servicePrincipals/{app.adopt.service_principal}"
+        found = (held_otherwise(declared.state, type_, names, id_, where=where) for type_, id_ in named.items())
+        refusals += list(filter(None, found))[:1]
     if refusals:
         raise pulumi.RunError("\n".join(refusals))
 

@@ -35,6 +35,14 @@ class Parts:
         """The app's name."""
         return self.names[0]
 
+    def aliases(self, rest: str = "") -> list[pulumi.Alias]:
+        """What a resource that is called after the app, and then `rest`, was called under its former names.
+
+        The engine derives them from the component only where it finds that one under its former name; a run that failed may have
+        left an empty component under the new one.
+        """
+        return [pulumi.Alias(name=f"{former}{rest}") for former in self.names[1:]]
+
     @cached_property
     def ids(self) -> set[str]:
         """The object ids of the app's registration and service principal in the state."""

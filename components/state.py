@@ -169,22 +169,10 @@ def adopted(
     """
     if import_id is None:
         return {}
-    holder = state.holder(type_, import_id)
-    if holder is not None and holder not in names:
-        app = holder.partition("/")[0]
-        raise pulumi.RunError(
-            f"{where}: `adopt` names what this stack manages already, as {holder} ({_last(import_id)}): it would be taken over "
-            f"and then deleted. To rename {app}, write `renamed_from: {app}` in place of `adopt`; else take `adopt` out."
-        )
-    held = state.get(type_, names)
-    if held and state.agreed(type_, import_id):  # if it has another id now, it was replaced since
+    if refusal := held_otherwise(state, type_, names, import_id, where=where):
+        raise pulumi.RunError(refusal)
+    if state.get(type_, names) and state.agreed(type_, import_id):  # if it has another id now, it was replaced since
         return {}
-    if held and holder is None:
-        raise pulumi.RunError(
-            f"{where}: this stack manages {names[0]} already, as {_last(held.get('id'))}, which would be deleted if `adopt` put "
-            f"{_last(import_id)} in its place. Take `adopt` out, or have the stack forget what it manages first: "
-            "python3 -m entrant release."
-        )
     if change:
         return {"import_": import_id}
 
@@ -204,6 +192,28 @@ def adopted(
         pulumi.ResourceHookOptions(on_dry_run=True),
     )
     return {"import_": import_id, "hooks": pulumi.ResourceHookBinding(before_update=[hook], before_create=[hook])}
+
+
+def held_otherwise(state: State, type_: str, names: Sequence[str], import_id: str, *, where: str) -> str | None:
+    """Why an object cannot be taken over: the stack manages it as something else, or something else in its place; else None.
+
+    The arguments are those of `adopted`.
+    """
+    holder = state.holder(type_, import_id)
+    if holder is not None and holder not in names:
+        app = holder.partition("/")[0]
+        return (
+            f"{where}: `adopt` names what this stack manages already, as {holder} ({_last(import_id)}): it would be taken over "
+            f"and then deleted. To rename {app}, write `renamed_from: {app}` in place of `adopt`; else take `adopt` out."
+        )
+    held = state.get(type_, names)
+    if held and holder is None and not state.agreed(type_, import_id):
+        return (
+            f"{where}: this stack manages {names[0]} already, as {_last(held.get('id'))}, which would be deleted if `adopt` put "
+            f"{_last(import_id)} in its place. Take `adopt` out, or have the stack forget what it manages first: "
+            "python3 -m entrant release."
+        )
+    return None
 
 
 _ORDER = "the order of a list, or how an id in it is spelled; the preview above says for which property"

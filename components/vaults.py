@@ -115,7 +115,7 @@ class Vaults:
             },
             opts=pulumi.ResourceOptions(
                 parent=parts.app,
-                aliases=[pulumi.Alias(name=name) for name in names[1:]],
+                aliases=parts.aliases(f"/{key}"),
                 retain_on_delete=True,
                 provider=provider,
                 ignore_changes=["properties", "tags"] if content.value is None else None,
@@ -145,8 +145,5 @@ def _provider(parts: Parts, subscription: str) -> azure_native.Provider | None:
     if subscription == authorization.get_client_config().subscription_id.lower():
         return None
     settings = {name: value for name in _SETTINGS if (value := getattr(azure_native.config, name)) is not None}
-    first, *former = parts.names
-    opts = pulumi.ResourceOptions(
-        parent=parts.app, aliases=[pulumi.Alias(name=f"{name}/{subscription}") for name in former]
-    )
-    return azure_native.Provider(f"{first}/{subscription}", subscription_id=subscription, **settings, opts=opts)
+    opts = pulumi.ResourceOptions(parent=parts.app, aliases=parts.aliases(f"/{subscription}"))
+    return azure_native.Provider(f"{parts.name}/{subscription}", subscription_id=subscription, **settings, opts=opts)

@@ -320,6 +320,53 @@ def test_what_azure_holds_unique_is_met_once(stack: Stack) -> None:
     assert stack.client.graph("GET", f"/applications/{object_id}")["displayName"] == "CI (ident)"
 
 
+BILLING = """\
+apps:
+  billing:
+    display_name: Billing (ident)
+    secret: {every: 90d}
+    certificates: {signing: {every: 90d}}
+    api: {scopes: {Show: {description: d}}, known_clients: [04b07795-8ddb-461a-bbee-02f9e1bf7b46]}
+    federated: [{github: {repository: contoso/obs, branch: main}}]
+"""
+
+
+def test_an_app_is_renamed_after_an_up_that_was_refused(stack: Stack) -> None:
+    """What is refused is not registered; and an empty component under the new name, of whatever run, is in no rename's way."""
+    stack.up(BILLING)
+    made = stack.outputs("billing")
+    ids = f"application: {made['object_id']}, service_principal: {made['service_principal_id']}"
+    stack.write(BILLING.replace("  billing:", f"  invoices:\n    on_remove: delete\n    adopt: {{{ids}}}"))
+    code, output = stack.run("up", "--yes", "--skip-preview")
+    assert code != 0 and "write `renamed_from: billing` in place of `adopt`" in output
+    state = json.loads(stack.run("stack", "export")[1])
+    resources = state["deployment"]["resources"]
+    assert [each["urn"] for each in resources if each["urn"].endswith("::invoices")] == []
+    components = [each for each in resources if each["type"].startswith("entrant:")]
+    assert len(components) == 2
+    for place, component in enumerate(components):
+        left = component | {"urn": component["urn"].replace("::billing", "::invoices")}
+        resources.insert(resources.index(component), left | {"outputs": {}})
+        components[place] = left
+    if "parent" in components[1] and components[1]["parent"].endswith("::billing"):
+        components[1]["parent"] = components[0]["urn"]
+    file = stack.project.root / "state.json"
+    file.write_text(json.dumps(state), "utf-8")
+    code, output = stack.run("stack", "import", "--file", str(file))
+    assert code == 0, output
+    renamed = BILLING.replace("  billing:", "  invoices:\n    renamed_from: billing")
+    code, review = stack.review(renamed)
+    assert (code, review["errors"], review["breaks"], review["credentials"]) == (0, [], [], [])
+    assert [(entry["change"], entry["was"]) for entry in review["apps"]] == [("renamed", "billing")]
+    assert {entry["operation"] for entry in review["resources"]} <= {"replace"}, "the known clients, once more"
+    stack.up(renamed)
+    assert set(stack.up(renamed)) == {"unchanged"}
+    found = stack.outputs("invoices")
+    assert {name: value for name, value in found.items() if name != "owners"} == {
+        name: value for name, value in made.items() if name != "owners"
+    }
+
+
 def trusting(**subjects: str) -> str:
     """An app with federated credentials by name, each with its subject."""
     each = (
