@@ -27,9 +27,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 _CONFIG = "tests/config --ignore=tests/config/test_fuzz.py --ignore=tests/config/test_source.py"
 TESTS = {
-    "components.rotation": "tests/components/test_rotation.py",
     "entrant.access.monitor": "tests/entrant/test_monitor.py tests/entrant/test_metrics_send.py",
     "entrant.config.checks": _CONFIG,
+    "entrant.config.rotation": "tests/components/test_rotation.py",
     "entrant.config.unique": "tests/config/test_unique.py tests/config/test_one_round.py",
     "entrant.drift.expiry": "tests/entrant/test_expiry.py",
     "entrant.facts.scopes": f"tests/facts {_CONFIG}",

@@ -4,6 +4,8 @@ Start reading at `app_identity`; `arguments` says what it takes. `load` checks a
 components, `stack_outputs` their results into the stack's outputs.
 """
 
+from entrant.config.rotation import Due, HandedOut, Slot, due, slots
+
 from . import sdk
 from .access import assignment_name
 from .api_clients import ApiClients, ApiClientsArgs
@@ -11,7 +13,6 @@ from .app_identity import AppIdentity
 from .arguments import AppIdentityArgs, RoleAssignmentArgs, SecretArgs
 from .environment import declare, load
 from .outputs import own_outputs, stack_outputs
-from .rotation import Due, HandedOut, Slot, due, slots
 
 sdk.mend()
 

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from entrant.config import App
 from entrant.config.credentials import Secret
 from entrant.config.registration import ServicePrincipal
+from entrant.config.rotation import Due, HandedOut, due
 from entrant.config.values import parse_moment
 from entrant.facts.contract import issued_name
 from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL
@@ -26,7 +27,6 @@ from .credentials import Credentials
 from .issuing import IssuedByCalendar
 from .parts import Parts
 from .registration import application_inputs, principal_inputs, unsaid
-from .rotation import Due, HandedOut, due
 from .state import State
 from .vaults import PEM, Content, Vaults
 

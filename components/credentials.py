@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import pulumi
 import pulumi_azuread as azuread
 
+from entrant.config.rotation import Due
 from entrant.config.values import moment_text
 from entrant.facts.contract import SECRET_NAMES, issued_name
 from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, FEDERATED, FLEXIBLE
@@ -14,7 +15,6 @@ from . import trusts
 from .arguments import CertificateArgs, FederatedArgs
 from .issuing import Issued
 from .parts import Parts
-from .rotation import Due
 
 Federated: TypeAlias = (
     azuread.ApplicationFederatedIdentityCredential | azuread.ApplicationFlexibleFederatedIdentityCredential

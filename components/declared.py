@@ -1,7 +1,5 @@
 """What a program has declared so far, and an app of its file as the component's arguments, which name all else by id."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,8 +13,9 @@ from entrant.config.access import AdoptedConsent, Kind, Permission, offered_perm
 from entrant.config.known import ApiReference, Owner, Reference
 from entrant.config.models import Part
 from entrant.config.registration import Api, ServicePrincipal
+from entrant.config.rotation import Due, HandedOut, due_by, handed_out
 from entrant.config.values import OnRemove, moment_text
-from entrant.facts.contract import CLIENT_SECRET, ROTATION, SECRET_NAMES, issued_name
+from entrant.facts.contract import CLIENT_SECRET
 from entrant.facts.pulumi_types import APPLICATION, CERTIFICATE, PASSWORD, PRINCIPAL
 from entrant.facts.scopes import is_guid, role_definition_id
 
@@ -31,8 +30,7 @@ from .arguments import (
     RoleAssignmentArgs,
     ServicePrincipalArgs,
 )
-from .issuing import IssuedByCalendar, entries_in, issued
-from .rotation import Due, HandedOut, due
+from .issuing import IssuedByCalendar, issued
 from .state import State
 from .tenant import Tenant
 
@@ -127,15 +125,7 @@ class Declared:
             # have the key, and whoever removed it may know that others have it, too: another takes its place.
             change: dict[str, Any] = {"delivered": False} if calendar == CLIENT_SECRET else {"ends": _GONE}
             found = [replace(each, **change) if self._gone(names, calendar, each) else each for each in found]
-        return due(
-            self.now,
-            every=rule.every,
-            overlap=rule.overlap,
-            starts=rule.starts,
-            generation=rule.generation,
-            handed_out=found,
-            pushed=any(delivery.pushed for delivery in rule.deliver),
-        )
+        return due_by(rule, self.now, found)
 
     def _gone(self, names: Sequence[str], calendar: str, held: HandedOut) -> bool:
         """Whether somebody removed a secret or a certificate that was handed out."""
@@ -340,24 +330,3 @@ class Declared:
 
 _GONE = datetime.min.replace(tzinfo=UTC)
 """The end of a certificate that somebody removed: its name is taken all the same."""
-
-
-def handed_out(before: Mapping[str, Any], names: Sequence[str], calendar: str = CLIENT_SECRET) -> list[HandedOut]:
-    """What the stack's outputs have of an app's calendar, under the app's name (the first) or one that it had, with what `rotate`
-    or `revoke` say about it now. Secrets of an earlier version do not tell when they were issued.
-    """
-    news: Mapping[str, Any] = json.loads(os.environ.get(ROTATION) or "{}")
-    delivered = news.get("delivered", {}).get(names[0], ())
-    revoked = news.get("revoked", {}).get(names[0], {})
-    prefix = SECRET_NAMES if calendar == CLIENT_SECRET else issued_name(calendar, "")
-    return [
-        HandedOut.read(
-            entry["name"].removeprefix(prefix),
-            entry.get("issued") or entry["starts"],
-            entry["ends"],
-            delivered=entry.get("delivered", False) or slot in delivered,
-            revoked=revoked.get(slot) or entry.get("revoked"),
-        )
-        for entry in entries_in(before, names, calendar)
-        if (slot := entry["name"].removeprefix(SECRET_NAMES))
-    ]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pulumi
 
+from entrant.config.rotation import Due, entries_in
 from entrant.facts import limits
-from entrant.facts.contract import CERTIFICATES, ISSUED_EARLIER, calendar_of, issued_name, output_name
+from entrant.facts.contract import CERTIFICATES, ISSUED_EARLIER, issued_name, output_name
 from entrant.facts.marks import MARK
 
 from .arguments import KeyVaultDeliveryArgs
-from .rotation import Due
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,6 @@ def issued(
             )
         found.append(Issued(each, entry["pem"], entry["thumbprint"], with_key, handed_out=True))
     return found
-
-
-def entries_in(before: Mapping[str, Any], names: Sequence[str], calendar: str) -> Sequence[Mapping[str, Any]]:
-    """The secrets or certificates of a calendar in a stack's outputs, under the app's name (the first) or one that it had."""
-    identities: Mapping[str, Any] = before.get("identities", {})
-    app: Mapping[str, Any] = next((identities[name] for name in names if name in identities), {})
-    entries: Sequence[Mapping[str, Any]] = app.get("credentials", ())
-    return [each for each in entries if calendar_of(each) == calendar]
 
 
 def _unknown(about: Due) -> Issued:

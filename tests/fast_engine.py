@@ -25,10 +25,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from components.declared import handed_out
-from components.rotation import Due, due
 from entrant import config, engine, http
 from entrant import outputs as stack_outputs
+from entrant.config.rotation import Due, due, handed_out
 from entrant.config.values import moment_text
 from entrant.delivery import deliver, programs
 from entrant.delivery import rotate as rotation

@@ -155,3 +155,36 @@ def test_a_secret_that_is_no_longer_wanted_goes_loudly(stack: Stack) -> None:
     stack.write(f"{{every: 90d, starts: {START}}}")
     [again] = stack.up()
     assert stack.signing_in() == {again}
+
+
+def test_a_review_says_when_the_next_one_is_made_as_the_outputs_do(stack: Stack) -> None:
+    """Of a secret and an issued certificate that end soon, with the calendar that the file has from now on."""
+
+    def write(calendar: str) -> None:
+        app = f"{{owners: [deployer], secret: {calendar}, certificates: {{signing: {calendar}}}}}"
+        stack.project.write(STACK, f"apps:\n  b: {app}\n")
+
+    def dates() -> dict[str, str]:
+        done = stack.project.pulumi(STACK, "up", "--yes", "--skip-preview", "-s", STACK)
+        assert done.returncode == 0, done.stdout + done.stderr
+        outputs = json.loads(stack.project.pulumi(STACK, "stack", "output", "--json", "-s", STACK).stdout)
+        entries = outputs["identities"]["b"]["credentials"]
+        assert len(entries) == 2, "no change makes another one today"
+        return {entry["kind"]: entry["successor_starts"].removesuffix("T00:00:00Z") for entry in entries}
+
+    stack.at(100)
+    write(f"{{every: 30d, overlap: 7d, starts: {day(92)}}}")
+    assert dates() == dict.fromkeys(("secret", "certificate"), day(122))
+    for calendar, following in (
+        (f"every: 10d, overlap: 0h, starts: {day(92)}", day(102)),
+        (f"every: 60d, overlap: 7d, starts: {day(92)}", day(122)),
+        (f"every: 60d, overlap: 14d, starts: {day(92)}", day(115)),
+        (f"every: 12h, overlap: 1h, starts: {day(92)}", day(101)),
+        (f"every: 30d, overlap: 7d, starts: {day(99)}", day(122)),
+    ):
+        write(f"{{{calendar}}}")
+        done = stack.project.entrant("review", "-s", STACK, "--format", "json", **stack._settings())
+        ending = {each["kind"]: each["detail"] for each in json.loads(done.stdout)["credentials"]}
+        made = dates()
+        assert ending == {kind: f"an `up` from {date} on makes the next one" for kind, date in made.items()}, calendar
+        assert set(made.values()) == {following}, calendar

@@ -13,8 +13,8 @@ import pulumi
 import pytest
 
 from components import declare, issuing, stack_outputs
-from components.rotation import Due
 from entrant import config
+from entrant.config.rotation import Due
 from entrant.review import reviewer
 from tests.components.mocked import Registered, deploy
 from tests.conftest import ROOT, Project

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from entrant.changes import UNKNOWN, Change
-from entrant.config import Environment
+from entrant.config import App, Environment
+from entrant.config.rotation import due_by, handed_out
 from entrant.facts import pulumi_types as types
 from entrant.facts import risks
 from entrant.facts.contract import SECRET_NAMES
@@ -17,12 +18,13 @@ from entrant.facts.directory_roles import find_directory_role
 from entrant.facts.roles import describe
 from entrant.facts.scopes import ScopeError, is_guid, parse_scope
 from entrant.review.document import AccessChange, AppChange, Breakage, CredentialChange, SettingChange
-from entrant.review.snapshot import CREDENTIALS, GRANTS, Holding, Identity, Picture, scope_words
+from entrant.review.snapshot import CREDENTIALS, GRANTS, Holding, Identity, Picture, moment_words, scope_words
 
 SOON: Final = dt.timedelta(days=30)
 """Credentials that end within this are mentioned."""
 Origin = Literal["adopted", "kept", "restored", "pending"]
 """Why a holding is there that is not simply of this change, as `AccessChange.origin` has it."""
+_NO_NEXT: Final = "nothing that ends later is declared"
 _PROTECTED: Final = (
     "it is protected: Pulumi refuses to delete it; if that is meant, take `protect` away in a change of its own"
 )
@@ -55,6 +57,8 @@ class Comparison:
     now: dt.datetime
     kept_until: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
     """Until when secrets stay that have been succeeded, by app and name (RFC 3339)."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """The stack's outputs as they are before, as far as they tell of credentials."""
     former: Mapping[str, str] = field(default_factory=dict)
     """Apps that have another name than before, and which."""
     gone: set[str] = field(default_factory=set)
@@ -156,12 +160,11 @@ class Comparison:
         """What comes after a credential that ends soon."""
         later = [other for other in _of_kind(self.after, held) if other.ends > held.ends]
         if later:
-            there = later[-1].identity in self.before.holdings
-            return f"{later[-1].name} {'is there already' if there else 'is made to take its place'}"
+            known = later[-1].identity in self.before.holdings
+            return f"{later[-1].name} {'is there already' if known else 'is made to take its place'}"
         app = self.environment.apps.get(held.app) if self.environment else None
-        if app is not None and (calendar := app.calendars.get(held.calendar)):
-            return f"an `up` from {(_moment(held.ends) - calendar.overlap):%Y-%m-%d} on makes the next one"
-        return "nothing that ends later is declared"
+        following = _following(held, app, self.outputs, self.now) if app else None
+        return f"an `up` from {moment_words(following)} on makes the next one" if following else _NO_NEXT
 
     def _credential(self, old: Holding | None, new: Holding | None, *, again: bool) -> CredentialChange:
         if old and new:
@@ -366,6 +369,15 @@ def client_id_of(change: Change) -> str:
     """The client id of a registration before a change; empty where it is not known."""
     value = change.old.outputs.get("clientId") if change.old else None
     return "" if value in (None, UNKNOWN) else str(value)
+
+
+def _following(held: Holding, app: App, outputs: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
+    """From when on an `up` makes the next of a calendar, by the rules of the program; None where the file has no such calendar."""
+    if (calendar := app.calendars.get(held.calendar)) is None:
+        return None
+    ends, there = _moment(held.ends), handed_out(outputs, (held.app, *app.renamed_from), held.calendar)
+    found = next((each for each in due_by(calendar, now, there) if each.ends == ends), None)
+    return found.successor if found else ends - calendar.overlap
 
 
 def _changed(

@@ -118,6 +118,7 @@ def _comparison(
         _origins(reading, environment, base),
         now,
         kept_until=_kept_until(reading),
+        outputs={"identities": _identities(reading)},
         former={c.app: c.former for c in reading.planned if c.app and c.former and c.type in (IDENTITY, APPLICATION)},
     )
 

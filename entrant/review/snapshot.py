@@ -237,12 +237,12 @@ def _declared(environment: Environment, name: str, app: App) -> Iterator[Holding
 def _rule(calendar: Calendar) -> str:
     """A calendar in words."""
     generation = f", generation {calendar.generation}" if calendar.generation > 1 else ""
-    starts = "" if calendar.starts == Secret().starts else f" from {_date(calendar.starts)} on"
+    starts = "" if calendar.starts == Secret().starts else f" from {moment_words(calendar.starts)} on"
     every, overlap = _days(calendar.every), _days(calendar.overlap)
     return f"a new one every {every}{starts}, the one before valid {overlap} more{generation}"
 
 
-def _date(moment: datetime) -> str:
+def moment_words(moment: datetime) -> str:
     """A date; with the time, where that is not midnight."""
     return f"{moment:%Y-%m-%d}" if moment.time() == time.min else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 

@@ -11,9 +11,8 @@ from pulumi.provider.experimental.analyzer import Analyzer
 from pulumi.runtime.mocks import MockCallArgs
 
 from components import AppIdentity, declare, stack_outputs
-from components.declared import handed_out
-from components.rotation import HandedOut
 from entrant import config
+from entrant.config.rotation import HandedOut, handed_out
 
 from .mocked import ASSIGNMENT, PASSWORD, PRINCIPAL, TENANT, Deployment, _Cloud, deploy
 

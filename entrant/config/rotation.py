@@ -1,11 +1,17 @@
 """Which secrets are to exist: a calendar, and what the stack has handed out already, so that no change of it is an outage."""
 
+import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from entrant.config.values import parse_moment
+from entrant.facts.contract import CLIENT_SECRET, ROTATION, SECRET_NAMES, calendar_of, issued_name
+
+from .credentials import Calendar
+from .values import parse_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +208,45 @@ def _overlap_ends(secret: HandedOut, predecessor: HandedOut, overlap: timedelta)
     """Until when nothing comes after `secret`, so that its predecessor can stay."""
     half = secret.issued + (secret.ends - secret.issued) / 2
     return min(predecessor.ends, secret.issued + overlap, half)
+
+
+def due_by(calendar: Calendar, now: datetime, there: Sequence[HandedOut] | None) -> tuple[Due, ...]:
+    """What a calendar of a file asks for at `now`, as `due` does; `there` is what was handed out."""
+    return due(
+        now,
+        every=calendar.every,
+        overlap=calendar.overlap,
+        starts=calendar.starts,
+        generation=calendar.generation,
+        handed_out=there,
+        pushed=any(delivery.pushed for delivery in calendar.deliver),
+    )
+
+
+def handed_out(before: Mapping[str, Any], names: Sequence[str], calendar: str = CLIENT_SECRET) -> list[HandedOut]:
+    """What the stack's outputs have of an app's calendar, under the app's name (the first) or one that it had, with what `rotate`
+    or `revoke` say about it now. Secrets of an earlier version do not tell when they were issued.
+    """
+    news: Mapping[str, Any] = json.loads(os.environ.get(ROTATION) or "{}")
+    delivered = news.get("delivered", {}).get(names[0], ())
+    revoked = news.get("revoked", {}).get(names[0], {})
+    prefix = SECRET_NAMES if calendar == CLIENT_SECRET else issued_name(calendar, "")
+    return [
+        HandedOut.read(
+            entry["name"].removeprefix(prefix),
+            entry.get("issued") or entry["starts"],
+            entry["ends"],
+            delivered=entry.get("delivered", False) or slot in delivered,
+            revoked=revoked.get(slot) or entry.get("revoked"),
+        )
+        for entry in entries_in(before, names, calendar)
+        if (slot := entry["name"].removeprefix(SECRET_NAMES))
+    ]
+
+
+def entries_in(before: Mapping[str, Any], names: Sequence[str], calendar: str) -> Sequence[Mapping[str, Any]]:
+    """The secrets or certificates of a calendar in a stack's outputs, under the app's name (the first) or one that it had."""
+    identities: Mapping[str, Any] = before.get("identities", {})
+    app: Mapping[str, Any] = next((identities[name] for name in names if name in identities), {})
+    entries: Sequence[Mapping[str, Any]] = app.get("credentials", ())
+    return [each for each in entries if calendar_of(each) == calendar]
