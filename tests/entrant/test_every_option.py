@@ -90,9 +90,8 @@ def test_what_was_just_created_is_unknown_by_one_of_its_ids(azure: local_azure.L
     assert clean.call("GET", f"/v1.0/applications(appId='{made['appId']}')").status_code == 404
 
 
-def test_an_operation_fails_after_it_was_accepted(azure: local_azure.LocalAzure, clean: Client) -> None:
-    clean.arm("PUT", GROUP, {"location": "westeurope"}, version="2021-04-01")
-    entrant(azure, "local", "faults", "operation", "--fails", "--seconds", "0", *state(azure))
+def test_an_operation_fails_after_it_was_accepted(there: local_azure.LocalAzure, clean: Client) -> None:
+    entrant(there, "local", "faults", "operation", "--fails", "--seconds", "0", *state(there))
     path = f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/law-fails"
     answer = clean.call("PUT", f"{path}?api-version=2023-09-01", {"location": "westeurope"})
     assert answer.status_code in (201, 202)
