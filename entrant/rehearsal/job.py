@@ -130,24 +130,35 @@ def down(rehearsal: Rehearsal, steps: Steps) -> None:
         return
     if stack.left_unfinished(rehearsal, steps) or stack.unreadable(rehearsal):
         steps.out.print("The last run did not end well; its state goes without `pulumi destroy`.")
+    elif rehearsal.exists() and (names := providers.missing(rehearsal, environ({}))):
+        listed = " and ".join(f"pulumi-resource-{name}" for name in names)
+        steps.out.print(
+            f"{listed}, which the rehearsal was made with, cannot be found on PATH any more; its state goes without "
+            "`pulumi destroy`.",
+            markup=False,
+        )
     elif rehearsal.exists():
-        with steps.step("Local Azure") as step:
-            azure = local_azure.start(rehearsal.azure)
-            step.note = azure.url
-            if rules := azure.admin("GET", "faults")["rules"]:  # they would break the destroy, too
-                azure.admin("PUT", "faults", {"rules": [], "seed": 0})
-                step.note += f"; {counted(len(rules), 'fault rule')} ended"
-        env = environ(rehearsal.settings(azure))
-        with steps.step("pulumi destroy") as step:
-            # What `protect` keeps on a real tenant goes too: the rehearsal's directory is removed with it.
-            engine.run(
-                ["state", "unprotect", "--all", "--yes", "--stack", rehearsal.stack], cwd=rehearsal.root, environ=env
-            )
-            # A refresh first, since what was taken away manually cannot be destroyed.
-            stack.change("destroy", rehearsal, env, step, "--refresh")
+        _destroy(rehearsal, steps)
     with steps.step("State removed") as step:
         _remove(rehearsal)
         step.note = str(rehearsal.folder)
+
+
+def _destroy(rehearsal: Rehearsal, steps: Steps) -> None:
+    with steps.step("Local Azure") as step:
+        azure = local_azure.start(rehearsal.azure)
+        step.note = azure.url
+        if rules := azure.admin("GET", "faults")["rules"]:  # they would break the destroy, too
+            azure.admin("PUT", "faults", {"rules": [], "seed": 0})
+            step.note += f"; {counted(len(rules), 'fault rule')} ended"
+    env = environ(rehearsal.settings(azure))
+    with steps.step("pulumi destroy") as step:
+        # What `protect` keeps on a real tenant goes too: the rehearsal's directory is removed with it.
+        engine.run(
+            ["state", "unprotect", "--all", "--yes", "--stack", rehearsal.stack], cwd=rehearsal.root, environ=env
+        )
+        # A refresh first, since what was taken away manually cannot be destroyed.
+        stack.change("destroy", rehearsal, env, step, "--refresh")
 
 
 def _remove(rehearsal: Rehearsal) -> None:

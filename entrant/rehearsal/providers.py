@@ -37,6 +37,16 @@ def install(rehearsal: Rehearsal, env: Mapping[str, str], which: str) -> dict[st
     return served
 
 
+def missing(rehearsal: Rehearsal, env: Mapping[str, str]) -> list[str]:
+    """The plugins that are neither on PATH nor in the rehearsal's home: real ones, which were there when it was made."""
+    return [
+        name
+        for name in plugins.NAMES
+        if not shutil.which(f"pulumi-resource-{name}", path=env["PATH"])
+        and not any(path.exists() for path in (rehearsal.home / "plugins").glob(f"resource-{name}-v*"))
+    ]
+
+
 def users_home() -> Path:
     """The Pulumi home of whoever runs this, where Pulumi keeps the plugins it has downloaded; only ever read."""
     return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")

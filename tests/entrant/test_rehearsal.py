@@ -51,6 +51,33 @@ def test_a_plugin_that_was_removed_since_leaves_no_link_in_the_way(
     assert plugins.is_stand_in(own)
 
 
+def test_a_rehearsal_goes_without_the_plugin_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real plugin that was on PATH when the rehearsal was made; with it, or a stand-in, the stack is destroyed first."""
+    here = rehearsal.Rehearsal("dev", tmp_path)
+    here.folder.mkdir(parents=True)
+    here.stack_config.write_text("config: {}\n")
+    plugins.install(here.home, sys.executable, SOURCE, ["azure-native"])
+    (tmp_path / "bin").mkdir()
+    real = tmp_path / "bin" / "pulumi-resource-azuread"
+    real.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    destroyed: list[rehearsal.Rehearsal] = []
+    monkeypatch.setattr(job, "_destroy", lambda here, steps: destroyed.append(here))
+    out = io.StringIO()
+    steps = Steps(out=Console(file=out, width=400))
+    real.unlink()
+    rehearsal.down(here, steps)
+    assert (destroyed, here.folder.exists()) == ([], False)
+    line = "pulumi-resource-azuread, which the rehearsal was made with, cannot be found on PATH any more; its state goes without"
+    assert line in out.getvalue()
+    here.folder.mkdir(parents=True, exist_ok=True)
+    here.stack_config.write_text("config: {}\n")
+    plugins.install(here.home, sys.executable, SOURCE, ["azure-native"])
+    real.touch(0o755)
+    rehearsal.down(here, steps)
+    assert (destroyed, here.folder.exists()) == ([here], False)
+
+
 def test_the_error_of_an_engine_that_failed_early_is_told_without_its_progress() -> None:
     lines = ["Previewing update (dev):\n", "    stack running\n", "error: could not load provider\n", "  for it\n"]
     assert engine._errors(lines) == "error: could not load provider\n  for it\n"
