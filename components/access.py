@@ -183,12 +183,14 @@ def check_each_once(where: str, args: PermissionArgs) -> None:
         pulumi.RunError: one is, which Azure would refuse in the middle of an `up`.
     """
     consented = args.get("consented") or ConsentArgs()
-    for kind, requested, agreed in (
-        ("application", args.get("application"), consented.get("application")),
-        ("delegated", args.get("delegated"), consented.get("delegated")),
+    for kind, permissions in (
+        ("application", args.get("application")),
+        ("delegated", args.get("delegated")),
+        ("consent.application", consented.get("application")),
+        ("consent.delegated", consented.get("delegated")),
     ):
         names: dict[str, str] = {}
-        for name, id_ in {**(requested or {}), **(agreed or {})}.items():
+        for name, id_ in (permissions or {}).items():
             other = names.setdefault(id_.lower(), name) if isinstance(id_, str) else name
             if other != name:
                 raise pulumi.RunError(

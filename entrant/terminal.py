@@ -16,9 +16,9 @@ from entrant.facts.unsafe_text import COLOURS, harmless, no_command
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _COLOURS = re.compile(COLOURS)
 _NOTHING = re.compile(r"(?!)")
-_MODULE = "python3 -m entrant"
-_CALLED = "entrant" if os.path.basename(sys.argv[0]) in ("entrant", "entrant.exe") else _MODULE
-"""How this process was called: where an installed `entrant` was, there may be no Python that has the module."""
+_MODULE = re.compile(r"(?<![\w./-])python3 -m entrant(?![\w./-])")
+_INSTALLED = os.path.basename(sys.argv[0]) in ("entrant", "entrant.exe")
+"""Whether this process is an installed `entrant`: there may be no Python that has the module, and words name the command."""
 _KEPT = 40
 """Characters of a line that has no end yet, as many as a command's beginning may have."""
 
@@ -26,19 +26,24 @@ _KEPT = 40
 class Guarded:
     """A text stream that takes commands and control characters out of what is written, however it is cut into pieces."""
 
-    def __init__(self, stream: TextIO, *, words: bool, passing: re.Pattern[str] = _NOTHING) -> None:
+    def __init__(
+        self, stream: TextIO, *, words: bool, passing: re.Pattern[str] = _NOTHING, ours: bool = _INSTALLED
+    ) -> None:
         self.stream = stream
         """The stream below, which writes everything as it is."""
         self.words = words
         """Whether it is for words alone, in which secrets are masked."""
         self._passing = passing
+        self._ours = ours
         self._line = ""
 
     def write(self, text: str) -> int:
         """Write a text without what is live in it; its length."""
         if not isinstance(text, str):
             return self.stream.write(text)  # which says that it is no text
-        shown = (masked(text) if self.words else text).replace(_MODULE, _CALLED)
+        shown = masked(text) if self.words else text
+        if self._ours:
+            shown = _MODULE.sub("entrant", shown)
         parts, at = [], 0
         for found in self._passing.finditer(shown):
             parts += [harmless(shown[at : found.start()], keep="\n\t"), found[0]]
@@ -93,6 +98,11 @@ def guard() -> None:
 def exact(stream: TextIO) -> TextIO:
     """The stream below the filter, for what must leave as it is."""
     return stream.stream if isinstance(stream, Guarded) else stream
+
+
+def results() -> TextIO:
+    """Standard output for what others wrote, such as the rows of a query, in which not even our own name changes."""
+    return cast(TextIO, Guarded(exact(sys.stdout), words=False, ours=False))
 
 
 def say_exactly(text: str) -> None:

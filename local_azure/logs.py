@@ -96,7 +96,7 @@ def _workspace(world: World, segments: list[str]) -> Doc | str:
     except ScopeError:
         refuse(404, "PathNotFoundError", "The requested path does not exist")
     found = world.resources.get(scope.id)
-    queried = found is not None and found["type"].lower() in (WORKSPACE.lower(), components.TYPE.lower())
+    queried = found is not None and found.get("type", "").lower() in (WORKSPACE.lower(), components.TYPE.lower())
     return found if queried and found is not None else resource_id
 
 

@@ -13,6 +13,7 @@ from entrant.cli import COMMANDS
 from tests.distributions import Environment, attempt, run, wheels
 
 MEGABYTE = 2**20
+GROUP = "/subscriptions/0c8a3f5e-1111-4222-8333-444455556666/resourceGroups/rg-installed"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,19 @@ def test_the_base_alone_gets_a_token_from_any_folder(
         timeout=60,
     )
     assert answer.json()["value"][0]["id"] == azure.tenant_id
+
+
+def test_the_results_of_a_query_are_as_they_came(
+    base: Environment, tmp_path: Path, azure: local_azure.LocalAzure
+) -> None:
+    workspace = f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/law"
+    azure.ensure([workspace])
+    query = [str(base.command), "logs", "query", "-w", workspace, 'print x="run python3 -m entrant now"']
+    for form, shown in (
+        ("csv", "x\nrun python3 -m entrant now\n"),
+        ("json", '[{"x": "run python3 -m entrant now"}]\n'),
+    ):
+        assert run([*query, "--format", form], cwd=tmp_path, **azure.environment()) == shown
 
 
 def test_the_local_azure_alone_serves_azure_identity(

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from entrant import terminal
 from entrant.access import monitor
 from entrant.commands import options, source
 from entrant.commands.tables import only_grant, show_table
@@ -74,11 +75,15 @@ def insights_metrics(words: tuple[str, ...], component: str | None, form: str, *
     cloud, bearer, app_id = _insights(app, component, options)
     value = monitor.insights_metric(cloud, bearer, app_id, metric, **query)
     if form == "json":
-        click.echo(json.dumps(value))
+        click.echo(json.dumps(value), file=terminal.results())
         return
     rows = list(_rows(value, metric, {}))
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    click.echo(formats.table(columns, [[row.get(name) for name in columns] for row in rows], form), nl=False)
+    click.echo(
+        formats.table(columns, [[row.get(name) for name in columns] for row in rows], form),
+        file=terminal.results(),
+        nl=False,
+    )
 
 
 def _rows(value: Mapping[str, Any], metric: str, outer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -110,7 +115,7 @@ def insights_events(words: tuple[str, ...], component: str | None, top: int, **o
     query = {name: options.pop(name) for name in ("timespan", "filter", "search", "orderby")}
     cloud, bearer, app_id = _insights(app, component, options)
     for event in monitor.insights_events(cloud, bearer, app_id, kind, top=str(top), **query):
-        click.echo(json.dumps(event))
+        click.echo(json.dumps(event), file=terminal.results())
 
 
 def _insights(app: str | None, component: str | None, whose: Mapping[str, Any]) -> tuple[Cloud, str, str]:

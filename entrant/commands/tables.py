@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from entrant import outputs
+from entrant import outputs, terminal
 from entrant.access import monitor
 from entrant.errors import ConfigurationError, PartialResultError
 from entrant.facts.scopes import parse_scope
@@ -17,9 +17,9 @@ def show_table(ask: Callable[[], monitor.Table], form: str) -> None:
     try:
         table = ask()
     except PartialResultError as partial:
-        click.echo(formats.table(partial.table.columns, partial.table.rows, form), nl=False)
+        click.echo(formats.table(partial.table.columns, partial.table.rows, form), file=terminal.results(), nl=False)
         raise
-    click.echo(formats.table(table.columns, table.rows, form), nl=False)
+    click.echo(formats.table(table.columns, table.rows, form), file=terminal.results(), nl=False)
 
 
 def only_grant(app: outputs.App, resource_type: str | None, option: str) -> str:

@@ -22,7 +22,7 @@ def role_name(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> It
 
 
 def role_actions(path: tuple[Any, ...], key: str, definition: RoleDefinition) -> Iterator[Fault]:
-    """Its operations are some, and of types that are not misspelt: an error where that is sure, else a warning."""
+    """Its operations are some, and of types that are not misspelt, as far as that is known."""
     for field in ("actions", "not_actions", "data_actions", "not_data_actions"):
         for index, action in intact(getattr(definition, field)):
             if action != "*" and ("/" not in action or " " in action):
@@ -33,9 +33,9 @@ def role_actions(path: tuple[Any, ...], key: str, definition: RoleDefinition) ->
             unknown = resource_types.unknown_operation(action)
             if unknown is None or unknown.meant is None:
                 continue
-            if unknown.plural or not unknown.child:
+            if unknown.provider:
                 yield Fault((*path, field, index), _no_type(unknown))
-            else:  # not every operation's type is in the table
+            else:  # operations have types of their own, such as `Microsoft.Web/sites/backup`, and the table is of resources
                 message = f'the resource type "{unknown.what}" is not known here; did you mean "{unknown.meant}"?'
                 yield Fault((*path, field, index), message, "warning")
     if not definition.actions and not definition.data_actions:

@@ -36,8 +36,11 @@ class Unknown:
     """It, after those before it: `Microsoft.KeyVault/vault`."""
     meant: str | None
     """What it is a slip of the pen for, if it is one: `Microsoft.KeyVault/vaults`."""
-    plural: bool = False
-    """Whether a plural is all that is wrong."""
+
+    @property
+    def provider(self) -> bool:
+        """Whether it is a provider, and no type."""
+        return "/" not in self.what
 
     @property
     def child(self) -> bool:
@@ -106,22 +109,22 @@ def _unknown(parts: tuple[str, ...]) -> Unknown | None:
         written.append(part)
         below = found.children.get(part.lower())
         if below is None:
-            meant, plural = _misspelt(part, [each.name for each in found.children.values()])
-            return Unknown("/".join(written), meant and "/".join((*right, meant)), plural)
+            meant = _misspelt(part, [each.name for each in found.children.values()])
+            return Unknown("/".join(written), meant and "/".join((*right, meant)))
         right.append(below.name)
         found = below
     return None
 
 
-def _misspelt(name: str, names: Iterable[str]) -> tuple[str | None, bool]:
+def _misspelt(name: str, names: Iterable[str]) -> str | None:
     """The known name that differs in its plural alone, else the nearest of those with at most two letters of a long name wrong,
-    one of a short one; and whether it is the plural. A digit is no slip: `l2Networks` are not `l3Networks`."""
+    one of a short one. A digit is no slip: `l2Networks` are not `l3Networks`."""
     near: list[tuple[int, str]] = []
     length = len(name.rpartition(".")[2])
     for candidate in names:
         one, other = sorted((name.lower(), candidate.lower()), key=len)
         if other in (f"{one}s", f"{one}es", f"{one.removesuffix('y')}ies"):
-            return candidate, True
+            return candidate
         steps = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
         wrong = sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in steps if tag != "equal")
         if wrong == 2 and sorted(one) == sorted(other):  # two letters that changed places
@@ -129,4 +132,4 @@ def _misspelt(name: str, names: Iterable[str]) -> tuple[str | None, bool]:
         same_digits = re.findall(r"\d", one) == re.findall(r"\d", other)
         if same_digits and wrong <= (2 if length >= 8 else 1 if length >= 4 else 0):
             near.append((wrong, candidate))
-    return (min(near)[1] if near else None), False
+    return min(near)[1] if near else None

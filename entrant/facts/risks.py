@@ -23,7 +23,7 @@ _WIDE: Final = {
     "management_group": "a management group",
     "subscription": "a whole subscription",
 }
-_LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/|$)")
+_LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/|$)", re.IGNORECASE)
 
 
 def of_role(

@@ -158,8 +158,8 @@ class Comparison:
 
     def _next(self, held: Holding) -> str:
         """What comes after a credential that ends soon."""
-        later = [other for other in _of_kind(self.after, held) if other.ends > held.ends]
-        if later:
+        later = [each for each in _of_kind(self.after, held) if each.ends > held.ends]
+        if later and not self._kept_until(held.app, later[-1].name, ""):  # else it has a successor that ends sooner
             known = later[-1].identity in self.before.holdings
             return f"{later[-1].name} {'is there already' if known else 'is made to take its place'}"
         app = self.environment.apps.get(held.app) if self.environment else None

@@ -294,6 +294,17 @@ def test_one_permission_by_name_and_by_id_stops_the_run(tmp_path: Path, kind: st
     assert str(refused.value) == message
 
 
+def test_a_permission_may_be_requested_by_its_id_and_consented_to_by_its_name(tmp_path: Path) -> None:
+    """They are two resources, and each has it once."""
+    id_ = "1b1b1b1b-1111-4222-8333-444444444444"
+    made = app(
+        tmp_path, f"permissions: [{{api: {GUID}, application: [{id_}], consent: {{application: [Things.All]}}}}]"
+    )
+    assert made.one(azuread("AppRoleAssignment"), f"a/{GUID}/Things.All").inputs["appRoleId"] == id_
+    with pytest.raises(pulumi.RunError, match=r"Things.All and 1b1b.* under `consent.application` are one permission"):
+        app(tmp_path, f"permissions: [{{api: {GUID}, consent: {{application: [Things.All, {id_}]}}}}]")
+
+
 def test_permissions_by_id_are_what_their_names_are(tmp_path: Path) -> None:
     """A grant of delegated permissions has names alone; outputs and resources have the name where it is known."""
     graph = "api: Microsoft Graph, application: [DF021288-bdef-4463-88db-98f22de89214]"

@@ -124,6 +124,13 @@ def test_no_stream_passes_on_what_is_live(value: str, begin: Begin) -> None:
         assert not live(written_to(written[name])), written_to(written[name])
 
 
+def test_an_installed_command_calls_itself_so_and_changes_no_path() -> None:
+    stream = io.StringIO()
+    text = "see `python3 -m entrant check`\n  python3 -m entrant wait\n/home/a/python3 -m entrant.yaml\n"
+    terminal.Guarded(stream, words=False, ours=True).write(text)
+    assert stream.getvalue() == "see `entrant check`\n  entrant wait\n/home/a/python3 -m entrant.yaml\n"
+
+
 @given(
     st.lists(st.sampled_from([*"#[:vso \n\r\x1bab\t", "##vso[", "section_start:", "1", "::"]), max_size=30).map("".join)
 )

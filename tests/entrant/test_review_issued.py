@@ -39,7 +39,14 @@ def certificate(
 def outputs(**kept_until: str) -> Any:
     """An event about the stack, whose outputs say until when certificates stay."""
     entries = [
-        {"kind": "certificate", "calendar": "signing", "name": name.replace("_", "-"), "kept_until": kept}
+        {
+            "kind": "certificate",
+            "calendar": "signing",
+            "name": name.replace("_", "-"),
+            "kept_until": kept,
+            "starts": "2025-12-01T00:00:00Z",
+            "ends": (OLD if name.endswith("old") else NEW)["endDate"],
+        }
         for name, kept in kept_until.items()
     ]
     event = step("same", STACK, "entrant-dev", {}, {})
@@ -147,6 +154,10 @@ def test_one_that_comes_with_this_up_is_not_said_to_be_there(tmp_path: Path) -> 
     made = reviewed(tmp_path, certificate("same", "old", OLD, OLD), certificate("same", "new", NEW, NEW))
     [ending] = [line for line in lines(made) if line[0] == "ending"]
     assert ending[1:3] == ("signing-old", "signing-new is there already")
+    succeeded = outputs(signing_new="2026-11-28T00:00:00Z")
+    made = reviewed(tmp_path, succeeded, certificate("same", "old", OLD, OLD), certificate("same", "new", NEW, NEW))
+    [ending] = [line for line in lines(made) if line[:2] == ("ending", "signing-old")]
+    assert ending[2].startswith("an `up` from "), "what ends later, and has a successor, is none itself"
 
 
 def test_a_program_that_tells_what_it_holds_is_a_place_in_words(tmp_path: Path) -> None:

@@ -247,6 +247,14 @@ def test_the_audience_and_a_role_on_the_component_decide(
     assert refusal(anonymous) == (401, "AuthenticationFailed")
 
 
+@pytest.mark.parametrize("parts", [3, 5])
+def test_a_query_of_a_subscription_or_a_group_is_refused(reader: Client, workspace: dict[str, Any], parts: int) -> None:
+    """[?] Azure answers it for those who may read there; here nothing is queried but workspaces and components."""
+    scope = "/".join(workspace["id"].split("/")[:parts])
+    answer = reader.call("POST", f"/v1{scope}/query", {"query": "print 1"})
+    assert refusal(answer) == (403, "InsufficientAccessError")
+
+
 def test_a_new_role_works_later_at_application_insights(
     azure: LocalAzure, deployer: Client, reader: Client, component: dict[str, Any]
 ) -> None:
