@@ -14,7 +14,7 @@ from entrant.config.values import moment_text
 from entrant.facts.contract import CERTIFICATES, CLIENT_SECRET, CONTRACT, output_name
 
 from .app_identity import AppIdentity
-from .state import own_stack
+from .state import State, own_stack
 
 
 def own_outputs() -> Mapping[str, Any]:
@@ -49,10 +49,18 @@ def stack_outputs(environment: Environment, identities: Mapping[str, AppIdentity
             outputs[output_name(name, CERTIFICATES)] = pulumi.Output.secret(pulumi.Output.from_input(identity.issued))
     taken_over = [id_ for identity in identities.values() for id_ in identity.parts.taken_over]
     taken_over += [definition.adopt for definition in environment.role_definitions.values() if definition.adopt]
-    outputs["adopted"] = sorted(taken_over)
-    outputs["identities"] = pulumi.Output.from_input(
+    described = pulumi.Output.from_input(
         {name: _described(environment, tenant, name, identity) for name, identity in identities.items()}
     )
+    refused = State.read().refused
+
+    def agreed(_: Any) -> list[str]:
+        if refused:  # with `--continue-on-error` the program goes on to its end
+            raise pulumi.RunError("Not all was taken over, so the stack's outputs stay as they were.")
+        return sorted(taken_over)
+
+    outputs["adopted"] = described.apply(agreed, run_with_unknowns=True)
+    outputs["identities"] = described
     return outputs
 
 

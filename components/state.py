@@ -42,6 +42,9 @@ class State:
     as_is: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By app, what providers cannot read back and was taken over as the file had it then: key and digest."""
 
+    refused: list[str] = field(default_factory=list)
+    """What this run was to take over, and refused to change."""
+
     @classmethod
     def read(cls) -> "State":
         """The stack's own state before this run, as the engine tells it (what Pulumi's Node SDK has as `listResourceOutputs`).
@@ -177,6 +180,7 @@ def adopted(
         return {"import_": import_id}
 
     def refuse(args: pulumi.ResourceHookArgs) -> None:
+        state.refused.append(import_id)
         found = [_REPLACED]
         if args.old_inputs is not None:
             found = differences(args.old_inputs, args.new_inputs or {}, args.old_outputs or {}) or [_ORDER]

@@ -19,6 +19,7 @@ from entrant.facts.marks import of_stack
 from tests.conftest import ROOT, Project
 from tests.local_azure.conftest import READER
 from tests.test_identity import GROUP, LEGACY, Stack
+from tests.test_identity import made_manually as by_hand
 
 GRAPH = "00000003-0000-0000-c000-000000000000"
 CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
@@ -375,6 +376,22 @@ def test_nothing_that_a_registration_has_is_wiped_by_taking_it_over(stack: Stack
     nothing = "apps: {other: {display_name: Other}}\n"
     stack.up(nothing)  # away with it, and kept
     assert everything(stack, app["id"], principal["id"])[0]["api"] == before[0]["api"]
+
+
+def test_a_run_that_goes_on_after_a_refusal_agrees_to_nothing_and_keeps_the_outputs(stack: Stack) -> None:
+    """What the outputs say is adopted may be changed by the next `up`; without an app's secrets it would make others."""
+    own = "  own: {display_name: Own, secret: {every: 90d}}\n"
+    stack.up(f"apps:\n{own}")
+    before = stack.outputs("own")
+    app, text = by_hand(stack)
+    stack.write(text + own)
+    for options in (["--continue-on-error"], []):
+        code, output = stack.run("up", "--yes", "--skip-preview", *options)
+        assert code != 0
+        assert "differs from the file. It was not changed" in output
+        assert stack.client.graph("GET", f"/applications/{app['id']}")["notes"] == "manually"
+        assert stack.outputs("own") == before
+        assert json.loads(stack.run("stack", "output", "adopted", "--json")[1]) == []
 
 
 def test_what_no_provider_reads_back_is_taken_for_what_is_there_and_sent_when_it_changes(stack: Stack) -> None:
