@@ -493,7 +493,7 @@ def test_each_part_is_imported_by_the_id_that_its_provider_takes(tmp_path: Path)
     kept = {r.type.rpartition(":")[2] for r in made.resources if r.request.retainOnDelete}
     assert kept == imported.keys() - {"ApplicationKnownClients"}, "which goes with its registration"
     assert all(r.request.hooks for r in made.resources if r.request.importId)
-    assert sorted(imported.values()) == made.result["adopted"]
+    assert sorted(imported.values()) == made.result["adopted"].value
 
 
 @pytest.mark.parametrize("part", [*PARTS[1:3], PARTS[4]], ids=["certificate", "federated", "group"])
