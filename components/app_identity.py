@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from entrant.config import App
 from entrant.config.credentials import Secret
 from entrant.config.registration import ServicePrincipal
-from entrant.config.rotation import Due, HandedOut, due
+from entrant.config.rotation import Due, HandedOut, due_by
 from entrant.config.values import parse_moment
 from entrant.facts.contract import issued_name
 from entrant.facts.pulumi_types import APPLICATION, IDENTITY, PRINCIPAL
@@ -225,14 +225,7 @@ def _secrets(whose: str, args: AppIdentityArgs) -> Sequence[Due]:
         moment = datetime.now(UTC) if now is None else parse_moment(now)
     with reading(f"{whose}secrets_handed_out"):
         there = None if handed_out is None else [HandedOut.read(**each) for each in handed_out]
-    return due(
-        moment,
-        every=rule.every,
-        overlap=rule.overlap,
-        starts=rule.starts,
-        generation=rule.generation,
-        handed_out=there,
-    )
+    return due_by(rule, moment, there)
 
 
 def _fault(error: ErrorDetails) -> str:
